@@ -1,0 +1,94 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// Sink opens tables of a target.
+type Sink interface {
+	// Preflight checks that the target can be reached and written.
+	Preflight(ctx context.Context) ([]Problem, error)
+	// OpenTable claims the target table of a source table under a generation (delivery
+	// K2, K10): it closes all lower ones in the target, then reads back what is true.
+	// ErrSuperseded when the target already knows a higher generation.
+	OpenTable(ctx context.Context, claim Claim) (SinkTable, error)
+	Close() error
+}
+
+// Claim names one owner of one target table.
+type Claim struct {
+	Pipeline   string
+	Sink       string
+	Table      event.TableName
+	Generation uint64
+	Keyless    bool
+	Schemas    SchemaReader
+}
+
+// SchemaReader finds a schema by its id. The answer is immutable.
+type SchemaReader interface {
+	Schema(ctx context.Context, id event.SchemaID) (*event.Schema, error)
+}
+
+// ErrSuperseded says that a higher generation owns the target table now: everything
+// held in memory is to be dropped.
+var ErrSuperseded = errors.New("another owner has taken the target table")
+
+// ErrUnwritable says that the table's target cannot take what was given to it (full
+// disk, missing permission, a value it cannot hold); nothing was lost, the table pauses
+// with the reason and the same rows are given again later.
+var ErrUnwritable = errors.New("the target cannot be written")
+
+// QueueID names an owned queue for a target: broker, topic and number.
+type QueueID struct {
+	Broker string
+	Topic  string
+	Queue  int
+}
+
+// QueueMark is how far a queue is in the target.
+type QueueMark struct {
+	Queue QueueID
+	// Q is the short number that the target's ledger gave to this queue for ever.
+	Q   int
+	Seq event.Seq
+	ID  event.Identity
+	// Known is false when the target has never seen this queue.
+	Known bool
+}
+
+// SinkTable is one claimed target table. One goroutine uses it.
+type SinkTable interface {
+	// Marks are the positions read back at the claim, and after each Flush.
+	Marks() []QueueMark
+	// Write takes one slice of one queue, in that queue's order, already trimmed by the
+	// link rule: every row is above the mark. It may encode, but makes nothing visible.
+	// The slice and its bytes are the caller's again on return.
+	Write(ctx context.Context, q QueueID, s *event.Slice) error
+	// Buffered is what Write took since the last Flush.
+	Buffered() (rows int, bytes int64)
+	// Flush makes everything written visible in one step together with the new marks, or
+	// nothing. On nil the rows are durable. ErrSuperseded and ErrUnwritable steer; after
+	// any other error the outcome is unknown and the table must be opened again under a
+	// new generation.
+	Flush(ctx context.Context) (Flushed, error)
+	// Maintain does one step of background work that is due (merging into current/,
+	// checkpoints, vacuum); it returns quickly when nothing is.
+	Maintain(ctx context.Context) error
+	// AdoptBegin is called when the link rule waits for BEGIN (new table, gap, lost tail)
+	// and the next BEGIN of the queue above the mark has this link: the queue's mark
+	// becomes prev.
+	AdoptBegin(q QueueID, prev event.Seq) error
+	Close() error
+}
+
+// Flushed is the outcome of a Flush.
+type Flushed struct {
+	Rows    int
+	Bytes   int64
+	Files   int
+	Version int64 // the target's own version of the commit
+}
