@@ -1,0 +1,173 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Document is a parsed file with its positions; interpolation has been done.
+type Document struct {
+	File   string
+	Root   *yaml.Node // the top mapping; an empty one for an empty file
+	Issues Issues
+}
+
+// Env looks a variable up; os.LookupEnv is one.
+type Env func(name string) (string, bool)
+
+const maxFile = 4 << 20
+
+// ReadFile parses the file at path.
+func ReadFile(path string, env Env) (*Document, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("read configuration %s: %d bytes is more than the %d that a configuration may have", path, info.Size(), maxFile)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data, env)
+}
+
+// Parse parses data. Mistakes of form (bad YAML, several documents) are returned;
+// unset variables and duplicate keys are collected in Issues.
+func Parse(file string, data []byte, env Env) (*Document, error) {
+	var top yaml.Node
+	if err := yaml.Unmarshal(data, &top); err != nil {
+		return nil, Issues{yamlIssue(file, err)}
+	}
+	doc := &Document{File: file, Root: &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}}
+	if len(top.Content) > 0 && top.Content[0].Tag != "!!null" {
+		doc.Root = top.Content[0]
+	}
+	if doc.Root.Kind != yaml.MappingNode {
+		return nil, Issues{At(file, doc.Root, "", "the file must be a mapping of keys to values", "")}
+	}
+	doc.walk(doc.Root, "", env)
+	return doc, nil
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
+func yamlIssue(file string, err error) Issue {
+	i := Issue{File: file, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+		fmt.Sscan(m[1], &i.Line)
+		i.Col = 1
+	}
+	return i
+}
+
+// walk interpolates scalars and finds duplicate keys, aliases and octal numbers.
+func (d *Document) walk(n *yaml.Node, path string, env Env) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		seen := make(map[string]bool, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if seen[key.Value] {
+				d.Issues = append(d.Issues, At(d.File, key, join(path, key.Value), "the key stands twice", "remove one of them"))
+			}
+			seen[key.Value] = true
+			d.walk(n.Content[i+1], join(path, key.Value), env)
+		}
+	case yaml.SequenceNode:
+		for i, item := range n.Content {
+			d.walk(item, fmt.Sprintf("%s[%d]", path, i), env)
+		}
+	case yaml.AliasNode:
+		d.Issues = append(d.Issues, At(d.File, n, path, "anchors and aliases are not supported here", "write the value out"))
+	case yaml.ScalarNode:
+		d.scalar(n, path, env)
+	}
+}
+
+var octal = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
+
+func (d *Document) scalar(n *yaml.Node, path string, env Env) {
+	if n.Style == 0 && octal.MatchString(n.Value) {
+		d.Issues = append(d.Issues, At(d.File, n, path, fmt.Sprintf("the number %s would be read as octal", n.Value), "drop the leading zero, or quote it"))
+	}
+	if !strings.Contains(n.Value, "${") {
+		return
+	}
+	value, err := Interpolate(n.Value, env)
+	if err != nil {
+		d.Issues = append(d.Issues, At(d.File, n, path, err.Error(), "set it, or write $${ for a literal ${"))
+		value = ""
+	}
+	n.Value = value
+	if n.Style == 0 {
+		n.Tag = "" // resolved anew: ${PORT} is a number when the variable holds one
+	}
+}
+
+// Interpolate replaces ${NAME} and ${file:/path}; $${ stands for a literal ${.
+func Interpolate(s string, env Env) (string, error) {
+	var out strings.Builder
+	for {
+		at := strings.Index(s, "${")
+		if at < 0 {
+			out.WriteString(s)
+			return out.String(), nil
+		}
+		if at > 0 && s[at-1] == '$' {
+			out.WriteString(s[:at-1] + "${")
+			s = s[at+2:]
+			continue
+		}
+		end := strings.IndexByte(s[at:], '}')
+		if end < 0 {
+			return "", errors.New("a ${ has no closing }")
+		}
+		value, err := lookup(s[at+2:at+end], env)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString(s[:at] + value)
+		s = s[at+end+1:]
+	}
+}
+
+func lookup(name string, env Env) (string, error) {
+	if path, ok := strings.CutPrefix(name, "file:"); ok {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return "", fmt.Errorf("${file:%s} can't be read: %w", path, err)
+		}
+		return strings.TrimRight(string(data), "\r\n"), nil
+	}
+	if value, ok := env(name); ok {
+		return value, nil
+	}
+	return "", fmt.Errorf("the environment variable %s is not set", name)
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// Child is the value of key in a mapping, or nil.
+func Child(n *yaml.Node, key string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
