@@ -1,0 +1,86 @@
+package spec
+
+import (
+	"time"
+
+	"github.com/millrace/millrace/internal/config"
+)
+
+// Pipeline is one checked pipeline file.
+type Pipeline struct {
+	File     string
+	Name     string
+	Source   Component
+	Queues   int
+	Tables   map[string]Table // exceptions, by source name "db.table"
+	Delivery string           // transactional | direct
+	Group    Group
+	Sinks    []Sink
+	// OnError is pause_table or dead_letter; OnDropTable is keep or drop.
+	OnError     string
+	OnDropTable string
+}
+
+// Component is a source: its type and the decoded configuration of that type.
+type Component struct {
+	Type   string
+	Config any
+}
+
+// Sink is a named component.
+type Sink struct {
+	Name string
+	Component
+	Flush Flush
+}
+
+// Table is an exception for one source table.
+type Table struct {
+	Queues int      `yaml:"queues"`
+	Key    []string `yaml:"key"`
+}
+
+// Group bounds a publish group.
+type Group struct {
+	Bytes    config.Bytes    `yaml:"bytes"`
+	Interval config.Duration `yaml:"interval"`
+}
+
+// Flush bounds what a sink holds before it makes it visible.
+type Flush struct {
+	Rows     int             `yaml:"rows"`
+	Bytes    config.Bytes    `yaml:"bytes"`
+	Interval config.Duration `yaml:"interval"`
+}
+
+// DefaultGroup is 4 MiB or 10 ms.
+func DefaultGroup() Group {
+	return Group{Bytes: 4 << 20, Interval: config.Duration(10 * time.Millisecond)}
+}
+
+// DefaultFlush is 200,000 rows, 64 MiB or 5 s.
+func DefaultFlush() Flush {
+	return Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)}
+}
+
+// Kind says how one type of source or sink is configured.
+type Kind struct {
+	// Default is a pointer to a fresh configuration that holds the defaults.
+	Default func() any
+	// Check reports what is wrong with a decoded configuration, by key. It must not
+	// connect to anything.
+	Check func(cfg any) []Finding
+}
+
+// Finding is a mistake in one key of a component.
+type Finding struct {
+	Key        string // dotted, relative to the component; "" = the whole
+	Text       string
+	Suggestion string
+}
+
+// Kinds are the types that exist, by name.
+type Kinds struct {
+	Sources map[string]Kind
+	Sinks   map[string]Kind
+}
