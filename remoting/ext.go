@@ -1,0 +1,69 @@
+package remoting
+
+import "slices"
+
+// Field is one extField of a header.
+type Field struct{ Key, Value string }
+
+// ExtFields are the named values of a header, in their order. They are few,
+// so that a scan is cheaper than a map. A name that a peer sent twice means
+// its last value. The zero value is empty.
+type ExtFields struct{ fields []Field }
+
+// Get returns the value of key.
+func (e *ExtFields) Get(key string) (string, bool) {
+	for i := len(e.fields) - 1; i >= 0; i-- {
+		if e.fields[i].Key == key {
+			return e.fields[i].Value, true
+		}
+	}
+	return "", false
+}
+
+// Set gives key a value, in place where it has one.
+func (e *ExtFields) Set(key, value string) {
+	for i := len(e.fields) - 1; i >= 0; i-- {
+		if e.fields[i].Key == key {
+			e.fields[i].Value = value
+			return
+		}
+	}
+	e.Add(key, value)
+}
+
+// Add is Set for a key that is known to be new.
+func (e *ExtFields) Add(key, value string) {
+	if e.fields == nil {
+		e.fields = make([]Field, 0, 8)
+	}
+	e.fields = append(e.fields, Field{key, value})
+}
+
+// Delete removes key.
+func (e *ExtFields) Delete(key string) {
+	e.fields = slices.DeleteFunc(e.fields, func(f Field) bool { return f.Key == key })
+}
+
+// Len counts the fields, a repeated name as often as it was sent.
+func (e *ExtFields) Len() int { return len(e.fields) }
+
+// At returns the field at i, 0 ≤ i < Len. Of equal names the last counts.
+func (e *ExtFields) At(i int) (key, value string) { return e.fields[i].Key, e.fields[i].Value }
+
+// Grow makes room for n more fields.
+func (e *ExtFields) Grow(n int) { e.fields = slices.Grow(e.fields, n) }
+
+// Reset forgets the fields and keeps their memory.
+func (e *ExtFields) Reset() {
+	clear(e.fields)
+	e.fields = e.fields[:0]
+}
+
+// Map returns a copy as a map.
+func (e *ExtFields) Map() map[string]string {
+	m := make(map[string]string, len(e.fields))
+	for _, f := range e.fields {
+		m[f.Key] = f.Value
+	}
+	return m
+}
