@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/millrace/millrace/internal/httpserve"
+	"github.com/millrace/millrace/pipeline"
+)
+
+// The verbs of POST requests.
+const (
+	Pause    = "pause"
+	Resume   = "resume"
+	Snapshot = "snapshot"
+	Reset    = "reset"
+)
+
+// Verbs are all of them.
+func Verbs() []string { return []string{Pause, Resume, Snapshot, Reset} }
+
+// Daemon is what the handlers need of the process that runs pipelines.
+type Daemon interface {
+	Statuses() []pipeline.Status
+	// Do carries a verb out on a pipeline, or on one table of it ("" = all).
+	// ErrUnknown when there is no such pipeline or table, ErrState when the verb does not
+	// fit its present state.
+	Do(ctx context.Context, name, table, verb string) error
+}
+
+// ErrUnknown says that a name is not known to the daemon.
+var ErrUnknown = errors.New("unknown")
+
+// ErrState says that a verb does not fit the present state.
+var ErrState = errors.New("not possible now")
+
+// Handle adds the routes to mux.
+func Handle(mux *http.ServeMux, d Daemon) {
+	mux.HandleFunc("GET /v1/pipelines", func(w http.ResponseWriter, _ *http.Request) {
+		all := d.Statuses()
+		if all == nil {
+			all = []pipeline.Status{}
+		}
+		httpserve.JSON(w, http.StatusOK, all)
+	})
+	mux.HandleFunc("GET /v1/pipelines/{name}", func(w http.ResponseWriter, r *http.Request) {
+		one, err := find(d, r.PathValue("name"))
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		httpserve.JSON(w, http.StatusOK, one)
+	})
+	do := func(w http.ResponseWriter, r *http.Request) {
+		verb := r.PathValue("verb")
+		if !slices.Contains(Verbs(), verb) {
+			fail(w, fmt.Errorf("the verb %q is %w; there are %v", verb, ErrUnknown, Verbs()))
+			return
+		}
+		if err := d.Do(r.Context(), r.PathValue("name"), r.PathValue("table"), verb); err != nil {
+			fail(w, err)
+			return
+		}
+		one, err := find(d, r.PathValue("name"))
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		httpserve.JSON(w, http.StatusOK, one)
+	}
+	mux.HandleFunc("POST /v1/pipelines/{name}/{verb}", do)
+	mux.HandleFunc("POST /v1/pipelines/{name}/tables/{table}/{verb}", do)
+}
+
+func find(d Daemon, name string) (pipeline.Status, error) {
+	for _, s := range d.Statuses() {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return pipeline.Status{}, fmt.Errorf("the pipeline %q is %w", name, ErrUnknown)
+}
+
+func fail(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, ErrUnknown):
+		status = http.StatusNotFound
+	case errors.Is(err, ErrState):
+		status = http.StatusConflict
+	}
+	httpserve.Fail(w, status, err.Error())
+}
