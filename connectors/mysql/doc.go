@@ -1,0 +1,17 @@
+// Package mysql reads the changes of a MySQL or MariaDB server: it implements
+// pipeline.Source on the server's row-based binary log.
+//
+// It composes its children and is imported only by the table of connectors: stream
+// takes events off the wire, decode turns rows into images, schema knows the tables at
+// the reader's place in the log, snapshot reads tables in chunks.
+//
+// Invariants. Every row of the log has a number that depends on nothing but the log's
+// bytes, the epoch and the reservations handed in at Open, so that any re-read mints
+// the same numbers whatever tables are captured. Nothing is guessed: what cannot be
+// decoded exactly pauses its table with the reason, and a log that does not hold what
+// the position says is pipeline.ErrHistory. A row read by SELECT and the same row read
+// from the log have identical bytes.
+//
+// Not done yet: XA transactions are not held until their commit, so a table they touch
+// is paused; MariaDB 12's log inside InnoDB is not read.
+package mysql
