@@ -1,0 +1,116 @@
+package parquet
+
+import (
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/internal/config"
+)
+
+// Config is the parquet part of a sink in a pipeline file.
+type Config struct {
+	// Path is the directory that holds <pipeline>/<db>.<table>/.
+	Path string `yaml:"path"`
+	// Flush bounds what is held before a commit; the runner keeps to it.
+	Flush       Flush   `yaml:"flush"`
+	Current     Current `yaml:"current"`
+	Compression string  `yaml:"compression"` // zstd | snappy | none
+	Keep        Keep    `yaml:"keep"`
+}
+
+// Flush bounds what is held before a commit.
+type Flush struct {
+	Rows     int             `yaml:"rows"`
+	Bytes    config.Bytes    `yaml:"bytes"`
+	Interval config.Duration `yaml:"interval"`
+}
+
+// Current is how current/ is kept.
+type Current struct {
+	// Interval is the least time between two merges into current/; "off" writes changes/
+	// only. A merge that takes long is followed by a pause four times as long.
+	Interval Interval `yaml:"interval"`
+	// Memory bounds the changes that a merge holds at a time.
+	Memory config.Bytes `yaml:"memory"`
+	// FileRows is where a file of current/ is split in two.
+	FileRows int `yaml:"file_rows"`
+}
+
+// Keep is how long what no longer counts stays on disk.
+type Keep struct {
+	// Removed are files that a merge replaced: readers may still be reading them.
+	Removed config.Duration `yaml:"removed"`
+	// Orphans are files that no commit names.
+	Orphans config.Duration `yaml:"orphans"`
+	// Log is the age from which entries of the commit log go that a checkpoint covers.
+	Log config.Duration `yaml:"log"`
+}
+
+// Interval is a duration, or "off" (zero).
+type Interval time.Duration
+
+// UnmarshalText reads a duration or "off".
+func (i *Interval) UnmarshalText(b []byte) error {
+	if strings.EqualFold(string(b), "off") {
+		*i = 0
+		return nil
+	}
+	d, err := time.ParseDuration(string(b))
+	*i = Interval(d)
+	return err
+}
+
+// MarshalText is the text that UnmarshalText reads.
+func (i Interval) MarshalText() ([]byte, error) {
+	if i == 0 {
+		return []byte("off"), nil
+	}
+	return []byte(time.Duration(i).String()), nil
+}
+
+// DefaultConfig is what holds where a pipeline file says nothing.
+func DefaultConfig() Config {
+	return Config{
+		Flush:       Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)},
+		Current:     Current{Interval: Interval(10 * time.Second), Memory: 64 << 20, FileRows: 1 << 20},
+		Compression: "zstd",
+		Keep: Keep{
+			Removed: config.Duration(10 * time.Minute),
+			Orphans: config.Duration(24 * time.Hour),
+			Log:     config.Duration(24 * time.Hour),
+		},
+	}
+}
+
+// ConfigError is a mistake in one key.
+type ConfigError struct{ Key, Text string }
+
+func (e *ConfigError) Error() string { return e.Key + ": " + e.Text }
+
+// Validate says what is wrong first, as a *ConfigError.
+func (c *Config) Validate() error {
+	bad := func(key, text string) error { return &ConfigError{Key: key, Text: text} }
+	switch {
+	case c.Path == "":
+		return bad("path", "a directory is needed, e.g. path: ./lake")
+	case strings.Contains(c.Path, "://"):
+		return bad("path", "only local directories can be written by this version; name one, e.g. ./lake")
+	case strings.ContainsRune(c.Path, 0):
+		return bad("path", "a path holds no NUL byte")
+	case c.Flush.Rows < 1 || c.Flush.Bytes < 1 || c.Flush.Interval <= 0:
+		return bad("flush", "rows, bytes and interval must be above zero")
+	case c.Current.Interval < 0:
+		return bad("current.interval", "must be a duration such as 10s, or off")
+	case c.Current.Memory < 1<<20:
+		return bad("current.memory", "1MiB is the least a merge can work with")
+	case c.Current.FileRows < 1:
+		return bad("current.file_rows", "must be above zero")
+	case c.Keep.Removed < 0 || c.Keep.Orphans < 0 || c.Keep.Log < 0:
+		return bad("keep", "durations must not be below zero")
+	}
+	switch c.Compression {
+	case "zstd", "snappy", "none":
+		return nil
+	}
+	return bad("compression", "must be zstd, snappy or none")
+}
