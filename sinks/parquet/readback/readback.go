@@ -1,0 +1,228 @@
+package readback
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/big"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// Reader implements pipeline.Reader over <root>/<pipeline>/<db>.<table>/current.
+type Reader struct {
+	dir string
+}
+
+// New makes a reader of one pipeline's tables.
+func New(root, pipelineName string) *Reader {
+	return &Reader{dir: filepath.Join(root, pipelineName)}
+}
+
+// Close does nothing: files are open only while they are read.
+func (r *Reader) Close() error { return nil }
+
+// Tables lists the directories that hold a table.
+func (r *Reader) Tables(context.Context) ([]event.TableName, error) {
+	entries, err := os.ReadDir(r.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	var names []event.TableName
+	for _, e := range entries {
+		name, err := url.PathUnescape(e.Name())
+		if db, t, ok := strings.Cut(name, "."); ok && err == nil && e.IsDir() {
+			names = append(names, event.TableName{DB: db, Table: t})
+		}
+	}
+	return names, nil
+}
+
+// find is the directory of a table: names are percent-encoded in more than one legal
+// way, so they are compared decoded.
+func (r *Reader) find(name event.TableName) (string, error) {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w", name, err)
+	}
+	for _, e := range entries {
+		if plain, err := url.PathUnescape(e.Name()); err == nil && plain == name.String() {
+			return filepath.Join(r.dir, e.Name(), "current"), nil
+		}
+	}
+	return "", fmt.Errorf("find %s in %s: %w", name, r.dir, fs.ErrNotExist)
+}
+
+// The keys of a field's metadata: docs/format/lake.md.
+const (
+	metaName = "millrace.name"
+	metaRaw  = "millrace.rawOf"
+)
+
+// Read streams every row of the newest version of current/.
+func (r *Reader) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	dir, err := r.find(name)
+	if err != nil {
+		return err
+	}
+	t, err := openTable(dir)
+	if err != nil {
+		return err
+	}
+	shown := make([]pipeline.ReadColumn, len(t.fields))
+	for i, f := range t.fields {
+		shown[i] = pipeline.ReadColumn{Name: f.Name}
+		if original, ok := f.Metadata[metaName].(string); ok {
+			shown[i].Name = original
+		}
+		if of, ok := f.Metadata[metaRaw].(string); ok {
+			shown[i].RawOf = of
+		}
+	}
+	if err := columns(shown); err != nil {
+		return err
+	}
+	for _, path := range t.files {
+		if err := readFile(ctx, filepath.Join(dir, path), t.fields, row); err != nil {
+			return fmt.Errorf("file %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// readFile reads one data file; a column that the file lacks is NULL in all its rows.
+func readFile(ctx context.Context, path string, fields []field, row func([]pipeline.Cell) error) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	opened, err := parquet.OpenFile(file, info.Size())
+	if err != nil {
+		return err
+	}
+	place := map[int]int{} // leaf column of the file → field
+	kinds := make([]string, len(fields))
+	for i, f := range fields {
+		kinds[i], _ = f.Type.(string)
+		if leaf, ok := opened.Schema().Lookup(f.Name); ok {
+			place[leaf.ColumnIndex] = i
+		}
+	}
+	cells, buffer := make([]pipeline.Cell, len(fields)), make([]parquet.Row, 512)
+	for _, group := range opened.RowGroups() {
+		rows := group.Rows()
+		for {
+			n, err := rows.ReadRows(buffer)
+			for _, r := range buffer[:n] {
+				for i := range cells {
+					cells[i] = pipeline.Cell{Null: true}
+				}
+				for _, v := range r {
+					if i, ok := place[v.Column()]; ok {
+						cells[i] = render(kinds[i], v)
+					}
+				}
+				if err := row(cells); err != nil {
+					rows.Close()
+					return err
+				}
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				rows.Close()
+				return err
+			}
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const civil = "2006-01-02 15:04:05.000000"
+
+func render(kind string, v parquet.Value) pipeline.Cell {
+	if v.IsNull() {
+		return pipeline.Cell{Null: true}
+	}
+	var s string
+	switch {
+	case kind == "string":
+		return pipeline.Cell{Text: v.ByteArray()}
+	case kind == "binary":
+		s = hex.EncodeToString(v.ByteArray())
+	case kind == "date":
+		s = time.Unix(int64(v.Int32())*86400, 0).UTC().Format(time.DateOnly)
+	case kind == "timestamp" || kind == "timestamp_ntz":
+		s = time.UnixMicro(v.Int64()).UTC().Format(civil)
+	case kind == "float":
+		s = strconv.FormatFloat(float64(v.Float()), 'g', -1, 32)
+	case kind == "double":
+		s = strconv.FormatFloat(v.Double(), 'g', -1, 64)
+	case strings.HasPrefix(kind, "decimal("):
+		s = decimal(kind, v)
+	case v.Kind() == parquet.Int32:
+		s = strconv.FormatInt(int64(v.Int32()), 10)
+	case v.Kind() == parquet.Int64:
+		s = strconv.FormatInt(v.Int64(), 10)
+	default:
+		s = v.String()
+	}
+	return pipeline.Cell{Text: []byte(s)}
+}
+
+// decimal writes an unscaled value with the point at its place.
+func decimal(kind string, v parquet.Value) string {
+	var precision, scale int
+	if _, err := fmt.Sscanf(kind, "decimal(%d,%d)", &precision, &scale); err != nil {
+		return "unreadable type " + kind
+	}
+	unscaled := new(big.Int)
+	switch v.Kind() {
+	case parquet.Int32:
+		unscaled.SetInt64(int64(v.Int32()))
+	case parquet.Int64:
+		unscaled.SetInt64(v.Int64())
+	default:
+		raw := v.ByteArray()
+		unscaled.SetBytes(raw)
+		if len(raw) > 0 && raw[0]&0x80 != 0 {
+			unscaled.Sub(unscaled, new(big.Int).Lsh(big.NewInt(1), uint(8*len(raw))))
+		}
+	}
+	digits := new(big.Int).Abs(unscaled).String()
+	if scale > 0 {
+		digits = strings.Repeat("0", max(0, scale+1-len(digits))) + digits
+		digits = digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
+	}
+	if unscaled.Sign() < 0 {
+		digits = "-" + digits
+	}
+	return digits
+}
