@@ -53,6 +53,9 @@ func (e *ExtFields) At(i int) (key, value string) { return e.fields[i].Key, e.fi
 // Grow makes room for n more fields.
 func (e *ExtFields) Grow(n int) { e.fields = slices.Grow(e.fields, n) }
 
+// Use takes buf as the memory of fields to come and forgets those there are.
+func (e *ExtFields) Use(buf []Field) { e.fields = buf[:0] }
+
 // Reset forgets the fields and keeps their memory.
 func (e *ExtFields) Reset() {
 	clear(e.fields)

@@ -1,0 +1,214 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/remoting"
+)
+
+const (
+	firstBuffer = 4 << 10
+	maxBuffer   = 128 << 10
+	// A large frame's memory starts with this and doubles as bytes arrive.
+	firstLarge = 256 << 10
+	// Memory of a large frame up to this is kept for the next one.
+	keepLarge = 4 << 20
+)
+
+var (
+	errIdle     = errors.New("no traffic")
+	errStopping = errors.New("the server stops")
+)
+
+// input cuts a connection's bytes into frames. Frames that fit are returned
+// where they were read and are valid until the next call.
+type input struct {
+	nc     net.Conn
+	limits ConnLimits
+
+	buf      []byte
+	from, to int // buf[from:to] is not consumed yet
+	large    []byte
+	deadline time.Time // that was set last
+	frameBy  time.Time // when the frame under way must be complete; zero between frames
+	sniff    bool      // the first byte is still to be looked at
+
+	stopping atomic.Bool
+
+	busy  func() int64 // grows with every write
+	pause func()       // called before every wait for the peer
+}
+
+// next returns a frame without its length field.
+func (in *input) next() ([]byte, error) {
+	for {
+		have := in.buf[in.from:in.to]
+		if len(have) > 0 && in.sniff {
+			if err := recognise(have[0]); err != nil {
+				return nil, err
+			}
+			in.sniff = false
+		}
+		need := remoting.LengthLen
+		if len(have) >= remoting.LengthLen {
+			n, err := remoting.FrameLen([remoting.LengthLen]byte(have), in.limits.MaxFrame)
+			if err != nil {
+				return nil, err
+			}
+			need += n
+			if len(have) >= need {
+				in.from += need
+				in.frameBy = time.Time{}
+				return have[remoting.LengthLen:need:need], nil
+			}
+			if need > maxBuffer {
+				return in.nextLarge(have[remoting.LengthLen:], n)
+			}
+		}
+		if err := in.fill(need); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// recognise explains what is not our protocol by its first byte.
+func recognise(b byte) error {
+	switch b {
+	case 0x16:
+		return errors.New("the peer speaks TLS, which is not enabled here; switch it off at the client (tls.enable=false)")
+	case 'P', 0x0D:
+		return errors.New("the peer sends a PROXY preamble, which is not enabled here; switch it off at the load balancer")
+	case 'G', 'H', 'O', 'D':
+		return errors.New("the peer speaks HTTP, which is not served on this port")
+	}
+	return nil
+}
+
+// fill reads more, so that need bytes fit behind from.
+func (in *input) fill(need int) error {
+	switch {
+	case in.from == in.to:
+		in.from, in.to = 0, 0
+	case in.from > 0 && (len(in.buf)-in.from < need || in.to == len(in.buf)):
+		in.to = copy(in.buf, in.buf[in.from:in.to])
+		in.from = 0
+	}
+	if size := len(in.buf); in.from+need > size || in.to == size {
+		grown := make([]byte, min(max(2*size, need, firstBuffer), maxBuffer))
+		in.to = copy(grown, in.buf[in.from:in.to])
+		in.from, in.buf = 0, grown
+	}
+	n, err := in.read(in.buf[in.to:], in.to > in.from)
+	in.to += n
+	if n > 0 && in.to == len(in.buf) && len(in.buf) < maxBuffer {
+		// The peer has more than fits: read larger pieces from now on.
+		grown := make([]byte, 2*len(in.buf))
+		in.to = copy(grown, in.buf[in.from:in.to])
+		in.from, in.buf = 0, grown
+	}
+	return err
+}
+
+// nextLarge reads the rest of a frame of n bytes that begins with have and
+// consumes the whole buffer.
+func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
+	b := in.large
+	in.large = nil
+	if cap(b) < n {
+		b = make([]byte, min(n, max(firstLarge, len(have))))
+	}
+	b = b[:min(n, cap(b))]
+	at := copy(b, have)
+	in.from, in.to = 0, 0
+	for at < n {
+		if at == len(b) {
+			grown := make([]byte, min(n, 2*len(b)))
+			copy(grown, b)
+			b = grown
+		}
+		k, err := in.read(b[at:], true)
+		if at += k; err != nil {
+			return nil, err
+		}
+	}
+	in.large, in.frameBy = b, time.Time{}
+	return b[:n:n], nil
+}
+
+// keep says that the frame returned last stays in use: its memory, if it is
+// its own, is left to it. It tells whether that is so.
+func (in *input) keep(frame []byte) bool {
+	if in.large == nil || len(frame) == 0 || &in.large[0] != &frame[0] {
+		return false
+	}
+	in.large = nil
+	return true
+}
+
+// stop makes the reader return errStopping instead of waiting. Any goroutine
+// may call it.
+func (in *input) stop() {
+	in.stopping.Store(true)
+	_ = in.nc.SetReadDeadline(time.Unix(1, 0)) // fails only when the reader fails by itself
+}
+
+// read waits for bytes. Inside a frame the frame's deadline holds; between
+// frames, the connection may rest as long as something was written.
+func (in *input) read(b []byte, inFrame bool) (int, error) {
+	in.pause()
+	for {
+		wrote := in.busy()
+		limit, err := in.setDeadline(inFrame)
+		if err != nil {
+			return 0, err
+		}
+		if in.stopping.Load() {
+			return 0, errStopping
+		}
+		n, err := in.nc.Read(b)
+		switch {
+		case n > 0 || err == nil:
+			return n, nil
+		case in.stopping.Load():
+			return 0, errStopping
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return 0, err
+		case inFrame:
+			return 0, fmt.Errorf("the peer did not complete a frame within %s", limit)
+		case in.sniff:
+			return 0, fmt.Errorf("the peer connected and sent nothing for %s", limit)
+		case in.busy() == wrote:
+			return 0, fmt.Errorf("%w for %s", errIdle, limit)
+		}
+	}
+}
+
+// setDeadline moves the deadline of the next read. That is not free: between
+// frames it may lag by an eighth.
+func (in *input) setDeadline(inFrame bool) (time.Duration, error) {
+	now, limit := time.Now(), in.limits.IdleTimeout
+	var want time.Time
+	switch {
+	case inFrame:
+		limit = in.limits.FrameTimeout
+		if in.frameBy.IsZero() {
+			in.frameBy = now.Add(limit)
+		}
+		want = in.frameBy
+	case in.sniff:
+		limit = in.limits.FirstByteTimeout
+		want = now.Add(limit)
+	default:
+		want = now.Add(limit)
+		if lag := want.Sub(in.deadline); lag >= 0 && lag < limit/8 {
+			return limit, nil
+		}
+	}
+	in.deadline = want
+	return limit, in.nc.SetReadDeadline(want)
+}
