@@ -1,0 +1,112 @@
+package connectors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/connectors/mysql"
+	"github.com/millrace/millrace/connectors/mysql/readback"
+	"github.com/millrace/millrace/connectors/mysql/schema"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/spec"
+)
+
+// Deps is what sources are made with. Reg may be nil.
+type Deps struct {
+	Log *slog.Logger
+	Reg prometheus.Registerer
+}
+
+// Type is one type of source.
+type Type struct {
+	spec.Kind
+	// New makes the source of a pipeline. It starts nothing.
+	New func(p *spec.Pipeline, d Deps) (pipeline.Source, error)
+	// Readback makes the reader that verification uses.
+	Readback func(p *spec.Pipeline) (pipeline.Reader, error)
+	// Snapshot is the mode: initial, never or when_needed.
+	Snapshot func(p *spec.Pipeline) string
+}
+
+// Types are the sources that exist, by the name that a pipeline file uses.
+func Types() map[string]Type {
+	return map[string]Type{
+		"mysql": {
+			Kind: spec.Kind{
+				Default: func() any { c := mysql.DefaultConfig(); return &c },
+				Check:   func(cfg any) []spec.Finding { return findings(cfg.(*mysql.Config).Validate()) },
+			},
+			New: func(p *spec.Pipeline, d Deps) (pipeline.Source, error) {
+				return mysql.New(mysqlConfig(p), d.Log, d.Reg)
+			},
+			Readback: mysqlReadback,
+			Snapshot: func(p *spec.Pipeline) string { return p.Source.Config.(*mysql.Config).Snapshot.Mode },
+		},
+	}
+}
+
+// Kinds is the part of Types that reading pipeline files needs.
+func Kinds() map[string]spec.Kind {
+	kinds := map[string]spec.Kind{}
+	for name, t := range Types() {
+		kinds[name] = t.Kind
+	}
+	return kinds
+}
+
+// mysqlConfig joins what the file says of the source with what it says of tables.
+func mysqlConfig(p *spec.Pipeline) mysql.Config {
+	cfg := *p.Source.Config.(*mysql.Config)
+	cfg.Queues = p.Queues
+	cfg.TableQueues, cfg.Keys = map[string]int{}, map[string][]string{}
+	for name, t := range p.Tables {
+		if t.Queues > 0 {
+			cfg.TableQueues[name] = t.Queues
+		}
+		if len(t.Key) > 0 {
+			cfg.Keys[name] = t.Key
+		}
+	}
+	return cfg
+}
+
+func mysqlReadback(p *spec.Pipeline) (pipeline.Reader, error) {
+	cfg := p.Source.Config.(*mysql.Config)
+	filter, err := schema.ParseFilter(cfg.Tables)
+	if err != nil {
+		return nil, fmt.Errorf("tables of pipeline %s: %w", p.Name, err)
+	}
+	return readback.New(readback.Config{
+		Address: cfg.Address, User: cfg.User, Password: cfg.Password,
+		Captured: func(n event.TableName) bool { return filter.Match(n) },
+	})
+}
+
+// findings parts a joined error into one finding a mistake; each begins with its key.
+func findings(err error) []spec.Finding {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []spec.Finding{finding(err)}
+	}
+	var all []spec.Finding
+	for _, one := range joined.Unwrap() {
+		all = append(all, finding(one))
+	}
+	return all
+}
+
+func finding(err error) spec.Finding {
+	key, text, ok := strings.Cut(err.Error(), ": ")
+	if !ok || strings.Contains(key, " ") {
+		return spec.Finding{Text: err.Error()}
+	}
+	return spec.Finding{Key: key, Text: text}
+}
