@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/connectors"
+	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/httpapi"
+	"github.com/millrace/millrace/pipeline/spec"
+	"github.com/millrace/millrace/sinks"
+)
+
+const defaultDaemon = "127.0.0.1:8083"
+
+func kinds() spec.Kinds {
+	return spec.Kinds{Sources: connectors.Kinds(), Sinks: sinks.Kinds()}
+}
+
+func newPipeline() *cobra.Command {
+	c := &cobra.Command{
+		Use: "pipeline", Short: "Check, watch and steer pipelines", Args: noArgs,
+		Example: "  millrace pipeline validate pipelines/\n  millrace pipeline status --json",
+	}
+	c.AddCommand(newValidate(), newStatus(), newVerify(),
+		newVerb(httpapi.Pause, "Stop a pipeline or a table where it is, with a durable position", "  millrace pipeline pause orders shop.payments"),
+		newVerb(httpapi.Resume, "Go on after a pause", "  millrace pipeline resume orders"),
+		newVerb(httpapi.Snapshot, "Read tables anew beside the stream", "  millrace pipeline snapshot orders shop.orders"),
+		newVerb(httpapi.Reset, "Forget the target's position and fill it anew from a snapshot", "  millrace pipeline reset orders shop.orders"),
+	)
+	return c
+}
+
+func newValidate() *cobra.Command {
+	c := &cobra.Command{
+		Use: "validate FILE|DIRECTORY …", Short: "Report every mistake in pipeline files",
+		Long: `Reads pipeline files and reports every mistake with its place and a suggestion.
+Nothing is connected to, unless --connect asks for it: then the source and the targets
+are checked as well, each finding with the setting to change.`,
+		Example: "  millrace pipeline validate --connect configs/pipelines/orders.yaml",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("name a pipeline file or a directory of them")}
+			}
+			return nil
+		},
+	}
+	connect := c.Flags().Bool("connect", false, "also check the source's settings and the targets")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		log, err := logger(c)
+		if err != nil {
+			return err
+		}
+		for _, path := range args {
+			found, err := readPipelines(path)
+			if err != nil {
+				return err
+			}
+			for _, p := range found {
+				if *connect {
+					if err := preflight(c.Context(), p, log, c.OutOrStdout()); err != nil {
+						return err
+					}
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%s: pipeline %s is right: %s source, %d sink(s)\n", p.File, p.Name, p.Source.Type, len(p.Sinks))
+			}
+		}
+		return nil
+	}
+	return c
+}
+
+// readPipelines reads a file, or all files of a directory.
+func readPipelines(path string) ([]*spec.Pipeline, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, environmentError{err}
+	}
+	if !info.IsDir() {
+		p, err := spec.ReadFile(path, kinds(), os.LookupEnv)
+		return []*spec.Pipeline{p}, err
+	}
+	found, errs := spec.ReadDir(path, kinds(), os.LookupEnv)
+	var all config.Issues
+	for _, err := range errs {
+		var issues config.Issues
+		if !errors.As(err, &issues) {
+			return nil, err
+		}
+		all = append(all, issues...)
+	}
+	if len(all) > 0 {
+		return nil, all
+	}
+	return found, nil
+}
+
+func newStatus() *cobra.Command {
+	c := &cobra.Command{
+		Use: "status [PIPELINE]", Short: "Show what pipelines do, table by table",
+		Example: "  millrace pipeline status orders\n  millrace pipeline status --json",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	daemon := c.Flags().String("daemon", defaultDaemon, "address of the daemon")
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
+		defer cancel()
+		all, err := httpapi.NewClient(*daemon).Pipelines(ctx)
+		if err != nil {
+			return environmentError{err}
+		}
+		if len(args) == 1 {
+			one, err := httpapi.NewClient(*daemon).Pipeline(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			all = []pipeline.Status{one}
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), all)
+		}
+		printStatus(c, all)
+		return nil
+	}
+	return c
+}
+
+func printStatus(c *cobra.Command, all []pipeline.Status) {
+	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+	defer w.Flush()
+	for _, p := range all {
+		fmt.Fprintf(w, "%s\t%s\tlag %.1fs\tat %s:%d\t%s\n", p.Name, p.State, p.LagSecs, p.Position.File, p.Position.Pos, p.Reason)
+		fmt.Fprintln(w, "  TABLE\tSTATE\tSNAPSHOT\tROWS\tSINK\tWRITTEN\tBUFFERED\tLAG\tREASON")
+		for _, t := range p.Tables {
+			for _, s := range t.Sinks {
+				reason := t.Reason
+				if s.Reason != "" {
+					reason = s.Reason
+				}
+				fmt.Fprintf(w, "  %s\t%s/%s\t%.0f%%\t%d\t%s\t%d\t%d\t%.1fs\t%s\n", t.Name, t.State, s.State, t.Snapshot, t.Rows, s.Sink, s.Rows, s.Buffered, s.LagSecs, reason)
+			}
+			if len(t.Sinks) == 0 {
+				fmt.Fprintf(w, "  %s\t%s\t%.0f%%\t%d\t-\t-\t-\t-\t%s\n", t.Name, t.State, t.Snapshot, t.Rows, t.Reason)
+			}
+		}
+	}
+}
+
+func newVerb(verb, short, example string) *cobra.Command {
+	c := &cobra.Command{
+		Use: verb + " PIPELINE [DB.TABLE]", Short: short, Example: example,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usageError{fmt.Errorf("%s takes a pipeline and, if wanted, one of its tables", c.CommandPath())}
+			}
+			return nil
+		},
+	}
+	daemon := c.Flags().String("daemon", defaultDaemon, "address of the daemon")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
+		defer cancel()
+		table := ""
+		if len(args) == 2 {
+			table = args[1]
+		}
+		now, err := httpapi.NewClient(*daemon).Do(ctx, args[0], table, verb)
+		if err != nil {
+			return err
+		}
+		printStatus(c, []pipeline.Status{now})
+		return nil
+	}
+	return c
+}

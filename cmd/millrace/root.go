@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/millrace/millrace/internal/version"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "millrace",
+		Short: "Order data from MySQL to ClickHouse or Parquet, exactly once, in one binary",
+		Long: `Millrace carries the changes of MySQL databases to the people who analyse them:
+a message broker that speaks the Apache RocketMQ protocol, a binlog source, and sinks,
+in one binary.`,
+		Example: `  millrace standalone --data ./data --pipelines ./pipelines
+  millrace pipeline validate pipelines/orders.yaml
+  millrace pipeline status`,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.PersistentFlags().String("log-level", "info", "debug, info, warn or error")
+	root.PersistentFlags().String("log-format", "", "text or json (default: text on a terminal, json elsewhere)")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
+	})
+	root.AddCommand(newVersion(), newPipeline())
+	return root
+}
+
+func newVersion() *cobra.Command {
+	c := &cobra.Command{
+		Use: "version", Short: "Print the version", Args: noArgs,
+		Example: "  millrace version --json",
+	}
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), version.Get())
+		}
+		fmt.Fprintln(c.OutOrStdout(), version.Get())
+		return nil
+	}
+	return c
+}
+
+// noArgs refuses arguments with the status of a configuration mistake.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, but got %q", c.CommandPath(), args[0])}
+	}
+	return nil
+}
+
+// exactArgs asks for n arguments, named for the message.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usageError{fmt.Errorf("%s takes %v (see %s --help)", c.CommandPath(), names, c.CommandPath())}
+		}
+		return nil
+	}
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// logger is what a command logs with, as the flags say.
+func logger(c *cobra.Command) (*slog.Logger, error) {
+	name, _ := c.Flags().GetString("log-level")
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return nil, usageError{fmt.Errorf("--log-level %q is not debug, info, warn or error", name)}
+	}
+	options := &slog.HandlerOptions{Level: level}
+	format, _ := c.Flags().GetString("log-format")
+	if format == "" {
+		format = "json"
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			format = "text"
+		}
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	default:
+		return nil, usageError{fmt.Errorf("--log-format %q is not text or json", format)}
+	}
+}
+
+func lookupEnv(name string) (string, bool) { return os.LookupEnv(name) }
