@@ -1,0 +1,394 @@
+package delta
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// checkpointRow is one action in a log checkpoint: exactly one field is set.
+type checkpointRow struct {
+	Txn      *txnRow      `parquet:"txn,optional"`
+	Add      *addRow      `parquet:"add,optional"`
+	Remove   *removeRow   `parquet:"remove,optional"`
+	Metadata *metadataRow `parquet:"metaData,optional"`
+	Protocol *protocolRow `parquet:"protocol,optional"`
+	Domain   *domainRow   `parquet:"domainMetadata,optional"`
+}
+
+type txnRow struct {
+	AppID       string `parquet:"appId"`
+	Version     int64  `parquet:"version"`
+	LastUpdated *int64 `parquet:"lastUpdated,optional"`
+}
+
+type addRow struct {
+	Path             string            `parquet:"path"`
+	PartitionValues  map[string]string `parquet:"partitionValues"`
+	Size             int64             `parquet:"size"`
+	ModificationTime int64             `parquet:"modificationTime"`
+	DataChange       bool              `parquet:"dataChange"`
+	Stats            *string           `parquet:"stats,optional"`
+	Tags             map[string]string `parquet:"tags,optional"`
+}
+
+type removeRow struct {
+	Path                 string            `parquet:"path"`
+	DeletionTimestamp    *int64            `parquet:"deletionTimestamp,optional"`
+	DataChange           bool              `parquet:"dataChange"`
+	ExtendedFileMetadata *bool             `parquet:"extendedFileMetadata,optional"`
+	PartitionValues      map[string]string `parquet:"partitionValues,optional"`
+	Size                 *int64            `parquet:"size,optional"`
+}
+
+type formatRow struct {
+	Provider string            `parquet:"provider"`
+	Options  map[string]string `parquet:"options"`
+}
+
+type metadataRow struct {
+	ID               string            `parquet:"id"`
+	Name             *string           `parquet:"name,optional"`
+	Description      *string           `parquet:"description,optional"`
+	Format           formatRow         `parquet:"format"`
+	SchemaString     string            `parquet:"schemaString"`
+	PartitionColumns []string          `parquet:"partitionColumns,list"`
+	Configuration    map[string]string `parquet:"configuration"`
+	CreatedTime      *int64            `parquet:"createdTime,optional"`
+}
+
+type protocolRow struct {
+	MinReaderVersion int32    `parquet:"minReaderVersion"`
+	MinWriterVersion int32    `parquet:"minWriterVersion"`
+	ReaderFeatures   []string `parquet:"readerFeatures,list"`
+	WriterFeatures   []string `parquet:"writerFeatures,list"`
+}
+
+type domainRow struct {
+	Domain        string `parquet:"domain"`
+	Configuration string `parquet:"configuration"`
+	Removed       bool   `parquet:"removed"`
+}
+
+// Checkpoint writes the snapshot as a Parquet file beside the log, so that opening need
+// not read every entry, and points _last_checkpoint at it. Removed files whose removal is
+// older than removedBefore are left out.
+func (l *Log) Checkpoint(removedBefore time.Time) error {
+	v := l.snap.Version
+	if v < 0 || l.snap.Checkpoint == v {
+		return nil
+	}
+	actions := l.snap.actions(removedBefore.UnixMilli())
+	data, err := encodeCheckpoint(actions)
+	if err != nil {
+		return fmt.Errorf("checkpoint %d of %s: %w", v, l.dir, err)
+	}
+	// A checkpoint of the same version says the same, so another writer's is as good.
+	if err := l.put(checkpointName(v), data); err != nil && !errors.Is(err, ErrConflict) {
+		return fmt.Errorf("checkpoint %d of %s: %w", v, l.dir, err)
+	}
+	hint, _ := json.Marshal(map[string]any{"version": v, "size": len(actions), "sizeInBytes": len(data), "numOfAddFiles": len(l.snap.Files)})
+	if err := vfs.WriteFileAtomic(l.fs, l.logPath("_last_checkpoint"), hint); err != nil {
+		return fmt.Errorf("checkpoint %d of %s: %w", v, l.dir, err)
+	}
+	for p, r := range l.snap.Removed {
+		if r.DeletionTimestamp < removedBefore.UnixMilli() {
+			delete(l.snap.Removed, p)
+		}
+	}
+	l.snap.Checkpoint = v
+	return nil
+}
+
+// CleanLog removes entries and checkpoints that the newest checkpoint covers, that are
+// older than before, and whose version is below keepFrom; the oldest first, so that what
+// is left has no hole.
+func (l *Log) CleanLog(before time.Time, keepFrom int64) (int, error) {
+	found, err := l.list()
+	if err != nil {
+		return 0, err
+	}
+	limit := min(l.snap.Checkpoint, keepFrom)
+	names := []string{}
+	for _, v := range found.entries {
+		if v < limit {
+			names = append(names, entryName(v))
+		}
+	}
+	// An older checkpoint stays while entries behind it do.
+	for _, v := range found.checkpoints {
+		if v < limit {
+			names = append(names, checkpointName(v))
+		}
+	}
+	slices.Sort(names)
+	for n, name := range names {
+		info, err := l.fs.Stat(l.logPath(name))
+		if err != nil {
+			return n, err
+		}
+		if !info.ModTime().Before(before) {
+			return n, nil
+		}
+		if err := l.fs.Remove(l.logPath(name)); err != nil {
+			return n, err
+		}
+	}
+	return len(names), nil
+}
+
+func encodeCheckpoint(actions []Action) ([]byte, error) {
+	rows := make([]checkpointRow, 0, len(actions))
+	for i := range actions {
+		rows = append(rows, toRow(&actions[i]))
+	}
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[checkpointRow](&b, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("millrace", "1", ""))
+	if _, err := w.Write(rows); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// maxCheckpoint bounds what is read into memory for a log checkpoint.
+const maxCheckpoint = 1 << 31
+
+func readCheckpoint(fsys vfs.FS, name string) ([]Action, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxCheckpoint {
+		return nil, fmt.Errorf("%w: a checkpoint of %d bytes", ErrCorrupt, size)
+	}
+	data := make([]byte, size)
+	if n, err := f.ReadAt(data, 0); int64(n) != size || err != nil && err != io.EOF {
+		return nil, fmt.Errorf("%w: %d of %d bytes: %v", ErrCorrupt, n, size, err)
+	}
+	return decodeCheckpoint(data)
+}
+
+func decodeCheckpoint(data []byte) (actions []Action, err error) {
+	defer func() {
+		// The Parquet reader panics on some damaged files.
+		if p := recover(); p != nil {
+			actions, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, p)
+		}
+	}()
+	pf, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	r := parquet.NewGenericReader[checkpointRow](pf)
+	defer r.Close()
+	rows := make([]checkpointRow, 256)
+	for {
+		n, err := r.Read(rows)
+		for i := range rows[:n] {
+			a := rows[i].action()
+			if cerr := a.check(); cerr != nil {
+				return nil, cerr
+			}
+			actions = append(actions, a)
+			rows[i] = checkpointRow{}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	}
+	if int64(len(actions)) != pf.NumRows() || len(actions) == 0 {
+		return nil, fmt.Errorf("%w: %d of %d actions", ErrCorrupt, len(actions), pf.NumRows())
+	}
+	return actions, nil
+}
+
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func toRow(a *Action) (r checkpointRow) {
+	switch {
+	case a.Txn != nil:
+		r.Txn = &txnRow{AppID: a.Txn.AppID, Version: a.Txn.Version, LastUpdated: optional(a.Txn.LastUpdated)}
+	case a.Domain != nil:
+		r.Domain = &domainRow{Domain: a.Domain.Domain, Configuration: a.Domain.Configuration}
+	case a.Add != nil:
+		f := a.Add
+		r.Add = &addRow{Path: f.Path, PartitionValues: f.PartitionValues, Size: f.Size, ModificationTime: f.ModificationTime,
+			Stats: optional(f.Stats), Tags: f.Tags}
+	case a.Remove != nil:
+		f := a.Remove
+		r.Remove = &removeRow{Path: f.Path, DeletionTimestamp: optional(f.DeletionTimestamp), ExtendedFileMetadata: optional(f.ExtendedFileMetadata),
+			PartitionValues: f.PartitionValues, Size: optional(f.Size)}
+	case a.Metadata != nil:
+		m := a.Metadata
+		r.Metadata = &metadataRow{ID: m.ID, Name: optional(m.Name), Description: optional(m.Description),
+			Format:       formatRow{Provider: m.Format.Provider, Options: m.Format.Options},
+			SchemaString: m.SchemaString, PartitionColumns: m.PartitionColumns, Configuration: m.Configuration, CreatedTime: optional(m.CreatedTime)}
+	case a.Protocol != nil:
+		p := a.Protocol
+		r.Protocol = &protocolRow{MinReaderVersion: int32(p.MinReaderVersion), MinWriterVersion: int32(p.MinWriterVersion),
+			ReaderFeatures: p.ReaderFeatures, WriterFeatures: p.WriterFeatures}
+	}
+	return r
+}
+
+func (r *checkpointRow) action() (a Action) {
+	switch {
+	case r.Txn != nil:
+		a.Txn = &Txn{AppID: r.Txn.AppID, Version: r.Txn.Version, LastUpdated: value(r.Txn.LastUpdated)}
+	case r.Domain != nil:
+		a.Domain = &Domain{Domain: r.Domain.Domain, Configuration: r.Domain.Configuration, Removed: r.Domain.Removed}
+	case r.Add != nil:
+		f := r.Add
+		a.Add = &Add{Path: f.Path, PartitionValues: f.PartitionValues, Size: f.Size, ModificationTime: f.ModificationTime,
+			Stats: value(f.Stats), Tags: f.Tags}
+	case r.Remove != nil:
+		f := r.Remove
+		a.Remove = &Remove{Path: f.Path, DeletionTimestamp: value(f.DeletionTimestamp), ExtendedFileMetadata: value(f.ExtendedFileMetadata),
+			PartitionValues: f.PartitionValues, Size: value(f.Size)}
+	case r.Metadata != nil:
+		m := r.Metadata
+		a.Metadata = &Metadata{ID: m.ID, Name: value(m.Name), Description: value(m.Description),
+			Format:       Format{Provider: m.Format.Provider, Options: m.Format.Options},
+			SchemaString: m.SchemaString, PartitionColumns: m.PartitionColumns, Configuration: m.Configuration, CreatedTime: value(m.CreatedTime)}
+		if a.Metadata.PartitionColumns == nil {
+			a.Metadata.PartitionColumns = []string{}
+		}
+	case r.Protocol != nil:
+		p := r.Protocol
+		a.Protocol = &Protocol{MinReaderVersion: int(p.MinReaderVersion), MinWriterVersion: int(p.MinWriterVersion),
+			ReaderFeatures: p.ReaderFeatures, WriterFeatures: p.WriterFeatures}
+	}
+	return a
+}
+
+// VacuumOptions says what may go.
+type VacuumOptions struct {
+	// RemovedBefore: files taken out of the table before it. OrphansBefore: files that no
+	// commit names and that were last written before it.
+	RemovedBefore, OrphansBefore time.Time
+	// Dirs are directories below the table that hold side files of the caller.
+	Dirs []string
+	// Live says that a file (path relative to the table) is still needed though no commit
+	// names it as data.
+	Live func(name string) bool
+}
+
+// Vacuum removes files that the table no longer consists of. The snapshot must be
+// fresh, and the caller must have fenced every writer that could still commit a file
+// older than OrphansBefore. It returns how many files went.
+func (l *Log) Vacuum(o VacuumOptions) (int, error) {
+	live := map[string]bool{}
+	for p := range l.snap.Files {
+		live[unescape(p)] = true
+	}
+	removed := map[string]int64{}
+	for p, r := range l.snap.Removed {
+		removed[unescape(p)] = r.DeletionTimestamp
+	}
+	names, err := l.fs.ReadDir(l.dir)
+	if err != nil {
+		return 0, err
+	}
+	gone := 0
+	sweep := func(dir string) error {
+		files, err := l.fs.ReadDir(path.Join(l.dir, dir))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			name := path.Join(dir, f)
+			if live[name] || o.Live != nil && o.Live(name) {
+				continue
+			}
+			info, err := l.fs.Stat(path.Join(l.dir, name))
+			if err != nil {
+				return err
+			}
+			if info.IsDir() {
+				continue
+			}
+			when, known := removed[name]
+			if known && time.UnixMilli(when).Before(o.RemovedBefore) || !known && info.ModTime().Before(o.OrphansBefore) {
+				if err := l.fs.Remove(path.Join(l.dir, name)); err != nil {
+					return err
+				}
+				gone++
+			}
+		}
+		return nil
+	}
+	dirs := append([]string{"."}, o.Dirs...)
+	for _, n := range names {
+		if strings.Contains(n, "=") {
+			dirs = append(dirs, n)
+		}
+	}
+	for _, d := range dirs {
+		if err := sweep(d); err != nil {
+			return gone, fmt.Errorf("vacuum %s: %w", path.Join(l.dir, d), err)
+		}
+	}
+	n, err := l.sweepTemps(o.OrphansBefore)
+	return gone + n, err
+}
+
+// sweepTemps removes what commits that were cut short left in the log directory.
+func (l *Log) sweepTemps(before time.Time) (int, error) {
+	names, err := l.fs.ReadDir(path.Join(l.dir, Dir))
+	if err != nil {
+		return 0, err
+	}
+	gone := 0
+	for _, n := range names {
+		if !strings.HasSuffix(n, ".tmp") {
+			continue
+		}
+		info, err := l.fs.Stat(l.logPath(n))
+		if err != nil || !info.ModTime().Before(before) {
+			continue
+		}
+		if err := l.fs.Remove(l.logPath(n)); err != nil {
+			return gone, err
+		}
+		gone++
+	}
+	return gone, nil
+}
