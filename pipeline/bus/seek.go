@@ -13,8 +13,8 @@ import (
 // queueReader is what the sink side needs of client.Reader.
 type queueReader interface {
 	Pull(ctx context.Context, q message.Queue, offset int64, o client.PullOptions) (client.PullResult, error)
-	MinOffset(ctx context.Context, q message.Queue) (int64, error)
-	MaxOffset(ctx context.Context, q message.Queue) (int64, error)
+	Min(ctx context.Context, q message.Queue) (int64, error)
+	Max(ctx context.Context, q message.Queue) (int64, error)
 	CommittedOffset(ctx context.Context, q message.Queue) (int64, error)
 	CommitOffset(ctx context.Context, q message.Queue, offset int64) error
 }
@@ -106,10 +106,10 @@ func find(ctx context.Context, r queueReader, q message.Queue, mark event.Seq, l
 }
 
 func bounds(ctx context.Context, r queueReader, q message.Queue) (least, end int64, err error) {
-	if least, err = r.MinOffset(ctx, q); err != nil {
+	if least, err = r.Min(ctx, q); err != nil {
 		return 0, 0, fmt.Errorf("least offset of %s: %w", queueText(q), err)
 	}
-	if end, err = r.MaxOffset(ctx, q); err != nil {
+	if end, err = r.Max(ctx, q); err != nil {
 		return 0, 0, fmt.Errorf("end of %s: %w", queueText(q), err)
 	}
 	return max(least, 0), max(end, 0), nil

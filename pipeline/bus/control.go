@@ -1,0 +1,158 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// controlWriter is what Control needs of client.Writer.
+type controlWriter interface {
+	Open(ctx context.Context, broker string, term uint64, opener string) (client.WriterState, error)
+	Send(ctx context.Context, q message.Queue, m *message.Message, link client.Link) (client.SendResult, error)
+}
+
+// claimRecord is one message of the control topic, as JSON: docs/format/control.md.
+type claimRecord struct {
+	Kind       string `json:"kind"` // "claim"
+	Sink       string `json:"sink"`
+	Table      string `json:"table"`
+	Generation uint64 `json:"generation"`
+	Worker     string `json:"worker"`
+}
+
+// Control gives out generations (delivery K1): a claim is a record in the pipeline's
+// control queue, appended right behind the one before it, so that no two workers can
+// take the same generation. Its methods may be called concurrently.
+type Control struct {
+	writer controlWriter
+	reader queueReader
+	queue  message.Queue
+	worker string
+
+	mu     sync.Mutex
+	opened bool
+	term   uint64
+	last   uint64 // mr_hi of the queue's last message
+	next   int64  // offset up to which claims are known
+	taken  map[claimKey]uint64
+}
+
+type claimKey struct{ sink, table string }
+
+// NewControl makes the claims' side of a worker. worker is a random id of this process.
+func NewControl(w controlWriter, r queueReader, pipelineName, broker, worker string) *Control {
+	return &Control{
+		writer: w, reader: r, worker: worker, taken: map[claimKey]uint64{},
+		queue: message.Queue{Topic: event.ControlTopic(pipelineName), BrokerName: broker, QueueID: 0},
+	}
+}
+
+// Claim takes the next generation of a target table: above every one claimed in the
+// control queue and above atLeast, the highest one that the target knows. It is durable
+// on return.
+func (c *Control) Claim(ctx context.Context, sink string, table event.TableName, atLeast uint64) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		generation, err := c.claimLocked(ctx, sink, table, atLeast)
+		var gap *client.GapError
+		var duplicate *client.DuplicateError
+		switch {
+		case err == nil:
+			return generation, nil
+		case errors.Is(err, client.ErrFenced), errors.As(err, &gap), errors.As(err, &duplicate), errors.Is(err, client.ErrUncertain):
+			c.opened = false // another worker claimed meanwhile, or an answer was lost: read what is true
+		default:
+			return 0, fmt.Errorf("claim %s of sink %s: %w", table, sink, err)
+		}
+		if err := pause(ctx, retryPull); err != nil {
+			return 0, fmt.Errorf("claim %s of sink %s: %w", table, sink, err)
+		}
+	}
+}
+
+func (c *Control) claimLocked(ctx context.Context, sink string, table event.TableName, atLeast uint64) (uint64, error) {
+	if !c.opened {
+		if err := c.openLocked(ctx); err != nil {
+			return 0, err
+		}
+	}
+	key := claimKey{sink, table.String()}
+	generation := max(c.taken[key], atLeast) + 1
+	body, err := json.Marshal(claimRecord{Kind: "claim", Sink: sink, Table: key.table, Generation: generation, Worker: c.worker})
+	if err != nil {
+		return 0, err
+	}
+	number := c.last + 1
+	id := event.Identity{Tx: fmt.Sprintf("claim/%d", number)}.String()
+	m := &message.Message{Topic: c.queue.Topic, Body: body, Properties: map[string]string{message.PropertyTags: "mark"}}
+	if _, err := c.writer.Send(ctx, c.queue, m, client.Link{Lo: number, Hi: number, Prev: c.last, From: id, To: id}); err != nil {
+		return 0, err
+	}
+	c.last, c.taken[key] = number, generation
+	return generation, nil
+}
+
+// openLocked fences other workers' claims, then reads what was claimed.
+func (c *Control) openLocked(ctx context.Context) error {
+	term := c.term + 1
+	for {
+		state, err := c.writer.Open(ctx, c.queue.BrokerName, term, fmt.Sprintf("%s/%d", c.worker, term))
+		var stale *client.StaleError
+		if errors.As(err, &stale) {
+			term = stale.Known + 1
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		c.term, c.last = term, 0
+		for _, q := range state.Queues {
+			if q.Queue.Topic == c.queue.Topic && q.Queue.QueueID == c.queue.QueueID {
+				c.last = q.Hi
+			}
+		}
+		break
+	}
+	if err := c.catchUpLocked(ctx); err != nil {
+		return err
+	}
+	c.opened = true
+	return nil
+}
+
+func (c *Control) catchUpLocked(ctx context.Context) error {
+	least, end, err := bounds(ctx, c.reader, c.queue)
+	if err != nil {
+		return err
+	}
+	if c.next > end { // the broker lost its tail: what it lost counts no more here, the target's generations do
+		c.next, c.taken = least, map[claimKey]uint64{}
+	}
+	for c.next = max(c.next, least); c.next < end; {
+		got, err := c.reader.Pull(ctx, c.queue, c.next, client.PullOptions{MaxMsgs: 32, MaxBytes: 1 << 20})
+		if err != nil {
+			return fmt.Errorf("read %s: %w", queueText(c.queue), err)
+		}
+		if len(got.Messages) == 0 {
+			return fmt.Errorf("read %s: the broker has no message at offset %d of %d", queueText(c.queue), c.next, end)
+		}
+		for i := range got.Messages {
+			var r claimRecord
+			if err := json.Unmarshal(got.Messages[i].Body, &r); err != nil {
+				return fmt.Errorf("message at offset %d of %s: %w", got.Messages[i].QueueOffset, queueText(c.queue), err)
+			}
+			key := claimKey{r.Sink, r.Table}
+			c.taken[key] = max(c.taken[key], r.Generation)
+			c.next = got.Messages[i].QueueOffset + 1
+		}
+	}
+	return nil
+}
