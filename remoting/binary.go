@@ -81,6 +81,7 @@ func (c *Command) parseBinaryHeader(b []byte) error {
 }
 
 func (c *Command) parseBinaryFields(s string) error {
+	var seen fieldSet
 	for s != "" {
 		if len(s) < 2 {
 			return fmt.Errorf("%w: ext field %d is cut short", ErrBadHeader, c.Ext.Len())
@@ -94,7 +95,7 @@ func (c *Command) parseBinaryFields(s string) error {
 		if !ok {
 			return fmt.Errorf("%w: value of ext field %d is cut short", ErrBadHeader, c.Ext.Len())
 		}
-		c.Ext.Add(key, value)
+		seen.put(&c.Ext, key, value)
 		s = rest
 	}
 	return nil

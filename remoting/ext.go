@@ -5,14 +5,13 @@ import "slices"
 // Field is one extField of a header.
 type Field struct{ Key, Value string }
 
-// ExtFields are the named values of a header, in their order. They are few,
-// so that a scan is cheaper than a map. A name that a peer sent twice means
-// its last value. The zero value is empty.
+// ExtFields are the named values of a header, in their order, each name once.
+// They are few, so that a scan is cheaper than a map. The zero value is empty.
 type ExtFields struct{ fields []Field }
 
 // Get returns the value of key.
 func (e *ExtFields) Get(key string) (string, bool) {
-	for i := len(e.fields) - 1; i >= 0; i-- {
+	for i := range e.fields {
 		if e.fields[i].Key == key {
 			return e.fields[i].Value, true
 		}
@@ -22,7 +21,7 @@ func (e *ExtFields) Get(key string) (string, bool) {
 
 // Set gives key a value, in place where it has one.
 func (e *ExtFields) Set(key, value string) {
-	for i := len(e.fields) - 1; i >= 0; i-- {
+	for i := range e.fields {
 		if e.fields[i].Key == key {
 			e.fields[i].Value = value
 			return
@@ -44,10 +43,10 @@ func (e *ExtFields) Delete(key string) {
 	e.fields = slices.DeleteFunc(e.fields, func(f Field) bool { return f.Key == key })
 }
 
-// Len counts the fields, a repeated name as often as it was sent.
+// Len counts the fields.
 func (e *ExtFields) Len() int { return len(e.fields) }
 
-// At returns the field at i, 0 ≤ i < Len. Of equal names the last counts.
+// At returns the field at i, 0 ≤ i < Len.
 func (e *ExtFields) At(i int) (key, value string) { return e.fields[i].Key, e.fields[i].Value }
 
 // Grow makes room for n more fields.
@@ -69,4 +68,23 @@ func (e *ExtFields) Map() map[string]string {
 		m[f.Key] = f.Value
 	}
 	return m
+}
+
+// fieldSet remembers, roughly, which names a parser has seen, so that names
+// of a header need not be compared with each other. A name that a peer sent
+// twice means its last value, as in encoding/json: were it the first for one
+// reader and the last for another, a signature could cover the wrong one.
+type fieldSet uint64
+
+func (seen *fieldSet) put(e *ExtFields, key, value string) {
+	bit := fieldSet(1)
+	if key != "" {
+		bit <<= (uint(key[0]) + 7*uint(key[len(key)-1]) + 13*uint(len(key))) & 63
+	}
+	if *seen&bit != 0 {
+		e.Set(key, value)
+		return
+	}
+	*seen |= bit
+	e.Add(key, value)
 }

@@ -98,12 +98,16 @@ func (c *Command) scanFields(s *scanner) error {
 	if s.take('}') {
 		return nil
 	}
+	var seen fieldSet
+	if c.Ext.Len() > 0 { // extFields came twice: compare them all
+		seen = ^seen
+	}
 	for {
 		key, err := s.key()
 		if err != nil {
 			return err
 		}
-		if err := c.scanField(s, key); err != nil {
+		if err := c.scanField(s, &seen, key); err != nil {
 			return err
 		}
 		if s.take('}') {
@@ -115,14 +119,14 @@ func (c *Command) scanFields(s *scanner) error {
 	}
 }
 
-func (c *Command) scanField(s *scanner, key string) error {
+func (c *Command) scanField(s *scanner, seen *fieldSet, key string) error {
 	switch s.peek() {
 	case '"':
 		value, err := s.str()
 		if err != nil {
 			return err
 		}
-		c.Ext.Add(key, value)
+		seen.put(&c.Ext, key, value)
 	case '{', '[':
 		return errText("extFields: a value is an object or a list")
 	case 'n':
@@ -135,7 +139,7 @@ func (c *Command) scanField(s *scanner, key string) error {
 		if err := s.skip(0); err != nil {
 			return err
 		}
-		c.Ext.Add(key, s.keep(s.in[from:s.at]))
+		seen.put(&c.Ext, key, s.keep(s.in[from:s.at]))
 	}
 	return nil
 }
