@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/client/internal/session"
+	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting"
+	"github.com/millrace/millrace/remoting/protocol"
+)
+
+// Client asks name servers and brokers. Its methods may be called concurrently.
+type Client struct {
+	s *session.Session
+}
+
+// New makes a client. It starts nothing.
+func New(opts ...client.Option) (*Client, error) {
+	cfg := session.DefaultConfig()
+	for _, o := range opts {
+		o.ApplySession(&cfg)
+	}
+	s, err := session.New(cfg, nil)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	return &Client{s: s}, nil
+}
+
+// Start is for symmetry with the other roles: it connects to nothing yet.
+func (c *Client) Start(context.Context) error { return c.s.Start(nobody{}) }
+
+// Close joins the client's goroutines.
+func (c *Client) Close(context.Context) error { return c.s.Close() }
+
+// nobody is a member of no group.
+type nobody struct{}
+
+func (nobody) Heartbeat() []byte { return nil }
+func (nobody) RoutesChanged()    {}
+
+// Permissions of a topic.
+const (
+	PermRead  = 4
+	PermWrite = 2
+)
+
+// AttributeWriter declares a topic's queues as owned by the writer that it names.
+const AttributeWriter = "millrace.writer"
+
+// TopicConfig is a topic as it is to be.
+type TopicConfig struct {
+	Name       string
+	Queues     int               // readable and writable alike
+	Perm       int               // 0 = read and write
+	Attributes map[string]string // set or changed; others stay
+}
+
+// CreateTopic creates or changes a topic on one broker, or on every broker of the
+// cluster when broker is "". Name servers know of it when it returns, where the broker
+// registers before it answers; Millrace's do.
+func (c *Client) CreateTopic(ctx context.Context, t TopicConfig, broker string) error {
+	if err := message.CheckTopic(t.Name); err != nil {
+		return fmt.Errorf("create topic: %w", err)
+	}
+	if t.Queues < 1 {
+		return fmt.Errorf("create topic %s: it needs at least one queue, not %d", t.Name, t.Queues)
+	}
+	if err := c.onBrokers(ctx, broker, t.command); err != nil {
+		return fmt.Errorf("create topic %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+func (t TopicConfig) command() *remoting.Command {
+	perm := t.Perm
+	if perm == 0 {
+		perm = PermRead | PermWrite
+	}
+	req := remoting.NewRequest(protocol.UpdateAndCreateTopic)
+	req.Ext.Add("topic", t.Name)
+	req.Ext.Add("defaultTopic", message.TopicAutoCreate)
+	req.Ext.Add("readQueueNums", strconv.Itoa(t.Queues))
+	req.Ext.Add("writeQueueNums", strconv.Itoa(t.Queues))
+	req.Ext.Add("perm", strconv.Itoa(perm))
+	req.Ext.Add("topicFilterType", "SINGLE_TAG")
+	req.Ext.Add("topicSysFlag", "0")
+	req.Ext.Add("order", "false")
+	if len(t.Attributes) > 0 {
+		parts := make([]string, 0, len(t.Attributes))
+		for _, k := range slices.Sorted(maps.Keys(t.Attributes)) {
+			parts = append(parts, "+"+k+"="+t.Attributes[k])
+		}
+		req.Ext.Add("attributes", strings.Join(parts, ","))
+	}
+	return req
+}
+
+// DeleteTopic removes a topic and its messages from one broker, or from every broker
+// and the name servers when broker is "".
+func (c *Client) DeleteTopic(ctx context.Context, topic, broker string) error {
+	err := c.onBrokers(ctx, broker, func() *remoting.Command { return topicRequest(protocol.DeleteTopicInBroker, topic) })
+	if err == nil && broker == "" {
+		for _, ns := range c.s.Config().NameServers {
+			err = errors.Join(err, c.call(ctx, ns, topicRequest(protocol.DeleteTopicInNamesrv, topic)))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("delete topic %s: %w", topic, err)
+	}
+	return nil
+}
+
+func topicRequest(code int, topic string) *remoting.Command {
+	req := remoting.NewRequest(code)
+	req.Ext.Add("topic", topic)
+	return req
+}
+
+// onBrokers sends a request to one broker's master or to all masters, and tells which
+// did not carry it out.
+func (c *Client) onBrokers(ctx context.Context, broker string, mk func() *remoting.Command) error {
+	if broker != "" {
+		return c.onBroker(ctx, broker, mk)
+	}
+	cl, err := c.ClusterInfo(ctx)
+	if err != nil {
+		return err
+	}
+	if len(cl.Brokers) == 0 {
+		return errors.New("no broker is registered with these name servers")
+	}
+	var errs []error
+	for _, b := range cl.Brokers {
+		errs = append(errs, c.onBroker(ctx, b.Name, mk))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Client) onBroker(ctx context.Context, broker string, mk func() *remoting.Command) error {
+	ctx, cancel := context.WithTimeout(ctx, c.s.Config().RequestTimeout)
+	defer cancel()
+	ans, err := c.s.InvokeBroker(ctx, broker, mk)
+	if err == nil {
+		err = session.AnswerOK(ans)
+	}
+	if err != nil {
+		return fmt.Errorf("broker %s: %w", broker, err)
+	}
+	return nil
+}
+
+func (c *Client) call(ctx context.Context, addr string, req *remoting.Command) error {
+	ctx, cancel := context.WithTimeout(ctx, c.s.Config().RequestTimeout)
+	defer cancel()
+	ans, err := c.s.Invoke(ctx, addr, req)
+	if err == nil {
+		err = session.AnswerOK(ans)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", addr, err)
+	}
+	return nil
+}

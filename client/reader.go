@@ -1,0 +1,179 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/client/internal/session"
+	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting"
+	"github.com/millrace/millrace/remoting/protocol"
+)
+
+type readerConfig struct {
+	session    session.Config
+	group      string
+	decompress bool
+}
+
+type readerOption func(*readerConfig)
+
+func (f readerOption) applyReader(c *readerConfig) { f(c) }
+
+// WithoutDecompression hands out compressed bodies as they are stored.
+func WithoutDecompression() ReaderOption {
+	return readerOption(func(c *readerConfig) { c.decompress = false })
+}
+
+// DefaultReaderGroup is the group of readers that name none.
+const DefaultReaderGroup = "MILLRACE_READER"
+
+// Reader pulls from queues and offsets that its caller names. It keeps no position, and
+// an offset that does not exist is an error, never a jump. It is not a member of its
+// group: nobody shares queues with it, and the group only names the offsets that it
+// commits.
+type Reader struct {
+	cfg readerConfig
+	s   *session.Session
+}
+
+// NewReader makes a reader. It starts nothing.
+func NewReader(opts ...ReaderOption) (*Reader, error) {
+	cfg := readerConfig{session: session.DefaultConfig(), group: DefaultReaderGroup, decompress: true}
+	for _, o := range opts {
+		o.applyReader(&cfg)
+	}
+	if err := message.CheckGroup(cfg.group); err != nil {
+		return nil, fmt.Errorf("reader: %w", err)
+	}
+	s, err := session.New(cfg.session, nil)
+	if err != nil {
+		return nil, fmt.Errorf("reader: %w", err)
+	}
+	return &Reader{cfg: cfg, s: s}, nil
+}
+
+// Start begins route refreshes. It connects to nothing yet.
+func (r *Reader) Start(context.Context) error { return r.s.Start(r) }
+
+// Close ends pulls that wait and joins every goroutine.
+func (r *Reader) Close(context.Context) error { return r.s.Close() }
+
+// Heartbeat is for the session: a reader is a member of nothing.
+func (r *Reader) Heartbeat() []byte { return nil }
+
+// RoutesChanged is for the session.
+func (r *Reader) RoutesChanged() {}
+
+// Queues returns the readable queues of a topic, by broker name and number.
+func (r *Reader) Queues(ctx context.Context, topic string) ([]message.Queue, error) {
+	if !r.s.Running() {
+		return nil, ErrClosed
+	}
+	route, err := r.s.Route(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	return append([]message.Queue(nil), route.Read...), nil
+}
+
+// PullOptions bound one pull. Zero values mean 32 messages, what the broker allows in
+// bytes, and no waiting.
+type PullOptions struct {
+	MaxMsgs  int
+	MaxBytes int
+	// Wait is how long the broker may hold the pull while the queue has nothing new.
+	Wait time.Duration
+}
+
+// PullResult is what a pull brought. No message and no error means that there is
+// nothing at Next yet.
+type PullResult struct {
+	Messages []ReceivedMessage
+	Next     int64 // offset of the pull that continues this one
+	Min, Max int64 // the queue's offsets at that moment; Max is the next one to be given
+}
+
+// slack is how much longer than the broker may hold a pull the client waits.
+const pullSlack = 10 * time.Second
+
+// Pull reads messages of a queue from an offset on: the first has that offset, and each
+// next one the offset behind. *OffsetBelowError and *OffsetAboveError say that the queue begins behind it or ends
+// before it.
+func (r *Reader) Pull(ctx context.Context, q message.Queue, offset int64, opt PullOptions) (PullResult, error) {
+	if !r.s.Running() {
+		return PullResult{}, ErrClosed
+	}
+	limit := opt.Wait + pullSlack
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	p := pullRequest{group: r.cfg.group, queue: q, offset: offset, max: opt.MaxMsgs, maxBytes: opt.MaxBytes,
+		wait: opt.Wait, lite: true, subscription: "*"}
+	ans, err := r.s.InvokeBroker(ctx, q.BrokerName, p.command)
+	if err == nil {
+		var res PullResult
+		if res, err = parsePullAnswer(ans, q, offset, r.cfg.decompress, false); err == nil {
+			return res, nil
+		}
+	}
+	r.refreshOn(err, q.Topic)
+	return PullResult{}, fmt.Errorf("pull %s at %d: %w", queueText(q), offset, err)
+}
+
+// refreshOn renews the route after an error that may come from an old one.
+func (r *Reader) refreshOn(err error, topic string) {
+	var ans *AnswerError
+	switch {
+	case errors.Is(err, session.ErrNotSent), errors.Is(err, ErrUncertain),
+		errors.As(err, &ans) && ans.Code == protocol.TopicNotExist:
+		r.s.RefreshSoon(topic)
+	}
+}
+
+// Min returns the offset of the oldest message of a queue.
+func (r *Reader) Min(ctx context.Context, q message.Queue) (int64, error) {
+	return r.queueOffset(ctx, protocol.GetMinOffset, q, "")
+}
+
+// Max returns the offset that a queue's next message will get.
+func (r *Reader) Max(ctx context.Context, q message.Queue) (int64, error) {
+	return r.queueOffset(ctx, protocol.GetMaxOffset, q, "")
+}
+
+// SearchOffset returns the offset of the first message that was stored at or after t.
+func (r *Reader) SearchOffset(ctx context.Context, q message.Queue, t time.Time) (int64, error) {
+	return r.queueOffset(ctx, protocol.SearchOffsetByTimestamp, q, "",
+		remoting.Field{Key: "timestamp", Value: strconv.FormatInt(t.UnixMilli(), 10)})
+}
+
+// CommittedOffset returns the offset that the reader's group committed for a queue,
+// ErrNoOffset when there is none.
+func (r *Reader) CommittedOffset(ctx context.Context, q message.Queue) (int64, error) {
+	return r.queueOffset(ctx, protocol.QueryConsumerOffset, q, r.cfg.group, remoting.Field{Key: "setZeroIfNotFound", Value: "false"})
+}
+
+// CommitOffset stores the reader's group's offset of a queue: the next one to be read.
+func (r *Reader) CommitOffset(ctx context.Context, q message.Queue, offset int64) error {
+	if !r.s.Running() {
+		return ErrClosed
+	}
+	if err := commitOffset(ctx, r.s, r.cfg.group, q, offset); err != nil {
+		return fmt.Errorf("commit offset %d of %s for group %s: %w", offset, queueText(q), r.cfg.group, err)
+	}
+	return nil
+}
+
+func (r *Reader) queueOffset(ctx context.Context, code int, q message.Queue, group string, more ...remoting.Field) (int64, error) {
+	if !r.s.Running() {
+		return 0, ErrClosed
+	}
+	n, err := session.QueueOffset(ctx, r.s, code, q, group, more...)
+	if err != nil {
+		r.refreshOn(err, q.Topic)
+		return 0, fmt.Errorf("ask offset (%s) of %s: %w", protocol.RequestName(code), queueText(q), err)
+	}
+	return n, nil
+}
