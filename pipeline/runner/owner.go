@@ -1,0 +1,251 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/bus"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/spec"
+)
+
+// owner is the one owner of one target table: it claims a generation, reads the marks
+// back from the target, reads the table's queues from there, and flushes.
+type owner struct {
+	pipe  *pipe
+	sink  spec.Sink
+	table *event.Table
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	status pipeline.SinkSummary
+	sub    *bus.Subscription // nil while not reading
+}
+
+func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
+	return &owner{
+		pipe: p, sink: s, table: t, log: p.log.With(slog.String("sink", s.Name), slog.String("table", t.Name.String())),
+		status: pipeline.SinkSummary{Sink: s.Name, State: pipeline.StateStarting},
+	}
+}
+
+// run owns the table until ctx ends. Whatever fails, it starts over from what the target
+// says under a new generation.
+func (o *owner) run(ctx context.Context) {
+	var again backoff
+	for ctx.Err() == nil {
+		started := time.Now()
+		err := o.once(ctx)
+		if stopped(ctx, err) {
+			break
+		}
+		o.failed(err)
+		if again.wait(ctx, started) != nil {
+			break
+		}
+	}
+	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateStopped, "" })
+}
+
+func (o *owner) failed(err error) {
+	state := pipeline.StateRetrying
+	if errors.Is(err, pipeline.ErrUnwritable) {
+		state = pipeline.StatePaused // goes on by itself when the target can be written again
+	}
+	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason, s.LastErr = state, err.Error(), err.Error() })
+	o.log.Warn("target table will be taken anew", slog.Any("error", err))
+}
+
+func (o *owner) set(change func(*pipeline.SinkSummary)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change(&o.status)
+}
+
+// once is one claim of the table.
+func (o *owner) once(ctx context.Context) (err error) {
+	target, err := o.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	sub, err := o.pipe.endpoint.Subscribe(ctx, o.pipe.spec.Name, o.sink.Name, bus.SubscriptionConfig{
+		Table:  o.table.Name,
+		Queues: o.pipe.endpoint.QueuesOf(o.pipe.spec.Name, o.table.Name, o.table.Queues),
+		Marks:  target.Marks(),
+	})
+	if err != nil {
+		return err
+	}
+	o.setSubscription(sub)
+	defer o.setSubscription(nil)
+	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateRunning, "" })
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return sub.Run(ctx) })
+	g.Go(func() error { return o.drain(ctx, sub, target) })
+	return g.Wait()
+}
+
+// claim takes a generation above every one known, here and in the target.
+func (o *owner) claim(ctx context.Context) (pipeline.SinkTable, error) {
+	control, err := o.pipe.endpoint.Control(ctx, o.pipe.spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	schemas, err := o.pipe.endpoint.Schemas(ctx, o.pipe.spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	known := uint64(0)
+	for {
+		generation, err := control.Claim(ctx, o.sink.Name, o.table.Name, known)
+		if err != nil {
+			return nil, err
+		}
+		target, err := o.pipe.sinks[o.sink.Name].OpenTable(ctx, pipeline.Claim{
+			Pipeline: o.pipe.spec.Name, Sink: o.sink.Name, Table: o.table.Name,
+			Generation: generation, Keyless: o.table.Keyless, Schemas: schemas,
+		})
+		if errors.Is(err, pipeline.ErrSuperseded) { // the control queue knows less than the target
+			known = 2 * generation
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open %s in sink %s: %w", o.table.Name, o.sink.Name, err)
+		}
+		o.set(func(s *pipeline.SinkSummary) { s.Generation = generation })
+		return target, nil
+	}
+}
+
+// maintainEvery is how often an idle table looks for background work.
+const maintainEvery = time.Second
+
+// drain writes what the subscription delivers and flushes by rows, bytes and time.
+func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable) error {
+	var oldest time.Time // when the first thing since the last flush was written
+	for {
+		deadline := time.Now().Add(maintainEvery)
+		if flushAt := oldest.Add(o.sink.Flush.Interval.D()); !oldest.IsZero() && flushAt.Before(deadline) {
+			deadline = flushAt
+		}
+		next, cancel := context.WithDeadline(ctx, deadline)
+		d, err := sub.Next(next)
+		cancel()
+		switch {
+		case err == nil:
+			if err := o.write(ctx, target, d); err != nil {
+				return err
+			}
+			sub.Done(d)
+			if oldest.IsZero() {
+				oldest = time.Now()
+			}
+		case ctx.Err() != nil:
+			return o.stop(ctx, sub, target, !oldest.IsZero())
+		}
+		if !oldest.IsZero() && o.full(target, oldest) {
+			if err := o.flush(ctx, sub, target); err != nil {
+				return err
+			}
+			oldest = time.Time{}
+		}
+		if err != nil || oldest.IsZero() {
+			if err := target.Maintain(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("maintain %s in sink %s: %w", o.table.Name, o.sink.Name, err)
+			}
+			o.noticeWait(sub)
+		}
+	}
+}
+
+func (o *owner) write(ctx context.Context, target pipeline.SinkTable, d bus.Delivery) error {
+	if d.Adopted {
+		if err := target.AdoptBegin(d.Queue, d.Slice.Prev); err != nil {
+			return fmt.Errorf("take %s up again in sink %s: %w", o.table.Name, o.sink.Name, err)
+		}
+	}
+	if err := target.Write(ctx, d.Queue, d.Slice); err != nil {
+		return fmt.Errorf("write to %s in sink %s: %w", o.table.Name, o.sink.Name, err)
+	}
+	rows, _ := target.Buffered()
+	o.set(func(s *pipeline.SinkSummary) { s.Buffered = rows })
+	return nil
+}
+
+func (o *owner) full(target pipeline.SinkTable, oldest time.Time) bool {
+	rows, size := target.Buffered()
+	f := o.sink.Flush
+	return rows >= f.Rows || size >= int64(f.Bytes) || time.Since(oldest) >= f.Interval.D()
+}
+
+func (o *owner) flush(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable) error {
+	done, err := target.Flush(ctx)
+	if err != nil {
+		return fmt.Errorf("flush %s in sink %s: %w", o.table.Name, o.sink.Name, err)
+	}
+	sub.Committed(ctx, target.Marks())
+	o.set(func(s *pipeline.SinkSummary) { s.Rows += uint64(done.Rows); s.Flushes++; s.Buffered = 0 })
+	return nil
+}
+
+// stop makes what was written visible before the owner goes, within a few seconds; what
+// does not make it is read again from the marks.
+func (o *owner) stop(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable, pending bool) error {
+	if pending {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := o.flush(last, sub, target); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// noticeWait shows why a queue waits, and asks for the attempt that ends it.
+func (o *owner) noticeWait(sub *bus.Subscription) {
+	for _, q := range sub.States() {
+		if q.Wait == bus.WaitNone {
+			continue
+		}
+		reason := fmt.Sprintf("queue %d waits for a new snapshot: %s", q.Queue.Queue, q.Wait)
+		o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateWaiting, reason })
+		o.pipe.snapshotDue(o.table.Name, fmt.Sprintf("sink %s: %s", o.sink.Name, q.Wait))
+		return
+	}
+	o.set(func(s *pipeline.SinkSummary) {
+		if s.State == pipeline.StateWaiting {
+			s.State, s.Reason = pipeline.StateRunning, ""
+		}
+	})
+}
+
+func (o *owner) setSubscription(s *bus.Subscription) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sub = s
+}
+
+// summary is the owner's part of the status.
+func (o *owner) summary() pipeline.SinkSummary {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.status
+	if o.sub == nil {
+		return s
+	}
+	for _, q := range o.sub.States() {
+		s.Behind += q.Behind
+		if (q.Behind > 0 || s.Buffered > 0) && !q.LastCommit.IsZero() {
+			s.LagSecs = max(s.LagSecs, time.Since(q.LastCommit).Seconds())
+		}
+	}
+	return s
+}

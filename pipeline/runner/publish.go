@@ -1,0 +1,145 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// publish is one opening of the source: fence, resume, then read and publish until
+// something ends it.
+func (p *pipe) publish(ctx context.Context) error {
+	publisher, err := p.deps.Publisher(p.spec, Callbacks{
+		Resolved: func(at event.Position) {
+			if s := p.openSource(); s != nil {
+				s.Resolved(at)
+			}
+		},
+		Paused: p.tablePaused,
+		Due: func(t event.TableName, cause string) {
+			if s := p.openSource(); s != nil {
+				s.RequestSnapshot([]event.TableName{t}, cause)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	resume, err := publisher.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("open the publisher: %w", err)
+	}
+	g, ctx2 := errgroup.WithContext(ctx)
+	g.Go(func() error { return publisher.Run(ctx2) })
+	g.Go(func() error { return p.read(ctx, ctx2, publisher, resume) })
+	return g.Wait()
+}
+
+// read opens the source and hands its items to the publisher. Sinks outlive the opening,
+// so that they get the pipeline's context.
+func (p *pipe) read(whole, ctx context.Context, publisher Publisher, resume pipeline.Resume) (err error) {
+	source, err := p.deps.Source(p.spec)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		p.setSource(nil)
+		err = errors.Join(err, source.Close())
+	}()
+	opened, err := source.Open(ctx, resume)
+	if errors.Is(err, pipeline.ErrOtherServer) {
+		p.log.Warn("the source is another server: the epoch rises", slog.String("server", opened.Server), slog.String("before", resume.Position.Server))
+		if resume, err = publisher.RaiseEpoch(ctx, "another server"); err != nil {
+			return fmt.Errorf("raise the epoch: %w", err)
+		}
+		resume.NewServer = true
+		opened, err = source.Open(ctx, resume)
+	}
+	if err != nil {
+		return fmt.Errorf("open the source: %w", err)
+	}
+	if err := publisher.Declare(ctx, opened.Tables); err != nil {
+		return fmt.Errorf("declare topics: %w", err)
+	}
+	p.setSource(source)
+	p.own(whole, opened.Tables)
+	p.askForMissing(source, resume, opened)
+	p.setState(pipeline.StateRunning, "")
+	p.log.Info("publishing", slog.String("server", opened.Server), slog.String("version", opened.Version),
+		slog.String("file", opened.Position.File), slog.Uint64("pos", opened.Position.Pos), slog.Int("tables", len(opened.Tables)))
+	for {
+		items, err := source.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("read the source: %w", err)
+		}
+		for i := range items {
+			p.observe(whole, &items[i])
+		}
+		if err := publisher.Add(ctx, items); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+	}
+}
+
+// askForMissing asks for attempts of tables that no checkpoint knows yet.
+func (p *pipe) askForMissing(source pipeline.Source, resume pipeline.Resume, opened pipeline.Opened) {
+	if p.deps.Snapshot(p.spec) == "never" {
+		return
+	}
+	known := map[event.TableName]bool{}
+	for t := range resume.Schemas {
+		known[t] = true
+	}
+	for _, a := range resume.Attempts {
+		known[a.Table] = true
+	}
+	var missing []event.TableName
+	for _, t := range opened.Tables {
+		if !known[t.Name] {
+			missing = append(missing, t.Name)
+		}
+	}
+	if len(missing) > 0 {
+		source.RequestSnapshot(missing, "new table")
+	}
+}
+
+// observe looks at the few items that concern the runner: new tables, paused tables.
+func (p *pipe) observe(whole context.Context, item *event.Item) {
+	switch item.Kind {
+	case event.KindDDL:
+		if item.DDL.Old == nil && item.DDL.New != nil {
+			p.own(whole, []*event.Table{item.Table})
+		}
+	case event.KindPaused:
+		p.tablePaused(item.Table.Name, *item.Reason)
+	case event.KindResumed:
+		p.setPaused(item.Table.Name, "")
+	}
+}
+
+func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
+	if s := p.openSource(); s != nil {
+		s.SetPaused(t, true)
+	}
+	p.setPaused(t, why.Code+": "+why.Text)
+	p.log.Error("table paused", slog.String("table", t.String()), slog.String("code", why.Code), slog.String("reason", why.Text))
+}
+
+func (p *pipe) openSource() pipeline.Source {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.source
+}
+
+func (p *pipe) setSource(s pipeline.Source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.source = s
+}

@@ -1,0 +1,265 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/httpapi"
+	"github.com/millrace/millrace/pipeline/spec"
+)
+
+// Config says what a runner runs.
+type Config struct {
+	// Pipelines is the directory of pipeline files.
+	Pipelines string
+	// State is a directory of the runner's own; it holds which pipelines a person paused.
+	State string
+	// Reload is how often the directory is looked at (5 s).
+	Reload time.Duration
+}
+
+// Runner runs every pipeline of a directory. It implements httpapi.Daemon.
+type Runner struct {
+	cfg   Config
+	kinds spec.Kinds
+	deps  Deps
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	running map[string]*running
+	paused  map[string]*spec.Pipeline
+	ready   bool // the directory was read once
+}
+
+type running struct {
+	pipe   *pipe
+	stamp  string // of the file
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// New makes a runner. It starts nothing.
+func New(cfg Config, kinds spec.Kinds, deps Deps) (*Runner, error) {
+	if cfg.Pipelines == "" || cfg.State == "" {
+		return nil, errors.New("a runner needs a directory of pipelines and one for its state")
+	}
+	if cfg.Reload <= 0 {
+		cfg.Reload = 5 * time.Second
+	}
+	return &Runner{cfg: cfg, kinds: kinds, deps: deps, log: deps.Log, running: map[string]*running{}, paused: map[string]*spec.Pipeline{}}, nil
+}
+
+// Run runs the pipelines until ctx ends, then stops them in parallel and joins them.
+func (r *Runner) Run(ctx context.Context) error {
+	if err := os.MkdirAll(r.cfg.State, 0o755); err != nil {
+		return fmt.Errorf("state of the pipelines: %w", err)
+	}
+	tick := time.NewTicker(r.cfg.Reload)
+	defer tick.Stop()
+	var last string
+	for {
+		last = r.reload(ctx, last)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			r.stopAll()
+			return nil
+		}
+	}
+}
+
+// reload starts, restarts and stops pipelines so that what runs is what the files say. A
+// file with mistakes leaves its pipeline running as it was. last is the mistakes that
+// were logged before, so that they are logged once.
+func (r *Runner) reload(ctx context.Context, last string) string {
+	found, errs := spec.ReadDir(r.cfg.Pipelines, r.kinds, os.LookupEnv)
+	mistakes := ""
+	for _, err := range errs {
+		mistakes += err.Error() + "\n"
+	}
+	if mistakes != "" && mistakes != last {
+		r.log.Error("pipeline files with mistakes are not used", slog.String("mistakes", mistakes))
+	}
+	wanted := map[string]bool{}
+	for _, p := range found {
+		wanted[p.Name] = true
+		r.want(ctx, p)
+	}
+	r.mu.Lock()
+	var gone []*running
+	for name, one := range r.running {
+		if _, err := os.Stat(one.pipe.spec.File); !wanted[name] && errors.Is(err, fs.ErrNotExist) {
+			gone = append(gone, one)
+			delete(r.running, name)
+		}
+	}
+	r.ready = true
+	r.mu.Unlock()
+	for _, one := range gone {
+		one.stop()
+		r.log.Info("pipeline removed", slog.String("pipeline", one.pipe.spec.Name))
+	}
+	return mistakes
+}
+
+// want makes a pipeline run as its file says now.
+func (r *Runner) want(ctx context.Context, p *spec.Pipeline) {
+	stamp := fileStamp(p.File)
+	r.mu.Lock()
+	old := r.running[p.Name]
+	if old != nil && old.stamp == stamp {
+		r.mu.Unlock()
+		return
+	}
+	delete(r.running, p.Name)
+	r.mu.Unlock()
+	if old != nil {
+		r.log.Info("pipeline file changed: starting over", slog.String("pipeline", p.Name))
+		old.stop()
+	}
+	if _, err := os.Stat(r.pauseFile(p.Name)); err == nil {
+		r.mu.Lock()
+		r.paused[p.Name] = p
+		r.mu.Unlock()
+		return
+	}
+	r.start(ctx, p, stamp)
+}
+
+func (r *Runner) start(ctx context.Context, p *spec.Pipeline, stamp string) {
+	ctx, cancel := context.WithCancel(ctx)
+	one := &running{pipe: newPipe(p, r.deps), stamp: stamp, cancel: cancel, done: make(chan struct{})}
+	r.mu.Lock()
+	delete(r.paused, p.Name)
+	r.running[p.Name] = one
+	r.mu.Unlock()
+	go func() {
+		defer close(one.done)
+		if err := one.pipe.run(ctx); err != nil {
+			one.pipe.fail(pipeline.StatePaused, err)
+			r.log.Error("pipeline stopped", slog.String("pipeline", p.Name), slog.Any("error", err))
+		}
+	}()
+}
+
+func (one *running) stop() {
+	one.cancel()
+	<-one.done
+}
+
+func (r *Runner) stopAll() {
+	r.mu.Lock()
+	all := make([]*running, 0, len(r.running))
+	for _, one := range r.running {
+		one.cancel()
+		all = append(all, one)
+	}
+	r.mu.Unlock()
+	for _, one := range all {
+		<-one.done
+	}
+}
+
+func (r *Runner) pauseFile(name string) string {
+	return filepath.Join(r.cfg.State, name+".paused")
+}
+
+// fileStamp changes when a file does.
+func fileStamp(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// Statuses are the statuses of all pipelines, by name.
+func (r *Runner) Statuses() []pipeline.Status {
+	r.mu.Lock()
+	pipes := make([]*pipe, 0, len(r.running))
+	for _, one := range r.running {
+		pipes = append(pipes, one.pipe)
+	}
+	all := make([]pipeline.Status, 0, len(r.running)+len(r.paused))
+	for name, p := range r.paused {
+		all = append(all, pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: "paused by request",
+			Source: pipeline.SourceSummary{Type: p.Source.Type}, Tables: []pipeline.TableStatus{}})
+	}
+	r.mu.Unlock()
+	for _, p := range pipes {
+		all = append(all, p.status())
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
+// Ready is nil when every pipeline runs, or stands because someone asked for it.
+func (r *Runner) Ready() error {
+	r.mu.Lock()
+	read := r.ready
+	r.mu.Unlock()
+	if !read {
+		return errors.New("the pipeline files have not been read yet")
+	}
+	for _, s := range r.Statuses() {
+		if s.State != pipeline.StateRunning && s.Reason != "paused by request" {
+			return fmt.Errorf("pipeline %s is %s: %s", s.Name, s.State, s.Reason)
+		}
+	}
+	return nil
+}
+
+// Do carries a verb out: see httpapi.Daemon.
+func (r *Runner) Do(ctx context.Context, name, table, verb string) error {
+	r.mu.Lock()
+	one, standing := r.running[name], r.paused[name]
+	r.mu.Unlock()
+	switch {
+	case one == nil && standing == nil:
+		return fmt.Errorf("the pipeline %q is %w", name, httpapi.ErrUnknown)
+	case standing != nil && (verb != httpapi.Resume || table != ""):
+		return fmt.Errorf("%s: pipeline %s is paused; resume it first: %w", verb, name, httpapi.ErrState)
+	case standing != nil:
+		return r.resume(name)
+	case table == "" && verb == httpapi.Pause:
+		return r.pause(name, one)
+	case table == "" && verb == httpapi.Resume && one.pipe.status().State == pipeline.StateRunning:
+		return one.pipe.do("", verb)
+	default:
+		return one.pipe.do(table, verb)
+	}
+}
+
+// pause stops a pipeline with everything durable, and remembers it.
+func (r *Runner) pause(name string, one *running) error {
+	if err := vfs.WriteFileAtomic(vfs.OS(), r.pauseFile(name), []byte("paused by request\n")); err != nil {
+		return fmt.Errorf("pause %s: %w", name, err)
+	}
+	one.stop()
+	r.mu.Lock()
+	delete(r.running, name)
+	r.paused[name] = one.pipe.spec
+	r.mu.Unlock()
+	return nil
+}
+
+// resume lets the next look at the files, a moment from now, start the pipeline.
+func (r *Runner) resume(name string) error {
+	if err := os.Remove(r.pauseFile(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("resume %s: %w", name, err)
+	}
+	r.mu.Lock()
+	delete(r.paused, name)
+	r.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,67 @@
+package runner
+
+import (
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// status puts together what people see of the pipeline.
+func (p *pipe) status() pipeline.Status {
+	p.mu.Lock()
+	out := pipeline.Status{
+		Name: p.spec.Name, State: p.state, Reason: p.reason, Since: p.since, Errors: p.errors, LastErr: p.lastErr,
+		Source: pipeline.SourceSummary{Type: p.spec.Source.Type}, Tables: []pipeline.TableStatus{},
+	}
+	source := p.source
+	tables := append([]event.TableName(nil), p.order...)
+	paused := make(map[event.TableName]string, len(p.paused))
+	for t, why := range p.paused {
+		paused[t] = why
+	}
+	owners := make(map[ownerKey]*owner, len(p.owners))
+	for k, o := range p.owners {
+		owners[k] = o
+	}
+	p.mu.Unlock()
+
+	known := map[event.TableName]pipeline.SourceTable{}
+	if source != nil {
+		s := source.Status()
+		out.Source = pipeline.SourceSummary{Type: p.spec.Source.Type, Connected: s.Connected, Server: s.Server, End: position(s.End), Reconnects: s.Reconnects}
+		out.Position, out.LagSecs = position(s.Read), s.LagSeconds
+		if s.LastError != "" {
+			out.LastErr = s.LastError
+		}
+		for _, t := range s.Tables {
+			known[t.Name] = t
+		}
+	}
+	for _, s := range p.spec.Sinks {
+		out.Sinks = append(out.Sinks, s.Name)
+	}
+	for _, name := range tables {
+		t := pipeline.TableStatus{Name: name.String(), State: out.State}
+		if from, ok := known[name]; ok {
+			t.State, t.Reason, t.Snapshot, t.Rows = from.State, from.Reason, from.Snapshot, from.Rows
+			if t.State == "streaming" {
+				t.State = pipeline.StateRunning
+			}
+		}
+		if why, ok := paused[name]; ok {
+			t.State, t.Reason = pipeline.StatePaused, why
+		}
+		for _, s := range p.spec.Sinks {
+			if o := owners[ownerKey{s.Name, name}]; o != nil {
+				one := o.summary()
+				out.LagSecs = max(out.LagSecs, one.LagSecs)
+				t.Sinks = append(t.Sinks, one)
+			}
+		}
+		out.Tables = append(out.Tables, t)
+	}
+	return out
+}
+
+func position(p event.Position) pipeline.PositionStatus {
+	return pipeline.PositionStatus{File: p.File, Pos: p.Pos, GTID: p.GTIDSet, Epoch: p.Epoch}
+}
