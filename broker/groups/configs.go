@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
 // Config is how a consumer group is configured. What we do not use is kept as it was
@@ -55,16 +56,9 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// DataVersion orders the versions of the table.
-type DataVersion struct {
-	StateVersion int64 `json:"stateVersion"`
-	Timestamp    int64 `json:"timestamp"`
-	Counter      int64 `json:"counter"`
-}
-
 // ConfigsForm is subscriptionGroup.json, which code 201 answers with as well.
 type ConfigsForm struct {
-	DataVersion            DataVersion               `json:"dataVersion"`
+	DataVersion            protocol.DataVersion      `json:"dataVersion"`
 	ForbiddenTable         map[string]map[string]int `json:"forbiddenTable"`
 	SubscriptionGroupTable map[string]*Config        `json:"subscriptionGroupTable"`
 }
@@ -111,7 +105,7 @@ func (c *Configs) read(name string) error {
 
 func (c *Configs) decode(data []byte) error {
 	form := ConfigsForm{ForbiddenTable: map[string]map[string]int{}, SubscriptionGroupTable: map[string]*Config{}}
-	if err := json.Unmarshal(data, &form); err != nil {
+	if err := protocol.DecodeBody(data, &form); err != nil {
 		return err
 	}
 	for name, g := range form.SubscriptionGroupTable {

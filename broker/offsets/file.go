@@ -11,17 +11,11 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
-// DataVersion orders the versions of a table, as RocketMQ's tools read it.
-type DataVersion struct {
-	StateVersion int64 `json:"stateVersion"`
-	Timestamp    int64 `json:"timestamp"`
-	Counter      int64 `json:"counter"`
-}
-
 type fileForm struct {
-	DataVersion DataVersion                 `json:"dataVersion"`
+	DataVersion protocol.DataVersion        `json:"dataVersion"`
 	OffsetTable map[string]map[string]int64 `json:"offsetTable"`
 }
 
@@ -52,7 +46,7 @@ func (t *Table) Load(fsys vfs.FS, name string, log *slog.Logger) error {
 
 func (t *Table) decode(data []byte) error {
 	var form fileForm
-	if err := json.Unmarshal(QuoteKeys(data), &form); err != nil {
+	if err := protocol.DecodeBody(data, &form); err != nil {
 		return err
 	}
 	queues, entries := map[Key]map[int32]int64{}, 0

@@ -6,6 +6,8 @@ import (
 	"sort"
 	"strings"
 	"sync"
+
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
 // ErrTooMany refuses a commit for which there is no room.
@@ -24,7 +26,7 @@ type Table struct {
 	mu      sync.RWMutex
 	queues  map[Key]map[int32]int64
 	entries int
-	version DataVersion
+	version protocol.DataVersion
 	dirty   bool
 }
 

@@ -105,20 +105,6 @@ func TestFilesOfOthers(t *testing.T) {
 	}
 }
 
-func TestQuoteKeysLeavesValuesAlone(t *testing.T) {
-	for in, want := range map[string]string{
-		`{0:1,-2:3}`:                 `{"0":1,"-2":3}`,
-		`{"a":[1,2,3],"b":"{0:1,2"}`: `{"a":[1,2,3],"b":"{0:1,2"}`,
-		`{"q\"{1:":1,2:{3:4}}`:       `{"q\"{1:":1,"2":{"3":4}}`,
-		`[1,2:3]`:                    `[1,"2":3]`,
-		`{1`:                         `{1`,
-	} {
-		if got := string(QuoteKeys([]byte(in))); got != want {
-			t.Errorf("%s became %s, want %s", in, got, want)
-		}
-	}
-}
-
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(`{"offsetTable":{"orders@lake":{0:12,"1":0}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -8,13 +8,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/message"
-)
-
-// Bits of a topic's perm.
-const (
-	PermInherit = 1
-	PermWrite   = 2
-	PermRead    = 4
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
 // WriterAttribute declares that a topic's queues are owned by one writer, whose name is
@@ -32,26 +26,17 @@ var (
 )
 
 // Config is one topic. Attributes must not be changed once the Config is registered.
-type Config struct {
-	TopicName       string            `json:"topicName"`
-	ReadQueueNums   int32             `json:"readQueueNums"`
-	WriteQueueNums  int32             `json:"writeQueueNums"`
-	Perm            int32             `json:"perm"`
-	TopicFilterType string            `json:"topicFilterType"`
-	TopicSysFlag    int32             `json:"topicSysFlag"`
-	Order           bool              `json:"order"`
-	Attributes      map[string]string `json:"attributes,omitempty"`
-}
+type Config protocol.TopicConfig
 
 // Writer is the name of the writer that owns the topic's queues, "" for an ordinary
 // topic.
 func (c *Config) Writer() string { return c.Attributes[WriterAttribute] }
 
 // Readable and Writable tell what perm allows.
-func (c *Config) Readable() bool { return c.Perm&PermRead != 0 }
+func (c *Config) Readable() bool { return c.Perm&protocol.PermRead != 0 }
 
 // Writable is Readable's other half.
-func (c *Config) Writable() bool { return c.Perm&PermWrite != 0 }
+func (c *Config) Writable() bool { return c.Perm&protocol.PermWrite != 0 }
 
 // Queues is the number of queues that exist, for reading or writing.
 func (c *Config) Queues() int32 { return max(c.ReadQueueNums, c.WriteQueueNums) }
@@ -74,7 +59,7 @@ func (c *Config) validate(maxQueues int32) error {
 		return fmt.Errorf("topic %s has %d read and %d write queues, 1 to %d are possible: %w",
 			c.TopicName, c.ReadQueueNums, c.WriteQueueNums, maxQueues, ErrInvalid)
 	}
-	if c.Perm < 0 || c.Perm > PermRead|PermWrite|PermInherit {
+	if c.Perm < 0 || c.Perm > protocol.PermRead|protocol.PermWrite|protocol.PermInherit {
 		return fmt.Errorf("topic %s: perm %d is no sum of 4 (read), 2 (write) and 1 (inherit): %w", c.TopicName, c.Perm, ErrInvalid)
 	}
 	if w, ok := c.Attributes[WriterAttribute]; ok && !writerName.MatchString(w) {

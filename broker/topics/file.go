@@ -10,13 +10,14 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
 var errUnchanged = errors.New("nothing to change")
 
 type fileForm struct {
-	DataVersion      DataVersion        `json:"dataVersion"`
-	TopicConfigTable map[string]*Config `json:"topicConfigTable"`
+	DataVersion      protocol.DataVersion `json:"dataVersion"`
+	TopicConfigTable map[string]*Config   `json:"topicConfigTable"`
 }
 
 // edit makes the next version of the table, makes it durable and publishes it.
@@ -77,7 +78,7 @@ func load(fsys vfs.FS, name string, log *slog.Logger) (*table, error) {
 
 func decode(data []byte) (*table, error) {
 	var form fileForm
-	if err := json.Unmarshal(data, &form); err != nil {
+	if err := protocol.DecodeBody(data, &form); err != nil {
 		return nil, err
 	}
 	t := &table{topics: make(map[string]*Config, len(form.TopicConfigTable)), version: form.DataVersion}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
 // Limits bound what clients can create.
@@ -34,18 +35,11 @@ type Options struct {
 	Log             *slog.Logger
 }
 
-// DataVersion orders the versions of the table.
-type DataVersion struct {
-	StateVersion int64 `json:"stateVersion"`
-	Timestamp    int64 `json:"timestamp"`
-	Counter      int64 `json:"counter"`
-}
-
 // table is one immutable version of everything.
 type table struct {
 	topics  map[string]*Config
 	queues  int64
-	version DataVersion
+	version protocol.DataVersion
 }
 
 // Registry is safe for concurrent use. Reading takes no lock.
@@ -83,20 +77,20 @@ func New(opts Options) (*Registry, error) {
 
 func (r *Registry) system() []*Config {
 	topic := func(name string, queues, perm int32) *Config {
-		return &Config{TopicName: name, ReadQueueNums: queues, WriteQueueNums: queues, Perm: perm, TopicFilterType: "SINGLE_TAG"}
+		return &Config{TopicName: name, ReadQueueNums: queues, WriteQueueNums: queues, Perm: perm, TopicFilterType: protocol.FilterSingleTag}
 	}
 	list := []*Config{
-		topic(message.TopicSelfTest, 1, PermRead|PermWrite),
-		topic(message.TopicBenchmark, 1024, PermRead|PermWrite),
-		topic(message.TopicOffsetMoved, 1, PermRead|PermWrite),
-		topic(message.TopicTransactionHalf, 1, PermRead|PermWrite),
-		topic(message.TopicTransactionOp, 1, PermRead|PermWrite),
-		topic(message.TopicTransactionCheckMax, 1, PermRead|PermWrite),
-		topic(r.opts.Cluster, 16, PermRead|PermWrite|PermInherit),
-		topic(r.opts.Broker, 1, PermRead|PermWrite|PermInherit),
+		topic(message.TopicSelfTest, 1, protocol.PermRead|protocol.PermWrite),
+		topic(message.TopicBenchmark, 1024, protocol.PermRead|protocol.PermWrite),
+		topic(message.TopicOffsetMoved, 1, protocol.PermRead|protocol.PermWrite),
+		topic(message.TopicTransactionHalf, 1, protocol.PermRead|protocol.PermWrite),
+		topic(message.TopicTransactionOp, 1, protocol.PermRead|protocol.PermWrite),
+		topic(message.TopicTransactionCheckMax, 1, protocol.PermRead|protocol.PermWrite),
+		topic(r.opts.Cluster, 16, protocol.PermRead|protocol.PermWrite|protocol.PermInherit),
+		topic(r.opts.Broker, 1, protocol.PermRead|protocol.PermWrite|protocol.PermInherit),
 	}
 	if r.opts.AutoCreate {
-		list = append(list, topic(message.TopicAutoCreate, r.opts.DefaultQueues, PermRead|PermWrite|PermInherit))
+		list = append(list, topic(message.TopicAutoCreate, r.opts.DefaultQueues, protocol.PermRead|protocol.PermWrite|protocol.PermInherit))
 	}
 	return slices.DeleteFunc(list, func(c *Config) bool { return c.TopicName == "" })
 }
@@ -121,7 +115,7 @@ func (r *Registry) Get(name string) (*Config, bool) {
 }
 
 // All returns every topic and the version of the table, sorted by name.
-func (r *Registry) All() ([]*Config, DataVersion) {
+func (r *Registry) All() ([]*Config, protocol.DataVersion) {
 	t := r.now.Load()
 	list := make([]*Config, 0, len(t.topics))
 	for _, name := range slices.Sorted(maps.Keys(t.topics)) {
@@ -131,12 +125,12 @@ func (r *Registry) All() ([]*Config, DataVersion) {
 }
 
 // Version is the version of the table.
-func (r *Registry) Version() DataVersion { return r.now.Load().version }
+func (r *Registry) Version() protocol.DataVersion { return r.now.Load().version }
 
 // Put creates or changes a topic, durably. changed is false when it was so already.
 func (r *Registry) Put(c Config) (changed bool, err error) {
 	if c.TopicFilterType == "" {
-		c.TopicFilterType = "SINGLE_TAG"
+		c.TopicFilterType = protocol.FilterSingleTag
 	}
 	if err := c.validate(r.opts.Limits.QueuesTopic); err != nil {
 		return false, err
@@ -199,15 +193,15 @@ func (r *Registry) EnsureSend(name, defaultTopic string, queues int32) (*Config,
 	if err := message.CheckTopic(name); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrName, err)
 	}
-	c := Config{TopicName: name, Perm: PermRead | PermWrite, ReadQueueNums: 1, WriteQueueNums: 1}
+	c := Config{TopicName: name, Perm: protocol.PermRead | protocol.PermWrite, ReadQueueNums: 1, WriteQueueNums: 1}
 	if !message.IsRetryTopic(name) {
 		parent, ok := r.Get(defaultTopic)
-		if !ok || !r.opts.AutoCreate || parent.Perm&PermInherit == 0 {
+		if !ok || !r.opts.AutoCreate || parent.Perm&protocol.PermInherit == 0 {
 			return nil, fmt.Errorf("topic %s: %w, and a send does not create it (autoCreateTopicEnable is off, or it does not inherit from %q); create it first", name, ErrUnknown, defaultTopic)
 		}
 		n := min(max(queues, 1), parent.WriteQueueNums)
 		c.ReadQueueNums, c.WriteQueueNums = n, n
-		c.Perm, c.TopicSysFlag = parent.Perm&^PermInherit, parent.TopicSysFlag
+		c.Perm, c.TopicSysFlag = parent.Perm&^protocol.PermInherit, parent.TopicSysFlag
 	}
 	return r.ensure(c)
 }
@@ -218,11 +212,11 @@ func (r *Registry) EnsureRetry(group string, queues int32) (*Config, error) {
 	if c, ok := r.Get(name); ok {
 		return c, nil
 	}
-	return r.ensure(Config{TopicName: name, Perm: PermRead | PermWrite, ReadQueueNums: queues, WriteQueueNums: queues})
+	return r.ensure(Config{TopicName: name, Perm: protocol.PermRead | protocol.PermWrite, ReadQueueNums: queues, WriteQueueNums: queues})
 }
 
 func (r *Registry) ensure(c Config) (*Config, error) {
-	c.TopicFilterType = "SINGLE_TAG"
+	c.TopicFilterType = protocol.FilterSingleTag
 	if err := c.validate(r.opts.Limits.QueuesTopic); err != nil {
 		return nil, err
 	}
@@ -240,4 +234,12 @@ func (r *Registry) ensure(c Config) (*Config, error) {
 		return nil, fmt.Errorf("topic %s was deleted just now: %w", c.TopicName, ErrUnknown)
 	}
 	return got, nil
+}
+
+// Writer is the name of the writer that owns a topic's queues, "" when none does.
+func (r *Registry) Writer(topic string) string {
+	if c, ok := r.Get(topic); ok {
+		return c.Writer()
+	}
+	return ""
 }
