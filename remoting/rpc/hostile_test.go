@@ -2,7 +2,6 @@ package rpc_test
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"net"
 	"runtime"
