@@ -155,7 +155,7 @@ func (f *flight) answered(ans *remoting.Command, err error) {
 	}
 	var refused *AnswerError
 	stale := !errors.As(err, &refused) || refused.Code == protocol.TopicNotExist
-	if refused != nil && !retriable(refused.Code) || f.tries > f.p.cfg.retries || f.ctx.Err() != nil {
+	if refused != nil && !refused.Retriable() || f.tries > f.p.cfg.retries || f.ctx.Err() != nil {
 		if stale {
 			f.p.s.RefreshSoon(f.o.topic)
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
-	"github.com/millrace/millrace/remoting/protocol"
 )
 
 // DefaultProducerGroup is the group of producers that name none.
@@ -281,15 +280,4 @@ func (p *Producer) launch(ctx context.Context, o outgoing, pick picker, done fun
 	}
 	f := &flight{p: p, ctx: ctx, o: o, pick: pick, done: done}
 	f.attempt()
-}
-
-// retriable tells the codes after which another broker may do better; they are the ones
-// that RocketMQ's clients use.
-func retriable(code int) bool {
-	switch code {
-	case protocol.TopicNotExist, protocol.ServiceNotAvailable, protocol.SystemError, protocol.SystemBusy,
-		protocol.NoPermission, protocol.NoBuyerID, protocol.NotInCurrentUnit, protocol.GoAway:
-		return true
-	}
-	return false
 }

@@ -1,23 +1,14 @@
 package client
 
 import (
-	"context"
 	"fmt"
-	"strconv"
+	"math"
 	"time"
 
 	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-)
-
-// Bits of a pull's sysFlag.
-const (
-	pullCommitOffset = 0x1
-	pullSuspend      = 0x2
-	pullSubscription = 0x4
-	pullLite         = 0x10
 )
 
 const defaultPullBatch = 32
@@ -37,39 +28,27 @@ type pullRequest struct {
 }
 
 func (p *pullRequest) command() *remoting.Command {
-	code, flag := protocol.PullMessage, pullSubscription
+	code, flag := protocol.PullMessage, protocol.PullFlagSubscription
 	if p.lite {
-		code, flag = protocol.LitePullMessage, flag|pullLite
+		code, flag = protocol.LitePullMessage, flag|protocol.PullFlagLitePull
 	}
 	if p.wait > 0 {
-		flag |= pullSuspend
+		flag |= protocol.PullFlagSuspend
 	}
-	if p.max <= 0 {
-		p.max = defaultPullBatch
-	}
-	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	req := remoting.NewRequest(code)
-	req.Ext.Grow(16)
-	req.Ext.Add("consumerGroup", p.group)
-	req.Ext.Add("topic", p.queue.Topic)
-	req.Ext.Add("queueId", number(int64(p.queue.QueueID)))
-	req.Ext.Add("queueOffset", number(p.offset))
-	req.Ext.Add("maxMsgNums", number(int64(p.max)))
-	req.Ext.Add("sysFlag", number(int64(flag)))
-	req.Ext.Add("commitOffset", "0")
-	req.Ext.Add("suspendTimeoutMillis", number(p.wait.Milliseconds()))
-	req.Ext.Add("subscription", p.subscription)
-	req.Ext.Add("subVersion", number(p.subVersion))
-	expression := "TAG"
+	expression := protocol.ExpressionTag
 	if p.sql {
-		expression = "SQL92"
+		expression = protocol.ExpressionSQL92
 	}
-	req.Ext.Add("expressionType", expression)
-	if p.maxBytes > 0 {
-		req.Ext.Add("maxMsgBytes", number(int64(p.maxBytes)))
+	limit := p.max
+	if limit <= 0 {
+		limit = defaultPullBatch
 	}
-	req.Ext.Add("bname", p.queue.BrokerName)
-	return req
+	return session.Request(code, &protocol.PullHeader{
+		ConsumerGroup: p.group, Topic: p.queue.Topic, QueueID: p.queue.QueueID, QueueOffset: p.offset,
+		MaxMsgNums: int32(min(limit, math.MaxInt32)), SysFlag: flag, SuspendTimeoutMillis: p.wait.Milliseconds(),
+		Subscription: p.subscription, SubVersion: p.subVersion, ExpressionType: expression,
+		MaxMsgBytes: int32(min(p.maxBytes, math.MaxInt32)),
+	})
 }
 
 // parsePullAnswer reads an answer to a pull at offset. With skip, the broker may leave out
@@ -80,19 +59,13 @@ func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decom
 	switch ans.Code {
 	case protocol.Success, protocol.PullNotFound, protocol.PullRetryImmediately, protocol.PullOffsetMoved:
 	default:
-		return PullResult{}, session.AnswerOK(ans)
+		return PullResult{}, protocol.AsError(ans)
 	}
-	var res PullResult
-	for _, f := range []struct {
-		name string
-		to   *int64
-	}{{"nextBeginOffset", &res.Next}, {"minOffset", &res.Min}, {"maxOffset", &res.Max}} {
-		n, err := session.Int64(ans, f.name)
-		if err != nil {
-			return PullResult{}, err
-		}
-		*f.to = n
+	var h protocol.PullResponseHeader
+	if err := h.Decode(ans); err != nil {
+		return PullResult{}, err
 	}
+	res := PullResult{Next: h.NextBeginOffset, Min: h.MinOffset, Max: h.MaxOffset}
 	// The broker looks at a queue's end and its messages at different moments, so an
 	// answer with messages counts whatever the limits beside it say.
 	if ans.Code == protocol.Success {
@@ -136,23 +109,4 @@ func parseFound(ans *remoting.Command, res PullResult, q message.Queue, offset i
 		res.Next = next
 	}
 	return res, nil
-}
-
-// commitOffset stores a group's offset and waits until the broker has it.
-func commitOffset(ctx context.Context, s *session.Session, group string, q message.Queue, offset int64) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Config().RequestTimeout)
-	defer cancel()
-	ans, err := s.InvokeBroker(ctx, q.BrokerName, func() *remoting.Command {
-		req := remoting.NewRequest(protocol.UpdateConsumerOffset)
-		req.Ext.Add("consumerGroup", group)
-		req.Ext.Add("topic", q.Topic)
-		req.Ext.Add("queueId", strconv.Itoa(int(q.QueueID)))
-		req.Ext.Add("commitOffset", strconv.FormatInt(offset, 10))
-		req.Ext.Add("bname", q.BrokerName)
-		return req
-	})
-	if err != nil {
-		return err
-	}
-	return session.AnswerOK(ans)
 }

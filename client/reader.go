@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
-	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
 )
 
@@ -135,45 +133,39 @@ func (r *Reader) refreshOn(err error, topic string) {
 
 // Min returns the offset of the oldest message of a queue.
 func (r *Reader) Min(ctx context.Context, q message.Queue) (int64, error) {
-	return r.queueOffset(ctx, protocol.GetMinOffset, q, "")
+	n, err := r.s.MinOffset(ctx, q)
+	return n, r.explain(err, "minimum offset", q)
 }
 
 // Max returns the offset that a queue's next message will get.
 func (r *Reader) Max(ctx context.Context, q message.Queue) (int64, error) {
-	return r.queueOffset(ctx, protocol.GetMaxOffset, q, "")
+	n, err := r.s.MaxOffset(ctx, q)
+	return n, r.explain(err, "maximum offset", q)
 }
 
 // SearchOffset returns the offset of the first message that was stored at or after t.
 func (r *Reader) SearchOffset(ctx context.Context, q message.Queue, t time.Time) (int64, error) {
-	return r.queueOffset(ctx, protocol.SearchOffsetByTimestamp, q, "",
-		remoting.Field{Key: "timestamp", Value: strconv.FormatInt(t.UnixMilli(), 10)})
+	n, err := r.s.SearchOffset(ctx, q, t)
+	return n, r.explain(err, "offset at a time", q)
 }
 
 // CommittedOffset returns the offset that the reader's group committed for a queue,
-// ErrNoOffset when there is none.
+// ErrNoOffset when there is none. (RocketMQ brokers say 0 instead while the queue still
+// holds its first message.)
 func (r *Reader) CommittedOffset(ctx context.Context, q message.Queue) (int64, error) {
-	return r.queueOffset(ctx, protocol.QueryConsumerOffset, q, r.cfg.group, remoting.Field{Key: "setZeroIfNotFound", Value: "false"})
+	n, err := r.s.CommittedOffset(ctx, r.cfg.group, q)
+	return n, r.explain(err, "committed offset of group "+r.cfg.group, q)
 }
 
 // CommitOffset stores the reader's group's offset of a queue: the next one to be read.
 func (r *Reader) CommitOffset(ctx context.Context, q message.Queue, offset int64) error {
-	if !r.s.Running() {
-		return ErrClosed
-	}
-	if err := commitOffset(ctx, r.s, r.cfg.group, q, offset); err != nil {
-		return fmt.Errorf("commit offset %d of %s for group %s: %w", offset, queueText(q), r.cfg.group, err)
-	}
-	return nil
+	return r.explain(r.s.CommitOffset(ctx, r.cfg.group, q, offset), "commit an offset of group "+r.cfg.group, q)
 }
 
-func (r *Reader) queueOffset(ctx context.Context, code int, q message.Queue, group string, more ...remoting.Field) (int64, error) {
-	if !r.s.Running() {
-		return 0, ErrClosed
+func (r *Reader) explain(err error, what string, q message.Queue) error {
+	if err == nil {
+		return nil
 	}
-	n, err := session.QueueOffset(ctx, r.s, code, q, group, more...)
-	if err != nil {
-		r.refreshOn(err, q.Topic)
-		return 0, fmt.Errorf("ask offset (%s) of %s: %w", protocol.RequestName(code), queueText(q), err)
-	}
-	return n, nil
+	r.refreshOn(err, q.Topic)
+	return fmt.Errorf("%s, %s: %w", what, queueText(q), err)
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/message"
@@ -24,40 +23,32 @@ type outgoing struct {
 	sysFlag    int32
 	body       []byte
 	properties string
-	bornMillis string
+	born       int64
 	batch      bool
 }
 
 func (o *outgoing) size() int64 { return int64(len(o.body) + len(o.properties)) }
 
-// request builds the send for one queue. The field names are SEND_MESSAGE_V2's.
+// request builds the send for one queue.
 func (o *outgoing) request(q message.Queue) *remoting.Command {
 	code := protocol.SendMessageV2
 	if o.batch {
 		code = protocol.SendBatchMessage
 	}
 	req := remoting.NewRequest(code)
-	req.Ext.Grow(16) // room for a signature
-	req.Ext.Add("a", o.group)
-	req.Ext.Add("b", o.topic)
-	req.Ext.Add("c", message.TopicAutoCreate)
-	req.Ext.Add("d", "4")
-	req.Ext.Add("e", strconv.Itoa(int(q.QueueID)))
-	req.Ext.Add("f", strconv.Itoa(int(o.sysFlag)))
-	req.Ext.Add("g", o.bornMillis)
-	req.Ext.Add("h", strconv.Itoa(int(o.flag)))
-	req.Ext.Add("i", o.properties)
-	req.Ext.Add("j", "0")
-	req.Ext.Add("k", "false")
-	req.Ext.Add("l", "0")
-	req.Ext.Add("m", strconv.FormatBool(o.batch))
-	req.Ext.Add("n", q.BrokerName)
+	h := protocol.SendHeader{
+		ProducerGroup: o.group, Topic: o.topic,
+		DefaultTopic: message.TopicAutoCreate, DefaultTopicQueueNums: defaultTopicQueues,
+		QueueID: q.QueueID, SysFlag: o.sysFlag, BornTimestamp: o.born, Flag: o.flag,
+		Properties: o.properties, Batch: o.batch, BrokerName: q.BrokerName,
+	}
+	h.Encode(req)
 	req.Body = o.body
 	return req
 }
 
 func (c *sendConfig) outgoing(topic, group, id string) outgoing {
-	return outgoing{topic: topic, group: group, id: id, bornMillis: strconv.FormatInt(time.Now().UnixMilli(), 10)}
+	return outgoing{topic: topic, group: group, id: id, born: time.Now().UnixMilli()}
 }
 
 // prepare checks a message and encodes what all attempts share. The body is shared with
@@ -151,24 +142,14 @@ func parseSendAnswer(ans *remoting.Command, o *outgoing, q message.Queue) (SendR
 	case protocol.SlaveNotAvailable:
 		r.Status = SendSlaveNotAvailable
 	default:
-		return r, &AnswerError{Code: ans.Code, Remark: ans.Remark}
+		return r, protocol.AsError(ans)
 	}
-	r.OffsetMsgID, _ = ans.Ext.Get("msgId")
-	r.TransactionID, _ = ans.Ext.Get("transactionId")
-	for _, f := range []struct {
-		name string
-		set  func(int64)
-	}{
-		{"queueId", func(n int64) { r.Queue.QueueID = int32(n) }},
-		{"queueOffset", func(n int64) { r.QueueOffset = n }},
-	} {
-		v, ok := ans.Ext.Get(f.name)
-		n, err := strconv.ParseInt(v, 10, 64)
-		if !ok || err != nil {
-			return r, fmt.Errorf("%w: the answer to a send has no %s (%q)", ErrUncertain, f.name, v)
-		}
-		f.set(n)
+	var h protocol.SendResponseHeader
+	if err := h.Decode(ans); err != nil {
+		return r, fmt.Errorf("%w: the message was stored, but the answer does not say where: %w", ErrUncertain, err)
 	}
+	r.OffsetMsgID, r.TransactionID = h.MsgID, h.TransactionID
+	r.Queue.QueueID, r.QueueOffset = h.QueueID, h.QueueOffset
 	return r, nil
 }
 

@@ -2,9 +2,10 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
@@ -81,40 +82,15 @@ func (p *Producer) endHalf(ctx context.Context, r *TransactionResult) error {
 	if err != nil {
 		return fmt.Errorf("%w: the answer to a half names no place: %w", ErrUncertain, err)
 	}
-	e := endTransaction{group: p.cfg.group, topic: r.Queue.Topic, broker: r.Queue.BrokerName, state: r.State,
-		tableOffset: r.QueueOffset, logOffset: phys, msgID: r.MsgID, transactionID: r.TransactionID}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.send.timeout)
-	defer cancel()
-	ans, err := p.s.InvokeBroker(ctx, e.broker, e.command)
-	if err == nil {
-		err = session.AnswerOK(ans)
+	e := protocol.EndTransactionHeader{
+		Topic: r.Queue.Topic, ProducerGroup: p.cfg.group, TranStateTableOffset: r.QueueOffset, CommitLogOffset: phys,
+		CommitOrRollback: r.State.wire(), MsgID: r.MsgID, TransactionID: r.TransactionID, BrokerName: r.Queue.BrokerName,
 	}
+	_, err = p.s.Call(ctx, e.BrokerName, func() *remoting.Command { return session.Request(protocol.EndTransaction, &e) })
 	if err != nil {
-		return fmt.Errorf("%w: end transaction %s at broker %s: %w", ErrUncertain, e.transactionID, e.broker, err)
+		return fmt.Errorf("%w: end transaction %s at broker %s: %w", ErrUncertain, e.TransactionID, e.BrokerName, err)
 	}
 	return nil
-}
-
-type endTransaction struct {
-	group, topic, broker   string
-	state                  TransactionState
-	tableOffset, logOffset int64
-	msgID, transactionID   string
-	fromCheck              bool
-}
-
-func (e *endTransaction) command() *remoting.Command {
-	req := remoting.NewRequest(protocol.EndTransaction)
-	req.Ext.Add("producerGroup", e.group)
-	req.Ext.Add("topic", e.topic)
-	req.Ext.Add("tranStateTableOffset", strconv.FormatInt(e.tableOffset, 10))
-	req.Ext.Add("commitLogOffset", strconv.FormatInt(e.logOffset, 10))
-	req.Ext.Add("commitOrRollback", strconv.Itoa(int(e.state.wire())))
-	req.Ext.Add("fromTransactionCheck", strconv.FormatBool(e.fromCheck))
-	req.Ext.Add("msgId", e.msgID)
-	req.Ext.Add("transactionId", e.transactionID)
-	req.Ext.Add("bname", e.broker)
-	return req
 }
 
 // serve takes check-backs. It runs on a connection's reader.
@@ -142,48 +118,38 @@ func (p *Producer) serve(req *remoting.Command) bool {
 }
 
 // parseCheck reads a check-back into memory of its own.
-func parseCheck(req *remoting.Command, group string) (*ReceivedMessage, *endTransaction, error) {
+func parseCheck(req *remoting.Command, group string) (*ReceivedMessage, *protocol.EndTransactionHeader, error) {
+	var h protocol.CheckTransactionStateHeader
 	r, _, err := message.ParseRecord(bytes.Clone(req.Body))
-	if err != nil {
-		return nil, nil, fmt.Errorf("decode the half message: %w", err)
+	if err = errors.Join(err, h.Decode(req)); err != nil {
+		return nil, nil, err
 	}
 	if r.Body, err = message.Decompress(r.Body, r.SysFlag); err != nil {
 		return nil, nil, err
 	}
-	e := &endTransaction{group: group, topic: r.Topic, fromCheck: true}
-	for _, f := range []struct {
-		name string
-		to   *int64
-	}{{"tranStateTableOffset", &e.tableOffset}, {"commitLogOffset", &e.logOffset}} {
-		if *f.to, err = session.Int64(req, f.name); err != nil {
-			return nil, nil, err
-		}
+	id, ok := r.Property(message.PropertyUniqueKey)
+	if !ok {
+		id = h.MsgID
 	}
-	e.broker, _ = req.Ext.Get("bname")
-	e.transactionID, _ = req.Ext.Get("transactionId")
-	e.msgID, _ = r.Property(message.PropertyUniqueKey)
-	if e.msgID == "" {
-		e.msgID, _ = req.Ext.Get("msgId")
-	}
-	if e.transactionID == "" {
-		e.transactionID = e.msgID
-	}
-	return &ReceivedMessage{Record: r, BrokerName: e.broker}, e, nil
+	return &ReceivedMessage{Record: r, BrokerName: h.BrokerName}, &protocol.EndTransactionHeader{
+		Topic: r.Topic, ProducerGroup: group, TranStateTableOffset: h.TranStateTableOffset, CommitLogOffset: h.CommitLogOffset,
+		FromTransactionCheck: true, MsgID: id, TransactionID: cmp.Or(h.TransactionID, id), BrokerName: h.BrokerName,
+	}, nil
 }
 
 // answerCheck asks the application and sends its answer to the half's broker.
-func (p *Producer) answerCheck(half *ReceivedMessage, e *endTransaction) {
+func (p *Producer) answerCheck(half *ReceivedMessage, e *protocol.EndTransactionHeader) {
 	ctx := p.s.Context()
-	e.state = p.cfg.check(ctx, half)
+	e.CommitOrRollback = p.cfg.check(ctx, half).wire()
 	addr := half.StoreHost.String()
-	if e.broker != "" {
-		a, err := p.s.Master(ctx, e.broker)
+	if e.BrokerName != "" {
+		a, err := p.s.Master(ctx, e.BrokerName)
 		if err != nil {
 			return // the broker asks again
 		}
 		addr = a
 	}
-	if err := p.s.Oneway(ctx, addr, e.command()); err != nil && ctx.Err() == nil {
+	if err := p.s.Oneway(ctx, addr, session.Request(protocol.EndTransaction, e)); err != nil && ctx.Err() == nil {
 		p.s.Log().Warn("answer to a check-back cannot be sent", "broker", addr, "error", err)
 	}
 }

@@ -98,7 +98,9 @@ func (w *Writer) Open(ctx context.Context, broker string, term uint64, opener st
 		return WriterState{}, ErrClosed
 	}
 	w.s.AddBroker(broker)
-	ans, err := w.s.InvokeBroker(ctx, broker, func() *remoting.Command { return openRequest(w.name, term, opener) })
+	ans, err := w.s.InvokeBroker(ctx, broker, func() *remoting.Command {
+		return session.Request(protocol.OpenWriter, &protocol.OpenWriterHeader{Writer: w.name, Term: term, Opener: opener})
+	})
 	if err == nil {
 		err = writerError(ans)
 	}
@@ -284,9 +286,12 @@ func (w *Writer) serve(req *remoting.Command) bool {
 	f := w.onCheck
 	w.mu.Unlock()
 	if f != nil {
-		if h, ok := checkedHalf(req); ok {
-			f(h)
+		h, err := checkedHalf(req)
+		if err != nil {
+			w.s.Log().Warn("check-back cannot be read", "error", err)
+			return true
 		}
+		f(h)
 	}
 	return true
 }

@@ -1,56 +1,26 @@
 package client
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
+	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
 )
 
-func openRequest(writer string, term uint64, opener string) *remoting.Command {
-	req := remoting.NewRequest(protocol.OpenWriter)
-	req.Ext.Add("writer", writer)
-	req.Ext.Add("term", strconv.FormatUint(term, 10))
-	req.Ext.Add("opener", opener)
-	return req
-}
-
-type openBody struct {
-	Queues []struct {
-		Topic   string `json:"topic"`
-		QueueID int32  `json:"queueId"`
-		Hi      uint64 `json:"hi,string"`
-		To      string `json:"to"`
-		Offset  int64  `json:"offset"`
-		Max     int64  `json:"max"`
-	} `json:"queues"`
-	Halves []struct {
-		ID            string `json:"id"`
-		TransactionID string `json:"transactionId"`
-		Topic         string `json:"topic"`
-		QueueID       int32  `json:"queueId"`
-		Lo            uint64 `json:"lo,string"`
-		Hi            uint64 `json:"hi,string"`
-		Prev          uint64 `json:"prev,string"`
-		Term          uint64 `json:"term,string"`
-		Size          int64  `json:"size"`
-	} `json:"halves"`
-	Base      *int64 `json:"base"`
-	BaseTopic string `json:"baseTopic"`
-}
-
 func parseOpenAnswer(ans *remoting.Command, broker string) (WriterState, error) {
-	st := WriterState{Term: answerNumber(ans, "term"), BaseOffset: -1}
-	var b openBody
-	if err := json.Unmarshal(ans.Body, &b); err != nil {
-		return st, fmt.Errorf("%w: decode the answer: %w", ErrUncertain, err)
+	var (
+		h protocol.OpenWriterResponseHeader
+		b = protocol.OpenWriterState{Base: -1}
+	)
+	if err := errors.Join(h.Decode(ans), protocol.DecodeBody(ans.Body, &b)); err != nil {
+		return WriterState{}, fmt.Errorf("%w: %w", ErrUncertain, err)
 	}
-	if b.Base != nil {
-		st.BaseOffset, st.BaseTopic = *b.Base, b.BaseTopic
-	}
+	st := WriterState{Term: h.Term, BaseOffset: b.Base, BaseTopic: b.BaseTopic}
 	for _, q := range b.Queues {
 		st.Queues = append(st.Queues, WriterQueue{
 			Queue: message.Queue{Topic: q.Topic, BrokerName: broker, QueueID: q.QueueID},
@@ -67,46 +37,28 @@ func parseOpenAnswer(ans *remoting.Command, broker string) (WriterState, error) 
 	return st, nil
 }
 
-type resolveItem struct {
-	ID            string `json:"id"`
-	TransactionID string `json:"transactionId"`
-}
-
 func resolveRequest(writer string, term uint64, commit, rollback []HalfRef) (*remoting.Command, error) {
-	list := func(refs []HalfRef) []resolveItem {
-		items := make([]resolveItem, len(refs))
+	list := func(refs []HalfRef) []protocol.HalfRef {
+		items := make([]protocol.HalfRef, len(refs))
 		for i, r := range refs {
-			items[i] = resolveItem(r)
+			items[i] = protocol.HalfRef(r)
 		}
 		return items
 	}
-	body, err := json.Marshal(struct {
-		Commit   []resolveItem `json:"commit"`
-		Rollback []resolveItem `json:"rollback"`
-	}{list(commit), list(rollback)})
+	body, err := protocol.EncodeBody(&protocol.ResolveRequest{Commit: list(commit), Rollback: list(rollback)})
 	if err != nil {
 		return nil, err
 	}
-	req := remoting.NewRequest(protocol.Resolve)
-	req.Ext.Add("writer", writer)
-	req.Ext.Add("term", strconv.FormatUint(term, 10))
+	req := session.Request(protocol.Resolve, &protocol.ResolveHeader{Writer: writer, Term: term})
 	req.Body = body
 	return req, nil
 }
 
 // parseResolveAnswer checks that there is one result per half, in request order.
 func parseResolveAnswer(ans *remoting.Command, commit, rollback []HalfRef) ([]ResolveResult, error) {
-	var b struct {
-		Results []struct {
-			ID     string `json:"id"`
-			Code   int    `json:"code"`
-			Offset int64  `json:"offset"`
-			Last   uint64 `json:"last,string"`
-			Remark string `json:"remark"`
-		} `json:"results"`
-	}
-	if err := json.Unmarshal(ans.Body, &b); err != nil {
-		return nil, fmt.Errorf("%w: decode the answer: %w", ErrUncertain, err)
+	var b protocol.ResolveResponse
+	if err := protocol.DecodeBody(ans.Body, &b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUncertain, err)
 	}
 	if len(b.Results) != len(commit)+len(rollback) {
 		return nil, fmt.Errorf("%w: %d results for %d halves", ErrUncertain, len(b.Results), len(commit)+len(rollback))
@@ -123,25 +75,27 @@ func parseResolveAnswer(ans *remoting.Command, commit, rollback []HalfRef) ([]Re
 			return nil, fmt.Errorf("%w: result %d is of half %q, not of %q", ErrUncertain, i, r.ID, want.ID)
 		}
 		out[i] = ResolveResult{ID: r.ID, Offset: r.Offset, Last: r.Last}
-		out[i].Code, out[i].Err = resolveOutcome(r.Code, ok, r.Last, r.Remark)
+		out[i].Code, out[i].Err = resolveOutcome(r, ok)
 	}
 	return out, nil
 }
 
-func resolveOutcome(code int, ok ResolveCode, last uint64, remark string) (ResolveCode, error) {
-	switch code {
-	case protocol.Success:
+func resolveOutcome(r protocol.ResolveResult, ok ResolveCode) (ResolveCode, error) {
+	if r.Code == protocol.Success {
 		return ok, nil
-	case protocol.Duplicate:
-		return ResolveDuplicate, &DuplicateError{Last: last}
-	case protocol.Gap:
-		return ResolveGap, &GapError{Last: last}
-	case protocol.Gone:
-		return ResolveGone, ErrGone
-	case protocol.Fenced:
-		return ResolveFenced, ErrFenced
 	}
-	return ResolveFailed, &AnswerError{Code: code, Remark: remark}
+	err := refusal(r.Code, protocol.RefusalHeader{Last: r.Last}, "")
+	switch r.Code {
+	case protocol.Duplicate:
+		return ResolveDuplicate, err
+	case protocol.Gap:
+		return ResolveGap, err
+	case protocol.Gone:
+		return ResolveGone, err
+	case protocol.Fenced:
+		return ResolveFenced, err
+	}
+	return ResolveFailed, err
 }
 
 // linkFields are the properties of a link under a term.
@@ -184,12 +138,13 @@ func halfRef(r SendResult) (HalfRef, error) {
 	return HalfRef{ID: halfID(r.MsgID, phys), TransactionID: tx}, nil
 }
 
-// checkedHalf reads a check-back. Its id may be that of a copy that was carried forward;
-// whoever is woken asks the broker for the truth.
-func checkedHalf(req *remoting.Command) (Half, bool) {
+// checkedHalf reads a check-back, whose body is not ours to keep. The half's id may be
+// that of a copy that was carried forward; whoever is woken asks the broker for the truth.
+func checkedHalf(req *remoting.Command) (Half, error) {
+	var h protocol.CheckTransactionStateHeader
 	r, _, err := message.ParseRecord(req.Body)
-	if err != nil {
-		return Half{}, false
+	if err = errors.Join(err, h.Decode(req)); err != nil {
+		return Half{}, err
 	}
 	number := func(key string) uint64 {
 		v, _ := r.Property(key)
@@ -197,31 +152,18 @@ func checkedHalf(req *remoting.Command) (Half, bool) {
 		return n
 	}
 	key, _ := r.Property(message.PropertyUniqueKey)
-	tx, _ := req.Ext.Get("transactionId")
-	broker, _ := req.Ext.Get("bname")
-	at, _ := req.Ext.Get("commitLogOffset")
-	offset, err := strconv.ParseInt(at, 10, 64)
-	if err != nil {
-		offset = r.PhysicalOffset
-	}
 	return Half{
-		ID: halfID(key, offset), TransactionID: tx,
-		Queue: message.Queue{Topic: string([]byte(r.Topic)), BrokerName: broker, QueueID: r.QueueID},
+		ID: halfID(key, h.CommitLogOffset), TransactionID: h.TransactionID,
+		Queue: message.Queue{Topic: strings.Clone(r.Topic), BrokerName: h.BrokerName, QueueID: r.QueueID},
 		Lo:    number(message.PropertyLo), Hi: number(message.PropertyHi), Prev: number(message.PropertyPrev),
 		Term: number(message.PropertyWriterTerm), Size: int64(r.TotalSize),
-	}, true
+	}, nil
 }
 
 // producerHeartbeat is the body that makes a client a member of a producer group.
 func producerHeartbeat(clientID, group string) []byte {
-	type producer struct {
-		GroupName string `json:"groupName"`
-	}
-	b, err := json.Marshal(struct {
-		ClientID  string     `json:"clientID"`
-		Producers []producer `json:"producerDataSet"`
-		Consumers []struct{} `json:"consumerDataSet"`
-	}{clientID, []producer{{group}}, []struct{}{}})
+	b, err := protocol.EncodeBody(&protocol.HeartbeatData{ClientID: clientID,
+		ProducerDataSet: []protocol.ProducerData{{GroupName: group}}})
 	if err != nil {
 		panic("BUG: heartbeat: " + err.Error())
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/client"
@@ -55,6 +54,9 @@ const (
 // AttributeWriter declares a topic's queues as owned by the writer that it names.
 const AttributeWriter = "millrace.writer"
 
+// maxQueues is how many queues of a topic a broker can have.
+const maxQueues = 65536
+
 // TopicConfig is a topic as it is to be.
 type TopicConfig struct {
 	Name       string
@@ -70,8 +72,8 @@ func (c *Client) CreateTopic(ctx context.Context, t TopicConfig, broker string) 
 	if err := message.CheckTopic(t.Name); err != nil {
 		return fmt.Errorf("create topic: %w", err)
 	}
-	if t.Queues < 1 {
-		return fmt.Errorf("create topic %s: it needs at least one queue, not %d", t.Name, t.Queues)
+	if t.Queues < 1 || t.Queues > maxQueues {
+		return fmt.Errorf("create topic %s: it needs 1 to %d queues, not %d", t.Name, maxQueues, t.Queues)
 	}
 	if err := c.onBrokers(ctx, broker, t.command); err != nil {
 		return fmt.Errorf("create topic %s: %w", t.Name, err)
@@ -84,44 +86,32 @@ func (t TopicConfig) command() *remoting.Command {
 	if perm == 0 {
 		perm = PermRead | PermWrite
 	}
-	req := remoting.NewRequest(protocol.UpdateAndCreateTopic)
-	req.Ext.Add("topic", t.Name)
-	req.Ext.Add("defaultTopic", message.TopicAutoCreate)
-	req.Ext.Add("readQueueNums", strconv.Itoa(t.Queues))
-	req.Ext.Add("writeQueueNums", strconv.Itoa(t.Queues))
-	req.Ext.Add("perm", strconv.Itoa(perm))
-	req.Ext.Add("topicFilterType", "SINGLE_TAG")
-	req.Ext.Add("topicSysFlag", "0")
-	req.Ext.Add("order", "false")
-	if len(t.Attributes) > 0 {
-		parts := make([]string, 0, len(t.Attributes))
-		for _, k := range slices.Sorted(maps.Keys(t.Attributes)) {
-			parts = append(parts, "+"+k+"="+t.Attributes[k])
-		}
-		req.Ext.Add("attributes", strings.Join(parts, ","))
+	parts := make([]string, 0, len(t.Attributes))
+	for _, k := range slices.Sorted(maps.Keys(t.Attributes)) {
+		parts = append(parts, "+"+k+"="+t.Attributes[k])
 	}
-	return req
+	return session.Request(protocol.UpdateAndCreateTopic, &protocol.CreateTopicHeader{
+		Topic: t.Name, DefaultTopic: message.TopicAutoCreate,
+		ReadQueueNums: int32(t.Queues), WriteQueueNums: int32(t.Queues), Perm: int32(perm),
+		TopicFilterType: protocol.FilterSingleTag, Attributes: strings.Join(parts, ","),
+	})
 }
 
 // DeleteTopic removes a topic and its messages from one broker, or from every broker
 // and the name servers when broker is "".
 func (c *Client) DeleteTopic(ctx context.Context, topic, broker string) error {
-	err := c.onBrokers(ctx, broker, func() *remoting.Command { return topicRequest(protocol.DeleteTopicInBroker, topic) })
+	err := c.onBrokers(ctx, broker, func() *remoting.Command {
+		return session.Request(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: topic})
+	})
 	if err == nil && broker == "" {
 		for _, ns := range c.s.Config().NameServers {
-			err = errors.Join(err, c.call(ctx, ns, topicRequest(protocol.DeleteTopicInNamesrv, topic)))
+			err = errors.Join(err, c.call(ctx, ns, session.Request(protocol.DeleteTopicInNamesrv, &protocol.DeleteTopicInNamesrvHeader{Topic: topic})))
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("delete topic %s: %w", topic, err)
 	}
 	return nil
-}
-
-func topicRequest(code int, topic string) *remoting.Command {
-	req := remoting.NewRequest(code)
-	req.Ext.Add("topic", topic)
-	return req
 }
 
 // onBrokers sends a request to one broker's master or to all masters, and tells which
@@ -145,13 +135,7 @@ func (c *Client) onBrokers(ctx context.Context, broker string, mk func() *remoti
 }
 
 func (c *Client) onBroker(ctx context.Context, broker string, mk func() *remoting.Command) error {
-	ctx, cancel := context.WithTimeout(ctx, c.s.Config().RequestTimeout)
-	defer cancel()
-	ans, err := c.s.InvokeBroker(ctx, broker, mk)
-	if err == nil {
-		err = session.AnswerOK(ans)
-	}
-	if err != nil {
+	if _, err := c.s.Call(ctx, broker, mk); err != nil {
 		return fmt.Errorf("broker %s: %w", broker, err)
 	}
 	return nil
@@ -162,7 +146,7 @@ func (c *Client) call(ctx context.Context, addr string, req *remoting.Command) e
 	defer cancel()
 	ans, err := c.s.Invoke(ctx, addr, req)
 	if err == nil {
-		err = session.AnswerOK(ans)
+		err = protocol.AsError(ans)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", addr, err)

@@ -3,15 +3,12 @@ package admin
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/client/internal/routecache"
-	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
@@ -53,13 +50,11 @@ func (c *Client) Topics(ctx context.Context) ([]string, error) {
 		return remoting.NewRequest(protocol.GetAllTopicListFromNameserver)
 	})
 	if err == nil {
-		err = session.AnswerOK(ans)
+		err = protocol.AsError(ans)
 	}
-	var list struct {
-		TopicList []string `json:"topicList"`
-	}
+	var list protocol.TopicList
 	if err == nil {
-		err = json.Unmarshal(ans.Body, &list)
+		err = protocol.DecodeBody(ans.Body, &list)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", err)
@@ -100,13 +95,13 @@ func (c *Client) TopicStats(ctx context.Context, topic string) ([]QueueStats, er
 	}
 	stats := make([]QueueStats, 0, len(route.Read))
 	for _, q := range route.Read {
-		lo, err := c.queueOffset(ctx, protocol.GetMinOffset, q, "")
+		lo, err := c.s.MinOffset(ctx, q)
 		if err != nil {
-			return nil, err
+			return nil, queueError(q, err)
 		}
-		hi, err := c.queueOffset(ctx, protocol.GetMaxOffset, q, "")
+		hi, err := c.s.MaxOffset(ctx, q)
 		if err != nil {
-			return nil, err
+			return nil, queueError(q, err)
 		}
 		stats = append(stats, QueueStats{Queue: q, Min: lo, Max: hi})
 	}
@@ -127,53 +122,36 @@ func (c *Client) ConsumerOffsets(ctx context.Context, group, topic string) ([]Gr
 	}
 	out := make([]GroupOffset, len(stats))
 	for i, st := range stats {
-		n, err := c.queueOffset(ctx, protocol.QueryConsumerOffset, st.Queue, group)
+		n, err := c.s.CommittedOffset(ctx, group, st.Queue)
 		if errors.Is(err, client.ErrNoOffset) {
 			n, err = -1, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, queueError(st.Queue, err)
 		}
 		out[i] = GroupOffset{QueueStats: st, Committed: n}
 	}
 	return out, nil
 }
 
-func (c *Client) queueOffset(ctx context.Context, code int, q message.Queue, group string) (int64, error) {
-	n, err := session.QueueOffset(ctx, c.s, code, q, group)
-	if err != nil {
-		return 0, fmt.Errorf("%s of queue %s/%s/%d: %w", protocol.RequestName(code), q.BrokerName, q.Topic, q.QueueID, err)
-	}
-	return n, nil
+func queueError(q message.Queue, err error) error {
+	return fmt.Errorf("offsets of queue %s/%s/%d: %w", q.BrokerName, q.Topic, q.QueueID, err)
 }
 
-// SetConsumerOffset stores a group's offset of a queue.
+// SetConsumerOffset stores a group's offset of a queue: the next one to be read.
 func (c *Client) SetConsumerOffset(ctx context.Context, group string, q message.Queue, offset int64) error {
-	return c.onBroker(ctx, q.BrokerName, func() *remoting.Command {
-		req := remoting.NewRequest(protocol.UpdateConsumerOffset)
-		req.Ext.Add("consumerGroup", group)
-		req.Ext.Add("topic", q.Topic)
-		req.Ext.Add("queueId", strconv.Itoa(int(q.QueueID)))
-		req.Ext.Add("commitOffset", strconv.FormatInt(offset, 10))
-		return req
-	})
+	if err := c.s.CommitOffset(ctx, group, q, offset); err != nil {
+		return queueError(q, err)
+	}
+	return nil
 }
 
 // BrokerRuntime asks a broker for its figures, by RocketMQ's names.
 func (c *Client) BrokerRuntime(ctx context.Context, broker string) (map[string]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.s.Config().RequestTimeout)
-	defer cancel()
-	ans, err := c.s.InvokeBroker(ctx, broker, func() *remoting.Command {
-		return remoting.NewRequest(protocol.GetBrokerRuntimeInfo)
-	})
+	ans, err := c.s.Call(ctx, broker, func() *remoting.Command { return remoting.NewRequest(protocol.GetBrokerRuntimeInfo) })
+	var kv protocol.KVTable
 	if err == nil {
-		err = session.AnswerOK(ans)
-	}
-	var kv struct {
-		Table map[string]string `json:"table"`
-	}
-	if err == nil {
-		err = json.Unmarshal(ans.Body, &kv)
+		err = protocol.DecodeBody(ans.Body, &kv)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("runtime of broker %s: %w", broker, err)

@@ -112,7 +112,7 @@ func (s *Session) GreetBroker(ctx context.Context, addr string, body []byte) err
 	if err != nil {
 		return err
 	}
-	return answerError(ans)
+	return protocol.AsError(ans)
 }
 
 // refreshAll renews every cached route. It keeps what it has where that fails.

@@ -94,10 +94,7 @@ func (s *Session) shared(ctx context.Context, key string, fetch func(context.Con
 // fetch asks for one topic and stores the answer.
 func (s *Session) fetch(ctx context.Context, topic string) (changed bool, err error) {
 	ans, err := s.AskNameServer(ctx, func() *remoting.Command {
-		req := remoting.NewRequest(protocol.GetRouteInfoByTopic)
-		req.Ext.Add("topic", topic)
-		req.Ext.Add("acceptStandardJsonOnly", "true")
-		return req
+		return Request(protocol.GetRouteInfoByTopic, &protocol.GetRouteInfoHeader{Topic: topic, AcceptStandardJSONOnly: true})
 	})
 	if err != nil {
 		return false, fmt.Errorf("find topic %s: %w", topic, err)
@@ -106,7 +103,7 @@ func (s *Session) fetch(ctx context.Context, topic string) (changed bool, err er
 		s.routes.Drop(topic)
 		return false, fmt.Errorf("%w: %s: create it, or check that its broker has registered", ErrTopicNotFound, topic)
 	}
-	if err := answerError(ans); err != nil {
+	if err := protocol.AsError(ans); err != nil {
 		return false, fmt.Errorf("find topic %s: %w", topic, err)
 	}
 	queues, brokers, err := decodeRoute(ans.Body)
@@ -131,7 +128,7 @@ func (s *Session) askCluster(ctx context.Context) ([]routecache.BrokerData, erro
 		return remoting.NewRequest(protocol.GetBrokerClusterInfo)
 	})
 	if err == nil {
-		err = answerError(ans)
+		err = protocol.AsError(ans)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list brokers: %w", err)
