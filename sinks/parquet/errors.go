@@ -1,0 +1,10 @@
+package parquet
+
+import (
+	"errors"
+	"syscall"
+)
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

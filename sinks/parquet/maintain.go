@@ -1,0 +1,67 @@
+package parquet
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/millrace/millrace/sinks/delta"
+)
+
+// vacuumEvery is how often a table is looked through for files that no longer count.
+const vacuumEvery = 5 * time.Minute
+
+// Maintain does one step that is due: a merge into current/ (which runs beside the
+// caller; its error is returned by a later call), a log checkpoint, or a vacuum.
+func (t *Table) Maintain(ctx context.Context) error {
+	if t.broken != nil {
+		return t.broken
+	}
+	if t.current != nil {
+		if err := t.current.step(); err != nil {
+			return err
+		}
+	}
+	if snap := t.changes.Snapshot(); snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
+		return t.checkpoint()
+	}
+	if t.sink.now().Sub(t.vacuumed) >= vacuumEvery {
+		return t.vacuum()
+	}
+	return nil
+}
+
+func (t *Table) checkpoint() error {
+	now := t.sink.now()
+	if err := t.changes.Checkpoint(now.Add(-t.sink.cfg.Keep.Removed.D())); err != nil {
+		return err
+	}
+	keepFrom := int64(math.MaxInt64)
+	if t.current != nil {
+		keepFrom = t.current.merged() + 1
+	}
+	_, err := t.changes.CleanLog(now.Add(-t.sink.cfg.Keep.Log.D()), keepFrom)
+	return err
+}
+
+// vacuum removes orphans of changes/. The generation was committed at the opening, so no
+// older owner can still commit one of them.
+func (t *Table) vacuum() error {
+	now := t.sink.now()
+	t.vacuumed = now
+	ours := map[string]bool{}
+	for _, n := range t.batch.names {
+		ours[n[len(t.changes.Table())+1:]] = true
+	}
+	for _, d := range t.batch.open {
+		ours[d.fw.tmp[len(t.changes.Table())+1:]] = true
+	}
+	n, err := t.changes.Vacuum(delta.VacuumOptions{
+		RemovedBefore: now.Add(-t.sink.cfg.Keep.Removed.D()), OrphansBefore: now.Add(-t.sink.cfg.Keep.Orphans.D()),
+		Live: func(name string) bool { return ours[name] },
+	})
+	if n > 0 {
+		t.log.Info("files that no commit names were removed", "files", n)
+	}
+	return err
+}

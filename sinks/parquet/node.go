@@ -1,0 +1,48 @@
+package parquet
+
+import (
+	"reflect"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// leafSpec is one column of a file.
+type leafSpec struct {
+	name       string
+	typ        colType
+	required   bool
+	dictionary bool
+}
+
+// rowNode is a file's root: a group whose columns stand in the order given, where the
+// library's own Group sorts them by name.
+type rowNode struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+func newSchema(leaves []leafSpec) *parquet.Schema {
+	n := &rowNode{Group: parquet.Group{}}
+	for _, l := range leaves {
+		leaf := l.typ.leaf(l.required, l.dictionary)
+		n.Group[l.name] = leaf
+		n.fields = append(n.fields, field{Node: leaf, name: l.name})
+	}
+	return parquet.NewSchema("row", n)
+}
+
+func (n *rowNode) Fields() []parquet.Field { return n.fields }
+
+// GoType is a struct without fields: rows are written by column, never from Go values.
+func (n *rowNode) GoType() reflect.Type { return reflect.TypeFor[struct{}]() }
+
+type field struct {
+	parquet.Node
+	name string
+}
+
+func (f field) Name() string { return f.name }
+
+func (f field) Value(reflect.Value) reflect.Value {
+	panic("BUG: a row written from a Go value")
+}

@@ -1,0 +1,340 @@
+package parquet
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"time"
+
+	"github.com/millrace/millrace/internal/seeded"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/delta"
+)
+
+// Table is one claimed target table. One goroutine uses it.
+type Table struct {
+	sink  *Sink
+	claim pipeline.Claim
+	dir   string
+	log   *slog.Logger
+	// changes is the log of changes/; led is what it said when it was read or committed last.
+	changes *delta.Log
+	led     *ledger
+	batch   *batch
+	temps   int
+	// broken is why nothing more can be done under this claim.
+	broken error
+
+	current *current // nil when current/ is off
+
+	vacuumed time.Time
+}
+
+// checkpointEvery is how many commits a log checkpoint covers.
+const checkpointEvery = 50
+
+func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, error) {
+	t := &Table{
+		sink: s, claim: claim, dir: s.tableDir(&claim), vacuumed: s.now(),
+		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
+	}
+	var err error
+	if t.changes, err = delta.Open(ctx, s.fs, path.Join(t.dir, "changes")); err != nil {
+		return nil, err
+	}
+	if err := t.claimGeneration(ctx); err != nil {
+		return nil, err
+	}
+	if t.led, err = readLedger(t.changes.Snapshot(), &claim); err != nil {
+		return nil, fmt.Errorf("read the ledger of %s: %w", t.dir, err)
+	}
+	if err := t.checkFiles(ctx); err != nil {
+		return nil, err
+	}
+	t.reset()
+	if s.cfg.Current.Interval > 0 {
+		if t.current, err = openCurrent(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.writeViews(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// claimGeneration commits the claim's generation to changes/, making the table if need
+// be. Nothing is read back before: from here on a lower generation's commit is refused.
+func (t *Table) claimGeneration(ctx context.Context) error {
+	for {
+		snap := t.changes.Snapshot()
+		if _, err := readLedger(snap, &t.claim); err != nil {
+			return fmt.Errorf("read the ledger of %s: %w", t.dir, err)
+		}
+		known, err := generationOf(snap)
+		if err != nil {
+			return err
+		}
+		if known > t.claim.Generation {
+			return fmt.Errorf("%w: generation %d has table %s, this one is %d", pipeline.ErrSuperseded, known, t.claim.Table, t.claim.Generation)
+		}
+		actions := []delta.Action{t.commitInfo("CLAIM")}
+		if snap.Version < 0 {
+			actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: t.metadata(newID(), "changes", columns(nil).schema(), []string{colDate})})
+			actions = append(actions, fact(domainTable, &tableFact{Pipeline: t.claim.Pipeline, DB: t.claim.Table.DB, Table: t.claim.Table.Table}))
+		}
+		actions = append(actions, fact(domainGeneration, generationFact{t.claim.Generation}))
+		_, err = t.changes.Commit(actions)
+		if errors.Is(err, delta.ErrConflict) {
+			if _, err := t.changes.Refresh(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if errors.Is(err, delta.ErrNotCommitted) {
+			return unwritable("claim", t.dir, err)
+		}
+		return err
+	}
+}
+
+func protocol() *delta.Protocol {
+	return &delta.Protocol{MinReaderVersion: 3, MinWriterVersion: 7,
+		ReaderFeatures: []string{"timestampNtz"}, WriterFeatures: []string{"timestampNtz", "domainMetadata"}}
+}
+
+func (t *Table) metadata(id, part, schema string, partition []string) *delta.Metadata {
+	return &delta.Metadata{
+		ID: id, Name: t.claim.Table.String() + "/" + part, Format: delta.Format{Provider: "parquet", Options: map[string]string{}},
+		SchemaString: schema, PartitionColumns: partition, CreatedTime: t.sink.now().UnixMilli(),
+		Configuration: map[string]string{
+			"delta.deletedFileRetentionDuration": intervalText(t.sink.cfg.Keep.Removed.D()),
+			"delta.logRetentionDuration":         intervalText(t.sink.cfg.Keep.Log.D()),
+		},
+	}
+}
+
+func intervalText(d time.Duration) string {
+	return fmt.Sprintf("interval %d seconds", max(1, int64(d/time.Second)))
+}
+
+// newID is a random UUID.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (t *Table) commitInfo(operation string) delta.Action {
+	return delta.Action{CommitInfo: map[string]any{
+		"timestamp": t.sink.now().UnixMilli(), "operation": operation, "operationParameters": map[string]string{},
+		"engineInfo": "millrace", "millraceGeneration": t.claim.Generation,
+	}}
+}
+
+// Marks are the queues' positions in the target.
+func (t *Table) Marks() []pipeline.QueueMark {
+	marks := make([]pipeline.QueueMark, 0, len(t.led.queues))
+	for i := range t.led.queues {
+		f := &t.led.queues[i]
+		id, err := event.ParseIdentity(f.ID)
+		if err != nil {
+			id = event.Identity{} // an adopted mark has none
+		}
+		marks = append(marks, pipeline.QueueMark{
+			Queue: pipeline.QueueID{Broker: f.Broker, Topic: f.Topic, Queue: f.Queue},
+			Q:     f.Q, Seq: f.Seq, ID: id, Known: true,
+		})
+	}
+	return marks
+}
+
+// Buffered is what was written since the last Flush.
+func (t *Table) Buffered() (rows int, bytes int64) { return t.batch.rows, t.batch.bytes }
+
+// AdoptBegin makes prev the queue's mark, because its next message is a BEGIN with that link.
+func (t *Table) AdoptBegin(q pipeline.QueueID, prev event.Seq) error {
+	if t.broken != nil {
+		return t.broken
+	}
+	f := t.batch.queue(q)
+	f.Seq, f.ID = prev, ""
+	t.batch.touched[f.Q] = true
+	return nil
+}
+
+// Flush commits everything written with the new marks.
+func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
+	if t.broken != nil {
+		return pipeline.Flushed{}, t.broken
+	}
+	b := t.batch
+	if len(b.touched) == 0 {
+		return pipeline.Flushed{Version: t.changes.Snapshot().Version}, nil
+	}
+	start := t.sink.now()
+	if err := t.finishAll(); err != nil {
+		return pipeline.Flushed{}, t.drop(unwritable("write", t.changes.Table(), err))
+	}
+	out := pipeline.Flushed{Rows: b.rows, Files: len(b.added)}
+	for _, a := range b.added {
+		out.Bytes += a.Size
+	}
+	version, err := t.commit(ctx)
+	if err != nil {
+		return pipeline.Flushed{}, err
+	}
+	out.Version = version
+	t.led.table, t.led.queues = b.facts, b.queues
+	for q := range b.touched {
+		t.led.txns[q] = int64(b.queues[q].Seq)
+	}
+	if t.current != nil {
+		t.current.note(b.added)
+	}
+	t.observe(start, out)
+	t.reset()
+	return out, nil
+}
+
+func (t *Table) observe(start time.Time, out pipeline.Flushed) {
+	m, l := t.sink.metrics, []string{t.claim.Pipeline, t.claim.Sink, t.claim.Table.String()}
+	m.rows.WithLabelValues(l...).Add(float64(out.Rows))
+	m.bytes.WithLabelValues(l...).Add(float64(out.Bytes))
+	m.files.WithLabelValues(l...).Add(float64(out.Files))
+	now := t.sink.now()
+	m.flush.WithLabelValues(l...).Observe(now.Sub(start).Seconds())
+	if !t.batch.newest.IsZero() {
+		m.lag.WithLabelValues(l...).Set(now.Sub(t.batch.newest).Seconds())
+	}
+}
+
+// commit makes the batch visible on the marks it was built on, or not at all.
+func (t *Table) commit(ctx context.Context) (int64, error) {
+	schema := t.changes.Snapshot().Metadata.SchemaString
+	actions := t.actions(schema)
+	if seeded.On("mark-before-flush") {
+		var marks, files []delta.Action
+		for _, a := range actions {
+			if a.Add != nil {
+				files = append(files, a)
+			} else {
+				marks = append(marks, a)
+			}
+		}
+		if len(files) > 0 {
+			if _, err := t.changes.Commit(marks); err != nil {
+				return 0, t.fail(err)
+			}
+			actions = files
+		}
+	}
+	for {
+		version, err := t.changes.Commit(actions)
+		switch {
+		case err == nil:
+			return version, nil
+		case errors.Is(err, delta.ErrNotCommitted):
+			return 0, t.drop(unwritable("commit to", t.changes.Table(), err))
+		case !errors.Is(err, delta.ErrConflict):
+			return 0, t.fail(fmt.Errorf("commit to %s: the outcome is unknown: %w", t.changes.Table(), err))
+		}
+		if _, err := t.changes.Refresh(ctx); err != nil {
+			return 0, t.fail(err)
+		}
+		if err := t.stillOurs(schema); err != nil {
+			return 0, t.fail(err)
+		}
+	}
+}
+
+// stillOurs looks, after another writer has committed, whether this batch may still be
+// committed: first that no higher generation has taken the table, then that every mark is
+// the one that the batch was built on.
+func (t *Table) stillOurs(schema string) error {
+	snap := t.changes.Snapshot()
+	known, err := generationOf(snap)
+	if err != nil {
+		return err
+	}
+	if known > t.claim.Generation && !seeded.On("generation-ignored") {
+		return fmt.Errorf("%w: generation %d has table %s, this one is %d", pipeline.ErrSuperseded, known, t.claim.Table, t.claim.Generation)
+	}
+	if seeded.On("rewrite-above-mark") {
+		return nil
+	}
+	for q := range t.batch.touched {
+		txn, ok := snap.Txns[appID(t.claim.Pipeline, t.claim.Table, q)]
+		base, known := t.led.txns[q]
+		if ok != known || ok && txn.Version != base {
+			return fmt.Errorf("queue %d of %s stands at %d in the target and not at %d: the table must be opened again", q, t.claim.Table, txn.Version, base)
+		}
+	}
+	if snap.Metadata.SchemaString != schema {
+		return fmt.Errorf("the schema of %s was changed by another program: the table must be opened again", t.changes.Table())
+	}
+	return nil
+}
+
+// actions is the batch as one commit.
+func (t *Table) actions(schema string) []delta.Action {
+	b, snap := t.batch, t.changes.Snapshot()
+	list := []delta.Action{t.commitInfo("WRITE")}
+	if text := b.facts.Columns.schema(); text != schema {
+		m := *snap.Metadata
+		m.SchemaString = text
+		list = append(list, delta.Action{Metadata: &m})
+	}
+	for _, a := range b.added {
+		list = append(list, delta.Action{Add: a})
+	}
+	now := t.sink.now().UnixMilli()
+	for q := range b.queues {
+		if b.touched[q] {
+			list = append(list,
+				delta.Action{Txn: &delta.Txn{AppID: appID(t.claim.Pipeline, t.claim.Table, q), Version: int64(b.queues[q].Seq), LastUpdated: now}},
+				fact(fmt.Sprintf("%s%d", domainQueue, q), &b.queues[q]))
+		}
+	}
+	if b.factsChanged {
+		list = append(list, fact(domainTable, b.facts))
+	}
+	return list
+}
+
+// drop forgets what was written since the last Flush; the marks are as they were.
+func (t *Table) drop(err error) error {
+	t.batch.discard(t)
+	t.reset()
+	return err
+}
+
+// fail ends the claim: the table must be opened again.
+func (t *Table) fail(err error) error {
+	t.broken = err
+	return err
+}
+
+// reset begins a new batch on what the ledger says.
+func (t *Table) reset() { t.batch = newBatch(t.led) }
+
+// Close joins what runs and drops what was not flushed.
+func (t *Table) Close() error {
+	if t.current != nil {
+		t.current.close()
+	}
+	if t.broken == nil {
+		t.batch.discard(t)
+		t.broken = errClosed
+	}
+	return nil
+}
+
+var errClosed = errors.New("the table is closed")
+
+var _ pipeline.SinkTable = (*Table)(nil)
