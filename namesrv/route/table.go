@@ -147,6 +147,9 @@ func (t *Table) Changed(now time.Time, b Broker, v Version) bool {
 	return p.version != v
 }
 
+// Known tells whether this very process is registered.
+func (t *Table) Known(b Broker) bool { return t.find(b) != nil }
+
 func (t *Table) find(b Broker) *process {
 	g := t.groups[b.Name]
 	if g == nil || g.cluster != b.Cluster {
