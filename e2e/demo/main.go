@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/millrace/millrace/internal/testenv"
+)
+
+const password = "millrace-demo"
+
+type options struct {
+	binary, config string
+	rows           int
+	keep, alter    bool
+	steady         time.Duration
+	seed           uint64
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.binary, "millrace", "bin/millrace", "the binary to run")
+	flag.StringVar(&o.config, "pipelines", "configs/demo", "directory of the pipeline file")
+	flag.IntVar(&o.rows, "rows", million, "rows of the database before the snapshot")
+	flag.BoolVar(&o.keep, "keep", false, "leave everything running at the end and say how to look around")
+	flag.BoolVar(&o.alter, "alter", false, "alter one row of the target before the comparison, which must then fail")
+	flag.DurationVar(&o.steady, "steady", 20*time.Second, "how long freshness is measured")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the workload")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	right, err := demo(ctx, o)
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	case !right:
+		fmt.Fprintln(os.Stderr, "demo: source and target differ")
+		os.Exit(1)
+	}
+}
+
+// demo runs the whole of it; what it started is stopped when it returns, unless --keep.
+func demo(ctx context.Context, o options) (right bool, err error) {
+	dir, err := os.MkdirTemp("", "millrace-demo-")
+	if err != nil {
+		return false, err
+	}
+	binary, err := filepath.Abs(o.binary)
+	if err != nil {
+		return false, err
+	}
+	pipelines, err := filepath.Abs(o.config)
+	if err != nil {
+		return false, err
+	}
+	p := newProgress()
+	p.say("working in %s, seed %d", dir, o.seed)
+	server, err := startServer(ctx, dir, p.say)
+	if err != nil {
+		return false, err
+	}
+	s := scene{options: o, server: server, progress: p, dir: dir, lake: lake{dir: filepath.Join(dir, "lake", "orders")}, file: filepath.Join(pipelines, "orders.yaml")}
+	env := []string{"DEMO_MYSQL=" + server.Addr, "DEMO_PASSWORD=" + password, "DEMO_LAKE=" + filepath.Join(dir, "lake")}
+	if s.millrace, err = newMillrace(binary, dir, pipelines, env); err != nil {
+		return false, errors.Join(err, server.Stop())
+	}
+	defer func() {
+		if o.keep && err == nil {
+			s.lookAround()
+			<-ctx.Done()
+		}
+		err = errors.Join(err, s.tearDown())
+		if err == nil && right {
+			err = os.RemoveAll(dir)
+		}
+	}()
+	return s.play(ctx)
+}
+
+// startServer starts a private MariaDB, or MySQL where none is to be had.
+func startServer(ctx context.Context, dir string, say func(string, ...any)) (*testenv.Server, error) {
+	options := testenv.ServerOptions{Args: []string{
+		"--max-connections=200", "--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--innodb-buffer-pool-size=512M",
+		"--max-binlog-size=256M", "--innodb-log-file-size=512M",
+	}}
+	say("looking for a MariaDB or MySQL server (the first time one may be unpacked into the cache)")
+	server, err := testenv.StartMariaDB(ctx, dir, options)
+	if err != nil {
+		say("no MariaDB: %v; trying MySQL", err)
+		options.Args = options.Args[:5]
+		var second error
+		if server, second = testenv.StartMySQL(ctx, dir, options); second != nil {
+			return nil, errors.Join(err, second)
+		}
+	}
+	say("%s %s answers on %s", server.Kind, server.Version, server.Addr)
+	return server, nil
+}

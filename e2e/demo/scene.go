@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+)
+
+// scene holds what one run of the demo works with.
+type scene struct {
+	options
+	server   *testenv.Server
+	millrace *millrace
+	progress *progress
+	dir      string
+	lake     lake
+	file     string // the pipeline file
+	db       *sql.DB
+	work     *workload
+}
+
+const (
+	bigTable    = "shop.orders"      // the one whose snapshot is interrupted
+	splitTable  = "shop.order_items" // the one that the large transaction changes
+	catchUpTime = 3 * time.Minute
+)
+
+// play is the demo, act by act.
+func (s *scene) play(ctx context.Context) (right bool, err error) {
+	if s.db, err = s.server.Open(""); err != nil {
+		return false, err
+	}
+	say := s.progress.say
+	started := time.Now()
+	if err := createDatabase(ctx, s.db, s.rows, say); err != nil {
+		return false, fmt.Errorf("create the order database: %w", err)
+	}
+	s.work = startWorkload(ctx, s.db, s.seed, 3, 4*time.Millisecond)
+	say("the workload runs; millrace starts, so that the snapshot is taken under fire")
+	if err := s.millrace.start(ctx); err != nil {
+		return false, err
+	}
+	for _, act := range []func(context.Context) error{s.killInSnapshot, s.finishSnapshot, s.addColumn, s.killInTransaction, s.measure, s.settle} {
+		if err := act(ctx); err != nil {
+			return false, err
+		}
+	}
+	right, err = s.check(ctx)
+	say("%d transactions committed, %d rolled back, %d tried again; %.0f s in all",
+		s.work.committed.Load(), s.work.rolledBack.Load(), s.work.retried.Load(), time.Since(started).Seconds())
+	return right, err
+}
+
+// percent is how much of a table's snapshot is done; 100 once it streams.
+func percent(s pipeline.Status, table string) float64 {
+	for _, t := range s.Tables {
+		if t.Name == table {
+			return t.Snapshot
+		}
+	}
+	return 0
+}
+
+func rows(s pipeline.Status, table string) uint64 {
+	for _, t := range s.Tables {
+		if t.Name == table {
+			return t.Rows
+		}
+	}
+	return 0
+}
+
+// killInSnapshot kills millrace when the big table's snapshot is between 20 and 80
+// percent, and looks that the snapshot goes on where it was.
+func (s *scene) killInSnapshot(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+	defer cancel()
+	before := 0.0
+	err := s.millrace.until(ctx, 10*time.Millisecond, "wait for the snapshot", s.progress.show, func(now pipeline.Status) bool {
+		before = percent(now, bigTable)
+		return before >= 20
+	})
+	if err != nil {
+		return err
+	}
+	s.millrace.kill()
+	if before > 80 {
+		return fmt.Errorf("the snapshot of %s went from below 20 to %.0f percent between two looks: give the demo more --rows", bigTable, before)
+	}
+	s.progress.say("killed (SIGKILL) with the snapshot of %s at %.1f %%", bigTable, before)
+	if err := s.millrace.start(ctx); err != nil {
+		return err
+	}
+	after := 0.0
+	err = s.millrace.until(ctx, 10*time.Millisecond, "wait for the snapshot to go on", s.progress.show, func(now pipeline.Status) bool {
+		after = percent(now, bigTable)
+		return now.State == pipeline.StateRunning && now.Source.Connected
+	})
+	if err != nil {
+		return err
+	}
+	// What was shown may be ahead of what was decided by the chunks in flight only.
+	if after < before-5 {
+		return fmt.Errorf("the snapshot of %s was at %.1f %% and is at %.1f %% after the restart", bigTable, before, after)
+	}
+	s.progress.say("started again: the snapshot goes on at %.1f %%", after)
+	return nil
+}
+
+func (s *scene) finishSnapshot(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+	defer cancel()
+	return s.millrace.until(ctx, 100*time.Millisecond, "finish the snapshot", s.progress.show, func(now pipeline.Status) bool {
+		for _, t := range now.Tables {
+			if t.Snapshot < 100 {
+				return false
+			}
+		}
+		return len(now.Tables) == len(tables)
+	})
+}
+
+// addColumn changes a busy table; most of its rows are never touched again, and must show
+// the default all the same.
+func (s *scene) addColumn(ctx context.Context) error {
+	if _, err := s.db.ExecContext(ctx, "ALTER TABLE shop.orders ADD COLUMN channel VARCHAR(16) NOT NULL DEFAULT 'web'"); err != nil {
+		return fmt.Errorf("add a column: %w", err)
+	}
+	s.progress.say("shop.orders has a new column: channel VARCHAR(16) NOT NULL DEFAULT 'web'")
+	return nil
+}
+
+// killInTransaction runs a transaction that is many publish groups long and kills
+// millrace inside it.
+func (s *scene) killInTransaction(ctx context.Context) error {
+	for range 5 {
+		killed, err := s.tryKillInTransaction(ctx)
+		if killed || err != nil {
+			return err
+		}
+	}
+	return errors.New("a large transaction went through five times before millrace could be killed inside it")
+}
+
+func (s *scene) tryKillInTransaction(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+	defer cancel()
+	now, err := s.millrace.status(ctx)
+	if err != nil {
+		return false, err
+	}
+	base := rows(now, splitTable)
+	result, err := s.db.ExecContext(ctx, "UPDATE shop.order_items SET price = price + 0.01 WHERE order_id > 2000")
+	if err != nil {
+		return false, fmt.Errorf("large transaction: %w", err)
+	}
+	affected, err := result.RowsAffected()
+	if err != nil {
+		return false, err
+	}
+	seen := uint64(0)
+	err = s.millrace.until(ctx, 5*time.Millisecond, "wait for the large transaction", s.progress.show, func(now pipeline.Status) bool {
+		seen = rows(now, splitTable) - base
+		return seen > uint64(affected)/10
+	})
+	if err != nil || seen > uint64(affected)*9/10 {
+		return false, err
+	}
+	s.millrace.kill()
+	s.progress.say("killed (SIGKILL) inside a transaction of %d rows, of which some %d had been published", affected, seen)
+	if err := s.millrace.start(ctx); err != nil {
+		return false, err
+	}
+	return true, s.caughtUp(ctx)
+}
+
+// caughtUp waits until the reader stands at the source's end and nothing is on its way.
+func (s *scene) caughtUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+	defer cancel()
+	return s.millrace.until(ctx, 100*time.Millisecond, "catch up", s.progress.show, func(now pipeline.Status) bool {
+		if now.State != pipeline.StateRunning || now.LagSecs > 3 || len(now.Tables) < len(tables) {
+			return false
+		}
+		for _, t := range now.Tables {
+			if t.Snapshot < 100 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// measure takes freshness while the workload goes on.
+func (s *scene) measure(ctx context.Context) error {
+	s.progress.say("caught up; freshness is measured for %s while the workload goes on", s.steady)
+	f := measureFreshness(ctx, s.lake)
+	ctx, cancel := context.WithTimeout(ctx, s.steady+time.Minute)
+	defer cancel()
+	end := time.Now().Add(s.steady)
+	err := s.millrace.until(ctx, 200*time.Millisecond, "measure freshness", s.progress.show, func(pipeline.Status) bool {
+		return time.Now().After(end)
+	})
+	for _, line := range f.report() {
+		s.progress.say("%s", line)
+	}
+	return err
+}
+
+// settle ends the workload and waits until the reader has passed the server's end and
+// the sink holds everything.
+func (s *scene) settle(ctx context.Context) error {
+	if err := s.work.end(); err != nil {
+		return fmt.Errorf("workload: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+	defer cancel()
+	file, pos, err := s.serverEnd(ctx)
+	if err != nil {
+		return err
+	}
+	s.progress.say("the workload has ended at %s:%d; waiting for the sink", file, pos)
+	return s.millrace.until(ctx, 100*time.Millisecond, "wait for the sink", s.progress.show, func(now pipeline.Status) bool {
+		if now.Position.File < file || now.Position.File == file && now.Position.Pos < pos {
+			return false
+		}
+		for _, t := range now.Tables {
+			for _, one := range t.Sinks {
+				if one.Behind > 0 || one.Buffered > 0 || one.State != pipeline.StateRunning {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+func (s *scene) serverEnd(ctx context.Context) (file string, pos uint64, err error) {
+	for _, query := range []string{"SHOW BINARY LOG STATUS", "SHOW BINLOG STATUS", "SHOW MASTER STATUS"} {
+		var rows *sql.Rows
+		if rows, err = s.db.QueryContext(ctx, query); err != nil {
+			continue
+		}
+		defer rows.Close()
+		columns, err := rows.Columns()
+		if err != nil {
+			return "", 0, err
+		}
+		values := make([]any, len(columns))
+		values[0], values[1] = &file, &pos
+		for i := 2; i < len(values); i++ {
+			values[i] = new(sql.RawBytes)
+		}
+		if !rows.Next() {
+			return "", 0, errors.Join(errors.New("the server writes no binary log"), rows.Err())
+		}
+		return file, pos, rows.Scan(values...)
+	}
+	return "", 0, fmt.Errorf("ask the server for its position: %w", err)
+}
