@@ -1,6 +1,10 @@
 package store
 
-import "github.com/millrace/millrace/message"
+import (
+	"encoding/binary"
+
+	"github.com/millrace/millrace/message"
+)
 
 // GetStatus says what a Get met. The values are in the order of RocketMQ's GetMessageStatus.
 type GetStatus int
@@ -87,4 +91,15 @@ type QueryResult struct {
 type QueueID struct {
 	Topic string
 	ID    int32
+}
+
+// isRecordOf tells that head begins the record of a queue's offset, standing at phys. It
+// is at least as long as the fields that it looks at.
+func isRecordOf(head []byte, queueID int32, offset, phys int64) bool {
+	be := binary.BigEndian
+	_, magic, err := message.ParseHead(head)
+	return err == nil && magic != message.MagicBlank &&
+		int32(be.Uint32(head[message.QueueIDAt:])) == queueID &&
+		int64(be.Uint64(head[message.QueueOffsetAt:])) == offset &&
+		int64(be.Uint64(head[message.PhysicalOffsetAt:])) == phys
 }

@@ -31,6 +31,9 @@ type PutRequest struct {
 	Gate Gate
 	// MustBeDurable waits for the sync under FlushAsync as well.
 	MustBeDurable bool
+	// WhenFull lets the put in while the disk is above its ratio: for what retention has
+	// to carry forward before it can make space. Without any space it waits like others.
+	WhenFull bool
 	// Done is called exactly once, on a goroutine of the store or on the caller's. It
 	// must not block.
 	Done func(PutResult)

@@ -3,10 +3,17 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/millrace/millrace/broker/store/commitlog"
+	"github.com/millrace/millrace/broker/store/index"
+	"github.com/millrace/millrace/broker/store/segment"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/message"
 )
@@ -18,119 +25,187 @@ type Listener interface {
 }
 
 // Store keeps messages. All methods may be called concurrently unless they say otherwise.
-type Store struct{}
+//
+// Locks nest in this order: dispatcher.mu, the log's append lock, queueMu.
+type Store struct {
+	cfg    Config
+	levels []time.Duration
+	fs     vfs.FS
+	log    *slog.Logger
+	lock   io.Closer
 
-var errSkeleton = errors.New("skeleton")
+	cache *segment.Cache
+	clog  *commitlog.Log
+	index *index.Index // nil when it is switched off
+	marks *marks
 
-// Open recovers the store in cfg.Dir, making it where there is none. It starts nothing.
-// reg may be nil.
-func Open(cfg Config, fsys vfs.FS, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
-	return nil, errSkeleton
+	queueMu sync.RWMutex
+	queues  map[QueueID]*queue
+
+	dispatch dispatcher
+	metrics  *metrics
+	puts     sync.Pool
+
+	notWritable atomic.Bool
+	ratioFull   atomic.Bool
+	damaged     atomic.Bool // consume queues do not match the log: make them again
+	wakeKeeper  chan struct{}
+
+	listeners []Listener
+	holds     []func() int64
+	hooks     []func(int64) error
+
+	checkpointing sync.Mutex
+	tombs         map[string]int64 // deleted topics: records below count for nothing; guarded by dispatch.mu
+	lastPoint     atomic.Int64     // the dispatch position of the last checkpoint
 }
 
 // Run flushes, dispatches and deletes until ctx ends; then it writes out everything,
 // marks the store as cleanly stopped and returns nil. It returns early, with the cause,
-// when a write or a sync fails.
-func (s *Store) Run(ctx context.Context) error { return errSkeleton }
+// when a write or a sync fails; nothing has been acknowledged since. Close it afterwards.
+func (s *Store) Run(ctx context.Context) error {
+	work, stopWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopWork(nil)
+	var wg sync.WaitGroup
+	keep := func(run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(work); err != nil {
+				stopWork(err)
+			}
+		})
+	}
+	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLog()
+	logDone := make(chan error, 1)
+	go func() { logDone <- s.clog.Run(logCtx) }()
+	keep(s.dispatch.run)
+	keep(s.checkpointLoop)
+	keep(s.retentionLoop)
 
-// Close lets go of a store that is not run (any more).
-func (s *Store) Close() error { return nil }
-
-// Put appends. It blocks only while too much waits to be written.
-func (s *Store) Put(req *PutRequest) {}
-
-// Get reads a queue from offset on.
-func (s *Store) Get(topic string, queueID int32, offset int64, o GetOptions) (GetResult, error) {
-	return GetResult{}, errSkeleton
+	var err error
+	select {
+	case <-ctx.Done(): // first the log, so that the others see its end
+		stopLog()
+		err = <-logDone
+	case err = <-logDone:
+	case <-work.Done():
+		err = context.Cause(work)
+		stopLog()
+		<-logDone
+	}
+	if err == nil {
+		err = s.dispatch.drain(work)
+	}
+	stopWork(nil)
+	wg.Wait()
+	if cause := context.Cause(work); err == nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: %w", s.cfg.Dir, mapError(err))
+	}
+	return s.stopClean()
 }
 
-// ReadAt returns the bytes of the log at phys, as they are.
-func (s *Store) ReadAt(phys int64, size int32) ([]byte, error) { return nil, errSkeleton }
-
-// ReadRecord returns the record at phys and its bytes, which belong to the caller.
-func (s *Store) ReadRecord(phys int64) (message.Record, []byte, error) {
-	return message.Record{}, nil, errSkeleton
+func (s *Store) stopClean() error {
+	if err := s.checkpoint(); err != nil {
+		return fmt.Errorf("write the last checkpoint: %w", err)
+	}
+	if err := s.fs.Remove(path.Join(s.cfg.Dir, "abort")); err != nil {
+		return fmt.Errorf("mark the store as stopped: %w", err)
+	}
+	return s.fs.SyncDir(s.cfg.Dir)
 }
 
-// QueueRange returns a queue's minimum offset and the one behind its last readable message.
-func (s *Store) QueueRange(topic string, queueID int32) (minOffset, maxOffset int64, ok bool) {
-	return 0, 0, false
-}
-
-// NextOffset is the queue offset that the next append to the queue will get. It is ahead
-// of QueueRange by what is not readable yet.
-func (s *Store) NextOffset(topic string, queueID int32) int64 { return 0 }
-
-// Queues lists all queues.
-func (s *Store) Queues() []QueueID { return nil }
-
-// OffsetByTime finds the queue offset at a time in milliseconds.
-func (s *Store) OffsetByTime(topic string, queueID int32, ms int64, b Boundary) (int64, error) {
-	return 0, errSkeleton
-}
-
-// MessageStoreTime is when the message at a queue offset was stored, in milliseconds.
-func (s *Store) MessageStoreTime(topic string, queueID int32, offset int64) (int64, error) {
-	return 0, errSkeleton
-}
-
-// EarliestMessageTime is when the oldest message of a queue was stored; -1 without one.
-func (s *Store) EarliestMessageTime(topic string, queueID int32) (int64, error) { return -1, nil }
-
-// EarliestTime is when the oldest message of the log was stored; -1 without one.
-func (s *Store) EarliestTime() int64 { return -1 }
-
-// QueryByKey finds messages of topic by a word of KEYS or by UNIQ_KEY.
-func (s *Store) QueryByKey(topic, key string, maxNum int, begin, end int64) (QueryResult, error) {
-	return QueryResult{}, errSkeleton
+// Close lets go of a store that is not run, or not any more. It writes nothing.
+func (s *Store) Close() error {
+	var errs []error
+	if s.metrics != nil {
+		s.metrics.unregister()
+	}
+	if s.index != nil {
+		errs = append(errs, s.index.Close())
+	}
+	if s.marks != nil {
+		errs = append(errs, s.marks.close())
+	}
+	errs = append(errs, s.cache.Close(), s.lock.Close())
+	return errors.Join(errs...)
 }
 
 // MinPhysical is where the oldest log file begins.
-func (s *Store) MinPhysical() int64 { return 0 }
+func (s *Store) MinPhysical() int64 { return s.clog.Min() }
 
 // MaxPhysical is where the next append goes.
-func (s *Store) MaxPhysical() int64 { return 0 }
+func (s *Store) MaxPhysical() int64 { return s.clog.Max() }
 
 // FlushedPhysical is up to where the log is durable.
-func (s *Store) FlushedPhysical() int64 { return 0 }
+func (s *Store) FlushedPhysical() int64 { return s.clog.Flushed() }
 
 // ReadablePhysical is up to where the log may be read.
-func (s *Store) ReadablePhysical() int64 { return 0 }
+func (s *Store) ReadablePhysical() int64 { return s.clog.Readable() }
 
 // DispatchedPhysical is up to where consume queues and index follow the log.
-func (s *Store) DispatchedPhysical() int64 { return 0 }
+func (s *Store) DispatchedPhysical() int64 { return s.dispatch.pos.Load() }
 
 // WaitDispatched waits until consume queues and index have everything below phys.
-func (s *Store) WaitDispatched(ctx context.Context, phys int64) error { return nil }
-
-// Subscribe adds a listener. Call it before Run.
-func (s *Store) Subscribe(l Listener) {}
-
-// Replay calls fn for every readable record from the record at from on, or from the
-// oldest, until it has caught up. An error of fn ends it.
-func (s *Store) Replay(from int64, fn func(rec *message.Record, phys int64, size int32) error) error {
-	return errSkeleton
+func (s *Store) WaitDispatched(ctx context.Context, phys int64) error {
+	return s.dispatch.wait(ctx, phys)
 }
+
+// Subscribe adds a listener. Call it before Run: it hears of everything that Replay,
+// called between Open and Run, has not shown.
+func (s *Store) Subscribe(l Listener) { s.listeners = append(s.listeners, l) }
 
 // HoldRetention adds somebody who needs old messages: log files at or above the offset
 // that fn returns are kept. Call it before Run. fn must not block.
-func (s *Store) HoldRetention(fn func() (minPhys int64)) {}
+func (s *Store) HoldRetention(fn func() (minPhys int64)) { s.holds = append(s.holds, fn) }
 
 // BeforeDelete adds a hook that is called before the log below uptoPhys is removed, to
 // carry forward what is needed of it. An error keeps the file; it is asked again later.
 // It may put and wait. Call it before Run.
-func (s *Store) BeforeDelete(fn func(uptoPhys int64) error) {}
-
-// DeleteTopic removes a topic's queues, durably. A topic of the same name starts at
-// offset 0 again.
-func (s *Store) DeleteTopic(topic string) error { return nil }
+func (s *Store) BeforeDelete(fn func(uptoPhys int64) error) { s.hooks = append(s.hooks, fn) }
 
 // SetWritable turns writes on and off; puts are refused with ErrNotWritable meanwhile.
-func (s *Store) SetWritable(on bool) {}
+func (s *Store) SetWritable(on bool) { s.notWritable.Store(!on) }
 
 // Err says why the store refuses writes: ErrDiskFull, ErrFailed with its cause,
 // ErrNotWritable, or nil.
-func (s *Store) Err() error { return nil }
+func (s *Store) Err() error {
+	if err := s.clog.Err(); err != nil {
+		return mapError(err)
+	}
+	return s.refuse()
+}
+
+func (s *Store) refuse() error {
+	switch {
+	case s.notWritable.Load():
+		return ErrNotWritable
+	case s.ratioFull.Load():
+		return ErrDiskFull
+	}
+	return nil
+}
 
 // DiskUsage tells how full the store's disk is.
-func (s *Store) DiskUsage() (vfs.Usage, error) { return vfs.Usage{}, nil }
+func (s *Store) DiskUsage() (vfs.Usage, error) { return s.fs.DiskUsage(s.cfg.Dir) }
+
+// mapError gives the log's errors this package's names.
+func mapError(err error) error {
+	for _, m := range []struct{ from, to error }{
+		{commitlog.ErrDiskFull, ErrDiskFull},
+		{commitlog.ErrTimeout, ErrFlushTimeout},
+		{commitlog.ErrStopped, ErrNotWritable},
+		{commitlog.ErrTooLarge, ErrMessageTooLarge},
+		{commitlog.ErrNotFound, ErrNotFound},
+		{commitlog.ErrFailed, ErrFailed},
+		{commitlog.ErrCorrupt, ErrCorrupt},
+		{commitlog.ErrLostTail, ErrLostTail},
+	} {
+		if errors.Is(err, m.from) && !errors.Is(err, m.to) {
+			return fmt.Errorf("%w: %w", m.to, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,337 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/millrace/millrace/broker/store/commitlog"
+	"github.com/millrace/millrace/broker/store/consumequeue"
+	"github.com/millrace/millrace/broker/store/segment"
+	"github.com/millrace/millrace/message"
+)
+
+// Get reads a queue from offset on. The error is nil for every status; it is not nil when
+// a file cannot be read or is damaged.
+func (s *Store) Get(topic string, queueID int32, offset int64, o GetOptions) (GetResult, error) {
+	res := GetResult{Status: NoMatchedLogicQueue, LastPhysical: -1}
+	q := s.queue(topic, queueID)
+	if q == nil {
+		return res, nil
+	}
+	var err error
+	if res.Min, err = s.minOffset(q); err != nil {
+		return res, err
+	}
+	res.Max = q.cq.Max()
+	switch {
+	case res.Max == 0:
+		res.Status, res.NextOffset = NoMessageInQueue, 0
+	case offset < res.Min:
+		res.Status, res.NextOffset = OffsetTooSmall, res.Min
+	case offset == res.Max:
+		res.Status, res.NextOffset = OffsetOverflowOne, offset
+	case offset > res.Max:
+		res.Status, res.NextOffset = OffsetOverflowBadly, res.Max
+	default:
+		err = s.collect(q, offset, o, &res)
+	}
+	return res, err
+}
+
+const (
+	unitsPerRead = 64
+	// readGap is how many foreign bytes between two messages are read along rather than
+	// asking the system twice.
+	readGap = 4 << 10
+	// readRun is how much is read at once when that brings foreign bytes along.
+	readRun = 256 << 10
+)
+
+// collect fills res from the entries at offset on, which exist.
+func (s *Store) collect(q *queue, offset int64, o GetOptions, res *GetResult) error {
+	maxMsgs := max(o.MaxMsgs, 1)
+	r := runReader{s: s, q: q, o: &o, res: res}
+	res.Status, res.NextOffset = NoMatchedMessage, offset
+	var units [unitsPerRead]consumequeue.Unit
+	scanned, bytes, taken := 0, 0, 0
+	for taken < maxMsgs && scanned < max(s.cfg.MaxFilterScan, maxMsgs) {
+		want := unitsPerRead
+		if o.Filter == nil && o.MessageFilter == nil {
+			want = min(want, maxMsgs-taken)
+		}
+		n, err := q.cq.Read(offset, units[:want])
+		if err != nil {
+			return s.queueDamage(q, err)
+		}
+		if n == 0 {
+			break
+		}
+		for i, u := range units[:n] {
+			if o.Filter != nil && !o.Filter(u.Tags) {
+				continue
+			}
+			if taken == maxMsgs || taken > 0 && o.MaxBytes > 0 && bytes+int(u.Size) > o.MaxBytes {
+				if err := r.finish(offset + int64(i)); err != nil {
+					return s.readFailed(res, err)
+				}
+				return nil
+			}
+			if err := r.add(offset+int64(i), u, min(n-i, maxMsgs-taken)); err != nil {
+				return s.readFailed(res, err)
+			}
+			if o.MessageFilter != nil { // it decides now whether the message counts
+				if err := r.flush(); err != nil {
+					return s.readFailed(res, err)
+				}
+				taken, bytes = res.Count, len(res.Buf)
+				continue
+			}
+			taken, bytes = taken+1, bytes+int(u.Size)
+		}
+		offset += int64(n)
+		scanned += n
+		if err := r.finish(offset); err != nil {
+			return s.readFailed(res, err)
+		}
+	}
+	return nil
+}
+
+// readFailed turns messages that retention took under the reader's hands into a status.
+func (s *Store) readFailed(res *GetResult, err error) error {
+	if !errors.Is(err, commitlog.ErrNotFound) {
+		return mapError(err)
+	}
+	if res.Count == 0 {
+		res.Status = MessageWasRemoving
+	}
+	return nil
+}
+
+// runReader gathers messages that lie close to each other in the log and reads them at
+// once; those without anything between them straight into the result.
+type runReader struct {
+	s   *Store
+	q   *queue
+	o   *GetOptions
+	res *GetResult
+
+	start, end int64 // of the run
+	first      int64 // queue offset of its first message
+	units      []consumequeue.Unit
+	offsets    []int64
+	store      [unitsPerRead]consumequeue.Unit
+	storeOff   [unitsPerRead]int64
+	scratch    []byte
+}
+
+// add puts a message into the run, reading the run before it when it does not fit in.
+// left is how many messages may come, itself included.
+func (r *runReader) add(offset int64, u consumequeue.Unit, left int) error {
+	if len(r.units) > 0 {
+		gap := u.Phys - r.end
+		if gap < 0 || gap > readGap || gap > 0 && u.Phys+int64(u.Size)-r.start > readRun || len(r.units) == unitsPerRead {
+			if err := r.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(r.units) == 0 {
+		r.units, r.offsets, r.start = r.store[:0], r.storeOff[:0], u.Phys
+		if r.res.Buf == nil {
+			r.res.Buf = make([]byte, 0, r.guess(u, left))
+		}
+	}
+	r.units, r.offsets = append(r.units, u), append(r.offsets, offset)
+	r.end = u.Phys + int64(u.Size)
+	return nil
+}
+
+// guess is how much memory the result needs, if messages are as large as the first.
+func (r *runReader) guess(u consumequeue.Unit, left int) int {
+	n := int(u.Size) * left
+	if r.o.MaxBytes > 0 {
+		n = min(n, max(r.o.MaxBytes, int(u.Size)))
+	}
+	return min(n, max(1<<20, int(u.Size)))
+}
+
+// finish reads the last run; everything below next has been looked at.
+func (r *runReader) finish(next int64) error {
+	if err := r.flush(); err != nil {
+		return err
+	}
+	r.res.NextOffset = next
+	return nil
+}
+
+// flush reads the run and takes its messages into the result.
+func (r *runReader) flush() error {
+	if len(r.units) == 0 {
+		return nil
+	}
+	units, offsets := r.units, r.offsets
+	r.units = nil
+	size := int64(0)
+	for _, u := range units {
+		size += int64(u.Size)
+	}
+	at := len(r.res.Buf)
+	if size == r.end-r.start && r.o.MessageFilter == nil {
+		r.grow(int(size))
+		b := r.res.Buf[at : at+int(size)]
+		if err := r.s.clog.ReadAt(b, r.start); err != nil {
+			return err
+		}
+		for i, u := range units {
+			if err := r.take(b[:u.Size], offsets[i], u, false); err != nil {
+				return err
+			}
+			b = b[u.Size:]
+		}
+		return nil
+	}
+	if int64(cap(r.scratch)) < r.end-r.start {
+		r.scratch = make([]byte, r.end-r.start)
+	}
+	b := r.scratch[:r.end-r.start]
+	if err := r.s.clog.ReadAt(b, r.start); err != nil {
+		return err
+	}
+	for i, u := range units {
+		from := u.Phys - r.start
+		if err := r.take(b[from:from+int64(u.Size)], offsets[i], u, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runReader) grow(n int) {
+	if need := len(r.res.Buf) + n; need > cap(r.res.Buf) {
+		buf := make([]byte, len(r.res.Buf), max(need, 2*cap(r.res.Buf)))
+		copy(buf, r.res.Buf)
+		r.res.Buf = buf
+	}
+}
+
+// take verifies one message and counts it in. b is in the result's memory already unless
+// copied says that it must be brought there.
+func (r *runReader) take(b []byte, offset int64, u consumequeue.Unit, copied bool) error {
+	if err := r.s.verify(r.q, b, offset, u); err != nil {
+		return err
+	}
+	if f := r.o.MessageFilter; f != nil {
+		rec, _, err := message.ParseRecord(b)
+		if err != nil {
+			return r.s.logDamage(u.Phys, err)
+		}
+		if !f(&rec) {
+			return nil
+		}
+	}
+	if copied {
+		r.grow(len(b))
+		r.res.Buf = append(r.res.Buf, b...)
+	} else {
+		r.res.Buf = r.res.Buf[:len(r.res.Buf)+len(b)]
+	}
+	r.res.Count++
+	r.res.Status, r.res.NextOffset, r.res.LastPhysical = Found, offset+1, u.Phys
+	return nil
+}
+
+// verify compares a record that was read with the entry that led to it, and the body with
+// its checksum: a reader gets what was written or an error.
+func (s *Store) verify(q *queue, b []byte, offset int64, u consumequeue.Unit) error {
+	size, _, err := message.ParseHead(b)
+	if err != nil {
+		return s.logDamage(u.Phys, err)
+	}
+	if size != len(b) || len(b) < message.PhysicalOffsetAt+8 || !isRecordOf(b, q.ID, offset, u.Phys) {
+		return s.queueDamage(q, fmt.Errorf("%w: offset %d leads to %d, where another record stands",
+			consumequeue.ErrDamaged, offset, u.Phys))
+	}
+	if !s.cfg.CheckCRCOnRead {
+		return nil
+	}
+	rec, _, err := message.ParseRecord(b)
+	if err == nil {
+		err = rec.CheckCRC()
+	}
+	if err != nil {
+		return s.logDamage(u.Phys, err)
+	}
+	return nil
+}
+
+func (s *Store) logDamage(phys int64, why error) error {
+	s.metrics.damage.Add(1)
+	return fmt.Errorf("%w: commit log %s: %w", ErrCorrupt, s.clog.Files().Place(phys), why)
+}
+
+// queueDamage has the queues made again at the next start, when err says that one does
+// not match the log.
+func (s *Store) queueDamage(q *queue, err error) error {
+	if errors.Is(err, segment.ErrOutside) && !errors.Is(err, consumequeue.ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	if !errors.Is(err, consumequeue.ErrDamaged) && !errors.Is(err, segment.ErrMissing) {
+		return fmt.Errorf("read consume queue of topic %s, queue %d: %w", q.Topic, q.ID, err)
+	}
+	s.metrics.damage.Add(1)
+	if s.damaged.CompareAndSwap(false, true) {
+		s.log.Error("a consume queue is damaged; start the broker again to have it made from the log",
+			"topic", q.Topic, "queue", q.ID, "err", err)
+		s.kickKeeper()
+	}
+	return fmt.Errorf("%w: consume queue of topic %s, queue %d: %w", ErrCorrupt, q.Topic, q.ID, err)
+}
+
+// ReadAt returns the bytes of the log at phys, as they are. They belong to the caller.
+func (s *Store) ReadAt(phys int64, size int32) ([]byte, error) {
+	if size < 0 || int64(size) > s.cfg.FileSizeCommitLog {
+		return nil, fmt.Errorf("%w: %d bytes at %d", ErrNotFound, size, phys)
+	}
+	if phys < s.clog.Min() || phys+int64(size) > s.clog.Readable() {
+		return nil, fmt.Errorf("%w: %d bytes at %d, readable is %d to %d", ErrNotFound, size, phys, s.clog.Min(), s.clog.Readable())
+	}
+	b := make([]byte, size)
+	if err := s.clog.ReadAt(b, phys); err != nil {
+		return nil, mapError(err)
+	}
+	return b, nil
+}
+
+// ReadRecord returns the record at phys and its bytes, which belong to the caller and
+// which the record shares. A place where no record begins is ErrNotFound: places come
+// from clients.
+func (s *Store) ReadRecord(phys int64) (message.Record, []byte, error) {
+	b, err := s.ReadAt(phys, message.HeadLen)
+	if err != nil {
+		return message.Record{}, nil, err
+	}
+	size, magic, err := message.ParseHead(b)
+	if err != nil || magic == message.MagicBlank {
+		return message.Record{}, nil, fmt.Errorf("%w: no record begins at %d", ErrNotFound, phys)
+	}
+	if b, err = s.ReadAt(phys, int32(size)); err != nil {
+		return message.Record{}, nil, err
+	}
+	rec, _, err := message.ParseRecord(b)
+	if err != nil || rec.PhysicalOffset != phys {
+		return message.Record{}, nil, fmt.Errorf("%w: no record begins at %d", ErrNotFound, phys)
+	}
+	if err := rec.CheckCRC(); err != nil {
+		return message.Record{}, nil, s.logDamage(phys, err)
+	}
+	return rec, b, nil
+}
+
+// Replay calls fn for every readable record from the record at from on, or from the
+// oldest, until it has caught up. The record is valid during the call. An error of fn
+// ends it.
+func (s *Store) Replay(from int64, fn func(rec *message.Record, phys int64, size int32) error) error {
+	_, err := s.clog.Scan(from, fn)
+	return mapError(err)
+}
