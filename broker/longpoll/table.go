@@ -40,6 +40,8 @@ type Waiter struct {
 	Deadline time.Time
 	// Wake is called once, on the goroutine that found the reason. It must not block.
 	Wake func(Reason)
+	// Dropped, where set, is called instead of Wake when the owner is gone.
+	Dropped func()
 
 	key  Key
 	heap int // index in Table.deadlines, -1 when not there
@@ -143,9 +145,18 @@ func (t *Table) wake(key Key, due func(*Waiter) bool) {
 // DropOwner forgets the waiters of an owner that is gone; they are not woken.
 func (t *Table) DropOwner(owner any) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	var gone []*Waiter
 	for w := range t.owners[owner] {
+		gone = append(gone, w)
+	}
+	for _, w := range gone {
 		t.removeLocked(w)
+	}
+	t.mu.Unlock()
+	for _, w := range gone {
+		if w.Dropped != nil {
+			w.Dropped()
+		}
 	}
 }
 

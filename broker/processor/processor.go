@@ -1,8 +1,14 @@
 package processor
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
+	"os"
+	"sync"
+	"time"
 
 	"github.com/millrace/millrace/broker/groups"
 	"github.com/millrace/millrace/broker/longpoll"
@@ -11,55 +17,175 @@ import (
 	"github.com/millrace/millrace/broker/topics"
 	"github.com/millrace/millrace/broker/txn"
 	"github.com/millrace/millrace/broker/writer"
+	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
 	"github.com/millrace/millrace/remoting/rpc"
 )
 
+// Config is what the handlers need of the broker's configuration.
+type Config struct {
+	BrokerName      string
+	ClusterName     string
+	RegionID        string
+	TraceOn         bool
+	MaxMessageSize  int32
+	LongPolling     bool
+	ShortPolling    time.Duration
+	MaxPullMessages int // of one answer
+	// Of one answer, in bytes: when the client says nothing, and at most.
+	DefaultPullBytes  int
+	MaxPullBytes      int
+	AutoCreateGroup   bool
+	RejectTransaction bool
+	StoreHost         netip.AddrPort
+	// Properties is the broker's configuration as code 26 shows it.
+	Properties map[string]string
+	// Version is our own, as code 28 shows it.
+	Version string
+}
+
 // Deps are the engines that the handlers stand on. All but Authorizer are needed.
 type Deps struct {
-	Store   *store.Store
-	Topics  *topics.Registry
-	Offsets *offsets.Table
-	Groups  *groups.Registry
-	Holds   *longpoll.Table
-	Txn     *txn.Service
-	Writers *writer.Registry
-	Metrics *Metrics
+	Store        *store.Store
+	Topics       *topics.Registry
+	Offsets      *offsets.Table
+	Groups       *groups.Registry
+	GroupConfigs *groups.Configs
+	Holds        *longpoll.Table
+	Txn          *txn.Service
+	Writers      *writer.Registry
+	Metrics      *Metrics
 
 	// Authorizer is asked before every request; nil lets everything pass, which is
 	// right on loopback only.
 	Authorizer Authorizer
-	Log        *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // Processor holds what the handlers share. It has no goroutine of its own.
 type Processor struct {
 	Deps
-	cfg  Config
-	rows map[int]*Row
+	cfg     Config
+	ids     *message.IDGenerator // for messages whose producers give them none
+	started time.Time
+	rows    map[int]*route
+	resumed sync.WaitGroup // parked pulls that are being answered
+}
+
+// route is a row of the table with what a request needs of it at hand.
+type route struct {
+	Row
+	clock *clock
 }
 
 // New returns a processor that dispatches by Table.
 func New(cfg Config, deps Deps) *Processor {
-	p := &Processor{Deps: deps, cfg: cfg, rows: map[int]*Row{}}
-	rows := Table()
-	for i := range rows {
-		p.rows[rows[i].Code] = &rows[i]
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	p := &Processor{
+		Deps: deps, cfg: cfg, started: deps.Now(), rows: map[int]*route{},
+		ids: message.NewIDGenerator(cfg.StoreHost.Addr(), os.Getpid(), rand.Uint32()),
+	}
+	for _, row := range Table() {
+		p.rows[row.Code] = &route{Row: row, clock: p.Metrics.clock(row.Code)}
 	}
 	return p
 }
 
-// The methods that transaction.go and writer.go (same package) offer to the rest:
+// ServeRemoting answers one request; it is the handler of the broker's server.
+func (p *Processor) ServeRemoting(x *rpc.Exchange) {
+	code := x.Request().Code
+	r := p.rows[code]
+	if r == nil {
+		p.reply(x, remoting.NewResponse(protocol.RequestCodeNotSupported, fmt.Sprintf(" request type %d not supported", code)))
+		return
+	}
+	if p.Authorizer != nil {
+		if err := p.Authorizer.Authorize(x, &r.Row); err != nil {
+			p.Metrics.Rejects.Add(1)
+			p.replyError(x, &protocol.Error{Code: protocol.NoPermission, Remark: err.Error()})
+			return
+		}
+	}
+	if r.handler == nil {
+		p.reply(x, remoting.NewResponse(protocol.RequestCodeNotSupported, r.refusal()))
+		return
+	}
+	if r.later {
+		r.handler(p, x)
+		return
+	}
+	began := p.Now()
+	r.handler(p, x)
+	r.clock.observe(began, protocol.Success, false)
+}
+
+// refusal names a code that is not served.
+func (r *Row) refusal() string {
+	switch r.Status {
+	case Pushed:
+		return fmt.Sprintf("%s (%d) is a request that brokers send; it is not served", r.Name, r.Code)
+	case Never:
+		return fmt.Sprintf("%s (%d) is not supported", r.Name, r.Code)
+	}
+	return fmt.Sprintf("%s (%d) is not supported yet", r.Name, r.Code)
+}
+
+// Closed forgets what came over a connection.
+func (p *Processor) Closed(c *rpc.Conn) {
+	p.Holds.DropOwner(c)
+	p.Groups.Drop(c)
+}
+
+// reply answers a request.
+func (p *Processor) reply(x *rpc.Exchange, ans *remoting.Command) { x.Reply(ans) }
+
+// replyOK answers with success and nothing else.
+func (p *Processor) replyOK(x *rpc.Exchange) { x.Reply(remoting.NewResponse(protocol.Success, "")) }
+
+// replyError answers with the code of the error.
+func (p *Processor) replyError(x *rpc.Exchange, err error) {
+	code, remark := refusalOf(err)
+	x.Reply(remoting.NewResponse(code, remark))
+}
+
+// refusalOf finds the response code that says what err means to a client.
+func refusalOf(err error) (code int, remark string) {
+	var coded *protocol.Error
+	switch {
+	case errors.As(err, &coded):
+		return coded.Code, coded.Remark
+	case errors.Is(err, store.ErrDiskFull):
+		return protocol.ServiceNotAvailable, "service not available now: the broker's disk is full; it takes messages again by itself when there is space"
+	case errors.Is(err, store.ErrNotWritable):
+		return protocol.ServiceNotAvailable, "service not available now: " + err.Error()
+	case errors.Is(err, store.ErrFlushTimeout):
+		return protocol.FlushDiskTimeout, err.Error()
+	case errors.Is(err, store.ErrMessageTooLarge):
+		return protocol.MessageIllegal, err.Error()
+	case errors.Is(err, store.ErrBadRecord):
+		return protocol.MessageIllegal, err.Error()
+	case errors.Is(err, topics.ErrUnknown):
+		return protocol.TopicNotExist, err.Error()
+	case errors.Is(err, topics.ErrName), errors.Is(err, topics.ErrSystem), errors.Is(err, topics.ErrInvalid), errors.Is(err, topics.ErrOwned):
+		return protocol.InvalidParameter, err.Error()
+	}
+	return protocol.SystemError, err.Error()
+}
+
+// What transaction.go and writer.go (same package) offer to the rest:
 //
-//	endTransaction(x)                      37
-//	openWriter(x), resolveHalves(x)        31001, 31002
-//	putHalf(x, h, rec)                     a send whose sysFlag says "prepared";
-//	                                       it replies itself, from the Done callback
-//	gateFor(rec) (store.Gate, error)       the gate of a send to an owned queue; an
-//	                                       error is replied as its *protocol.Error
+//	endTransaction(x)                     37
+//	openWriter(x), resolveHalves(x)       31001, 31002
+//	putHalf(c *sendCall)                  a send that says "prepared": c.rec and c.unique
+//	                                      are ready, its sysFlag has the prepared bit;
+//	                                      it ends with c.refused(err) or c.finish(answer)
+//	gateFor(rec) (store.Gate, error)      the gate of a send to an owned queue
+//	gateError(err) error                  what an append refused by a gate is answered with
 //
-// The methods that this file offers to them:
-//
-//	reply(x, *remoting.Command), replyError(x, error)
-//	sendResponse(x, rec, store.PutResult)  the answer of a send, all fields set
+// What the rest offers to them: reply, replyOK, replyError, replyBody, replyHeader,
+// decoded, decodedBody, and sendResponse, the answer of a stored message.

@@ -1,0 +1,154 @@
+package processor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/broker/offsets"
+	"github.com/millrace/millrace/broker/topics"
+	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting/protocol"
+	"github.com/millrace/millrace/remoting/rpc"
+)
+
+// createTopic answers 17. The topic is durable before the answer.
+func (p *Processor) createTopic(x *rpc.Exchange) {
+	var h protocol.CreateTopicHeader
+	if !p.decoded(x, &h) {
+		return
+	}
+	var old map[string]string
+	if t, ok := p.Topics.Get(h.Topic); ok {
+		old = t.Attributes
+	}
+	attributes, err := topics.ChangeAttributes(old, h.Attributes)
+	if err == nil {
+		_, err = p.Topics.Put(topics.Config{
+			TopicName: h.Topic, ReadQueueNums: h.ReadQueueNums, WriteQueueNums: h.WriteQueueNums, Perm: h.Perm,
+			TopicFilterType: h.TopicFilterType, TopicSysFlag: h.TopicSysFlag, Order: h.Order, Attributes: attributes,
+		})
+	}
+	if err != nil {
+		p.replyError(x, err)
+		return
+	}
+	p.replyOK(x)
+}
+
+// deleteTopic answers 215: the topic, its messages, and what groups have read of it. A
+// topic that is not there any more may have left something behind: that goes as well.
+func (p *Processor) deleteTopic(x *rpc.Exchange) {
+	var h protocol.TopicHeader
+	if !p.decoded(x, &h) {
+		return
+	}
+	if err := message.CheckTopic(h.Topic); err != nil {
+		p.replyError(x, refuse(protocol.InvalidParameter, "%v", err))
+		return
+	}
+	if _, err := p.Topics.Delete(h.Topic); err != nil {
+		p.replyError(x, err)
+		return
+	}
+	if err := p.Store.DeleteTopic(h.Topic); err != nil {
+		p.replyError(x, fmt.Errorf("topic %s is deleted, its messages are not: %w; delete it again", h.Topic, err))
+		return
+	}
+	p.Writers.Forget(h.Topic)
+	p.Offsets.DropTopic(h.Topic)
+	p.Metrics.forget(h.Topic)
+	p.replyOK(x)
+}
+
+// allTopics answers 21.
+func (p *Processor) allTopics(x *rpc.Exchange) {
+	list, version := p.Topics.All()
+	table := protocol.TopicConfigTable{DataVersion: version, TopicConfigTable: make(map[string]protocol.TopicConfig, len(list))}
+	for _, t := range list {
+		table.TopicConfigTable[t.TopicName] = protocol.TopicConfig(*t)
+	}
+	p.replyBody(x, &table)
+}
+
+// topicConfig answers 351.
+func (p *Processor) topicConfig(x *rpc.Exchange) {
+	var h protocol.TopicHeader
+	if !p.decoded(x, &h) {
+		return
+	}
+	t, ok := p.Topics.Get(h.Topic)
+	if !ok {
+		p.replyError(x, refuse(protocol.TopicNotExist, "No topic in this broker. topic: %.300s", h.Topic))
+		return
+	}
+	config := protocol.TopicConfig(*t)
+	p.replyBody(x, &config)
+}
+
+// topicStats answers 202.
+func (p *Processor) topicStats(x *rpc.Exchange) {
+	var h protocol.TopicHeader
+	if !p.decoded(x, &h) {
+		return
+	}
+	t, ok := p.Topics.Get(h.Topic)
+	if !ok {
+		p.replyError(x, refuse(protocol.TopicNotExist, "topic[%.300s] not exist", h.Topic))
+		return
+	}
+	stats := protocol.TopicStatsTable{OffsetTable: map[message.Queue]protocol.TopicOffset{}}
+	for id := range t.Queues() {
+		lowest, end, _ := p.Store.QueueRange(h.Topic, id)
+		o := protocol.TopicOffset{MinOffset: lowest, MaxOffset: end}
+		if end > lowest {
+			if at, err := p.Store.MessageStoreTime(h.Topic, id, end-1); err == nil {
+				o.LastUpdateTimestamp = at
+			}
+		}
+		stats.OffsetTable[p.queueName(h.Topic, id)] = o
+	}
+	p.replyBody(x, &stats)
+}
+
+func (p *Processor) queueName(topic string, id int32) message.Queue {
+	return message.Queue{Topic: topic, BrokerName: p.cfg.BrokerName, QueueID: id}
+}
+
+// consumeStats answers 208. Nothing is smoothed over: an offset beyond the end shows a
+// consumerOffset above the brokerOffset.
+func (p *Processor) consumeStats(x *rpc.Exchange) {
+	var h protocol.GetConsumeStatsHeader
+	if !p.decoded(x, &h) {
+		return
+	}
+	stats := protocol.ConsumeStats{OffsetTable: map[message.Queue]protocol.OffsetWrapper{}}
+	for _, k := range p.Offsets.Keys() {
+		if k.Group == h.ConsumerGroup && (h.Topic == "" || k.Topic == h.Topic) {
+			p.consumeStatsOf(k, stats.OffsetTable)
+		}
+	}
+	elapsed := p.Now().Sub(p.started) / time.Second
+	if t := p.Metrics.flow(h.Topic, h.ConsumerGroup); t != nil && elapsed > 0 && h.Topic != "" {
+		stats.ConsumeTps = float64(t.messages.Load()) / float64(elapsed)
+	}
+	p.replyBody(x, &stats)
+}
+
+func (p *Processor) consumeStatsOf(k offsets.Key, into map[message.Queue]protocol.OffsetWrapper) {
+	t, ok := p.Topics.Get(k.Topic)
+	if !ok {
+		return
+	}
+	for id := range t.ReadQueueNums {
+		_, end, _ := p.Store.QueueRange(k.Topic, id)
+		o := protocol.OffsetWrapper{BrokerOffset: end}
+		o.ConsumerOffset, _ = p.Offsets.Get(k, id)
+		o.PullOffset = o.ConsumerOffset
+		if o.ConsumerOffset > 0 {
+			if at, err := p.Store.MessageStoreTime(k.Topic, id, o.ConsumerOffset-1); err == nil {
+				o.LastTimestamp = at
+			}
+		}
+		into[p.queueName(k.Topic, id)] = o
+	}
+}
