@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
 // DefaultProducerGroup is the group of producers that name none.
@@ -95,6 +96,9 @@ func (p *Producer) Start(context.Context) error { return p.s.Start(p) }
 // goroutine. Callbacks have all been called when it returns.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.fly.drain(ctx)
+	if p.s.Running() {
+		p.s.Farewell(ctx, &protocol.UnregisterClientHeader{ClientID: p.s.ClientID(), ProducerGroup: p.cfg.group})
+	}
 	return errors.Join(err, p.s.Close())
 }
 

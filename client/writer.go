@@ -79,6 +79,9 @@ func (w *Writer) Start(context.Context) error { return w.s.Start(w) }
 // every goroutine. Callbacks have all been called when it returns.
 func (w *Writer) Close(ctx context.Context) error {
 	err := w.fly.drain(ctx)
+	if w.s.Running() {
+		w.s.Farewell(ctx, &protocol.UnregisterClientHeader{ClientID: w.s.ClientID(), ProducerGroup: w.name})
+	}
 	return errors.Join(err, w.s.Close())
 }
 

@@ -138,3 +138,19 @@ func (s *Session) refreshAll() {
 		m.RoutesChanged()
 	}
 }
+
+// Farewell tells every known master that the client is gone, so that its group need not
+// wait for it. Brokers that do not answer find out by themselves.
+func (s *Session) Farewell(ctx context.Context, h *protocol.UnregisterClientHeader) {
+	for _, b := range s.routes.Brokers() {
+		addr := b.Addrs[routecache.MasterID]
+		if addr == "" {
+			continue
+		}
+		attempt, cancel := context.WithTimeout(ctx, s.cfg.NameServerTimeout)
+		if _, err := s.Invoke(attempt, addr, Request(protocol.UnregisterClient, h)); err != nil {
+			s.log.Debug("farewell failed", "broker", addr, "error", err)
+		}
+		cancel()
+	}
+}
