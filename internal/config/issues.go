@@ -74,7 +74,7 @@ func At(file string, n *yaml.Node, path, text, suggestion string) Issue {
 
 // Suggest is "did you mean …?" for the closest of known to word, or "".
 func Suggest(word string, known []string) string {
-	best, bestDistance := "", 1+max(1, len(word)/3)
+	best, bestDistance := "", 1+max(2, len(word)/3)
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < bestDistance {
 			best, bestDistance = k, d

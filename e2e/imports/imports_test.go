@@ -1,0 +1,118 @@
+package imports
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/millrace/millrace/"
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+// ours lists the module's packages by their path below it.
+func ours(t *testing.T) map[string]listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		var status *exec.ExitError
+		if errors.As(err, &status) {
+			t.Fatalf("go list: %s", status.Stderr)
+		}
+		t.Fatal(err)
+	}
+	packages := map[string]listed{}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[strings.TrimPrefix(p.ImportPath, module)] = p
+	}
+}
+
+// under reports whether path is one of the trees or below it.
+func under(path string, trees ...string) bool {
+	for _, tree := range trees {
+		if path == tree || strings.HasPrefix(path, tree+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	brokerHalf   = []string{"broker", "namesrv"}
+	pipelineHalf = []string{"pipeline", "connectors", "sinks"}
+	vocabulary   = []string{"message", "remoting", "remoting/protocol", "pipeline/event"}
+)
+
+func TestTheHalvesMeetOnlyAtTheClient(t *testing.T) {
+	for path, p := range ours(t) {
+		for _, dep := range p.Deps {
+			dep, own := strings.CutPrefix(dep, module)
+			if !own {
+				continue
+			}
+			if under(path, brokerHalf...) && under(dep, pipelineHalf...) {
+				t.Errorf("the broker half has heard of the pipeline half: %s depends on %s", path, dep)
+			}
+			if under(path, pipelineHalf...) && under(dep, brokerHalf...) {
+				t.Errorf("the pipeline half has heard of a broker: %s depends on %s", path, dep)
+			}
+		}
+		for _, dep := range p.Imports {
+			dep, own := strings.CutPrefix(dep, module)
+			if own && under(dep, "client") && under(path, pipelineHalf...) && !under(path, "pipeline/bus", "pipeline/console", "pipeline/pipelinetest") {
+				t.Errorf("%s imports %s: in the pipeline half only bus and console stand on the client", path, dep)
+			}
+		}
+	}
+}
+
+func TestVocabularyDoesNoInputOrOutput(t *testing.T) {
+	packages := ours(t)
+	for _, path := range vocabulary {
+		for _, dep := range packages[path].Imports {
+			switch dep {
+			case "os", "net", "net/http", "os/exec", "database/sql":
+				t.Errorf("%s imports %s", path, dep)
+			}
+		}
+	}
+}
+
+func TestAssembliesAreNotImportedByTheirChildren(t *testing.T) {
+	for path, p := range ours(t) {
+		for _, assembly := range []string{"broker", "broker/store", "sinks", "connectors"} {
+			if !strings.HasPrefix(path, assembly+"/") {
+				continue
+			}
+			for _, dep := range p.Imports {
+				if dep == module+assembly {
+					t.Errorf("%s imports its assembly %s", path, assembly)
+				}
+			}
+		}
+	}
+}
+
+func TestOnlyThisModulesTestsStandOnTheTestEnvironment(t *testing.T) {
+	for path, p := range ours(t) {
+		for _, dep := range p.Imports {
+			if dep == module+"internal/testenv" && !under(path, "e2e") {
+				t.Errorf("%s imports internal/testenv outside of its tests", path)
+			}
+		}
+	}
+}

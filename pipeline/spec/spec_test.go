@@ -1,0 +1,113 @@
+package spec
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type sourceConfig struct {
+	Address string   `yaml:"address"`
+	Tables  []string `yaml:"tables"`
+}
+
+type sinkConfig struct {
+	Path string `yaml:"path"`
+}
+
+func kinds() Kinds {
+	return Kinds{
+		Sources: map[string]Kind{"mysql": {Default: func() any { return &sourceConfig{} }}},
+		Sinks: map[string]Kind{"parquet": {
+			Default: func() any { return &sinkConfig{} },
+			Check: func(cfg any) []Finding {
+				if cfg.(*sinkConfig).Path == "" {
+					return []Finding{{Key: "path", Text: "is missing"}}
+				}
+				return nil
+			},
+		}},
+	}
+}
+
+func none(string) (string, bool) { return "", false }
+
+func TestTheSmallestPipeline(t *testing.T) {
+	p, err := Parse("p.yaml", []byte("version: 1\nname: orders\nsource: {type: mysql, address: a, tables: [shop.*]}\nsinks:\n- {name: lake, type: parquet, path: ./lake, flush: {rows: 10, bytes: 1MiB, interval: 1s}}\n"), kinds(), none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Name != "orders" || p.Queues != 4 || p.Delivery != "transactional" || p.OnError != "pause_table" {
+		t.Errorf("defaults: %+v", p)
+	}
+	if s := p.Sinks[0]; s.Flush.Rows != 10 || s.Config.(*sinkConfig).Path != "./lake" {
+		t.Errorf("sink: %+v", s)
+	}
+}
+
+func TestEveryMistakeAtOnce(t *testing.T) {
+	const text = `version: 2
+name: Orders
+source: {type: mysqll}
+queues: 0
+tables:
+  orders: {queues: 2}
+delivery: direct
+on_error: skip
+sinks:
+  - {name: lake, type: parquet, pth: x}
+  - {name: lake, type: parquet, path: x, flush: {rows: 0, bytes: 1, interval: 1s}}
+`
+	_, err := Parse("p.yaml", []byte(text), kinds(), none)
+	if err == nil {
+		t.Fatal("taken")
+	}
+	for _, want := range []string{
+		"p.yaml:1:10: version: must be 1",
+		`p.yaml:2:7: name: "Orders" is not a pipeline name`,
+		`p.yaml:3:16: source.type: there is no type "mysqll"; did you mean "mysql"?`,
+		"p.yaml:4:9: queues: must be from 1 to 1024",
+		"tables.orders: must be named database.table",
+		`p.yaml:7:11: delivery: "direct" is not supported yet`,
+		`p.yaml:8:11: on_error: "skip" is not one of its values`,
+		`sinks[0].pth: unknown key; did you mean "path"?`,
+		`sinks[1].name: the name "lake" stands twice`,
+		"sinks[1].flush: rows, bytes and interval must be above zero",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing: %s\nin\n%s", want, err)
+		}
+	}
+}
+
+func TestAMistakeInOneFileDoesNotHideTheOthers(t *testing.T) {
+	dir := t.TempDir()
+	good := "version: 1\nname: %\nsource: {type: mysql}\nsinks: [{name: lake, type: parquet, path: x}]\n"
+	for name, text := range map[string]string{
+		"a.yaml": strings.Replace(good, "%", "a", 1), "b.yaml": "nam: b\n",
+		"c.yml": strings.Replace(good, "%", "c", 1), "d.yaml": strings.Replace(good, "%", "a", 1), "e.txt": "x",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, errs := ReadDir(dir, kinds(), none)
+	if len(found) != 2 || found[0].Name != "a" || found[1].Name != "c" {
+		t.Errorf("found %v", found)
+	}
+	if len(errs) != 2 || !strings.Contains(errs[1].Error(), "already declared in "+filepath.Join(dir, "a.yaml")) {
+		t.Errorf("errors %v", errs)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("version: 1\nname: a\nsource: {type: mysql}\nsinks: [{name: lake, type: parquet, path: x}]\n"))
+	f.Add([]byte("sinks: [1, {}, []]\nsource: []\ntables: {a.b: 1}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := Parse("p.yaml", data, kinds(), none)
+		if (p == nil) == (err == nil) {
+			t.Fatalf("%v, %v", p, err)
+		}
+	})
+}
