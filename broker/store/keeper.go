@@ -166,14 +166,26 @@ func (s *Store) deleteFirst(upto int64, why string) (bool, error) {
 	return ok, nil
 }
 
-// followMin removes what points only below the log's first byte.
+// followMin removes what points only below the log's first byte. A checkpoint names the
+// queues' new bounds before files go that the old ones reach into.
 func (s *Store) followMin() error {
 	var errs []error
+	var shorter []*queue
 	for _, q := range s.allQueues() {
 		if _, err := s.minOffset(q); err != nil {
 			errs = append(errs, err)
-			continue
+		} else if ok, err := q.cq.Removable(); err != nil {
+			errs = append(errs, err)
+		} else if ok {
+			shorter = append(shorter, q)
 		}
+	}
+	if len(shorter) > 0 {
+		if err := s.checkpoint(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+	}
+	for _, q := range shorter {
 		if _, err := q.cq.RemoveBelow(); err != nil {
 			errs = append(errs, fmt.Errorf("consume queue of topic %s, queue %d: %w", q.Topic, q.ID, err))
 		}

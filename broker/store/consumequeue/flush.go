@@ -109,6 +109,16 @@ func (q *Queue) CutTail() error {
 	return files.CutTail(filed * UnitSize)
 }
 
+// Removable tells that RemoveBelow would remove something.
+func (q *Queue) Removable() (bool, error) {
+	files, err := q.fileset()
+	if err != nil {
+		return false, err
+	}
+	first, end := files.Range()
+	return end-first > files.FileSize() && first+files.FileSize() <= q.Base()*UnitSize, nil
+}
+
 // RemoveBelow removes the files that hold only offsets below the queue's first.
 func (q *Queue) RemoveBelow() (int, error) {
 	q.write.Lock()
