@@ -4,17 +4,39 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
 // Source is a pipeline.Source over one server.
 type Source struct {
-	cfg Config
-	log *slog.Logger
+	cfg      Config
+	log      *slog.Logger
+	serverID uint32
+	metrics  *metrics
+	wake     chan struct{}
+
+	o *opening // of the goroutine that calls Open, Next and Close
+
+	mu       sync.Mutex
+	requests []request
+	holds    map[event.TableName]bool
+	resolved event.Position
+	status   pipeline.SourceStatus
+	ahead    time.Duration
+	skipped  bool // the seeded bug skipped its event
+}
+
+// request asks for an attempt of a table.
+type request struct {
+	table event.TableName
+	cause string
 }
 
 var _ pipeline.Source = (*Source)(nil)
@@ -24,33 +46,145 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Source, erro
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, log: log}, nil
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, err
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Source{cfg: cfg, log: log, serverID: cfg.serverID(), metrics: m, wake: make(chan struct{}, 1), holds: map[event.TableName]bool{}}, nil
 }
-
-var errNotBuilt = errors.New("not built")
-
-// Preflight implements pipeline.Source.
-func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) { return nil, errNotBuilt }
 
 // Open implements pipeline.Source.
 func (s *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, error) {
-	return pipeline.Opened{}, errNotBuilt
+	if s.o != nil {
+		return pipeline.Opened{}, errors.New("the source is open already")
+	}
+	s.mu.Lock()
+	s.requests, s.resolved, s.skipped = nil, event.Position{}, false
+	clear(s.holds)
+	s.status = pipeline.SourceStatus{}
+	s.mu.Unlock()
+	o, err := s.open(ctx, r)
+	opened := pipeline.Opened{}
+	if o != nil {
+		opened.Server, opened.Version = o.server.identity, o.server.version
+	}
+	if err != nil {
+		s.setError(err)
+		return opened, err
+	}
+	s.o = o
+	opened.Position = *o.position()
+	for _, t := range o.tables {
+		if t.ev != nil {
+			opened.Tables = append(opened.Tables, t.ev)
+		}
+	}
+	s.mu.Lock()
+	s.status.Connected, s.status.Server, s.ahead = true, o.server.identity, o.server.ahead
+	s.mu.Unlock()
+	s.publish(o)
+	return opened, nil
 }
 
-// Next implements pipeline.Source.
-func (s *Source) Next(ctx context.Context) ([]event.Item, error) { return nil, errNotBuilt }
-
 // RequestSnapshot implements pipeline.Source.
-func (s *Source) RequestSnapshot(tables []event.TableName, cause string) {}
+func (s *Source) RequestSnapshot(tables []event.TableName, cause string) {
+	s.mu.Lock()
+	for _, t := range tables {
+		s.requests = append(s.requests, request{table: t, cause: cause})
+	}
+	s.mu.Unlock()
+	s.poke()
+}
 
-// SetPaused implements pipeline.Source.
-func (s *Source) SetPaused(table event.TableName, paused bool) {}
+// SetPaused implements pipeline.Source. Resuming a table that the source itself paused
+// reads its definition from the server anew; what was missed meanwhile comes with the
+// snapshot that its caller asks for.
+func (s *Source) SetPaused(table event.TableName, paused bool) {
+	s.mu.Lock()
+	s.holds[table] = paused
+	s.mu.Unlock()
+	s.poke()
+}
 
-// Resolved implements pipeline.Source.
-func (s *Source) Resolved(p event.Position) {}
+// Resolved implements pipeline.Source. An attempt's END waits until its chunks are
+// resolved.
+func (s *Source) Resolved(p event.Position) {
+	s.mu.Lock()
+	s.resolved = p
+	s.mu.Unlock()
+	s.poke()
+}
 
 // Status implements pipeline.Source.
-func (s *Source) Status() pipeline.SourceStatus { return pipeline.SourceStatus{} }
+func (s *Source) Status() pipeline.SourceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	st.Tables = append([]pipeline.SourceTable(nil), st.Tables...)
+	return st
+}
 
 // Close implements pipeline.Source.
-func (s *Source) Close() error { return nil }
+func (s *Source) Close() error {
+	if s.o == nil {
+		return nil
+	}
+	s.o.close()
+	s.o = nil
+	s.mu.Lock()
+	s.status.Connected = false
+	s.mu.Unlock()
+	return nil
+}
+
+// poke wakes Next.
+func (s *Source) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the list of wishes.
+func (s *Source) takeWishes() (requests []request, holds map[event.TableName]bool, resolved event.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	requests, s.requests = s.requests, nil
+	if len(s.holds) > 0 {
+		holds, s.holds = s.holds, map[event.TableName]bool{}
+	}
+	return requests, holds, s.resolved
+}
+
+func (s *Source) setError(err error) {
+	s.mu.Lock()
+	s.status.LastError, s.status.Connected = err.Error(), false
+	s.mu.Unlock()
+	s.log.Warn("source connection lost", "address", s.cfg.Address, "error", err)
+}
+
+func (s *Source) reconnected() {
+	s.mu.Lock()
+	s.status.Connected = true
+	s.status.Reconnects++
+	s.mu.Unlock()
+	s.metrics.reconnects.Inc()
+}
+
+// progress notes the end of a transaction. It is called for each one and takes no lock.
+func (s *Source) progress(commit uint32, _ stream.Place) {
+	s.metrics.transactions.Inc()
+	s.metrics.commit.Store(commit)
+}
+
+// skipOne is part of a seeded bug: it is true once.
+func (s *Source) skipOne() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.skipped
+	s.skipped = true
+	return !was && s.status.Reconnects > 0
+}

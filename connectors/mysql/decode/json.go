@@ -372,4 +372,3 @@ func appendPlainOrExponent(dst, digits []byte, point int) []byte {
 	}
 	return append(append(dst, '.'), digits[point:]...)
 }
-

@@ -1,0 +1,38 @@
+package mysql
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of one source.
+type metrics struct {
+	transactions prometheus.Counter
+	rows         prometheus.Counter
+	snapshotRows prometheus.Counter
+	chunks       *prometheus.CounterVec
+	reconnects   prometheus.Counter
+	lag          prometheus.Gauge
+	commit       atomic.Uint32 // commit time of the last transaction, seconds
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		transactions: prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_transactions_total", Help: "Transactions read from the server's log, of every table."}),
+		rows:         prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_items_total", Help: "Items handed over: rows, ends of transactions, marks."}),
+		snapshotRows: prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_snapshot_rows_total", Help: "Rows handed over from snapshots."}),
+		chunks:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_chunks_total", Help: "Chunks of snapshots by outcome."}, []string{"outcome"}),
+		reconnects:   prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_reconnects_total", Help: "Connections to the server's log that were lost and made again."}),
+		lag:          prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_lag_seconds", Help: "Source clock now minus commit time of the last transaction read; 0 at the end of the log."}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.transactions, m.rows, m.snapshotRows, m.chunks, m.reconnects, m.lag} {
+		errs = append(errs, reg.Register(c))
+	}
+	return m, errors.Join(errs...)
+}

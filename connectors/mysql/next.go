@@ -1,0 +1,153 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// What one call of Next returns at most, beyond what one event or chunk brings.
+const (
+	maxItems = 4096
+	maxBytes = 1 << 20
+)
+
+// Next implements pipeline.Source.
+func (s *Source) Next(ctx context.Context) ([]event.Item, error) {
+	o := s.o
+	if o == nil {
+		return nil, errClosed
+	}
+	if o.failed != nil {
+		return nil, o.failed
+	}
+	items, err := o.next(ctx)
+	if err != nil && ctx.Err() == nil {
+		o.failed = err
+		s.setError(err)
+	}
+	if len(items) > 0 {
+		s.metrics.rows.Add(float64(len(items)))
+		s.publish(o)
+	}
+	return items, err
+}
+
+func (o *opening) next(ctx context.Context) ([]event.Item, error) {
+	clear(o.out)
+	o.out, o.buf = o.out[:0], o.buf[:0]
+	if cap(o.buf) > 8*maxBytes {
+		o.buf = nil
+	}
+	for {
+		if !o.tx.open {
+			if err := o.snap.step(ctx); err != nil {
+				return nil, err
+			}
+			o.beat()
+		}
+		if len(o.out) >= maxItems || len(o.buf) >= maxBytes {
+			return o.out, nil
+		}
+		if o.snap.holding() || o.at >= len(o.batch.Events) && o.batch.Err == nil {
+			if len(o.out) > 0 {
+				return o.out, nil
+			}
+			if err := o.wait(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if o.at >= len(o.batch.Events) {
+			if err := o.lost(ctx, o.batch.Err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		e := &o.batch.Events[o.at]
+		o.at++
+		o.faults = 0
+		if err := o.process(e); err != nil {
+			if len(o.out) > 0 && !errors.Is(err, stream.ErrCorrupt) {
+				// What came before the fault is handed over first.
+				o.failed = err
+				return o.out, nil
+			}
+			return nil, err
+		}
+	}
+}
+
+// wait blocks until a batch comes, somebody pokes, or it is time for a heartbeat.
+func (o *opening) wait(ctx context.Context) error {
+	timer := time.NewTimer(o.s.cfg.Heartbeat)
+	defer timer.Stop()
+	batches := o.rd.Batches()
+	if o.snap.holding() {
+		batches = nil
+	}
+	select {
+	case b := <-batches:
+		o.rd.Recycle(o.batch)
+		o.batch, o.at = b, 0
+	case <-o.s.wake:
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-o.ctx.Done():
+		return errClosed
+	}
+	return nil
+}
+
+// lost deals with the end of the connection.
+func (o *opening) lost(ctx context.Context, err error) error {
+	if errors.Is(err, stream.ErrPurged) || errors.Is(err, stream.ErrBeyond) || errors.Is(err, stream.ErrDenied) || errors.Is(err, stream.ErrDuplicateID) {
+		return o.history(err)
+	}
+	o.s.setError(err)
+	o.faults++
+	o.disconnected()
+	if errors.Is(err, stream.ErrCorrupt) && o.faults > 3 {
+		return fmt.Errorf("%w: reading again does not help: %w", pipeline.ErrHistory, err)
+	}
+	if o.faults > 1 {
+		if err := pauseFor(ctx, o.ctx, backoff(o.faults)); err != nil {
+			return err
+		}
+	}
+	return o.reconnect(ctx)
+}
+
+// beat hands over a heartbeat when the boundary moved without an item that says so.
+func (o *opening) beat() {
+	if !o.moved || o.lastEnd == 0 || time.Since(o.lastBeat) < o.s.cfg.Heartbeat/2 {
+		return
+	}
+	o.moved, o.lastBeat = false, time.Now()
+	o.out = append(o.out, event.Item{Kind: event.KindHeartbeat, Seq: o.lastEnd, Commit: o.position()})
+}
+
+// publish copies what people see.
+func (s *Source) publish(o *opening) {
+	end := o.at >= len(o.batch.Events)
+	lag := 0.0
+	if c := s.metrics.commit.Load(); c != 0 && !end {
+		lag = max(0, time.Since(time.Unix(int64(c), 0)).Seconds()+s.ahead.Seconds())
+	}
+	s.metrics.lag.Set(lag)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Read, s.status.LagSeconds = o.boundary, lag
+	s.status.Read.GTIDSet = o.setText
+	s.status.End = o.snap.end
+	s.status.Tables = s.status.Tables[:0]
+	for _, t := range o.tables {
+		s.status.Tables = append(s.status.Tables, o.snap.describe(t))
+	}
+}

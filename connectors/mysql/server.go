@@ -1,0 +1,272 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// server is what one connection for questions found out about the other side.
+type server struct {
+	maria     bool
+	version   string
+	number    int // major*100+minor
+	identity  string
+	gtid      bool
+	lowerCase bool
+	// ahead is the server's clock minus ours.
+	ahead time.Duration
+}
+
+// openDB makes the pool for questions and snapshots.
+func (c *Config) openDB() (*sql.DB, error) {
+	cfg := driver.NewConfig()
+	cfg.User, cfg.Passwd, cfg.Addr, cfg.Net = c.User, c.Password, c.Address, "tcp"
+	if strings.HasPrefix(c.Address, "/") {
+		cfg.Net = "unix"
+	}
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 10*time.Second, 30*time.Minute, time.Minute
+	cfg.Logger = &driver.NopLogger{}
+	cfg.Params = map[string]string{"time_zone": "'+00:00'"}
+	cfg.InterpolateParams = true
+	connector, err := driver.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", c.Address, err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxIdleConns(2)
+	db.SetConnMaxIdleTime(time.Minute)
+	return db, nil
+}
+
+// ask finds out who the server is.
+func ask(ctx context.Context, db *sql.DB) (server, error) {
+	var s server
+	var now string
+	var lower int
+	sent := time.Now()
+	if err := db.QueryRowContext(ctx, "SELECT VERSION(), @@lower_case_table_names, UTC_TIMESTAMP(6)").Scan(&s.version, &lower, &now); err != nil {
+		return s, fmt.Errorf("ask the server who it is: %w", err)
+	}
+	if t, err := time.Parse("2006-01-02 15:04:05.999999", now); err == nil {
+		s.ahead = t.Sub(sent.Add(time.Since(sent) / 2))
+	}
+	s.maria = strings.Contains(s.version, "MariaDB")
+	s.lowerCase = lower != 0
+	s.number = versionNumber(s.version)
+	if s.maria {
+		s.gtid = true
+		return s, s.askMariaDB(ctx, db)
+	}
+	var mode string
+	if err := db.QueryRowContext(ctx, "SELECT @@server_uuid, @@gtid_mode").Scan(&s.identity, &mode); err != nil {
+		return s, fmt.Errorf("ask the server for server_uuid and gtid_mode: %w", err)
+	}
+	s.gtid = mode == "ON"
+	return s, nil
+}
+
+// askMariaDB makes an identity of server_uid and server_id; servers older than 10.11
+// or so have no uid and are known by their GTID domain.
+func (s *server) askMariaDB(ctx context.Context, db *sql.DB) error {
+	vars, err := variables(ctx, db, "server_uid", "server_id", "gtid_domain_id")
+	if err != nil {
+		return err
+	}
+	name := vars["server_uid"]
+	if name == "" {
+		name = vars["gtid_domain_id"]
+	}
+	s.identity = name + "/" + vars["server_id"]
+	return nil
+}
+
+// variables reads global variables; those the server does not have are missing.
+func variables(ctx context.Context, db *sql.DB, names ...string) (map[string]string, error) {
+	rows, err := db.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('"+strings.Join(names, "','")+"')")
+	if err != nil {
+		return nil, fmt.Errorf("read the server's settings: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var k, v string
+		if err := rows.Scan(&k, &v); err != nil {
+			return nil, fmt.Errorf("read the server's settings: %w", err)
+		}
+		out[strings.ToLower(k)] = v
+	}
+	return out, rows.Err()
+}
+
+func versionNumber(v string) int {
+	f := strings.SplitN(v, ".", 3)
+	if len(f) < 2 {
+		return 0
+	}
+	major, _ := strconv.Atoi(f[0])
+	minor, _ := strconv.Atoi(f[1])
+	return major*100 + minor
+}
+
+// querier runs one-row questions; *sql.DB, *sql.Conn and *sql.Tx do.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// logEnd asks for the end of the server's log, and the transactions executed there.
+func (s *server) logEnd(ctx context.Context, q querier) (place, string, error) {
+	statement := "SHOW MASTER STATUS"
+	if !s.maria && s.number >= 802 {
+		statement = "SHOW BINARY LOG STATUS"
+	}
+	row, err := oneRow(ctx, q, statement)
+	if err != nil {
+		return place{}, "", fmt.Errorf("%s: %w", statement, err)
+	}
+	if len(row) < 2 {
+		return place{}, "", errors.New("the server writes no binary log; start it with log_bin")
+	}
+	pos, err := strconv.ParseUint(row[1], 10, 64)
+	if err != nil {
+		return place{}, "", fmt.Errorf("%s: position %q", statement, row[1])
+	}
+	at := place{file: row[0], pos: pos}
+	if s.maria {
+		set, err := oneRow(ctx, q, fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", at.file, at.pos))
+		if err != nil || len(set) == 0 {
+			return at, "", errors.Join(errors.New("BINLOG_GTID_POS gave nothing"), err)
+		}
+		return at, set[0], nil
+	}
+	if !s.gtid || len(row) < 5 {
+		return at, "", nil
+	}
+	return at, strings.ReplaceAll(row[4], "\n", ""), nil
+}
+
+// oneRow runs a query and returns the first row's texts; nil when there is none.
+func oneRow(ctx context.Context, q querier, query string) ([]string, error) {
+	rows, err := q.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	cols, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		return nil, errors.Join(err, rows.Err())
+	}
+	vals := make([]sql.NullString, len(cols))
+	dest := make([]any, len(cols))
+	for i := range vals {
+		dest[i] = &vals[i]
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return nil, err
+	}
+	out := make([]string, len(vals))
+	for i := range vals {
+		out[i] = vals[i].String
+	}
+	return out, rows.Close()
+}
+
+// logFile looks for a file of the log; size is its length.
+func (s *server) logFile(ctx context.Context, db *sql.DB, name string) (size uint64, ok bool, err error) {
+	rows, err := db.QueryContext(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return 0, false, fmt.Errorf("SHOW BINARY LOGS: %w", err)
+	}
+	defer rows.Close()
+	cols, err := rows.Columns()
+	if err != nil {
+		return 0, false, err
+	}
+	for rows.Next() {
+		dest := make([]any, len(cols))
+		var file string
+		var n uint64
+		dest[0], dest[1] = &file, &n
+		for i := 2; i < len(dest); i++ {
+			dest[i] = new(sql.NullString)
+		}
+		if err := rows.Scan(dest...); err != nil {
+			return 0, false, fmt.Errorf("SHOW BINARY LOGS: %w", err)
+		}
+		if file == name {
+			return n, true, nil
+		}
+	}
+	return 0, false, rows.Err()
+}
+
+// place is a point in the log. Files are ordered by the number at their end.
+type place struct {
+	file string
+	pos  uint64
+}
+
+// less orders two places of one server's log.
+func (p place) less(q place) bool {
+	if p.file == q.file {
+		return p.pos < q.pos
+	}
+	return fileNumber(p.file) < fileNumber(q.file)
+}
+
+func fileNumber(name string) uint64 {
+	n, _ := strconv.ParseUint(name[strings.LastIndexByte(name, '.')+1:], 10, 64)
+	return n
+}
+
+// temporary reports whether trying again can help.
+func temporary(err error) bool {
+	var my *driver.MySQLError
+	if errors.As(err, &my) {
+		switch my.Number {
+		case 1040, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1317, 1927, 3032:
+			return true
+		}
+		return false
+	}
+	for _, e := range []error{stream.ErrPurged, stream.ErrBeyond, stream.ErrDenied} {
+		if errors.Is(err, e) {
+			return false
+		}
+	}
+	var ne net.Error
+	return errors.As(err, &ne) || !errors.Is(err, context.Canceled)
+}
+
+// cascades lists the tables that foreign keys change by themselves. MariaDB writes such
+// changes into no log; MySQL logs them.
+func (s *server) cascades(ctx context.Context, db *sql.DB) (map[event.TableName]bool, error) {
+	out := map[event.TableName]bool{}
+	if !s.maria {
+		return out, nil
+	}
+	rows, err := db.QueryContext(ctx, "SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS "+
+		"WHERE DELETE_RULE IN ('CASCADE','SET NULL','SET DEFAULT') OR UPDATE_RULE IN ('CASCADE','SET NULL','SET DEFAULT')")
+	if err != nil {
+		return nil, fmt.Errorf("read the foreign keys: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n event.TableName
+		if err := rows.Scan(&n.DB, &n.Table); err != nil {
+			return nil, fmt.Errorf("read the foreign keys: %w", err)
+		}
+		out[n] = true
+	}
+	return out, rows.Err()
+}

@@ -1,0 +1,170 @@
+package mysql
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/connectors/mysql/decode"
+	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// table is a captured table at the reader's place.
+type table struct {
+	name event.TableName
+	ev   *event.Table // nil before CREATE and after DROP
+	// keyUnion holds the columns whose change splits an update: the primary key and the
+	// routing columns, ascending.
+	keyUnion []int
+	// charset and collation are those of new columns that name none.
+	charset, collation string
+	// loadedAt is the server's end when the definition was read from it: statements up
+	// to there may be in it already.
+	loadedAt place
+
+	paused *event.PauseReason // by the source itself
+	held   bool               // by SetPaused
+
+	tx    uint64 // serial of the transaction that index counts in
+	index uint64 // rows of the table in that transaction so far
+	rows  uint64 // handed over since Open
+}
+
+// mapped is a TABLE_MAP in force.
+type mapped struct {
+	raw     []byte
+	tm      *decode.TableMap
+	table   *table // nil: not captured
+	decoder *decode.Decoder
+	schema  *event.Schema // that the decoder was made for
+	rows    bool          // rows followed
+}
+
+// newTable makes the event form of a schema under the configuration.
+func (c *Config) newTable(s *event.Schema) (*event.Table, []int, error) {
+	t := &event.Table{Name: s.Name, Schema: s, Queues: c.Queues, Keyless: len(s.PrimaryKey) == 0}
+	if n, ok := c.TableQueues[s.Name.String()]; ok {
+		t.Queues = n
+	}
+	switch names, ok := c.Keys[s.Name.String()]; {
+	case ok:
+		for _, n := range names {
+			i := s.ColumnByName(n)
+			if i < 0 {
+				return nil, nil, fmt.Errorf("table %s has no column %s, which its configured key names", s.Name, n)
+			}
+			t.KeyColumns = append(t.KeyColumns, i)
+		}
+	case t.Keyless:
+		for i := range s.Columns {
+			t.KeyColumns = append(t.KeyColumns, i)
+		}
+	default:
+		t.KeyColumns = s.PrimaryKey
+	}
+	union := append(slices.Clone(s.PrimaryKey), t.KeyColumns...)
+	slices.Sort(union)
+	return t, slices.Compact(union), nil
+}
+
+// setSchema puts a table under a schema; what cannot be captured pauses it.
+func (o *opening) setSchema(t *table, s *event.Schema) {
+	if s == nil {
+		t.ev, t.keyUnion = nil, nil
+		return
+	}
+	ev, union, err := o.s.cfg.newTable(s)
+	if err != nil {
+		// Its rows cannot be routed; the schema alone is kept.
+		t.ev = &event.Table{Name: s.Name, Schema: s, Queues: 1, Keyless: len(s.PrimaryKey) == 0}
+		t.keyUnion = nil
+		o.pause(t, "key", err.Error()+"; correct tables."+s.Name.String()+".key in the pipeline file")
+		return
+	}
+	t.ev, t.keyUnion = ev, union
+	for i := range s.Columns {
+		if err := decode.Supported(&s.Columns[i]); err != nil {
+			code := "type"
+			if s.Columns[i].Type != event.TypeUnsupported {
+				code = "charset"
+			}
+			o.pause(t, code, fmt.Sprintf("table %s: %v; convert the column, or take the table out with \"!%s\"", s.Name, err, s.Name))
+			return
+		}
+	}
+}
+
+// pause stops a table's rows, with the reason, until SetPaused(false).
+func (o *opening) pause(t *table, code, text string) {
+	if t.paused != nil {
+		return
+	}
+	p := event.PauseReason{Code: code, Text: text, Where: o.boundary}
+	if o.tx.open {
+		p.Serial = o.tx.id()
+	}
+	t.paused = &p
+	o.abandon(t, "the table was paused")
+	o.s.log.Warn("table paused", "table", t.name.String(), "code", code, "reason", text)
+	if t.ev == nil {
+		t.ev = &event.Table{Name: t.name, Queues: 1}
+	}
+	o.out = append(o.out, event.Item{Kind: event.KindPaused, Table: t.ev, Reason: &p, Seq: event.MakeSeq(o.epoch, o.counter)})
+}
+
+// flowing reports whether the table's rows are handed over.
+func (t *table) flowing() bool { return t.paused == nil && !t.held }
+
+// onTableMap takes a TABLE_MAP into force.
+func (o *opening) onTableMap(e *stream.Event) error {
+	if len(e.Body) < 6 {
+		return fmt.Errorf("TABLE_MAP at %s:%d: %w", e.Place.File, e.Place.Start, decode.ErrMalformed)
+	}
+	id := tableID(e.Body)
+	m := o.maps[id]
+	if m == nil || !slices.Equal(m.raw, e.Body) {
+		tm, err := decode.ParseTableMap(e.Body)
+		if err != nil {
+			return fmt.Errorf("TABLE_MAP at %s:%d: %w", e.Place.File, e.Place.Start, err)
+		}
+		if len(o.maps) > 4096 {
+			clear(o.maps) // ids of tables long closed
+		}
+		m = &mapped{raw: slices.Clone(e.Body), tm: tm}
+		o.maps[id] = m
+	}
+	m.rows = false
+	m.table = o.tables[o.name(m.tm.DB, m.tm.Table)]
+	o.bare = append(o.bare, m)
+	return nil
+}
+
+func (o *opening) name(db, table string) event.TableName {
+	return event.TableName{DB: db, Table: table}
+}
+
+// plan makes sure that m's decoder is for the table's present schema.
+func (o *opening) plan(m *mapped) bool {
+	t := m.table
+	if t.ev == nil || t.ev.Schema == nil {
+		o.pause(t, "schema", fmt.Sprintf("rows of %s came, which the log never created; its definition is unknown. Resume it with a new snapshot", t.name))
+		return false
+	}
+	if m.decoder != nil && m.schema == t.ev.Schema {
+		return true
+	}
+	d, err := decode.NewDecoder(t.ev.Schema, m.tm, o.server.maria)
+	if err != nil {
+		o.pause(t, "schema", fmt.Sprintf("table %s: %v. Resume it with a new snapshot, which reads the definition anew", t.name, err))
+		return false
+	}
+	m.decoder, m.schema = d, t.ev.Schema
+	return true
+}
+
+func tableID(b []byte) (id uint64) {
+	for i := 5; i >= 0; i-- {
+		id = id<<8 | uint64(b[i])
+	}
+	return id
+}
