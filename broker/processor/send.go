@@ -194,6 +194,7 @@ func (c *sendCall) admitOwned() error {
 func (c *sendCall) refused(err error) {
 	code, remark := refusalOf(err)
 	ans := remoting.NewResponse(code, remark)
+	describeRefusal(ans, err)
 	markSend(ans, &c.p.cfg)
 	c.finish(ans)
 }
