@@ -12,7 +12,7 @@ const lowerHex = "0123456789abcdef"
 func appendJSONHeader(dst []byte, c *Command) []byte {
 	dst = append(dst, `{"code":`...)
 	dst = strconv.AppendInt(dst, int64(c.Code), 10)
-	if len(c.Ext.fields) > 0 || c.IsResponse() {
+	if len(c.Ext.fields) > 0 {
 		dst = append(dst, `,"extFields":{`...)
 		for i := range c.Ext.fields {
 			f := &c.Ext.fields[i]

@@ -16,6 +16,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.apache.rocketmq.common.MQVersion;
 import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.TopicFilterType;
+import org.apache.rocketmq.common.UtilAll;
 import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.common.compression.CompressorFactory;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
@@ -144,6 +145,7 @@ public class Golden {
     }
 
     static void record(String name, MessageExtBrokerInner m) {
+        m.setBodyCRC(UtilAll.crc32(m.getBody())); // as CommitLog does
         MessageExtEncoder encoder = new MessageExtEncoder(4 << 20, new MessageStoreConfig());
         if (encoder.encode(m) != null) {
             throw new IllegalStateException(name + " was refused");
