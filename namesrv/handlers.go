@@ -25,12 +25,12 @@ func (s *Server) registerBroker(x *rpc.Exchange) (*remoting.Command, error) {
 		Broker:  route.Broker{Cluster: h.ClusterName, Name: h.BrokerName, ID: h.BrokerID, Addr: h.BrokerAddr},
 		HAAddr:  h.HAServerAddr,
 		Conn:    x.Conn(),
-		Timeout: s.cfg.BrokerTimeout,
+		Timeout: time.Duration(s.cfg.BrokerTimeout) * time.Millisecond,
 		Version: version(body.TopicConfigs.DataVersion),
 		Topics:  make(map[string]route.Topic, len(body.TopicConfigs.TopicConfigTable)),
 	}
 	if ms := h.HeartbeatTimeoutMillis; ms > 0 {
-		r.Timeout = min(time.Duration(min(ms, int64(time.Hour/time.Millisecond)))*time.Millisecond, s.cfg.BrokerTimeout)
+		r.Timeout = time.Duration(min(ms, s.cfg.BrokerTimeout)) * time.Millisecond
 	}
 	for name, t := range body.TopicConfigs.TopicConfigTable {
 		if message.CheckTopic(name) != nil {

@@ -92,7 +92,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Close() error { return s.ln.Close() }
 
 func (s *Server) scan(ctx context.Context) {
-	tick := time.NewTicker(s.cfg.ScanNotActiveBrokerInterval)
+	tick := time.NewTicker(time.Duration(s.cfg.ScanNotActiveBrokerInterval) * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {

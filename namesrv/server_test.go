@@ -239,6 +239,7 @@ func TestConfiguration(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"port":    func(c *Config) { c.ListenPort = 70000 },
 		"address": func(c *Config) { c.BindAddress = "everywhere" },
+		"public":  func(c *Config) { c.BindAddress = "0.0.0.0" },
 		"scan":    func(c *Config) { c.ScanNotActiveBrokerInterval = 0 },
 		"limits":  func(c *Config) { c.MaxBrokers = 0 },
 	} {
