@@ -107,8 +107,7 @@ func (t *Table) file(q int, at time.Time, p *plan) (*dataFile, error) {
 	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
 		return nil, err
 	}
-	t.temps++
-	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.claim.Generation, t.temps), p.pq, p.leaves, codecOf(t.sink.cfg.Compression))
+	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.claim.Generation, t.nextTemp()), p.pq, p.leaves, codecOf(t.sink.cfg.Compression))
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +169,7 @@ func (t *Table) finish(d *dataFile) error {
 	b.added = append(b.added, &delta.Add{
 		Path: path.Join(dir, base), PartitionValues: map[string]string{colDate: d.day},
 		Size: size, ModificationTime: t.sink.now().UnixMilli(), DataChange: true,
-		Stats: d.fw.statistics(), Tags: map[string]string{"millrace.rows": strconv.FormatInt(d.fw.rows, 10)},
+		Stats: d.fw.statistics(), Tags: map[string]string{rowsTag: strconv.FormatInt(d.fw.rows, 10)},
 	})
 	return nil
 }

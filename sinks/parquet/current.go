@@ -2,16 +2,328 @@ package parquet
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
 
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/delta"
 )
 
-type current struct{}
+// current keeps current/ up to date. Merges run beside the table's goroutine, one at a
+// time; while one runs, log is its own.
+type current struct {
+	t   *Table
+	log *delta.Log
 
-func openCurrent(ctx context.Context, t *Table) (*current, error) { return nil, nil }
-func (c *current) note(added []*delta.Add)                        {}
-func (c *current) step() error                                    { return nil }
-func (c *current) merged() int64                                  { return -1 }
-func (c *current) close()                                         {}
-func (t *Table) writeViews() error                                { return nil }
-func (t *Table) checkFiles(ctx context.Context) error             { return nil }
+	// files of changes/ that no merge has taken yet, in the order of their commits.
+	files []*delta.Add
+	// dirty: the schema, floor or attempts may differ from what was merged last.
+	dirty bool
+	// rebuild: current/ is made anew from all of changes/.
+	rebuild bool
+	version int64 // of changes/, merged
+	nextAt  time.Time
+
+	running bool
+	taken   job
+	done    chan error
+	cancel  context.CancelFunc
+	vacuum  time.Time
+}
+
+// domainMerge is the fact in current/ that says what it was made of.
+const domainMerge = "millrace.merge"
+
+// mergeFact says up to which version of which changes/ current/ is merged, and how.
+type mergeFact struct {
+	Changes string          `json:"changes"` // id of the Delta table changes/
+	Version int64           `json:"version"`
+	Floor   uint64          `json:"floor"`
+	Layout  json.RawMessage `json:"layout"`
+	Side    string          `json:"side,omitempty"` // tombstone file
+	Open    []uint64        `json:"open,omitempty"`
+}
+
+// job is what one merge works on. Nothing in it changes any more.
+type job struct {
+	version int64
+	facts   *tableFact
+	queues  []queueFact
+	files   []*delta.Add
+	rebuild bool
+	id      string // of changes/
+	// committed is set by the merge when current/ says now that it is at version.
+	committed bool
+}
+
+// openCurrent claims current/ where it exists, and finds out what it lacks.
+func openCurrent(ctx context.Context, t *Table) (*current, error) {
+	c := &current{t: t, dirty: true, version: -1, nextAt: t.sink.now(), vacuum: t.sink.now(), done: make(chan error, 1)}
+	var err error
+	if c.log, err = delta.Open(ctx, t.sink.fs, path.Join(t.dir, "current")); err != nil {
+		return nil, err
+	}
+	if err := c.claim(ctx); err != nil {
+		return nil, err
+	}
+	changes := t.changes.Snapshot()
+	if f, err := readMergeFact(c.log.Snapshot()); err != nil {
+		t.log.Warn("what current/ is made of cannot be read; it is made anew", "err", err)
+		c.rebuild = true
+	} else if f == nil || f.Changes != changes.Metadata.ID || f.Version > changes.Version {
+		c.rebuild = true
+	} else {
+		c.version = f.Version
+	}
+	return c, c.collect(ctx)
+}
+
+// claim commits the generation to current/. Where there is no table yet, the first merge
+// makes it, put-if-absent like every commit.
+func (c *current) claim(ctx context.Context) error {
+	for c.log.Snapshot().Version >= 0 {
+		if err := c.fenced(); err != nil {
+			return err
+		}
+		_, err := c.log.Commit([]delta.Action{c.t.commitInfo("CLAIM"), fact(domainGeneration, generationFact{c.t.claim.Generation})})
+		if errors.Is(err, delta.ErrConflict) {
+			if _, err := c.log.Refresh(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if errors.Is(err, delta.ErrNotCommitted) {
+			return unwritable("claim", c.log.Table(), err)
+		}
+		return err
+	}
+	return nil
+}
+
+// fenced is ErrSuperseded when a higher generation is in current/.
+func (c *current) fenced() error {
+	known, err := generationOf(c.log.Snapshot())
+	if err != nil {
+		return err
+	}
+	if known > c.t.claim.Generation {
+		return fmt.Errorf("%w: generation %d has table %s, this one is %d", pipeline.ErrSuperseded, known, c.t.claim.Table, c.t.claim.Generation)
+	}
+	return nil
+}
+
+func readMergeFact(s *delta.Snapshot) (*mergeFact, error) {
+	text, ok := s.Domains[domainMerge]
+	if !ok {
+		return nil, nil
+	}
+	f := &mergeFact{}
+	if err := json.Unmarshal([]byte(text), f); err != nil {
+		return nil, fmt.Errorf("fact %s: %w", domainMerge, err)
+	}
+	return f, nil
+}
+
+// collect finds the files of changes/ that are not merged: those that the log's entries
+// behind the merged version add, or, where these are gone, all.
+func (c *current) collect(ctx context.Context) error {
+	c.files = nil
+	if !c.rebuild {
+		entries, err := c.t.changes.Entries(ctx, c.version+1)
+		switch {
+		case errors.Is(err, delta.ErrGone):
+			c.rebuild = true
+		case err != nil:
+			return err
+		}
+		for _, e := range entries {
+			for i := range e.Actions {
+				if a := e.Actions[i].Add; a != nil && a.DataChange {
+					c.files = append(c.files, a)
+				}
+			}
+		}
+	}
+	if c.rebuild {
+		snap := c.t.changes.Snapshot()
+		c.files = nil
+		for _, p := range snap.Paths() {
+			c.files = append(c.files, snap.Files[p])
+		}
+	}
+	return nil
+}
+
+// note takes over what a flush committed.
+func (c *current) note(added []*delta.Add, dirty bool) {
+	c.files = append(c.files, added...)
+	c.dirty = c.dirty || dirty
+}
+
+// merged is the version of changes/ from which on entries are still needed, less one.
+func (c *current) merged() int64 { return c.version }
+
+// advanceAfter is how far the merged version may lag behind commits that bring no rows.
+const advanceAfter = 500
+
+func (c *current) due() bool {
+	behind := c.t.changes.Snapshot().Version-c.version >= advanceAfter
+	return len(c.files) > 0 || c.rebuild || c.dirty || behind
+}
+
+// step collects a merge that has ended and begins one that is due.
+func (c *current) step() error {
+	if c.running {
+		select {
+		case err := <-c.done:
+			return c.ended(err)
+		default:
+			return nil
+		}
+	}
+	if c.t.sink.now().Before(c.nextAt) || !c.due() {
+		return nil
+	}
+	c.start()
+	return nil
+}
+
+func (c *current) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.taken = job{
+		version: c.t.changes.Snapshot().Version, id: c.t.changes.Snapshot().Metadata.ID,
+		facts: c.t.led.table, queues: c.t.led.queues, files: c.files, rebuild: c.rebuild,
+	}
+	c.cancel, c.running = cancel, true
+	c.files, c.rebuild, c.dirty = nil, false, false
+	began := c.t.sink.now()
+	go func() {
+		err := c.run(ctx, &c.taken)
+		end := c.t.sink.now()
+		// A merge that takes long is followed by a longer pause, so that at most a fifth
+		// of the time goes into rewriting.
+		c.nextAt = end.Add(max(time.Duration(c.t.sink.cfg.Current.Interval), 4*end.Sub(began)))
+		c.done <- err
+	}()
+}
+
+// run waits for its turn among the sink's tables, merges, and looks after current/'s log.
+func (c *current) run(ctx context.Context, j *job) error {
+	select {
+	case c.t.sink.merging <- struct{}{}:
+		defer func() { <-c.t.sink.merging }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	committed, err := c.merge(ctx, j)
+	if err != nil {
+		return err
+	}
+	j.committed = committed
+	return c.lookAfter()
+}
+
+// ended takes note of how a merge ended. What failed is done again later: current/ is
+// then older, and nothing else.
+func (c *current) ended(err error) error {
+	c.cancel()
+	c.running = false
+	j := c.taken
+	c.taken = job{}
+	c.gauge()
+	if j.committed {
+		c.version = j.version
+	}
+	if err == nil {
+		return nil
+	}
+	if j.committed {
+		c.t.log.Warn("looking after current/ failed", "err", err)
+		return nil
+	}
+	if c.rebuild = c.rebuild || j.rebuild || errors.Is(err, fs.ErrNotExist); c.rebuild {
+		if cerr := c.collect(context.Background()); cerr != nil {
+			return cerr
+		}
+	} else {
+		c.files = append(j.files, c.files...)
+	}
+	c.dirty = true
+	switch {
+	case errors.Is(err, pipeline.ErrSuperseded):
+		return c.t.fail(err)
+	case errors.Is(err, context.Canceled):
+		return nil
+	case !errors.Is(err, delta.ErrConflict) && !errors.Is(err, delta.ErrNotCommitted):
+		// The outcome may be unknown: see what the log says.
+		log, lerr := delta.Open(context.Background(), c.t.sink.fs, c.log.Table())
+		if lerr != nil {
+			return lerr
+		}
+		c.log = log
+	}
+	c.t.log.Warn("the merge into current/ failed and will be tried again", "err", err)
+	return nil
+}
+
+func (c *current) gauge() {
+	c.t.sink.metrics.unmerged.WithLabelValues(c.t.claim.Pipeline, c.t.claim.Sink, c.t.claim.Table.String()).Set(float64(len(c.files)))
+}
+
+// mergeNow merges what there is and waits for it.
+func (c *current) mergeNow() error {
+	if c.running {
+		if err := c.ended(<-c.done); err != nil {
+			return err
+		}
+	}
+	if !c.due() {
+		return nil
+	}
+	c.start()
+	err := <-c.done
+	if eerr := c.ended(err); eerr != nil {
+		return eerr
+	}
+	return err
+}
+
+// lookAfter keeps current/'s own log short and its directory clean.
+func (c *current) lookAfter() error {
+	now := c.t.sink.now()
+	snap := c.log.Snapshot()
+	removed := now.Add(-c.t.sink.cfg.Keep.Removed.D())
+	if now.Sub(c.vacuum) >= vacuumEvery || c.t.sink.cfg.Keep.Removed < 1 {
+		c.vacuum = now
+		f, err := readMergeFact(snap)
+		if err != nil || f == nil {
+			return err
+		}
+		// Only this goroutine writes into current/ under this generation, and lower ones
+		// are closed, so what no commit names is of no use to anybody.
+		if _, err := c.log.Vacuum(delta.VacuumOptions{RemovedBefore: removed, OrphansBefore: removed,
+			Live: func(name string) bool { return name == f.Side }}); err != nil {
+			return err
+		}
+	}
+	if snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
+		if err := c.log.Checkpoint(removed); err != nil {
+			return err
+		}
+		_, err := c.log.CleanLog(now.Add(-c.t.sink.cfg.Keep.Log.D()), snap.Version)
+		return err
+	}
+	return nil
+}
+
+func (c *current) close() {
+	if c.running {
+		c.cancel()
+		<-c.done
+		c.running = false
+	}
+}

@@ -171,6 +171,6 @@ func (fw *fileWriter) statistics() string {
 
 // tempName is the name of a file that is being written into dir. Delta's readers, and
 // those that expand patterns, pass over names that begin with a dot.
-func tempName(dir string, gen uint64, n int) string {
+func tempName(dir string, gen uint64, n int64) string {
 	return path.Join(dir, fmt.Sprintf(".%d-%d.tmp", gen, n))
 }

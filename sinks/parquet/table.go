@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/seeded"
@@ -25,7 +26,7 @@ type Table struct {
 	changes *delta.Log
 	led     *ledger
 	batch   *batch
-	temps   int
+	temps   atomic.Int64
 	// broken is why nothing more can be done under this claim.
 	broken error
 
@@ -137,6 +138,9 @@ func (t *Table) commitInfo(operation string) delta.Action {
 	}}
 }
 
+// nextTemp makes names of files different. Any goroutine may call it.
+func (t *Table) nextTemp() int64 { return t.temps.Add(1) }
+
 // Marks are the queues' positions in the target.
 func (t *Table) Marks() []pipeline.QueueMark {
 	marks := make([]pipeline.QueueMark, 0, len(t.led.queues))
@@ -195,7 +199,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 		t.led.txns[q] = int64(b.queues[q].Seq)
 	}
 	if t.current != nil {
-		t.current.note(b.added)
+		t.current.note(b.added, b.factsChanged)
 	}
 	t.observe(start, out)
 	t.reset()

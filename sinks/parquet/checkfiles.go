@@ -1,0 +1,38 @@
+package parquet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"io/fs"
+)
+
+// checkFiles sees that the files that the log names are there. A target that was restored
+// or lost files is found here, where it is opened, and not by a reader.
+func (t *Table) checkFiles(ctx context.Context) error {
+	snap := t.changes.Snapshot()
+	have := map[string]map[string]bool{}
+	for _, p := range snap.Paths() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		dir := path.Dir(p)
+		if have[dir] == nil {
+			names, err := t.sink.fs.ReadDir(path.Join(t.changes.Table(), dir))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			have[dir] = map[string]bool{}
+			for _, n := range names {
+				have[dir][n] = true
+			}
+		}
+		if !have[dir][path.Base(p)] {
+			return fmt.Errorf("%s names the file %s, which is not there: the target has lost data; restore it, or reset the pipeline's table so that a new snapshot replaces it",
+				t.changes.Table(), p)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,532 @@
+package parquet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/millrace/millrace/internal/seeded"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/delta"
+)
+
+// merge is one merge of new files of changes/ into current/. It goes over the key hashes
+// in passes, so that the changes of one pass fit into memory: it gathers the newest change
+// of each key, then copies the files of the buckets concerned, replacing and leaving out
+// rows. One commit makes all of it visible.
+type merge struct {
+	c        *current
+	job      *job
+	lay, old *layout
+	floor    event.Seq
+	full     bool // every file is rewritten
+	rekey    bool // keys are encoded otherwise than in the files there are
+	keyless  bool
+
+	groups  []group
+	side    side
+	newSide side
+	entries map[string]*entry
+	sorted  []*entry
+
+	adds    []*delta.Add
+	names   []string
+	removes []*delta.Remove
+	gone    map[*group]bool
+	merged  int64
+	schema  *parquet.Schema
+	leaves  []leafSpec
+}
+
+// entry is what the changes of one pass say of a key.
+type entry struct {
+	hash uint64
+	key  string
+	seq  event.Seq
+	del  bool
+	dead bool   // a row of current/ is newer
+	row  []byte // cells
+	sideRow
+}
+
+// minSeqTag is the lowest number in a file of current/.
+const minSeqTag = "millrace.lo"
+
+// merge reports whether it has committed: where nothing has changed it does not.
+func (c *current) merge(ctx context.Context, j *job) (committed bool, err error) {
+	schema, err := j.facts.eventSchema()
+	if err != nil || schema == nil {
+		return false, err
+	}
+	began := c.t.sink.now()
+	m := &merge{c: c, job: j, floor: j.facts.Floor, gone: map[*group]bool{}, newSide: side{}}
+	if m.lay, err = newLayout(schema, j.facts.Columns); err != nil {
+		return false, err
+	}
+	m.keyless = len(m.lay.Key) == 0
+	m.leaves = m.lay.leaves()
+	m.schema = newSchema(m.leaves)
+	work, err := m.prepare()
+	if err != nil || !work {
+		return false, err
+	}
+	if err := m.passes(ctx); err != nil {
+		m.discard()
+		return false, fmt.Errorf("merge into %s: %w", c.log.Table(), err)
+	}
+	if err := m.commit(ctx); err != nil {
+		return false, err
+	}
+	labels := []string{c.t.claim.Pipeline, c.t.claim.Sink, c.t.claim.Table.String()}
+	c.t.sink.metrics.merges.WithLabelValues(labels...).Inc()
+	c.t.sink.metrics.mergedRows.WithLabelValues(labels...).Add(float64(m.merged))
+	c.t.sink.metrics.merge.WithLabelValues(labels...).Observe(c.t.sink.now().Sub(began).Seconds())
+	return true, nil
+}
+
+// prepare compares what current/ is with what it is to be. work is false when there is
+// nothing to do.
+func (m *merge) prepare() (work bool, err error) {
+	snap := m.c.log.Snapshot()
+	f, err := readMergeFact(snap)
+	if err != nil {
+		f = nil
+	}
+	if f == nil || m.job.rebuild {
+		m.full, m.old, m.side = true, nil, side{}
+		m.groups = []group{{}}
+		return true, nil
+	}
+	if m.old, err = parseLayout(f.Layout); err != nil {
+		return false, fmt.Errorf("fact %s: %w", domainMerge, err)
+	}
+	if m.side, err = m.readSide(f.Side); err != nil {
+		return false, err
+	}
+	m.full = m.old.text() != m.lay.text()
+	m.rekey = m.old.keyText() != m.lay.keyText()
+	if m.full {
+		if m.side, err = m.side.rekeyed(m.old, m.lay); err != nil {
+			return false, err
+		}
+	}
+	files := make([]*delta.Add, 0, len(snap.Files))
+	for _, p := range snap.Paths() {
+		files = append(files, snap.Files[p])
+	}
+	if m.rekey {
+		m.groups = []group{{files: files}}
+	} else {
+		m.groups = groupFiles(files)
+	}
+	same := !m.full && len(m.job.files) == 0 && uint64(m.floor) == f.Floor && len(m.side) == 0
+	return !same || m.job.version-f.Version >= advanceAfter, nil
+}
+
+func (m *merge) readSide(name string) (side, error) {
+	if name == "" {
+		return side{}, nil
+	}
+	return readSide(m.c.t.sink.fs, path.Join(m.c.log.Table(), name))
+}
+
+// passes goes over all key hashes.
+func (m *merge) passes(ctx context.Context) error {
+	depth, err := m.depth(ctx)
+	if err != nil {
+		return err
+	}
+	m.keepTombstones()
+	for n := range uint64(1) << depth {
+		p := bucket{depth: depth}
+		if depth > 0 {
+			p.prefix = n << (64 - depth)
+		}
+		if err := m.load(ctx, p); err != nil {
+			return err
+		}
+		for i := range m.groups {
+			g := &m.groups[i]
+			r := g.bucket
+			switch {
+			case g.covers(p):
+				r = p
+			case !p.covers(g.bucket):
+				continue
+			}
+			if err := m.rewrite(ctx, g, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// depth is how many bits of the hash one pass takes so that its changes fit into memory.
+func (m *merge) depth(ctx context.Context) (int, error) {
+	total := int64(0)
+	count := func(dir string, files []*delta.Add) error {
+		for _, a := range files {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			s, err := openScanner(m.c.t.sink.fs, path.Join(dir, a.Path))
+			if err != nil {
+				return err
+			}
+			total += s.bytes() + s.pq.NumRows()*64
+			s.close()
+		}
+		return nil
+	}
+	if err := count(m.c.t.changes.Table(), m.job.files); err != nil {
+		return 0, err
+	}
+	if m.rekey {
+		if err := count(m.c.log.Table(), m.groups[0].files); err != nil {
+			return 0, err
+		}
+	}
+	depth := 0
+	for depth < 16 && total>>depth > int64(m.c.t.sink.cfg.Current.Memory) {
+		depth++
+	}
+	return depth, nil
+}
+
+// keepTombstones carries over the deletions that a queue has yet to pass.
+func (m *merge) keepTombstones() {
+	if m.keyless {
+		return // decided again, row by row
+	}
+	for k, r := range m.side {
+		if len(r.minus) > 0 && m.needed(r.minus[0]) {
+			m.newSide[k] = r
+		}
+	}
+}
+
+// needed reports whether a deletion must be remembered: while some queue of the table
+// may still bring an older row.
+func (m *merge) needed(seq event.Seq) bool {
+	if seq < m.floor {
+		return false
+	}
+	passed := 0
+	for i := range m.job.queues {
+		if m.job.queues[i].Seq >= seq {
+			passed++
+		}
+	}
+	route := m.job.facts.Route
+	if route == 0 {
+		route = len(m.job.queues)
+	}
+	return passed < route
+}
+
+// load gathers what the new files say of the keys of p.
+func (m *merge) load(ctx context.Context, p bucket) error {
+	m.entries = map[string]*entry{}
+	facts := m.job.facts
+	find := func(name string) (uint32, bool, colType, bool) {
+		for i := range facts.Columns {
+			if c := &facts.Columns[i]; c.Name == name {
+				return c.ID, c.Raw, c.colType(), true
+			}
+		}
+		return 0, false, colType{}, false
+	}
+	for _, a := range m.job.files {
+		err := m.scan(ctx, path.Join(m.c.t.changes.Table(), a.Path), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
+			seq, op, q := s.leaf(colSeq), s.leaf(colOp), s.leaf(colQ)
+			if seq < 0 || op < 0 || q < 0 {
+				return nil, errors.New("a technical column is missing")
+			}
+			return func(vals []parquet.Value, r parquet.Row) error {
+				if vals == nil {
+					return nil
+				}
+				o := event.Op(r[op].ByteArray()[0])
+				if o == event.OpBelow {
+					return nil // the floor says it
+				}
+				n := event.Seq(r[seq].Int64())
+				if n < m.floor && !(seeded.On("floor-per-queue") && int(r[q].Int32()) != facts.FloorQ) {
+					return nil
+				}
+				m.change(p, vals, n, o == event.OpDelete)
+				return nil
+			}, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if m.rekey {
+		if err := m.loadOld(ctx, p); err != nil {
+			return err
+		}
+	}
+	if m.keyless {
+		m.loadSide(p)
+	}
+	m.sorted = make([]*entry, 0, len(m.entries))
+	for _, e := range m.entries {
+		m.sorted = append(m.sorted, e)
+	}
+	slices.SortFunc(m.sorted, func(a, b *entry) int {
+		switch {
+		case a.hash < b.hash:
+			return -1
+		case a.hash > b.hash:
+			return 1
+		case a.key < b.key:
+			return -1
+		}
+		return 1
+	})
+	return nil
+}
+
+// loadOld takes the rows of current/ as changes: under another key two of them may have
+// become one.
+func (m *merge) loadOld(ctx context.Context, p bucket) error {
+	for _, a := range m.groups[0].files {
+		err := m.scanOld(ctx, a, func(vals []parquet.Value, seq event.Seq) error {
+			if vals == nil {
+				return nil
+			}
+			m.change(p, vals, seq, false)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *merge) loadSide(p bucket) {
+	for k, r := range m.side {
+		if h := xxhash.Sum64String(k); p.has(h) {
+			e := m.entry(h, []byte(k))
+			e.plus, e.minus = append(e.plus, r.plus...), append(e.minus, r.minus...)
+		}
+	}
+}
+
+func (m *merge) entry(hash uint64, key []byte) *entry {
+	e := m.entries[string(key)]
+	if e == nil {
+		e = &entry{hash: hash, key: string(key)}
+		m.entries[e.key] = e
+	}
+	return e
+}
+
+// change notes one change if its key is in p.
+func (m *merge) change(p bucket, vals []parquet.Value, seq event.Seq, del bool) {
+	var stack [256]byte
+	key := m.lay.appendKey(stack[:0], vals)
+	hash := xxhash.Sum64(key)
+	if !p.has(hash) {
+		return
+	}
+	m.merged++
+	e := m.entry(hash, key)
+	if m.keyless {
+		if del {
+			e.minus = append(e.minus, seq)
+		} else {
+			e.plus = append(e.plus, seq)
+		}
+		return
+	}
+	if seq < e.seq {
+		return
+	}
+	e.seq, e.del, e.row = seq, del, e.row[:0]
+	if !del {
+		e.row = m.appendRow(e.row, vals)
+	}
+}
+
+func (m *merge) appendRow(dst []byte, vals []parquet.Value) []byte {
+	for i := range m.lay.Columns {
+		dst = appendCell(dst, m.lay.Columns[i].typ, vals[i])
+	}
+	return dst
+}
+
+// scan reads a file row by row in the layout's columns.
+func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32, bool, colType, bool), begin func(*scanner) (func([]parquet.Value, parquet.Row) error, error)) error {
+	s, err := openScanner(m.c.t.sink.fs, name)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	row, err := begin(s)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	src := m.lay.sources(s.leaves, find)
+	vals := make([]parquet.Value, len(src))
+	var a arena
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		list, err := s.next()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if list == nil {
+			return nil
+		}
+		for _, r := range list {
+			for i := range src {
+				if src[i].leaf < 0 {
+					vals[i] = src[i].fill
+				} else {
+					vals[i] = convert(src[i].typ, m.lay.Columns[i].typ, r[src[i].leaf], &a)
+				}
+			}
+			if err := row(vals, r); err != nil {
+				return err
+			}
+		}
+		if err := row(nil, nil); err != nil {
+			return err
+		}
+		a.reset()
+	}
+}
+
+// scanOld reads a file of current/. Rows below the floor are left out. row is called with
+// nil values when those given before are about to become invalid.
+func (m *merge) scanOld(ctx context.Context, a *delta.Add, row func(vals []parquet.Value, seq event.Seq) error) error {
+	find := func(name string) (uint32, bool, colType, bool) {
+		for i := range m.old.Columns {
+			if c := &m.old.Columns[i]; c.Name == name {
+				return c.ID, c.Raw, c.typ, true
+			}
+		}
+		return 0, false, colType{}, false
+	}
+	return m.scan(ctx, path.Join(m.c.log.Table(), a.Path), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
+		at := s.leaf(colSeq)
+		if at < 0 {
+			return nil, errors.New("a technical column is missing")
+		}
+		return func(vals []parquet.Value, r parquet.Row) error {
+			if vals == nil {
+				return row(nil, 0)
+			}
+			if seq := event.Seq(r[at].Int64()); seq >= m.floor {
+				return row(vals, seq)
+			}
+			return nil
+		}, nil
+	})
+}
+
+// commit makes the merge visible if current/ is as it was when the merge began.
+func (m *merge) commit(ctx context.Context) error {
+	c, snap := m.c, m.c.log.Snapshot()
+	f := mergeFact{Changes: m.job.id, Version: m.job.version, Floor: uint64(m.floor), Layout: json.RawMessage(m.lay.text())}
+	if len(m.newSide) > 0 {
+		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextTemp())
+		if err := writeWhole(c.t.sink.fs, path.Join(c.log.Table(), f.Side), m.newSide.encode()); err != nil {
+			m.discard()
+			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
+		}
+		m.names = append(m.names, path.Join(c.log.Table(), f.Side))
+	}
+	if len(m.names) > 0 {
+		if err := c.t.sink.fs.SyncDir(c.log.Table()); err != nil {
+			m.discard()
+			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
+		}
+	}
+	actions := []delta.Action{c.t.commitInfo("MERGE")}
+	schema := m.lay.schema()
+	switch {
+	case snap.Version < 0:
+		actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: c.t.metadata(newID(), "current", schema, []string{})})
+	case snap.Metadata.SchemaString != schema:
+		md := *snap.Metadata
+		md.SchemaString = schema
+		actions = append(actions, delta.Action{Metadata: &md})
+	}
+	for _, r := range m.removed() {
+		actions = append(actions, delta.Action{Remove: r})
+	}
+	for _, a := range m.adds {
+		actions = append(actions, delta.Action{Add: a})
+	}
+	actions = append(actions, fact(domainGeneration, generationFact{c.t.claim.Generation}), fact(domainMerge, f))
+	_, err := c.log.Commit(actions)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, delta.ErrConflict) || errors.Is(err, delta.ErrNotCommitted) {
+		m.discard()
+	}
+	if errors.Is(err, delta.ErrConflict) {
+		if _, rerr := c.log.Refresh(ctx); rerr != nil {
+			return rerr
+		}
+		if ferr := c.fenced(); ferr != nil {
+			return ferr
+		}
+	}
+	return err
+}
+
+// removed are the files that the merge has replaced.
+func (m *merge) removed() []*delta.Remove {
+	now := m.c.t.sink.now().UnixMilli()
+	var list []*delta.Remove
+	drop := func(a *delta.Add) {
+		list = append(list, &delta.Remove{Path: a.Path, DeletionTimestamp: now, DataChange: true,
+			ExtendedFileMetadata: true, PartitionValues: map[string]string{}, Size: a.Size})
+	}
+	if m.old == nil {
+		snap := m.c.log.Snapshot()
+		for _, p := range snap.Paths() {
+			drop(snap.Files[p])
+		}
+		return list
+	}
+	for i := range m.groups {
+		if g := &m.groups[i]; m.gone[g] {
+			for _, a := range g.files {
+				drop(a)
+			}
+		}
+	}
+	return list
+}
+
+// discard removes what the merge has written; nothing of it was committed.
+func (m *merge) discard() {
+	for _, n := range m.names {
+		m.c.t.sink.fs.Remove(n)
+	}
+}
+
+func (m *merge) lowest(a *delta.Add) event.Seq {
+	n, err := strconv.ParseUint(a.Tags[minSeqTag], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return event.Seq(n)
+}

@@ -1,0 +1,402 @@
+package parquet
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"sort"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/delta"
+)
+
+// maxSplit bounds into how many files a bucket is split at a time, as a power of two.
+const maxSplit = 5
+
+// output is the files that a bucket's rows go into.
+type output struct {
+	m     *merge
+	r     bucket
+	split int
+	files []*outFile
+	arena arena
+	key   []byte
+}
+
+type outFile struct {
+	bucket
+	fw *fileWriter
+	lo event.Seq
+}
+
+// between are the pass's entries whose keys are in r.
+func (m *merge) between(r bucket) []*entry {
+	from := sort.Search(len(m.sorted), func(i int) bool { return m.sorted[i].hash >= r.prefix })
+	to := len(m.sorted)
+	if end, ok := r.end(); ok {
+		to = sort.Search(len(m.sorted), func(i int) bool { return m.sorted[i].hash >= end })
+	}
+	return m.sorted[from:to]
+}
+
+// rewrite writes the rows of g whose keys are in r anew, if anything about them changes.
+func (m *merge) rewrite(ctx context.Context, g *group, r bucket) error {
+	changed := m.between(r)
+	if !m.touches(g, r, changed) {
+		return nil
+	}
+	m.gone[g] = true
+	o := &output{m: m, r: r, split: m.split(g, r, len(changed))}
+	err := m.copyOld(ctx, g, o)
+	for i := 0; err == nil && i < len(changed); i++ {
+		err = m.emit(o, changed[i])
+	}
+	if err == nil {
+		err = o.finish()
+	}
+	o.discard()
+	return err
+}
+
+// touches reports whether any row of g in r may change.
+func (m *merge) touches(g *group, r bucket, changed []*entry) bool {
+	if len(changed) > 0 || m.full || r.depth > g.depth {
+		return true
+	}
+	return slices.ContainsFunc(g.files, func(a *delta.Add) bool { return m.lowest(a) < m.floor })
+}
+
+// split is how often to halve r so that its files keep below the bound.
+func (m *merge) split(g *group, r bucket, changed int) int {
+	rows := int64(0)
+	for _, a := range g.files {
+		n, _ := strconv.ParseInt(a.Tags[rowsTag], 10, 64)
+		rows += n
+	}
+	rows = rows>>(r.depth-g.depth) + int64(changed)
+	n := 0
+	for n < maxSplit && r.depth+n < 32 && rows>>n > int64(m.c.t.sink.cfg.Current.FileRows) {
+		n++
+	}
+	return n
+}
+
+// copyOld copies the rows that no change concerns. Without keys a row that a change
+// concerns is counted with it.
+func (m *merge) copyOld(ctx context.Context, g *group, o *output) error {
+	if m.rekey || m.old == nil {
+		return nil
+	}
+	for _, a := range g.files {
+		err := m.scanOld(ctx, a, func(vals []parquet.Value, seq event.Seq) error {
+			if vals == nil {
+				return o.flush()
+			}
+			o.key = m.lay.appendKey(o.key[:0], vals)
+			hash := xxhash.Sum64(o.key)
+			if !o.r.has(hash) {
+				return nil
+			}
+			e := m.entries[string(o.key)]
+			switch {
+			case e == nil:
+			case m.keyless:
+				e.plus = append(e.plus, seq)
+				return nil
+			case e.seq >= seq:
+				return nil
+			default:
+				e.dead = true
+			}
+			return o.row(hash, vals, seq)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emit writes what a changed key has become.
+func (m *merge) emit(o *output, e *entry) error {
+	if m.keyless {
+		return m.emitRows(o, e)
+	}
+	if e.dead {
+		return nil
+	}
+	if t := m.side[e.key]; t != nil && len(t.minus) > 0 && t.minus[0] > e.seq {
+		return nil // deleted by a change that another queue brought before
+	}
+	if e.del {
+		if m.needed(e.seq) {
+			m.newSide[e.key] = &sideRow{minus: []event.Seq{e.seq}}
+		}
+		return nil
+	}
+	delete(m.newSide, e.key)
+	vals := make([]parquet.Value, 0, len(m.lay.Columns))
+	rest := e.row
+	for i := range m.lay.Columns {
+		var v parquet.Value
+		var err error
+		if v, rest, err = nextCell(m.lay.Columns[i].typ, rest); err != nil {
+			return err
+		}
+		vals = append(vals, v)
+	}
+	return o.row(e.hash, vals, e.seq)
+}
+
+// emitRows writes a row of a table without key as often as the sum of its signs says.
+// Insertions and deletions cancel out between two BEGINs of attempts only: when an
+// attempt ends, what is below its BEGIN goes, and only that.
+func (m *merge) emitRows(o *output, e *entry) error {
+	shown, hidden, owed := settle(e.plus, e.minus, m.floor, m.job.facts.Open)
+	if len(hidden) > 0 || len(owed) > 0 {
+		m.newSide[e.key] = &sideRow{plus: hidden, minus: owed}
+	}
+	if len(shown) == 0 {
+		return nil
+	}
+	vals, err := m.lay.decodeKey([]byte(e.key))
+	if err != nil {
+		return err
+	}
+	for _, seq := range shown {
+		if err := o.row(e.hash, vals, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle decides which insertions of a row are shown: as many as insertions outnumber
+// deletions at or above the floor. hidden insertions and deletions that are owed one stay
+// on record, because a floor at one of the open BEGINs may tell them apart later.
+func settle(plus, minus []event.Seq, floor event.Seq, open []event.Seq) (shown, hidden, owed []event.Seq) {
+	slices.Sort(plus)
+	slices.Sort(minus)
+	bounds := append(append([]event.Seq{floor}, open...), ^event.Seq(0))
+	slices.Sort(bounds)
+	cut := func(list []event.Seq, lo, hi event.Seq) []event.Seq {
+		i, _ := slices.BinarySearch(list, lo)
+		j, _ := slices.BinarySearch(list, hi)
+		return list[i:max(i, j)]
+	}
+	for i := 0; i+1 < len(bounds); i++ {
+		lo := max(bounds[i], floor)
+		p, d := cut(plus, lo, bounds[i+1]), cut(minus, lo, bounds[i+1])
+		n := min(len(p), len(d))
+		shown = append(shown, p[:len(p)-n]...)
+		owed = append(owed, d[n:]...)
+	}
+	n := min(len(shown), len(owed))
+	return shown[:len(shown)-n], shown[len(shown)-n:], owed
+}
+
+// file is the output file for a hash.
+func (o *output) file(hash uint64) (*outFile, error) {
+	b := o.r
+	for range o.split {
+		b = b.half(hash >> (63 - b.depth) & 1)
+	}
+	for _, f := range o.files {
+		if f.bucket == b {
+			return f, nil
+		}
+	}
+	t := o.m.c.t
+	dir := o.m.c.log.Table()
+	if len(o.m.names) == 0 {
+		if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
+			return nil, err
+		}
+	}
+	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.claim.Generation, t.nextTemp()), o.m.schema, o.m.leaves, codecOf(t.sink.cfg.Compression))
+	if err != nil {
+		return nil, err
+	}
+	f := &outFile{bucket: b, fw: fw}
+	o.files = append(o.files, f)
+	return f, nil
+}
+
+// row writes one row. The values are handed on at the next flush at the latest.
+func (o *output) row(hash uint64, vals []parquet.Value, seq event.Seq) error {
+	f, err := o.file(hash)
+	if err != nil {
+		return err
+	}
+	for i, v := range vals {
+		f.fw.set(i, v)
+	}
+	f.fw.set(len(vals), parquet.Int64Value(int64(seq)))
+	if f.lo == 0 || seq < f.lo {
+		f.lo = seq
+	}
+	if f.fw.endRow(rowBytes(vals)) {
+		return f.fw.flushBatch()
+	}
+	return nil
+}
+
+func rowBytes(vals []parquet.Value) int {
+	n := 0
+	for i := range vals {
+		if k := vals[i].Kind(); k == parquet.ByteArray && !vals[i].IsNull() {
+			n += len(vals[i].ByteArray())
+		}
+		n += 8
+	}
+	return n
+}
+
+func (o *output) flush() error {
+	for _, f := range o.files {
+		if err := f.fw.flushBatch(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsTag is the number of rows of a file.
+const rowsTag = "millrace.rows"
+
+func (o *output) finish() error {
+	m := o.m
+	for len(o.files) > 0 {
+		f := o.files[0]
+		base := fmt.Sprintf("%d-%d-%d-%s.parquet", m.c.t.claim.Generation, m.job.version, m.c.t.nextTemp(), f.text())
+		name := path.Join(m.c.log.Table(), base)
+		size, err := f.fw.finish(name)
+		if err != nil {
+			return err
+		}
+		o.files = o.files[1:]
+		m.names = append(m.names, name)
+		m.adds = append(m.adds, &delta.Add{
+			Path: base, PartitionValues: map[string]string{}, Size: size, ModificationTime: m.c.t.sink.now().UnixMilli(),
+			DataChange: true, Stats: f.fw.statistics(),
+			Tags: map[string]string{bucketTag: f.text(), rowsTag: strconv.FormatInt(f.fw.rows, 10), minSeqTag: strconv.FormatUint(uint64(f.lo), 10)},
+		})
+	}
+	return nil
+}
+
+func (o *output) discard() {
+	for _, f := range o.files {
+		f.fw.discard()
+	}
+	o.files = nil
+}
+
+// decodeKey is the row that appendKey made a key of; columns that take no part are NULL.
+func (l *layout) decodeKey(key []byte) ([]parquet.Value, error) {
+	vals := make([]parquet.Value, len(l.Columns))
+	for i := range vals {
+		vals[i] = parquet.NullValue()
+	}
+	var err error
+	for _, k := range l.keyColumns() {
+		c := &l.Columns[k]
+		if c.Raw {
+			if len(key) == 0 || key[0] != 2 {
+				continue
+			}
+			key = key[1:]
+		}
+		if vals[k], key, err = nextCell(c.typ, key); err != nil {
+			return nil, fmt.Errorf("column %s of a key: %w", c.Name, err)
+		}
+	}
+	if len(key) != 0 {
+		return nil, fmt.Errorf("%d bytes behind a key", len(key))
+	}
+	return vals, nil
+}
+
+// rekeyed is the side file under another layout. Where the key has other columns than
+// before, what was known of old keys says nothing of new ones; the source makes a new
+// snapshot due then, whose END puts everything right.
+func (s side) rekeyed(from, to *layout) (side, error) {
+	if (len(from.Key) == 0) != (len(to.Key) == 0) {
+		return side{}, nil
+	}
+	out := side{}
+	var a arena
+	for k, r := range s {
+		vals, err := from.decodeKey([]byte(k))
+		if err != nil {
+			return nil, err
+		}
+		row, ok := to.fromLayout(from, vals, &a)
+		if !ok {
+			return side{}, nil
+		}
+		key := string(to.appendKey(nil, row))
+		if out[key] == nil {
+			out[key] = &sideRow{}
+		}
+		e := out[key]
+		e.plus, e.minus = append(e.plus, r.plus...), append(e.minus, r.minus...)
+		slices.SortFunc(e.minus, func(a, b event.Seq) int { return -compareSeq(a, b) })
+	}
+	return out, nil
+}
+
+func compareSeq(a, b event.Seq) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// fromLayout is a row of another layout in this one; ok is false when a key column is
+// missing there.
+func (l *layout) fromLayout(from *layout, vals []parquet.Value, a *arena) (row []parquet.Value, ok bool) {
+	row = make([]parquet.Value, len(l.Columns))
+	for i := range l.Columns {
+		c := &l.Columns[i]
+		row[i] = parquet.NullValue()
+		j := slices.IndexFunc(from.Columns, func(o layoutColumn) bool { return o.ID == c.ID && o.Raw == c.Raw })
+		switch {
+		case j >= 0:
+			row[i] = convert(from.Columns[j].typ, c.typ, vals[j], a)
+		case c.Fill != nil:
+			row[i] = cellValue(c.typ, c.Fill)
+		}
+	}
+	for _, k := range l.Key {
+		c := &l.Columns[k]
+		if !c.Raw && !slices.ContainsFunc(from.Key, func(j int) bool { return from.Columns[j].ID == c.ID }) {
+			return nil, false
+		}
+	}
+	return row, true
+}
+
+// writeWhole writes a file and makes its bytes durable.
+func writeWhole(fsys vfs.FS, name string, data []byte) error {
+	f, err := fsys.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(data, 0); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

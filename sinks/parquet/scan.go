@@ -1,0 +1,106 @@
+package parquet
+
+import (
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// scanner reads the rows of one of the sink's own files.
+type scanner struct {
+	file   vfs.File
+	pq     *parquet.File
+	leaves []string
+	groups []parquet.RowGroup
+	rows   parquet.Rows
+	buf    []parquet.Row
+}
+
+func openScanner(fsys vfs.FS, name string) (s *scanner, err error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s is damaged: %v", name, p)
+		}
+		if err != nil {
+			f.Close()
+		}
+	}()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	pq, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(128<<10))
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", name, err)
+	}
+	s = &scanner{file: f, pq: pq, groups: pq.RowGroups(), buf: make([]parquet.Row, batchRows)}
+	for _, p := range pq.Schema().Columns() {
+		s.leaves = append(s.leaves, path.Join(p...))
+	}
+	return s, nil
+}
+
+// leaf is the place of a column, -1 when the file has none of the name.
+func (s *scanner) leaf(name string) int {
+	for i, l := range s.leaves {
+		if l == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// bytes is the size of the rows without compression.
+func (s *scanner) bytes() int64 {
+	n := int64(0)
+	for _, g := range s.pq.Metadata().RowGroups {
+		n += g.TotalByteSize
+	}
+	return n
+}
+
+// next returns some rows, nil at the end. They are valid until the call that follows.
+func (s *scanner) next() (rows []parquet.Row, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			rows, err = nil, fmt.Errorf("the file is damaged: %v", p)
+		}
+	}()
+	for {
+		if s.rows == nil {
+			if len(s.groups) == 0 {
+				return nil, nil
+			}
+			s.rows, s.groups = s.groups[0].Rows(), s.groups[1:]
+		}
+		n, err := s.rows.ReadRows(s.buf)
+		if n > 0 {
+			if err == io.EOF {
+				err = nil
+			}
+			return s.buf[:n], err
+		}
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		if err := s.rows.Close(); err != nil {
+			return nil, err
+		}
+		s.rows = nil
+	}
+}
+
+func (s *scanner) close() {
+	if s.rows != nil {
+		s.rows.Close()
+	}
+	s.file.Close()
+}

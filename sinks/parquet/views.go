@@ -1,0 +1,69 @@
+package parquet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// writeViews writes the statements by which other engines show the table.
+func (t *Table) writeViews() error {
+	dir := path.Join(t.dir, "views")
+	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
+		return unwritable("make", dir, err)
+	}
+	for name, text := range t.views() {
+		file := path.Join(dir, name)
+		have, err := vfs.ReadFile(t.sink.fs, file)
+		if err == nil && bytes.Equal(have, []byte(text)) {
+			continue
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return unwritable("read", file, err)
+		}
+		if err := vfs.WriteFileAtomic(t.sink.fs, file, []byte(text)); err != nil {
+			return unwritable("write", file, err)
+		}
+	}
+	return nil
+}
+
+func (t *Table) views() map[string]string {
+	root := t.dir
+	if abs, err := filepath.Abs(root); err == nil {
+		root = abs
+	}
+	lit := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	esc := func(s string) string {
+		return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+	}
+	dq := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+	bq := func(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
+	chq := func(s string) string { return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`" }
+	db, table := t.claim.Table.DB, t.claim.Table.Table
+	current, changes := root+"/current", root+"/changes"
+	return map[string]string{
+		"duckdb.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in DuckDB.
+INSTALL delta; LOAD delta;
+CREATE SCHEMA IF NOT EXISTS %[1]s;
+CREATE OR REPLACE VIEW %[1]s.%[2]s AS SELECT * FROM delta_scan(%[4]s);
+CREATE OR REPLACE VIEW %[1]s.%[3]s AS SELECT * FROM delta_scan(%[5]s);
+`, dq(db), dq(table), dq(table+"__changes"), lit(current), lit(changes)),
+		"clickhouse.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in ClickHouse.
+CREATE DATABASE IF NOT EXISTS %[1]s;
+CREATE OR REPLACE VIEW %[1]s.%[2]s AS SELECT * FROM deltaLakeLocal(%[4]s);
+CREATE OR REPLACE VIEW %[1]s.%[3]s AS SELECT * FROM deltaLakeLocal(%[5]s);
+`, chq(db), chq(table), chq(table+"__changes"), esc(current), esc(changes)),
+		"spark.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in Spark with Delta Lake.
+CREATE SCHEMA IF NOT EXISTS %[1]s;
+CREATE TABLE IF NOT EXISTS %[1]s.%[2]s USING DELTA LOCATION %[4]s;
+CREATE TABLE IF NOT EXISTS %[1]s.%[3]s USING DELTA LOCATION %[5]s;
+`, bq(db), bq(table), bq(table+"__changes"), esc(current), esc(changes)),
+	}
+}
