@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace/millrace/broker/offsets"
-	"github.com/millrace/millrace/broker/topics"
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting/protocol"
 )
 
 // Metrics counts what the handlers do, under the names of RocketMQ 5. A nil Registerer
@@ -207,7 +207,7 @@ func (p *Processor) Collect(ch chan<- prometheus.Metric) {
 	producers, consumers := p.Groups.Counts()
 	gauge(descProducers, float64(producers))
 	gauge(descConsumers, float64(consumers))
-	gauge(descPermission, topics.PermRead|topics.PermWrite)
+	gauge(descPermission, float64(protocol.PermRead|protocol.PermWrite))
 	gauge(descParked, float64(p.Holds.Len()), "pull")
 }
 

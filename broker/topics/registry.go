@@ -235,11 +235,3 @@ func (r *Registry) ensure(c Config) (*Config, error) {
 	}
 	return got, nil
 }
-
-// Writer is the name of the writer that owns a topic's queues, "" when none does.
-func (r *Registry) Writer(topic string) string {
-	if c, ok := r.Get(topic); ok {
-		return c.Writer()
-	}
-	return ""
-}
