@@ -146,7 +146,8 @@ func TestKeyHashIsForEver(t *testing.T) {
 		want  uint64
 	}{
 		{nil, 0xef46db3751d8e999},
-		{[][]byte{[]byte("a")}, KeyHash([]byte("a"))},
+		{[][]byte{[]byte("a")}, 0x429252db8b152fe0},
+		{[][]byte{[]byte("ab"), []byte("c")}, 0xc3da8bcd0991d987},
 	} {
 		if got := KeyHash(tc.parts...); got != tc.want {
 			t.Errorf("KeyHash(%q) = %#x, want %#x", tc.parts, got, tc.want)
