@@ -5,10 +5,9 @@ import (
 	"math"
 )
 
-// parseJSONHeader reads b into c. Every string is copied once, into one piece
-// of memory that all of them share.
+// parseJSONHeader reads b into c. All strings share one copy of b.
 func (c *Command) parseJSONHeader(b []byte) error {
-	s := scanner{in: b}
+	s := scanner{in: append([]byte(nil), b...)}
 	if err := c.scanHeader(&s); err != nil {
 		return fmt.Errorf("%w: byte %d: %s", ErrBadHeader, s.at, err)
 	}
@@ -139,7 +138,7 @@ func (c *Command) scanField(s *scanner, seen *fieldSet, key string) error {
 		if err := s.skip(0); err != nil {
 			return err
 		}
-		seen.put(&c.Ext, key, s.keep(s.in[from:s.at]))
+		seen.put(&c.Ext, key, s.text(from, s.at))
 	}
 	return nil
 }

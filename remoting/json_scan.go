@@ -1,7 +1,9 @@
 package remoting
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
@@ -15,13 +17,12 @@ func (e errText) Error() string { return string(e) }
 // maxDepth bounds the nesting of values that are skipped.
 const maxDepth = 64
 
-// scanner reads JSON strictly. Strings that it returns live in one arena,
-// which is taken once, as large as the input: no text grows when its escapes
-// are resolved. Bytes that are not UTF-8 are kept as they are.
+// scanner reads JSON strictly. It owns in, and the strings that it returns
+// share its memory: where one has escapes they are resolved in place, which
+// never needs more room. Bytes that are not UTF-8 are kept as they are.
 type scanner struct {
-	in    []byte
-	at    int
-	arena []byte
+	in []byte
+	at int
 }
 
 func (s *scanner) space() {
@@ -68,23 +69,12 @@ func (s *scanner) key() (string, error) {
 	return key, err
 }
 
-// keep copies b into the arena.
-func (s *scanner) keep(b []byte) string {
-	if len(b) == 0 {
+// text is a part of the input as a string.
+func (s *scanner) text(from, to int) string {
+	if from == to {
 		return ""
 	}
-	s.reserve()
-	n := len(s.arena)
-	s.arena = append(s.arena, b...)
-	return unsafe.String(&s.arena[n], len(b))
-}
-
-// reserve takes the arena. Its capacity is never exceeded, so that strings in
-// it never move.
-func (s *scanner) reserve() {
-	if s.arena == nil {
-		s.arena = make([]byte, 0, len(s.in))
-	}
+	return unsafe.String(&s.in[from], to-from)
 }
 
 // str reads a string in quotes.
@@ -93,60 +83,74 @@ func (s *scanner) str() (string, error) {
 		return "", errText("expected a string")
 	}
 	from := s.at
-	for i, c := range s.in[from:] {
-		if c == '"' {
-			s.at = from + i + 1
-			return s.keep(s.in[from : from+i]), nil
-		}
-		if c == '\\' {
-			s.at = from + i
-			return s.escaped(from)
-		}
-		if c < ' ' {
-			s.at = from + i
-			return "", errText("control character in a string")
-		}
+	s.plain()
+	if s.at == len(s.in) {
+		return "", errText("string does not end")
 	}
-	s.at = len(s.in)
-	return "", errText("string does not end")
+	if s.in[s.at] == '"' {
+		s.at++
+		return s.text(from, s.at-1), nil
+	}
+	return s.escaped(from)
 }
 
-// escaped goes on with a string that began at from, at its first backslash.
+// Bytes of a word, eight at a time.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// plain moves on to the next byte of a string that does not stand for itself:
+// a quote, a backslash or a control character.
+func (s *scanner) plain() {
+	i := s.at
+	for i+8 <= len(s.in) {
+		w := binary.LittleEndian.Uint64(s.in[i:])
+		quote, slash := w^(ones*'"'), w^(ones*'\\')
+		// A byte's high bit is set where it is zero, or below a space;
+		// borrows may set others above it, but the lowest is right.
+		found := ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
+		if found != 0 {
+			s.at = i + bits.TrailingZeros64(found)/8
+			return
+		}
+		i += 8
+	}
+	for i < len(s.in) && s.in[i] >= ' ' && s.in[i] != '"' && s.in[i] != '\\' {
+		i++
+	}
+	s.at = i
+}
+
+// escaped goes on with a string that began at from, at the first byte that
+// does not stand for itself. What is resolved is written from to on.
 func (s *scanner) escaped(from int) (string, error) {
-	s.reserve()
-	start := len(s.arena)
-	s.arena = append(s.arena, s.in[from:s.at]...)
+	to := s.at
 	for s.at < len(s.in) {
-		run := s.at
-		for run < len(s.in) && s.in[run] != '"' && s.in[run] != '\\' && s.in[run] >= ' ' {
-			run++
-		}
-		s.arena = append(s.arena, s.in[s.at:run]...)
-		if s.at = run; run == len(s.in) {
-			break
-		}
-		switch c := s.in[run]; {
+		switch c := s.in[s.at]; {
 		case c == '"':
 			s.at++
-			if len(s.arena) == start {
-				return "", nil
-			}
-			return unsafe.String(&s.arena[start], len(s.arena)-start), nil
+			return s.text(from, to), nil
 		case c < ' ':
 			return "", errText("control character in a string")
 		}
-		if err := s.escape(); err != nil {
+		var err error
+		if to, err = s.escape(to); err != nil {
 			return "", err
 		}
+		run := s.at
+		s.plain()
+		to += copy(s.in[to:], s.in[run:s.at])
 	}
 	return "", errText("string does not end")
 }
 
-// escape reads one escape sequence into the arena.
-func (s *scanner) escape() error {
+// escape reads one escape sequence, writes what it means at to, and returns
+// the place behind that.
+func (s *scanner) escape(to int) (int, error) {
 	s.at++ // the backslash
 	if s.at == len(s.in) {
-		return errText("string does not end")
+		return to, errText("string does not end")
 	}
 	c := s.in[s.at]
 	s.at++
@@ -163,39 +167,36 @@ func (s *scanner) escape() error {
 	case 't':
 		c = '\t'
 	case 'u':
-		return s.unicode()
+		r, err := s.unicode()
+		if err != nil {
+			return to, err
+		}
+		return to + utf8.EncodeRune(s.in[to:], r), nil
 	default:
-		return errText("no such escape in a string")
+		return to, errText("no such escape in a string")
 	}
-	s.arena = append(s.arena, c)
-	return nil
+	s.in[to] = c
+	return to + 1, nil
 }
 
 // unicode reads the digits of \uXXXX, and of a second one where the first is
 // half a character. A half that stays alone becomes U+FFFD.
-func (s *scanner) unicode() error {
+func (s *scanner) unicode() (rune, error) {
 	r, ok := s.hex4(s.at)
 	if !ok {
-		return errText("expected four hex digits")
+		return 0, errText("expected four hex digits")
 	}
 	s.at += 4
-	if r < utf8.RuneSelf {
-		s.arena = append(s.arena, byte(r))
-		return nil
+	if !utf16.IsSurrogate(r) {
+		return r, nil
 	}
-	if utf16.IsSurrogate(r) {
-		r2, ok := s.hex4(s.at + 2)
-		if ok && s.in[s.at] == '\\' && s.in[s.at+1] == 'u' {
-			if both := utf16.DecodeRune(r, r2); both != utf8.RuneError {
-				s.arena = utf8.AppendRune(s.arena, both)
-				s.at += 6
-				return nil
-			}
+	if r2, ok := s.hex4(s.at + 2); ok && s.in[s.at] == '\\' && s.in[s.at+1] == 'u' {
+		if both := utf16.DecodeRune(r, r2); both != utf8.RuneError {
+			s.at += 6
+			return both, nil
 		}
-		r = utf8.RuneError
 	}
-	s.arena = utf8.AppendRune(s.arena, r)
-	return nil
+	return utf8.RuneError, nil
 }
 
 func (s *scanner) hex4(at int) (r rune, ok bool) {
@@ -287,7 +288,8 @@ func (s *scanner) skip(depth int) error {
 	}
 	switch s.peek() {
 	case '"':
-		return s.skipString()
+		_, err := s.str()
+		return err
 	case '{':
 		return s.skipList('{', '}', depth)
 	case '[':
@@ -302,16 +304,6 @@ func (s *scanner) skip(depth int) error {
 	return s.number()
 }
 
-// skipString reads without keeping: the arena is put back.
-func (s *scanner) skipString() error {
-	n := len(s.arena)
-	_, err := s.str()
-	if s.arena != nil {
-		s.arena = s.arena[:n]
-	}
-	return err
-}
-
 func (s *scanner) skipList(open, end byte, depth int) error {
 	s.take(open)
 	if s.take(end) {
@@ -322,7 +314,7 @@ func (s *scanner) skipList(open, end byte, depth int) error {
 			if s.peek() != '"' {
 				return errText("expected a name in quotes")
 			}
-			if err := s.skipString(); err != nil {
+			if _, err := s.str(); err != nil {
 				return err
 			}
 			if !s.take(':') {
