@@ -117,7 +117,7 @@ func (s *Service) carryOne(h *half, results chan<- error) error {
 		return err
 	}
 	c.size = int32(n)
-	c.req = store.PutRequest{Record: copied, Gate: c, MustBeDurable: true, Done: func(r store.PutResult) { results <- r.Err }}
+	c.req = store.PutRequest{Record: copied, Gate: c, MustBeDurable: true, WhenFull: true, Done: func(r store.PutResult) { results <- r.Err }}
 	s.log.Put(&c.req)
 	return nil
 }

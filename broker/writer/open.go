@@ -127,7 +127,7 @@ func (op *opening) put() {
 	}
 	r.mu.Unlock()
 	op.rec = record.message()
-	op.req = store.PutRequest{Record: op.rec, Gate: op, MustBeDurable: !seeded.On("open-not-durable"), Done: op.finished}
+	op.req = store.PutRequest{Record: op.rec, Gate: op, MustBeDurable: !seeded.On("open-not-durable"), WhenFull: op.again, Done: op.finished}
 	op.tries++
 	r.log.Put(&op.req)
 }
