@@ -78,7 +78,11 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if t.tx != o.tx.serial {
 		t.tx, t.index = o.tx.serial, 0
 	}
+	if t.skipTo.file != "" && !(place{file: e.Place.File, pos: e.Place.Start}).less(t.skipTo) {
+		t.skipTo = place{}
+	}
 	if !t.flowing() {
+		t.missed = true
 		return nil
 	}
 	switch {

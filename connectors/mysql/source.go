@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ type Source struct {
 	serverID uint32
 	metrics  *metrics
 	wake     chan struct{}
+	wished   atomic.Bool // something was asked for
 
 	o *opening // of the goroutine that calls Open, Next and Close
 
@@ -96,7 +98,7 @@ func (s *Source) RequestSnapshot(tables []event.TableName, cause string) {
 		s.requests = append(s.requests, request{table: t, cause: cause})
 	}
 	s.mu.Unlock()
-	s.poke()
+	s.wish()
 }
 
 // SetPaused implements pipeline.Source. Resuming a table that the source itself paused
@@ -106,7 +108,7 @@ func (s *Source) SetPaused(table event.TableName, paused bool) {
 	s.mu.Lock()
 	s.holds[table] = paused
 	s.mu.Unlock()
-	s.poke()
+	s.wish()
 }
 
 // Resolved implements pipeline.Source. An attempt's END waits until its chunks are
@@ -115,7 +117,7 @@ func (s *Source) Resolved(p event.Position) {
 	s.mu.Lock()
 	s.resolved = p
 	s.mu.Unlock()
-	s.poke()
+	s.wish()
 }
 
 // Status implements pipeline.Source.
@@ -140,6 +142,12 @@ func (s *Source) Close() error {
 	return nil
 }
 
+// wish wakes Next to look at what was asked for.
+func (s *Source) wish() {
+	s.wished.Store(true)
+	s.poke()
+}
+
 // poke wakes Next.
 func (s *Source) poke() {
 	select {
@@ -148,15 +156,21 @@ func (s *Source) poke() {
 	}
 }
 
-// take empties the list of wishes.
-func (s *Source) takeWishes() (requests []request, holds map[event.TableName]bool, resolved event.Position) {
+// takeWishes empties the list of wishes.
+func (s *Source) takeWishes() (requests []request, holds map[event.TableName]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	requests, s.requests = s.requests, nil
 	if len(s.holds) > 0 {
 		holds, s.holds = s.holds, map[event.TableName]bool{}
 	}
-	return requests, holds, s.resolved
+	return requests, holds
+}
+
+func (s *Source) takeResolved() event.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.resolved
 }
 
 func (s *Source) setError(err error) {

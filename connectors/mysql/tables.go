@@ -1,10 +1,13 @@
 package mysql
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/connectors/mysql/decode"
+	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -24,6 +27,8 @@ type table struct {
 
 	paused *event.PauseReason // by the source itself
 	held   bool               // by SetPaused
+	missed bool               // rows were left out while it was paused
+	skipTo place              // rows up to here are left out: a snapshot after it has them
 
 	tx    uint64 // serial of the transaction that index counts in
 	index uint64 // rows of the table in that transaction so far
@@ -113,7 +118,72 @@ func (o *opening) pause(t *table, code, text string) {
 }
 
 // flowing reports whether the table's rows are handed over.
-func (t *table) flowing() bool { return t.paused == nil && !t.held }
+func (t *table) flowing() bool { return t.paused == nil && !t.held && t.skipTo.file == "" }
+
+// hold stops a table's rows or lets them flow again.
+func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
+	if hold {
+		if !t.held && t.paused == nil {
+			o.abandon(t, "the table is paused")
+		}
+		t.held = true
+		return nil
+	}
+	if !t.held && t.paused == nil {
+		return nil
+	}
+	broken := t.paused != nil
+	t.held, t.paused = false, nil
+	if broken {
+		if err := o.reload(ctx, t, "the table was resumed and its definition read anew"); err != nil {
+			return err
+		}
+	}
+	if t.ev == nil {
+		t.ev = &event.Table{Name: t.name, Queues: 1}
+	}
+	o.out = append(o.out, event.Item{Kind: event.KindResumed, Table: t.ev, Seq: event.MakeSeq(o.epoch, o.counter)})
+	if broken || t.missed {
+		t.missed = false
+		o.snap.request(t, "rows were left out while the table was paused")
+	}
+	return nil
+}
+
+// reload takes a table's definition from the server as it is now. What the log has
+// between the reader and the server's end is left out; a snapshot must follow.
+func (o *opening) reload(ctx context.Context, t *table, why string) error {
+	l, err := schema.Load(ctx, o.db, t.name, o.server.maria)
+	if err != nil {
+		return err
+	}
+	end, _, err := o.server.logEnd(ctx, o.db)
+	if err != nil {
+		return err
+	}
+	var old, now *event.Schema
+	if t.ev != nil {
+		old = t.ev.Schema
+	}
+	t.loadedAt, t.skipTo = end, end
+	if l != nil {
+		now = schema.KeepIDs(old, l.Schema, uint32(o.counter))
+		t.charset, t.collation = l.Charset, l.Collation
+	}
+	if old != nil && now != nil && old.ID == now.ID {
+		o.setSchema(t, now)
+		return nil
+	}
+	last := t.ev
+	o.setSchema(t, now)
+	if t.ev != nil {
+		last = t.ev
+	}
+	seq := o.reserve(1)
+	tx := &event.Tx{ID: fmt.Sprintf("reload/%d", uint64(seq)), CommitTime: time.Now().UTC().Truncate(time.Microsecond), Start: *o.position()}
+	o.out = append(o.out, event.Item{Kind: event.KindDDL, Seq: seq, Table: last, Tx: tx, DDL: &event.DDL{Old: old, New: now, Due: why}})
+	return nil
+}
 
 // onTableMap takes a TABLE_MAP into force.
 func (o *opening) onTableMap(e *stream.Event) error {

@@ -1,0 +1,330 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/connectors/mysql/snapshot"
+	"github.com/millrace/millrace/internal/seeded"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// chunk is what was read of a window.
+type chunk struct {
+	images []event.Image
+	bytes  int
+	// high is the place that the reader must have passed.
+	high place
+	// end is the last row's key; cut says that the window has more rows behind it.
+	end snapshot.Key
+	cut bool
+}
+
+// chunkJob reads one window. It runs on a goroutine of its own and shares nothing.
+type chunkJob struct {
+	opts     snapshot.Options
+	server   server
+	plan     *snapshot.Plan
+	lo       snapshot.Key
+	rows     int
+	low      event.Position // the reader's place when the window was opened
+	maxBytes int
+	found    func(hi snapshot.Key)
+}
+
+// run finds the window's end and reads it. On an error the chunk, if any, has the
+// place where it happened.
+func (j *chunkJob) run(ctx context.Context) (*chunk, error) {
+	conn, err := snapshot.Dial(ctx, j.opts)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	hi, err := j.boundary(ctx, conn)
+	if err != nil {
+		return j.place(ctx, conn, err)
+	}
+	j.found(hi)
+	ch := &chunk{}
+	switch {
+	case seeded.On("low-by-position"):
+		err = j.readNaive(ctx, conn, hi, ch)
+	case j.server.maria:
+		err = j.readMariaDB(ctx, conn, hi, ch)
+	case j.server.gtid:
+		err = j.readGTID(ctx, conn, hi, ch)
+	default:
+		err = j.readLocked(ctx, conn, hi, ch)
+	}
+	if err != nil {
+		return j.place(ctx, conn, err)
+	}
+	return ch, nil
+}
+
+// place adds to an error where the server's log ended when it happened.
+func (j *chunkJob) place(ctx context.Context, conn *snapshot.Conn, err error) (*chunk, error) {
+	if at, e := j.end(ctx, conn); e == nil {
+		return &chunk{high: at}, err
+	}
+	return nil, err
+}
+
+func (j *chunkJob) boundary(ctx context.Context, conn *snapshot.Conn) (snapshot.Key, error) {
+	var hi snapshot.Key
+	err := conn.Rows(ctx, j.plan.Boundary(j.lo, j.rows), func(vals [][]byte) error {
+		for _, v := range vals {
+			hi = append(hi, append([]byte{}, v...))
+		}
+		return nil
+	})
+	return hi, err
+}
+
+// readGTID is the window of a server with GTIDs: everything that was read must be
+// executed, which is to say visible, before the SELECT; the log's end after it bounds
+// what the SELECT can have seen. In the log is earlier than visible, and visible is
+// earlier than executed, so neither may stand for the other.
+func (j *chunkJob) readGTID(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, ch *chunk) error {
+	if j.low.GTIDSet != "" {
+		for {
+			row, err := conn.Row(ctx, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+j.low.GTIDSet+"', 1)")
+			if err != nil {
+				return err
+			}
+			if len(row) == 1 && row[0] == "0" {
+				break
+			}
+		}
+	}
+	if err := j.read(ctx, conn, j.plan.Select(j.lo, hi), ch); err != nil {
+		return err
+	}
+	return j.setHigh(ctx, conn, ch)
+}
+
+// readMariaDB reads in a snapshot whose place in the log the server tells exactly.
+func (j *chunkJob) readMariaDB(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, ch *chunk) error {
+	at, err := openConsistent(ctx, conn, place{file: j.low.File, pos: j.low.Pos})
+	if err != nil {
+		return err
+	}
+	ch.high = at
+	return j.read(ctx, conn, j.plan.Select(j.lo, hi), ch)
+}
+
+// readLocked reads under shared locks: a transaction in the log that is not visible yet
+// still holds its own, so the SELECT waits for it.
+func (j *chunkJob) readLocked(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, ch *chunk) error {
+	if err := conn.Exec(ctx, "START TRANSACTION"); err != nil {
+		return err
+	}
+	if err := j.read(ctx, conn, j.plan.Select(j.lo, hi)+" FOR SHARE", ch); err != nil {
+		return err
+	}
+	if ch.cut {
+		// The connection ends with the locks; the place is asked for on another.
+		return j.setHigh(ctx, conn, ch)
+	}
+	if err := j.setHigh(ctx, conn, ch); err != nil {
+		return err
+	}
+	return conn.Exec(ctx, "COMMIT")
+}
+
+// readNaive is a seeded bug: it believes that what is in the log is visible.
+func (j *chunkJob) readNaive(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, ch *chunk) error {
+	ch.high = place{file: j.low.File, pos: j.low.Pos}
+	return j.read(ctx, conn, j.plan.Select(j.lo, hi), ch)
+}
+
+// openConsistent begins a consistent snapshot at a place not before low.
+func openConsistent(ctx context.Context, conn *snapshot.Conn, low place) (place, error) {
+	for {
+		if err := conn.Exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT"); err != nil {
+			return place{}, err
+		}
+		var at place
+		err := conn.Rows(ctx, "SHOW STATUS LIKE 'Binlog_snapshot_%'", func(vals [][]byte) error {
+			switch string(vals[0]) {
+			case "Binlog_snapshot_file":
+				at.file = string(vals[1])
+			case "Binlog_snapshot_position":
+				n, err := strconv.ParseUint(string(vals[1]), 10, 64)
+				at.pos = n
+				return err
+			}
+			return nil
+		})
+		if err != nil {
+			return at, err
+		}
+		if at.file == "" {
+			return at, errors.New("the server does not say where in the log its snapshot is (Binlog_snapshot_file is empty)")
+		}
+		if !at.less(low) {
+			return at, nil
+		}
+		if err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+			return at, err
+		}
+		if err := pauseFor(ctx, ctx, time.Millisecond); err != nil {
+			return at, err
+		}
+	}
+}
+
+func (j *chunkJob) setHigh(ctx context.Context, conn *snapshot.Conn, ch *chunk) (err error) {
+	ch.high, err = j.end(ctx, conn)
+	return err
+}
+
+// end is the end of the server's log. A connection that was ended early is replaced.
+func (j *chunkJob) end(ctx context.Context, conn *snapshot.Conn) (place, error) {
+	statement := "SHOW MASTER STATUS"
+	if !j.server.maria && j.server.number >= 802 {
+		statement = "SHOW BINARY LOG STATUS"
+	}
+	row, err := conn.Row(ctx, statement)
+	if err != nil {
+		fresh, e := snapshot.Dial(ctx, j.opts)
+		if e != nil {
+			return place{}, err
+		}
+		defer fresh.Close()
+		if row, err = fresh.Row(ctx, statement); err != nil {
+			return place{}, err
+		}
+	}
+	if len(row) < 2 {
+		return place{}, fmt.Errorf("%s gave nothing", statement)
+	}
+	pos, err := strconv.ParseUint(row[1], 10, 64)
+	return place{file: row[0], pos: pos}, err
+}
+
+// read reads rows up to the bytes a chunk may have.
+func (j *chunkJob) read(ctx context.Context, conn *snapshot.Conn, statement string, ch *chunk) error {
+	block := make([]byte, 0, 256<<10)
+	err := conn.Rows(ctx, statement, func(vals [][]byte) error {
+		if cap(block)-len(block) < 16<<10 {
+			block = make([]byte, 0, 256<<10)
+		}
+		start := len(block)
+		grown, err := j.plan.AppendImage(block, vals)
+		if err != nil {
+			return err
+		}
+		block = grown
+		ch.images = append(ch.images, event.Image(block[start:len(block):len(block)]))
+		ch.bytes += len(block) - start
+		if ch.bytes > j.maxBytes {
+			ch.cut, ch.end = true, j.plan.Key(vals)
+			return snapshot.ErrStop
+		}
+		return nil
+	})
+	if errors.Is(err, snapshot.ErrStop) {
+		conn.Close()
+		return nil
+	}
+	return err
+}
+
+// emitReady hands over the chunks whose place the reader has passed, in order.
+func (c *capture) emitReady(a *attempt, here place) error {
+	for len(a.windows) > 0 && len(c.o.out) < maxItems {
+		w := a.windows[0]
+		if w.chunk == nil || w.hi == nil && !w.last || here.less(w.chunk.high) {
+			return nil
+		}
+		if err := c.emit(a, w); err != nil {
+			return err
+		}
+		a.windows = a.windows[1:]
+		a.forget()
+		if w.chunk.cut {
+			// What is left of the window is read before those behind it.
+			a.ev.Cursor = w.chunk.end.Encode()
+			if err := a.prepare(c.o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// emit hands over the rows of a chunk that nobody touched since its window was opened.
+func (c *capture) emit(a *attempt, w *window) error {
+	o, s := c.o, a.t.ev.Schema
+	if a.ev.Begin == 0 {
+		c.begin(a) // seeded bug: the number is taken too late
+	}
+	rows := w.chunk.images[:0]
+	var stack [128]byte
+	for _, img := range w.chunk.images {
+		key, err := event.AppendKey(stack[:0], img, s, s.PrimaryKey)
+		if err != nil {
+			return fmt.Errorf("snapshot of %s: %w", a.t.name, err)
+		}
+		if at, ok := a.touched[string(key)]; !ok || at <= w.since {
+			rows = append(rows, img)
+		}
+	}
+	next := w.hi
+	if w.chunk.cut {
+		next = w.chunk.end
+	} else if w.last && len(w.chunk.images) > 0 {
+		next = nil // the cursor stays: reading on from it finds nothing that matters
+	}
+	cursor := a.ev.Cursor
+	if next != nil {
+		cursor = next.Encode()
+	}
+	c.hand(a, rows, cursor)
+	o.s.metrics.chunks.WithLabelValues("emitted").Inc()
+	return nil
+}
+
+// hand hands rows over as one chunk with fresh numbers, and the end of the chunk.
+func (c *capture) hand(a *attempt, rows []event.Image, cursor []byte) {
+	o := c.o
+	before := a.ev
+	first := event.MakeSeq(o.epoch, o.counter)
+	if len(rows) > 0 {
+		tx := &event.Tx{
+			ID:         fmt.Sprintf("snap/%d/%d", uint64(a.ev.Begin), first.Counter()),
+			CommitTime: time.Now().Add(o.server.ahead).UTC().Truncate(time.Microsecond), Start: *o.position(),
+		}
+		step := event.Seq(2)
+		if seeded.On("chunk-shares-number") {
+			step = 0
+		}
+		o.reserve(uint64(len(rows)))
+		for i, img := range rows {
+			o.out = append(o.out, event.Item{Kind: event.KindRow, Op: event.OpRead, Index: uint64(i), Seq: first + step*event.Seq(i),
+				Table: a.t.ev, Tx: tx, After: img, Attempt: &before})
+		}
+	}
+	a.ev.Chunk++
+	a.ev.Cursor = cursor
+	a.ev.Rows += uint64(len(rows))
+	a.t.rows += uint64(len(rows))
+	ev := a.ev
+	commit := o.position()
+	a.last = *commit
+	seq := event.Seq(0)
+	if len(rows) > 0 {
+		seq = event.MakeSeq(o.epoch, o.counter-2)
+	}
+	o.out = append(o.out, event.Item{Kind: event.KindChunkEnd, Seq: seq, Table: a.t.ev, Commit: commit, Attempt: &ev})
+	o.s.metrics.snapshotRows.Add(float64(len(rows)))
+}
+
+// snapshotOptions are for connections that read rows.
+func (s *Source) snapshotOptions(srv *server) snapshot.Options {
+	return snapshot.Options{Address: s.cfg.Address, User: s.cfg.User, Password: s.cfg.Password, MariaDB: srv.maria}
+}
