@@ -9,20 +9,25 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
 // publish is one opening of the source: fence, resume, then read and publish until
 // something ends it.
 func (p *pipe) publish(ctx context.Context) error {
-	publisher, err := p.deps.Publisher(p.spec, Callbacks{
-		Resolved: func(at event.Position) {
+	publisher, err := p.endpoint.NewPublisher(bus.PublisherConfig{
+		Pipeline:      p.spec.Name,
+		GroupBytes:    int(p.spec.Group.Bytes),
+		GroupInterval: p.spec.Group.Interval.D(),
+		NoSnapshot:    p.deps.Snapshot(p.spec) == "never",
+		OnResolved: func(at event.Position) {
 			if s := p.openSource(); s != nil {
 				s.Resolved(at)
 			}
 		},
-		Paused: p.tablePaused,
-		Due: func(t event.TableName, cause string) {
+		OnPaused: p.tablePaused,
+		OnDue: func(t event.TableName, cause string) {
 			if s := p.openSource(); s != nil {
 				s.RequestSnapshot([]event.TableName{t}, cause)
 			}
@@ -43,7 +48,7 @@ func (p *pipe) publish(ctx context.Context) error {
 
 // read opens the source and hands its items to the publisher. Sinks outlive the opening,
 // so that they get the pipeline's context.
-func (p *pipe) read(whole, ctx context.Context, publisher Publisher, resume pipeline.Resume) (err error) {
+func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume pipeline.Resume) (err error) {
 	source, err := p.deps.Source(p.spec)
 	if err != nil {
 		return err
