@@ -13,11 +13,11 @@ import (
 
 // Deps is what a runner needs of the rest.
 type Deps struct {
-	Source    func(*spec.Pipeline) (pipeline.Source, error)
-	Snapshot  func(*spec.Pipeline) string // initial | never | when_needed
-	Sink      func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
-	Endpoint  func() *bus.Endpoint
-	Log       *slog.Logger
+	Source   func(*spec.Pipeline) (pipeline.Source, error)
+	Snapshot func(*spec.Pipeline) string // initial | never | when_needed
+	Sink     func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
+	Endpoint func() *bus.Endpoint
+	Log      *slog.Logger
 }
 
 // backoff doubles from 200 ms to 10 s; a run that lasted a minute begins it anew.
