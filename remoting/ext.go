@@ -78,8 +78,9 @@ type fieldSet uint64
 
 func (seen *fieldSet) put(e *ExtFields, key, value string) {
 	bit := fieldSet(1)
-	if key != "" {
-		bit <<= (uint(key[0]) + 7*uint(key[len(key)-1]) + 13*uint(len(key))) & 63
+	if n := len(key); n > 0 {
+		// One letter, as the names of a V2 send have, is its own bit.
+		bit <<= (uint(key[0]) + uint(n-1)*(3*uint(key[n-1])+uint(key[n/2])+uint(n))) & 63
 	}
 	if *seen&bit != 0 {
 		e.Set(key, value)

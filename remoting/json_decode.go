@@ -102,11 +102,13 @@ func (c *Command) scanFields(s *scanner) error {
 		seen = ^seen
 	}
 	for {
-		key, err := s.key()
+		key, value, plain, err := s.pair()
 		if err != nil {
 			return err
 		}
-		if err := c.scanField(s, &seen, key); err != nil {
+		if plain {
+			seen.put(&c.Ext, key, value)
+		} else if err := c.scanField(s, &seen); err != nil {
 			return err
 		}
 		if s.take('}') {
@@ -118,7 +120,11 @@ func (c *Command) scanFields(s *scanner) error {
 	}
 }
 
-func (c *Command) scanField(s *scanner, seen *fieldSet, key string) error {
+func (c *Command) scanField(s *scanner, seen *fieldSet) error {
+	key, err := s.key()
+	if err != nil {
+		return err
+	}
 	switch s.peek() {
 	case '"':
 		value, err := s.str()

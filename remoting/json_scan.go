@@ -94,6 +94,32 @@ func (s *scanner) str() (string, error) {
 	return s.escaped(from)
 }
 
+// pair reads "name":"value" where it stands without spaces, as machines write
+// it. Otherwise it returns false and has read nothing.
+func (s *scanner) pair() (key, value string, ok bool, err error) {
+	from := s.at
+	if from == len(s.in) || s.in[from] != '"' {
+		return "", "", false, nil
+	}
+	s.at++
+	s.plain()
+	to := s.at
+	if to+3 > len(s.in) || s.in[to] != '"' || s.in[to+1] != ':' || s.in[to+2] != '"' {
+		s.at = from
+		return "", "", false, nil
+	}
+	key = s.text(from+1, to)
+	s.at = to + 3
+	s.plain()
+	if s.at < len(s.in) && s.in[s.at] == '"' {
+		value = s.text(to+3, s.at)
+		s.at++
+		return key, value, true, nil
+	}
+	value, err = s.escaped(to + 3)
+	return key, value, true, err
+}
+
 // Bytes of a word, eight at a time.
 const (
 	ones  = 0x0101010101010101
