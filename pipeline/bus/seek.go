@@ -89,6 +89,11 @@ func find(ctx context.Context, r queueReader, q message.Queue, mark event.Seq, l
 	} else if err != nil && !errors.Is(err, client.ErrNoOffset) {
 		return 0, fmt.Errorf("consumer offset of %s: %w", queueText(q), err)
 	}
+	return search(ctx, r, q, mark, least, end)
+}
+
+// search is find without a hint.
+func search(ctx context.Context, r queueReader, q message.Queue, mark event.Seq, least, end int64) (int64, error) {
 	low, high := least, end
 	for low < high {
 		middle := low + (high-low)/2

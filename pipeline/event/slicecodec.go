@@ -38,6 +38,7 @@ type SliceBuilder struct {
 	rowTx  int // transaction of the last row
 	lo     Seq
 	last   Seq
+	image  int // length of the last row's last image
 }
 
 // Reset empties b.
@@ -90,8 +91,10 @@ func (b *SliceBuilder) Row(tx int, op Op, part uint8, index uint64, seq Seq, bef
 	if op == OpUpdate || op == OpDelete {
 		b.rows = appendString(b.rows, []byte(before))
 	}
+	b.image = len(before)
 	if op != OpDelete {
 		b.rows = appendString(b.rows, []byte(after))
+		b.image = len(after)
 	}
 	b.last = seq
 	b.n++
@@ -111,6 +114,10 @@ func (b *SliceBuilder) Rows() int { return b.n }
 
 // Txs is the number of transactions so far.
 func (b *SliceBuilder) Txs() int { return len(b.txs) }
+
+// LastImage is the row that the last Row left behind (after it, or before a deletion). It
+// is valid until the next call of Row.
+func (b *SliceBuilder) LastImage() Image { return Image(b.rows[len(b.rows)-b.image:]) }
 
 // Empty reports whether nothing was added.
 func (b *SliceBuilder) Empty() bool { return len(b.txs) == 0 }

@@ -1,0 +1,203 @@
+package bus
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace/millrace/pipeline/checkpoint"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// addMark puts a DDL, TRUNCATE, BEGIN or END into every queue of its table, in a group of
+// its own.
+func (p *Publisher) addMark(ctx context.Context, it *event.Item) error {
+	s, err := p.table(ctx, it.Table)
+	if err != nil {
+		return err
+	}
+	if it.Kind == event.KindEnd {
+		// Every chunk of the attempt is visible before END is built.
+		if err := p.closeGroup(ctx); err != nil {
+			return err
+		}
+		if err := p.drain(ctx); err != nil {
+			return err
+		}
+	}
+	kind := checkpoint.KindBarrier
+	if it.Kind == event.KindDDL {
+		kind = checkpoint.KindDDL
+	}
+	if err := p.closeGroup(ctx); err != nil {
+		return err
+	}
+	if err := p.markSchema(ctx, s, it); err != nil {
+		return err
+	}
+	g := p.group(kind)
+	g.rec.Kind = kind
+	g.changed = true
+	mark := newMark(s, it)
+	p.markRecord(g, s, it, mark)
+	if !s.paused {
+		for _, q := range s.queues {
+			if err := p.addMarkTo(ctx, kind, q, it, mark); err != nil {
+				return err
+			}
+		}
+	}
+	if it.Kind == event.KindDDL || it.Kind == event.KindTruncate {
+		g.sealed, g.start = true, it.Tx
+		g.within, g.withSeq, g.withID = it.Tx, it.Seq, mark.ID
+		return nil
+	}
+	g.first, g.last = it.Seq, it.Seq
+	g.rec.To = checkpoint.Position(*it.Commit)
+	return p.closeGroup(ctx)
+}
+
+// markSchema publishes the schema that comes with a mark.
+func (p *Publisher) markSchema(ctx context.Context, s *tableState, it *event.Item) error {
+	switch {
+	case it.Kind == event.KindDDL && it.DDL.New == nil:
+		return nil
+	case it.Kind == event.KindDDL:
+		s.fresh = false
+		t := *it.Table
+		t.Schema = it.DDL.New
+		if it.Table.Schema == it.DDL.New {
+			return p.useSchema(ctx, s, it.Table)
+		}
+		return p.useSchema(ctx, s, &t)
+	default:
+		if it.Kind == event.KindBegin {
+			s.fresh = false
+		}
+		return p.useSchema(ctx, s, it.Table)
+	}
+}
+
+func newMark(s *tableState, it *event.Item) *event.Mark {
+	m := &event.Mark{Seq: it.Seq, ID: it.Identity(), Queues: len(s.queues), Time: time.UnixMicro(0).UTC()}
+	if it.Tx != nil {
+		m.Time = it.Tx.CommitTime.UTC()
+	}
+	if s.table.Schema != nil {
+		m.Schema = s.table.Schema.ID
+	}
+	switch it.Kind {
+	case event.KindDDL:
+		m.SQL, m.Due = it.DDL.SQL, it.DDL.Due
+		if it.DDL.Old != nil {
+			m.Old = it.DDL.Old.ID
+		}
+		if it.DDL.New == nil {
+			m.Schema = event.SchemaID{}
+		}
+	case event.KindBegin:
+		m.Attempt = it.Seq
+	case event.KindEnd:
+		m.Attempt = it.Attempt.Begin
+	}
+	return m
+}
+
+// markRecord puts into the group's record what the mark changes.
+func (p *Publisher) markRecord(g *group, s *tableState, it *event.Item, mark *event.Mark) {
+	name := checkpoint.TableName(it.Table.Name)
+	g.rec.Mark = mark
+	switch it.Kind {
+	case event.KindDDL:
+		if it.DDL.New == nil {
+			g.rec.Dropped = append(g.rec.Dropped, name)
+		} else if it.DDL.Due != "" {
+			g.addDue(it.Table.Name, it.DDL.Due)
+		}
+	case event.KindBegin:
+		s.attempt = attemptRecord(it.Attempt, it.Table.Name)
+		s.attempt.Begin = it.Seq
+		g.addAttempt(s.attempt)
+		for _, q := range s.queues { // the reader has passed whatever the queues hold
+			p.endTrim(q)
+		}
+	case event.KindEnd:
+		g.rec.Ended = append(g.rec.Ended, name)
+		s.attempt = checkpoint.Attempt{}
+	}
+}
+
+func attemptRecord(a *event.Attempt, t event.TableName) checkpoint.Attempt {
+	return checkpoint.Attempt{
+		Table: checkpoint.TableName(t), Begin: a.Begin, Chunk: a.Chunk, Cursor: append([]byte(nil), a.Cursor...),
+		Rows: a.Rows, Estimate: a.Estimate, Cause: a.Cause,
+	}
+}
+
+// addMarkTo makes the mark the queue's slice.
+func (p *Publisher) addMarkTo(ctx context.Context, kind checkpoint.GroupKind, q *queueState, it *event.Item, mark *event.Mark) error {
+	if q.trim != nil && p.trimmed(q, it.Seq, mark.ID) {
+		return nil
+	}
+	if it.Seq <= q.last {
+		return p.inDoubt(q, it.Seq)
+	}
+	if _, err := p.touch(ctx, kind, q); err != nil {
+		return err
+	}
+	q.mark = &event.Slice{
+		Kind: it.Kind, Table: q.table.table.Name, Schema: mark.Schema, Lo: it.Seq, Hi: it.Seq, From: mark.ID, To: mark.ID, Mark: mark,
+	}
+	q.last, q.to, q.from = it.Seq, mark.ID, mark.ID
+	return nil
+}
+
+// addChunkEnd closes a chunk: its attempt's cursor moves with its last rows.
+func (p *Publisher) addChunkEnd(ctx context.Context, it *event.Item) error {
+	s, err := p.table(ctx, it.Table)
+	if err != nil {
+		return err
+	}
+	g, err := p.groupFor(ctx, checkpoint.KindChunk)
+	if err != nil {
+		return err
+	}
+	g.rec.Kind = checkpoint.KindChunk
+	s.attempt = attemptRecord(it.Attempt, it.Table.Name)
+	g.addAttempt(s.attempt)
+	g.rec.To, g.within = checkpoint.Position(*it.Commit), nil
+	return p.closeGroup(ctx)
+}
+
+// addHeartbeat moves the position, and from time to time the queues that are idle.
+func (p *Publisher) addHeartbeat(ctx context.Context, it *event.Item) error {
+	g := p.group(checkpoint.KindRows)
+	g.rec.To, g.within = checkpoint.Position(*it.Commit), nil
+	p.passTrims(it.Seq)
+	now := time.Now()
+	if p.beat.IsZero() {
+		p.beat = now
+	}
+	if now.Sub(p.beat) < p.cfg.HeartbeatInterval {
+		if now.Sub(g.begun) >= p.cfg.PositionInterval {
+			return p.closeGroup(ctx)
+		}
+		return nil
+	}
+	p.beat = now
+	if err := p.closeGroup(ctx); err != nil {
+		return err
+	}
+	mark := &event.Mark{Seq: it.Seq, ID: event.MarkIdentity("beat", it.Seq), Time: now.UTC().Truncate(time.Microsecond)}
+	for _, q := range p.queues {
+		if q.table == nil || q.table.paused || q.last >= it.Seq || q.trim != nil {
+			continue
+		}
+		if _, err := p.touch(ctx, checkpoint.KindHeartbeat, q); err != nil {
+			return err
+		}
+		p.cur.rec.To = checkpoint.Position(*it.Commit)
+		q.mark = &event.Slice{Kind: event.KindHeartbeat, Table: q.table.table.Name, Schema: q.schema, Lo: it.Seq, Hi: it.Seq, From: mark.ID, To: mark.ID, Mark: mark}
+		q.last, q.to, q.from = it.Seq, mark.ID, mark.ID
+	}
+	return p.closeGroup(ctx)
+}

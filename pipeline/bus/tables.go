@@ -1,0 +1,303 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/client/admin"
+	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/pipeline/checkpoint"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// sliceOverhead is room for a slice's head and a message's properties.
+const sliceOverhead = 4096
+
+// hashName names the function of the route: see event.KeyHash.
+const hashName = "xxh64"
+
+// tableState is a captured table while it is published.
+type tableState struct {
+	table   *event.Table // under the schema in force
+	queues  []*queueState
+	paused  bool
+	fresh   bool               // no record and no Declare knows it
+	attempt checkpoint.Attempt // its last recorded state, for chunks that groups cut
+	txRows  uint64             // of the present transaction
+	txSeen  uint64             // serial of the transaction that txRows counts
+}
+
+// queueState is an owned queue while it is published.
+type queueState struct {
+	key   checkpoint.Queue
+	q     message.Queue
+	table *tableState
+	last  event.Seq      // last number assigned
+	to    event.Identity // its identity
+	trim  *trimSet
+
+	// The slice being built.
+	inGroup bool
+	b       event.SliceBuilder
+	mark    *event.Slice // instead of rows
+	prev    event.Seq    // last number before the group
+	from    event.Identity
+	schema  event.SchemaID
+
+	// The present transaction.
+	txSeen uint64
+	txRows uint64
+	txAt   int // its index in b; -1 = not in it
+}
+
+// trimSet are the identities that a queue holds already while rows are read again.
+type trimSet struct {
+	ids        map[event.Identity]struct{}
+	from, upto event.Seq
+}
+
+// txState is the transaction whose rows are being added. Serial tells transactions apart
+// where pointers could be used again.
+type txState struct {
+	tx     *event.Tx
+	serial uint64
+	open   bool // a stream transaction without its commit
+	tables []*tableState
+	queues []*queueState
+}
+
+type publisherStats struct{ rows, trimmed, bytes, halves atomic.Uint64 }
+
+// ErrRouteChanged refuses a table whose queue count or key is not the one that its queues
+// were filled by.
+var ErrRouteChanged = errors.New("the table's queues or key changed")
+
+// Declare makes the topics of tables and records the route before the first message into
+// it. Tables that no record knows get an attempt that is due.
+func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
+	ctx, done := p.within(ctx)
+	defer done()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ck.mu.Lock()
+	defer p.ck.mu.Unlock()
+	changed := false
+	for _, t := range tables {
+		if was, known := p.ck.state.Table(checkpoint.TableName(t.Name)); known {
+			if now := p.tableRow(t); was.Queues != now.Queues || was.Schema == t.Schema.ID && !slices.Equal(was.Key, now.Key) {
+				return fmt.Errorf("table %s was published to %d queues by the key %v, not to %d by %v: %w; put back what was, or reset the pipeline",
+					t.Name, was.Queues, was.Key, now.Queues, now.Key, ErrRouteChanged)
+			}
+			continue
+		}
+		if err := p.makeTopic(ctx, t); err != nil {
+			return why(ctx, err)
+		}
+		row := p.tableRow(t)
+		row.Schema = event.SchemaID{} // in force with its first group
+		p.ck.state.SetTable(row)
+		if !p.cfg.NoSnapshot {
+			p.ck.state.SetDue(row.Name, "new table")
+		}
+		p.ck.state.Route++
+		changed = true
+	}
+	if changed {
+		if err := p.ck.writeBaseLocked(ctx); err != nil {
+			return why(ctx, err)
+		}
+	}
+	for _, t := range tables {
+		s, err := p.table(ctx, t)
+		if err != nil {
+			return why(ctx, err)
+		}
+		s.fresh = false
+	}
+	return nil
+}
+
+func (p *Publisher) tableRow(t *event.Table) checkpoint.Table {
+	row := checkpoint.Table{
+		Name: checkpoint.TableName(t.Name), Schema: t.Schema.ID, Topic: event.TopicName(p.cfg.Pipeline, t.Name),
+		Queues: max(t.Queues, 1), Keyless: t.Keyless, Hash: hashName,
+	}
+	for _, k := range t.KeyColumns {
+		row.Key = append(row.Key, t.Schema.Columns[k].Name)
+	}
+	return row
+}
+
+// makeTopic makes the table's topic, owned by the pipeline's writer.
+func (p *Publisher) makeTopic(ctx context.Context, t *event.Table) error {
+	topic := event.TopicName(p.cfg.Pipeline, t.Name)
+	if other, taken := p.topics[topic]; taken && other != t.Name {
+		return fmt.Errorf("tables %s and %s have the same topic name %s: rename one or leave it out", other, t.Name, topic)
+	}
+	err := p.d.topics.CreateTopic(ctx, admin.TopicConfig{
+		Name: topic, Queues: max(t.Queues, 1), Attributes: map[string]string{admin.AttributeWriter: p.cfg.Pipeline},
+	}, p.cfg.Broker)
+	if err != nil {
+		return p.wrap("topic of "+t.Name.String(), err)
+	}
+	p.topics[topic] = t.Name
+	return nil
+}
+
+// table is the state of a table, made when it is new. A table that came with its CREATE
+// TABLE has all its rows in the stream; Declare was called for all others.
+func (p *Publisher) table(ctx context.Context, t *event.Table) (*tableState, error) {
+	if s := p.tables[t]; s != nil {
+		return s, nil
+	}
+	if len(p.tables) > 4096 { // pointers of old schemas
+		clear(p.tables)
+	}
+	if s := p.named[t.Name]; s != nil {
+		if len(s.queues) != max(t.Queues, 1) {
+			return nil, fmt.Errorf("table %s has %d queues, not %d: %w; put the old number back", t.Name, len(s.queues), t.Queues, ErrRouteChanged)
+		}
+		p.tables[t] = s
+		return s, nil
+	}
+	if _, made := p.topics[event.TopicName(p.cfg.Pipeline, t.Name)]; !made {
+		if err := p.makeTopic(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	s := &tableState{table: &event.Table{Name: t.Name}, fresh: true}
+	for i := range max(t.Queues, 1) {
+		key := checkpoint.Queue{Broker: p.cfg.Broker, Topic: event.TopicName(p.cfg.Pipeline, t.Name), ID: i}
+		q := p.queues[key]
+		if q == nil {
+			q = &queueState{key: key}
+			p.queues[key] = q
+		}
+		q.q, q.table, q.txAt = publisherQueue(key), s, -1
+		s.queues = append(s.queues, q)
+	}
+	p.named[t.Name], p.tables[t] = s, s
+	return s, nil
+}
+
+// useSchema makes sure that a table's schema is visible before the group that uses it,
+// and puts it into the group's record.
+func (p *Publisher) useSchema(ctx context.Context, s *tableState, t *event.Table) error {
+	if s.table == t {
+		return nil
+	}
+	if s.table.Schema != nil && s.table.Schema.ID == t.Schema.ID && len(s.table.KeyColumns) == len(t.KeyColumns) {
+		s.table = t
+		return nil
+	}
+	if p.cur != nil && p.cur.touches(s) { // a slice has one schema
+		if err := p.closeGroup(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.schemas.send(ctx, p, t.Schema); err != nil {
+		return err
+	}
+	s.table = t
+	p.group(checkpoint.KindRows).addTable(p.tableRow(t))
+	return nil
+}
+
+// schemaSender appends to the schema topic. Sending a schema again is harmless.
+type schemaSender struct {
+	mu    sync.Mutex
+	known map[event.SchemaID]*event.Schema
+	last  uint64
+}
+
+func (s *schemaSender) send(ctx context.Context, p *Publisher, schema *event.Schema) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sendLocked(ctx, p, schema)
+}
+
+func (s *schemaSender) sendLocked(ctx context.Context, p *Publisher, schema *event.Schema) error {
+	if s.known[schema.ID] != nil {
+		return nil
+	}
+	number := s.last + 1
+	id := event.MarkIdentity("schema", event.Seq(number)).String()
+	q := message.Queue{Topic: event.SchemaTopic(p.cfg.Pipeline), BrokerName: p.cfg.Broker}
+	m := &message.Message{Topic: q.Topic, Body: event.AppendSchema(nil, schema), Properties: map[string]string{
+		message.PropertyTags: "mark", message.PropertyKeys: schema.ID.String(),
+	}}
+	if _, err := p.d.writer.Send(ctx, q, m, client.Link{Lo: number, Hi: number, Prev: s.last, From: id, To: id}); err != nil {
+		return p.wrap("schema of "+schema.Name.String(), err)
+	}
+	s.last, s.known[schema.ID] = number, schema
+	return nil
+}
+
+// refresh writes the live schemas anew, so that they do not age out.
+func (s *schemaSender) refresh(ctx context.Context, p *Publisher, live []checkpoint.Table) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range live {
+		if schema := s.known[t.Schema]; schema != nil {
+			delete(s.known, t.Schema)
+			if err := s.sendLocked(ctx, p, schema); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// schemaRefresh is a quarter of the shortest retention that brokers have by default.
+const schemaRefresh = 12 * time.Hour
+
+// pauseTable stops publishing a table; its reason goes into the next record.
+func (p *Publisher) pauseTable(s *tableState, why event.PauseReason) {
+	if s.paused {
+		return
+	}
+	s.paused = true
+	p.group(checkpoint.KindRows).addPause(checkpoint.Paused{
+		Table: checkpoint.TableName(s.table.Name), Code: why.Code, Text: why.Text, Serial: why.Serial, Where: checkpoint.Position(why.Where),
+	})
+	if p.cfg.OnPaused != nil {
+		p.cfg.OnPaused(s.table.Name, why)
+	}
+}
+
+// keyText names a row for people.
+func keyText(t *event.Table, img event.Image) string {
+	cols := t.Schema.PrimaryKey
+	if len(cols) == 0 {
+		cols = t.KeyColumns
+	}
+	text, err := event.AppendKeyText(nil, img, t.Schema, cols)
+	if err != nil {
+		return "unreadable"
+	}
+	if len(text) > 200 {
+		text = append(text[:200], "…"...)
+	}
+	return string(text)
+}
+
+func oversize(t *event.Table, it *event.Item, size, limit int) event.PauseReason {
+	img := it.After
+	if img == nil {
+		img = it.Before
+	}
+	key := keyText(t, img)
+	return event.PauseReason{
+		Code: "oversize",
+		Text: "the row " + key + " of " + t.Name.String() + " takes " + strconv.Itoa(size) + " bytes, the broker's limit is " + strconv.Itoa(limit) +
+			": raise maxMessageSize at the broker and in the client, or leave the column out, then resume the table",
+		Serial: key, Where: it.Tx.Start,
+	}
+}
