@@ -1,9 +1,7 @@
 package parquet
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 
 	"github.com/parquet-go/parquet-go"
@@ -144,9 +142,7 @@ func (fw *fileWriter) finish(name string) (size int64, err error) {
 	if err := fw.fs.Link(fw.tmp, name); err != nil {
 		return 0, err
 	}
-	if err := fw.fs.Remove(fw.tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
-	}
+	fw.fs.Remove(fw.tmp) // one that stays is removed by vacuum
 	return fw.out.at, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/millrace/millrace/internal/seeded"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -444,6 +445,10 @@ func (m *merge) commit(ctx context.Context) error {
 	f := mergeFact{Changes: m.job.id, Version: m.job.version, Floor: uint64(m.floor), Layout: json.RawMessage(m.lay.text())}
 	if len(m.newSide) > 0 {
 		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextTemp())
+		if err := vfs.MkdirAllSync(c.t.sink.fs, c.log.Table()); err != nil {
+			m.discard()
+			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
+		}
 		if err := writeWhole(c.t.sink.fs, path.Join(c.log.Table(), f.Side), m.newSide.encode()); err != nil {
 			m.discard()
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path"
 	"sync/atomic"
@@ -183,7 +184,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 	}
 	start := t.sink.now()
 	if err := t.finishAll(); err != nil {
-		return pipeline.Flushed{}, t.drop(unwritable("write", t.changes.Table(), err))
+		return pipeline.Flushed{}, t.undone(err)
 	}
 	out := pipeline.Flushed{Rows: b.rows, Files: len(b.added)}
 	for _, a := range b.added {
@@ -316,6 +317,19 @@ func (t *Table) drop(err error) error {
 	t.batch.discard(t)
 	t.reset()
 	return err
+}
+
+// undone drops the batch after an error before its commit. A name that is taken is one of
+// ours whose fate was unknown: only a new generation has names of its own.
+func (t *Table) undone(err error) error {
+	t.drop(nil)
+	if errors.Is(err, fs.ErrExist) {
+		return t.fail(err)
+	}
+	if errors.Is(err, pipeline.ErrUnwritable) {
+		return err
+	}
+	return unwritable("write", t.changes.Table(), err)
 }
 
 // fail ends the claim: the table must be opened again.

@@ -2,7 +2,6 @@ package parquet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -47,10 +46,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 		err = t.flushBatches()
 	}
 	if err != nil {
-		if !errors.Is(err, pipeline.ErrUnwritable) {
-			err = unwritable("write", t.changes.Table(), err)
-		}
-		return t.drop(err)
+		return t.undone(err)
 	}
 	if s.Mark != nil && s.Mark.Queues > 0 && s.Mark.Seq > t.batch.facts.RouteAt {
 		fs := t.batch.facts
