@@ -130,4 +130,3 @@ func BenchmarkGet(b *testing.B) {
 		})
 	}
 }
-

@@ -15,9 +15,9 @@ import (
 	"github.com/millrace/millrace/message"
 )
 
-// maxHandoff bounds the bytes that wait for the dispatcher in memory. Beyond it the
-// dispatcher reads the log: it falls behind, and appends do not wait for it.
-const maxHandoff = 16 << 20
+// maxHandoff bounds the buffers that wait for the dispatcher. Beyond it the dispatcher
+// reads the log: it falls behind, and appends do not wait for it.
+const maxHandoff = 24
 
 // dispatcher carries what became readable into consume queues, index and listeners, in
 // log order. It is off the path of appends.
@@ -27,10 +27,10 @@ type dispatcher struct {
 	mu        sync.Mutex // held while a run of records is applied
 	pos       atomic.Int64
 	timestamp int64 // of the last record below pos
+	rec       message.Record
 
 	handMu  sync.Mutex
 	handed  []handoff
-	bytes   int
 	wake    chan struct{}
 	waiters []dispatchWaiter
 }
@@ -48,10 +48,9 @@ type dispatchWaiter struct {
 // readable takes a run of bytes that may be read now. It reports whether it keeps them.
 func (d *dispatcher) readable(start, end int64, b []byte) bool {
 	d.handMu.Lock()
-	kept := d.bytes == 0 || d.bytes+len(b) <= maxHandoff
+	kept := len(d.handed) < maxHandoff
 	if kept {
 		d.handed = append(d.handed, handoff{start, end, b})
-		d.bytes += len(b)
 	}
 	d.handMu.Unlock()
 	select {
@@ -119,11 +118,7 @@ func (d *dispatcher) next() (handoff, bool) {
 		return handoff{}, false
 	}
 	h := d.handed[0]
-	d.handed = d.handed[1:]
-	if len(d.handed) == 0 {
-		d.handed = nil
-	}
-	d.bytes -= len(h.buf)
+	d.handed = d.handed[:copy(d.handed, d.handed[1:])]
 	return h, true
 }
 
@@ -131,14 +126,16 @@ func (d *dispatcher) apply(ctx context.Context, h handoff) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for b, pos := h.buf, h.start; len(b) > 0; {
-		rec, n, err := message.ParseRecord(b)
+		var n int
+		var err error
+		d.rec, n, err = message.ParseRecord(b)
 		if errors.Is(err, message.ErrBlank) {
 			break
 		}
 		if err != nil {
 			panic("BUG: the log handed on what is no record: " + err.Error())
 		}
-		if err := d.one(ctx, &rec, pos, int32(n)); err != nil {
+		if err := d.one(ctx, &d.rec, pos, int32(n)); err != nil {
 			return err
 		}
 		b, pos = b[n:], pos+int64(n)

@@ -35,7 +35,10 @@ var (
 )
 
 // batchSize is how much one pwrite takes when much has gathered.
-const batchSize = 1 << 20
+const batchSize = 256 << 10
+
+// maxFree is how many buffers are kept for later.
+const maxFree = 32
 
 // Entry is one append. Its methods are called in this order, each at most once.
 type Entry interface {
@@ -88,7 +91,9 @@ type Log struct {
 	active   *batch
 	sealed   []*batch
 	inflight []*batch // taken by the writer, not answered
-	free     []*batch
+	taken    []*batch // the writer's; swapped with sealed
+	free     []*batch // without memory
+	buffers  [][]byte // of batchSize
 	buffered int
 	full     bool // the disk is
 	failed   error
@@ -249,7 +254,9 @@ func (l *Log) activeLocked(n int) *batch {
 			b, l.free = l.free[k-1], l.free[:k-1]
 			b.waiters, b.spare = b.spare, nil
 		}
-		if cap(b.buf) < n {
+		if k := len(l.buffers); k > 0 && n <= batchSize {
+			b.buf, l.buffers = l.buffers[k-1], l.buffers[:k-1]
+		} else {
 			b.buf = make([]byte, 0, max(n, batchSize))
 		}
 		b.start, b.end = l.tail, l.tail
@@ -265,13 +272,14 @@ func (l *Log) sealLocked() {
 
 // Recycle gives a buffer back that Readable kept.
 func (l *Log) Recycle(b []byte) {
-	if cap(b) > 2*batchSize {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.free) < 8 {
-		l.free = append(l.free, &batch{buf: b[:0]})
+	l.recycleLocked(b)
+}
+
+func (l *Log) recycleLocked(b []byte) {
+	if cap(b) == batchSize && len(l.buffers) < maxFree {
+		l.buffers = append(l.buffers, b[:0])
 	}
 }
 

@@ -9,7 +9,11 @@ import (
 
 const (
 	prewriteChunk = 512 << 10
-	blockSize     = 4096
+	// prewriteUpTo is how large a sync may be for prewriting to pay: a larger one carries
+	// so many appends that the journal's share in each is small, and every byte that is
+	// written twice is missed.
+	prewriteUpTo = 128 << 10
+	blockSize    = 4096
 )
 
 // prewriter writes zeroes ahead of the tail, so that the sync of an append finds its
@@ -24,6 +28,7 @@ type prewriter struct {
 	zeroed   int64
 	from, to int64 // under way; equal when nothing is
 	started  bool  // nothing is written ahead before the first append
+	busy     bool  // syncs are large now
 	stopped  bool
 	stuck    bool // no space: wait until the tail moves
 }
@@ -46,11 +51,12 @@ func (z *prewriter) reset(tail int64) {
 	z.high, z.tail, z.zeroed = tail, tail, tail
 }
 
-func (z *prewriter) advance(tail int64) {
+// advance says that a sync of so many bytes has moved the tail.
+func (z *prewriter) advance(tail, bytes int64) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.tail = tail
-	z.started, z.stuck = true, false
+	z.started, z.stuck, z.busy = true, false, bytes > prewriteUpTo
 	z.changed.Broadcast()
 }
 
@@ -70,7 +76,7 @@ func (z *prewriter) next(ahead, fileSize int64) (from, to int64, ok bool) {
 		from = max(z.zeroed, (z.high+blockSize-1)/blockSize*blockSize)
 		next := z.tail - z.tail%fileSize + 2*fileSize // at most one file is made ahead
 		to = min(from+prewriteChunk, z.tail+ahead, from-from%fileSize+fileSize, next)
-		if z.started && !z.stuck && to > from && (to-from >= min(prewriteChunk, ahead/2) || to%fileSize == 0) {
+		if z.started && !z.stuck && !z.busy && to > from && (to-from >= min(prewriteChunk, ahead/2) || to%fileSize == 0) {
 			z.from, z.to = from, to
 			return from, to, true
 		}

@@ -60,6 +60,7 @@ type scanner struct {
 	log  *Log
 	size int64
 	buf  []byte
+	rec  message.Record
 }
 
 // run visits the records in [pos, end), which lies in files, and returns where it
@@ -104,7 +105,9 @@ func (s *scanner) fill(pos, n int64) ([]byte, error) {
 // visit walks over b, which stands at pos, and returns where it stopped.
 func (s *scanner) visit(b []byte, pos, fileEnd int64, fn func(*message.Record, int64, int32) error) (int64, error) {
 	for len(b) > 0 {
-		rec, n, err := message.ParseRecord(b)
+		var n int
+		var err error
+		s.rec, n, err = message.ParseRecord(b)
 		switch {
 		case errors.Is(err, message.ErrBlank):
 			if int64(n) != fileEnd-pos {
@@ -119,10 +122,10 @@ func (s *scanner) visit(b []byte, pos, fileEnd int64, fn func(*message.Record, i
 			}
 			return pos, fmt.Errorf("%w: %w", errNoRecord, err)
 		}
-		if err := check(&rec, pos); err != nil {
+		if err := check(&s.rec, pos); err != nil {
 			return pos, fmt.Errorf("%w: %w", errNoRecord, err)
 		}
-		if err := fn(&rec, pos, int32(n)); err != nil {
+		if err := fn(&s.rec, pos, int32(n)); err != nil {
 			return pos, err
 		}
 		b, pos = b[n:], pos+int64(n)

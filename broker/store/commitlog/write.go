@@ -3,6 +3,7 @@ package commitlog
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -25,6 +26,9 @@ func (l *Log) writeLoop(ctx context.Context) {
 
 // take waits for something to write. It returns nil at the end.
 func (l *Log) take() []*batch {
+	// Those who have just been answered go first: what they append next comes along with
+	// this sync rather than waiting for the one after it.
+	runtime.Gosched()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.sealed) == 0 && l.active == nil && !l.stopped && l.failed == nil {
@@ -37,7 +41,7 @@ func (l *Log) take() []*batch {
 		l.sealLocked()
 	}
 	batches := l.sealed
-	l.sealed = nil
+	l.sealed, l.taken = l.taken[:0], batches
 	l.inflight = append(l.inflight, batches...)
 	return batches
 }
@@ -132,6 +136,7 @@ func (l *Log) sync(pos, timestamp int64) error {
 
 // publish lets the batches be read, answers them and hands their bytes on.
 func (l *Log) publish(batches []*batch) {
+	start, end := batches[0].start, batches[len(batches)-1].end // the batches are used again below
 	for _, b := range batches {
 		l.answer(b, l.cfg.Sync, nil)
 	}
@@ -139,7 +144,7 @@ func (l *Log) publish(batches []*batch) {
 		kept := l.cfg.Readable(b.start, b.end, b.buf)
 		l.release(b, kept)
 	}
-	l.zero.advance(batches[len(batches)-1].end)
+	l.zero.advance(end, end-start)
 }
 
 // release takes a batch out of flight unless somebody waits for its sync.
@@ -148,17 +153,16 @@ func (l *Log) release(b *batch, kept bool) {
 	defer l.mu.Unlock()
 	l.buffered -= len(b.buf)
 	l.space.Broadcast()
-	if kept {
-		b.buf = nil
+	if !kept {
+		l.recycleLocked(b.buf)
 	}
+	b.buf = nil
 	if len(b.waiters) > 0 {
-		b.buf = nil
 		l.kickSync()
 		return
 	}
 	l.inflight = slices.DeleteFunc(l.inflight, func(x *batch) bool { return x == b })
-	if b.buf != nil && cap(b.buf) <= 2*batchSize && len(l.free) < 8 {
-		b.buf = b.buf[:0]
+	if len(l.free) < maxFree {
 		l.free = append(l.free, b)
 	}
 }

@@ -3,6 +3,7 @@ package segment
 import (
 	"container/list"
 	"errors"
+	"path"
 	"sync"
 
 	"github.com/millrace/millrace/internal/vfs"
@@ -15,14 +16,20 @@ type Cache struct {
 	limit int
 
 	mu   sync.Mutex
-	open map[string]*Handle
+	open map[key]*Handle
 	idle list.List // of *Handle, the longest unused in front
+}
+
+// key is a file's directory and its start; the name is made only when it is opened.
+type key struct {
+	dir   string
+	start int64
 }
 
 // Handle is an open file that somebody uses.
 type Handle struct {
 	vfs.File
-	name string
+	key
 	refs int
 	elem *list.Element // in idle
 	gone bool          // close at the last release
@@ -30,14 +37,14 @@ type Handle struct {
 
 // NewCache returns a cache of at most limit files.
 func NewCache(fsys vfs.FS, limit int) *Cache {
-	return &Cache{fs: fsys, limit: max(limit, 1), open: map[string]*Handle{}}
+	return &Cache{fs: fsys, limit: max(limit, 1), open: map[key]*Handle{}}
 }
 
-// Acquire returns the open file; the caller releases it.
-func (c *Cache) Acquire(name string) (*Handle, error) {
+// acquire returns the open file; the caller releases it.
+func (c *Cache) acquire(k key) (*Handle, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h := c.open[name]; h != nil {
+	if h := c.open[k]; h != nil {
 		if h.elem != nil {
 			c.idle.Remove(h.elem)
 			h.elem = nil
@@ -45,20 +52,20 @@ func (c *Cache) Acquire(name string) (*Handle, error) {
 		h.refs++
 		return h, nil
 	}
-	f, err := c.fs.OpenReadWrite(name)
+	f, err := c.fs.OpenReadWrite(path.Join(k.dir, Name(k.start)))
 	if err != nil {
 		return nil, err
 	}
-	h := &Handle{File: f, name: name, refs: 1}
-	c.open[name] = h
+	h := &Handle{File: f, key: k, refs: 1}
+	c.open[k] = h
 	for len(c.open) > c.limit && c.idle.Len() > 0 {
 		c.dropLocked(c.idle.Front().Value.(*Handle))
 	}
 	return h, nil
 }
 
-// Release ends one use.
-func (c *Cache) Release(h *Handle) {
+// release ends one use.
+func (c *Cache) release(h *Handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h.refs--
@@ -71,17 +78,17 @@ func (c *Cache) Release(h *Handle) {
 	}
 }
 
-// Drop forgets a file that is about to be removed; readers that have it finish.
-func (c *Cache) Drop(name string) {
+// drop forgets a file that is about to be removed; readers that have it finish.
+func (c *Cache) drop(k key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h := c.open[name]; h != nil {
+	if h := c.open[k]; h != nil {
 		c.dropLocked(h)
 	}
 }
 
 func (c *Cache) dropLocked(h *Handle) error {
-	delete(c.open, h.name)
+	delete(c.open, h.key)
 	if h.elem == nil {
 		h.gone = true
 		return nil

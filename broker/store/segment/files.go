@@ -78,11 +78,11 @@ func (f *Files) checkSize(at int64, last bool) error {
 	if !last || info.Size() > f.size {
 		return fmt.Errorf("%w: %s has %d bytes, configured are %d", ErrMissing, name, info.Size(), f.size)
 	}
-	h, err := f.cache.Acquire(name)
+	h, err := f.cache.acquire(key{f.dir, at})
 	if err != nil {
 		return fmt.Errorf("open short segment file: %w", err)
 	}
-	defer f.cache.Release(h)
+	defer f.cache.release(h)
 	if err := h.Truncate(f.size); err != nil {
 		return fmt.Errorf("lengthen segment file %s: %w", name, err)
 	}
@@ -182,7 +182,7 @@ func (f *Files) each(off, n int64, fn func(h *Handle, at, from, to int64) error)
 		}
 		at := off + done - start
 		part := min(n-done, f.size-at)
-		h, err := f.cache.Acquire(f.name(start))
+		h, err := f.cache.acquire(key{f.dir, start})
 		if err != nil {
 			if first, _ := f.Range(); errors.Is(err, fs.ErrNotExist) && start < first {
 				err = ErrOutside // retention was faster
@@ -190,7 +190,7 @@ func (f *Files) each(off, n int64, fn func(h *Handle, at, from, to int64) error)
 			return err
 		}
 		err = fn(h, at, done, done+part)
-		f.cache.Release(h)
+		f.cache.release(h)
 		if err != nil {
 			return err
 		}
@@ -207,7 +207,7 @@ func (f *Files) ReadAt(b []byte, off int64) error {
 			if int64(n) == to-from {
 				return nil
 			}
-			err = fmt.Errorf("%w: %s ends at %d", ErrMissing, h.name, at+int64(n))
+			err = fmt.Errorf("%w: %s ends at %d", ErrMissing, f.name(h.start), at+int64(n))
 		}
 		return err
 	})
@@ -233,14 +233,14 @@ func (f *Files) pin(start int64) {
 	if ok {
 		return
 	}
-	h, err := f.cache.Acquire(f.name(start))
+	h, err := f.cache.acquire(key{f.dir, start})
 	if err != nil {
 		return // the caller holds it open, so this does not happen; the sync opens it again
 	}
 	f.mu.Lock()
 	if _, ok := f.pinned[start]; ok {
 		f.mu.Unlock()
-		f.cache.Release(h)
+		f.cache.release(h)
 		return
 	}
 	f.pinned[start] = h
@@ -250,12 +250,12 @@ func (f *Files) pin(start int64) {
 // Sync makes [from, to) durable. Files that end at or before to are let go of.
 func (f *Files) Sync(from, to int64) error {
 	for start := f.StartOf(from); start < to; start += f.size {
-		h, err := f.cache.Acquire(f.name(start))
+		h, err := f.cache.acquire(key{f.dir, start})
 		if err != nil {
 			return err
 		}
 		err = h.Sync()
-		f.cache.Release(h)
+		f.cache.release(h)
 		if err != nil {
 			return err
 		}
@@ -276,7 +276,7 @@ func (f *Files) Unpin(start int64) {
 	delete(f.pinned, start)
 	f.mu.Unlock()
 	if h != nil {
-		f.cache.Release(h)
+		f.cache.release(h)
 	}
 }
 
@@ -301,19 +301,19 @@ func (f *Files) CutTail(off int64) error {
 		return nil
 	}
 	start := f.StartOf(off)
-	h, err := f.cache.Acquire(f.name(start))
+	h, err := f.cache.acquire(key{f.dir, start})
 	if err != nil {
 		return err
 	}
-	defer f.cache.Release(h)
+	defer f.cache.release(h)
 	if err := h.Truncate(off - start); err != nil {
 		return fmt.Errorf("cut %s: %w", f.Place(off), err)
 	}
 	if err := h.Truncate(f.size); err != nil {
-		return fmt.Errorf("lengthen %s: %w", h.name, err)
+		return fmt.Errorf("lengthen %s: %w", f.name(start), err)
 	}
 	if err := h.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", h.name, err)
+		return fmt.Errorf("sync %s: %w", f.name(start), err)
 	}
 	return nil
 }
@@ -343,7 +343,7 @@ func (f *Files) RemoveFirst(off int64) (bool, error) {
 
 func (f *Files) remove(start int64) error {
 	f.Unpin(start)
-	f.cache.Drop(f.name(start))
+	f.cache.drop(key{f.dir, start})
 	if err := f.fs.Remove(f.name(start)); err != nil {
 		return err
 	}
@@ -367,7 +367,7 @@ func (f *Files) Discard() {
 	first, end := f.Range()
 	for at := first; at < end; at += f.size {
 		f.Unpin(at)
-		f.cache.Drop(f.name(at))
+		f.cache.drop(key{f.dir, at})
 	}
 	f.mu.Lock()
 	f.first, f.count = 0, 0
