@@ -1,0 +1,27 @@
+package interop
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/client/admin"
+)
+
+func (c *cluster) createTopic(t *testing.T, name string, queues int) {
+	t.Helper()
+	a, err := admin.New(client.WithNameServers(c.names.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := a.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close(ctx)
+	waitFor(t, "the broker's registration", func() bool {
+		return a.CreateTopic(ctx, admin.TopicConfig{Name: name, Queues: queues}, "") == nil
+	})
+}
