@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -10,18 +11,23 @@ import (
 	"github.com/millrace/millrace/remoting/protocol"
 )
 
-// lock asks the queue's broker for its lock until it has it.
-func (w *worker) lock() bool {
+// lock asks the queue's broker for its lock until it has it. A broker without locks is
+// taken as it is: order then holds within this process.
+func (w *worker) lock() (held, ok bool) {
 	for {
 		ok, err := w.tryLock()
 		if ok {
-			return true
+			return true, true
+		}
+		if errors.Is(err, &AnswerError{Code: protocol.RequestCodeNotSupported}) {
+			w.warn("this broker has no queue locks; while the group changes, two members may handle a queue", err)
+			return false, true
 		}
 		if err != nil && w.ctx.Err() == nil {
 			w.warn("queue cannot be locked", err)
 		}
 		if !w.pause(w.c.cfg.session.RetryBackoff) {
-			return false
+			return false, false
 		}
 	}
 }

@@ -76,7 +76,8 @@ func WithAssignment(queues map[message.Queue]int64) ConsumerOption {
 }
 
 // WithOrderly handles each queue's messages one batch after the other, in order, under a
-// lock at the broker that keeps other members out. The default handles them concurrently.
+// lock at the broker that keeps other members out. Brokers without locks (Millrace's, so
+// far) let two members overlap while the group changes. The default is concurrent.
 func WithOrderly() ConsumerOption {
 	return consumerOption(func(c *consumerConfig) { c.orderly = true })
 }

@@ -52,11 +52,14 @@ func (c *PushConsumer) newWorker(parent context.Context, q message.Queue) *worke
 func (w *worker) run() {
 	defer w.cancel()
 	if w.c.cfg.orderly && len(w.c.cfg.assigned) == 0 {
-		if !w.lock() {
+		held, ok := w.lock()
+		if !ok {
 			return
 		}
-		defer w.unlock()
-		w.handlers.Go(w.keepLock)
+		if held {
+			defer w.unlock()
+			w.handlers.Go(w.keepLock)
+		}
 	}
 	start, ok := w.begin()
 	if !ok {

@@ -63,8 +63,10 @@ const (
 // ResolveResult is the outcome for one half, in request order (commits, then rollbacks).
 type ResolveResult struct {
 	ID     string
-	Code   ResolveCode
-	Offset int64
-	Last   uint64
-	Err    error // nil for Committed and RolledBack; the matching typed error otherwise
+	Code   ResolveCode // what became of it, now or earlier
+	Offset int64       // of the final message, with ResolveCommitted
+	Last   uint64      // mr_hi of the queue's last message, with Duplicate and Gap
+	// Err is nil when the half came to what was asked for. Otherwise it is the typed
+	// error of Code; an *AnswerError where a half was already decided the other way.
+	Err error
 }

@@ -86,6 +86,10 @@ func resolveOutcome(r protocol.ResolveResult, ok ResolveCode) (ResolveCode, erro
 	}
 	err := refusal(r.Code, protocol.RefusalHeader{Last: r.Last}, "")
 	switch r.Code {
+	case protocol.TransactionShouldCommit:
+		return ResolveCommitted, err
+	case protocol.TransactionShouldRollback:
+		return ResolveRolledBack, err
 	case protocol.Duplicate:
 		return ResolveDuplicate, err
 	case protocol.Gap:

@@ -7,8 +7,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/client/internal/routecache"
 	"github.com/millrace/millrace/client/internal/session"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
@@ -66,8 +68,7 @@ type TopicConfig struct {
 }
 
 // CreateTopic creates or changes a topic on one broker, or on every broker of the
-// cluster when broker is "". Name servers know of it when it returns, where the broker
-// registers before it answers; Millrace's do.
+// cluster when broker is "". When it returns, a name server tells of those queues.
 func (c *Client) CreateTopic(ctx context.Context, t TopicConfig, broker string) error {
 	if err := message.CheckTopic(t.Name); err != nil {
 		return fmt.Errorf("create topic: %w", err)
@@ -75,10 +76,50 @@ func (c *Client) CreateTopic(ctx context.Context, t TopicConfig, broker string) 
 	if t.Queues < 1 || t.Queues > maxQueues {
 		return fmt.Errorf("create topic %s: it needs 1 to %d queues, not %d", t.Name, maxQueues, t.Queues)
 	}
-	if err := c.onBrokers(ctx, broker, t.command); err != nil {
+	brokers, err := c.targets(ctx, broker)
+	if err == nil {
+		err = c.onBrokers(ctx, brokers, t.command)
+	}
+	if err == nil {
+		err = c.waitForRoute(ctx, t, brokers)
+	}
+	if err != nil {
 		return fmt.Errorf("create topic %s: %w", t.Name, err)
 	}
 	return nil
+}
+
+// waitForRoute asks until a name server knows the topic's queues on every broker:
+// brokers register a moment after they answer.
+func (c *Client) waitForRoute(ctx context.Context, t TopicConfig, brokers []string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.s.Config().RequestTimeout)
+	defer cancel()
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		route, err := c.s.Refresh(ctx, t.Name)
+		if err == nil && announced(route, t, brokers) {
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("the brokers made it, but no name server tells of it yet: %w", errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+func announced(route *routecache.Route, t TopicConfig, brokers []string) bool {
+	have := make(map[string]int)
+	for _, q := range route.Queues {
+		have[q.Broker] = int(max(q.ReadQueues, q.WriteQueues))
+	}
+	for _, b := range brokers {
+		if have[b] != t.Queues {
+			return false
+		}
+	}
+	return true
 }
 
 func (t TopicConfig) command() *remoting.Command {
@@ -100,9 +141,12 @@ func (t TopicConfig) command() *remoting.Command {
 // DeleteTopic removes a topic and its messages from one broker, or from every broker
 // and the name servers when broker is "".
 func (c *Client) DeleteTopic(ctx context.Context, topic, broker string) error {
-	err := c.onBrokers(ctx, broker, func() *remoting.Command {
-		return session.Request(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: topic})
-	})
+	brokers, err := c.targets(ctx, broker)
+	if err == nil {
+		err = c.onBrokers(ctx, brokers, func() *remoting.Command {
+			return session.Request(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: topic})
+		})
+	}
 	if err == nil && broker == "" {
 		for _, ns := range c.s.Config().NameServers {
 			err = errors.Join(err, c.call(ctx, ns, session.Request(protocol.DeleteTopicInNamesrv, &protocol.DeleteTopicInNamesrvHeader{Topic: topic})))
@@ -114,22 +158,31 @@ func (c *Client) DeleteTopic(ctx context.Context, topic, broker string) error {
 	return nil
 }
 
-// onBrokers sends a request to one broker's master or to all masters, and tells which
-// did not carry it out.
-func (c *Client) onBrokers(ctx context.Context, broker string, mk func() *remoting.Command) error {
+// targets is one broker, or all of them for "".
+func (c *Client) targets(ctx context.Context, broker string) ([]string, error) {
 	if broker != "" {
-		return c.onBroker(ctx, broker, mk)
+		return []string{broker}, nil
 	}
 	cl, err := c.ClusterInfo(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(cl.Brokers) == 0 {
-		return errors.New("no broker is registered with these name servers")
+		return nil, errors.New("no broker is registered with these name servers")
 	}
+	names := make([]string, len(cl.Brokers))
+	for i, b := range cl.Brokers {
+		names[i] = b.Name
+	}
+	return names, nil
+}
+
+// onBrokers sends a request to the brokers' masters, and tells which did not carry it
+// out.
+func (c *Client) onBrokers(ctx context.Context, brokers []string, mk func() *remoting.Command) error {
 	var errs []error
-	for _, b := range cl.Brokers {
-		errs = append(errs, c.onBroker(ctx, b.Name, mk))
+	for _, b := range brokers {
+		errs = append(errs, c.onBroker(ctx, b, mk))
 	}
 	return errors.Join(errs...)
 }

@@ -42,6 +42,7 @@ type BrokerData struct {
 // Route is what is known of one topic.
 type Route struct {
 	Topic   string
+	Queues  []QueueData     // sorted by broker
 	Write   []message.Queue // queues that take messages, brokers without a master included
 	Read    []message.Queue
 	Brokers []BrokerData // sorted by name
@@ -52,11 +53,10 @@ const maxQueues = 65536
 
 // Build makes a route of a name server's answer.
 func Build(topic string, queues []QueueData, brokers []BrokerData) *Route {
-	r := &Route{Topic: topic, Brokers: slices.Clone(brokers)}
+	r := &Route{Topic: topic, Queues: slices.Clone(queues), Brokers: slices.Clone(brokers)}
 	slices.SortFunc(r.Brokers, func(a, b BrokerData) int { return cmp.Compare(a.Name, b.Name) })
-	queues = slices.Clone(queues)
-	slices.SortStableFunc(queues, func(a, b QueueData) int { return cmp.Compare(a.Broker, b.Broker) })
-	for _, q := range queues {
+	slices.SortStableFunc(r.Queues, func(a, b QueueData) int { return cmp.Compare(a.Broker, b.Broker) })
+	for _, q := range r.Queues {
 		if q.Perm&permWrite != 0 {
 			r.Write = appendQueues(r.Write, topic, q.Broker, q.WriteQueues)
 		}

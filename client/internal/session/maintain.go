@@ -7,6 +7,7 @@ import (
 	"github.com/millrace/millrace/client/internal/routecache"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
+	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // Kick asks for a heartbeat round soon: a connection was lost, or a role changed.
@@ -14,6 +15,31 @@ func (s *Session) Kick() {
 	select {
 	case s.kick <- struct{}{}:
 	default:
+	}
+}
+
+// connectionClosed makes a broker that lost our connection hear of us again: it forgot
+// the client with it.
+func (s *Session) connectionClosed(addr string, _ *rpc.Conn) {
+	s.mu.Lock()
+	_, was := s.greeted[addr]
+	delete(s.greeted, addr)
+	s.mu.Unlock()
+	if was {
+		s.Kick()
+	}
+}
+
+// kickForStrangers asks for heartbeats when a route names a broker that had none.
+func (s *Session) kickForStrangers(r *routecache.Route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range r.Brokers {
+		addr := b.Addrs[routecache.MasterID]
+		if _, known := s.greeted[addr]; addr != "" && !known {
+			s.Kick()
+			return
+		}
 	}
 }
 
@@ -109,10 +135,15 @@ func (s *Session) GreetBroker(ctx context.Context, addr string, body []byte) err
 	req := remoting.NewRequest(protocol.HeartBeat)
 	req.Body = body
 	ans, err := s.Invoke(ctx, addr, req)
-	if err != nil {
-		return err
+	if err == nil {
+		err = protocol.AsError(ans)
 	}
-	return protocol.AsError(ans)
+	if err == nil {
+		s.mu.Lock()
+		s.greeted[addr] = struct{}{}
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // refreshAll renews every cached route. It keeps what it has where that fails.

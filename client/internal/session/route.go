@@ -110,7 +110,10 @@ func (s *Session) fetch(ctx context.Context, topic string) (changed bool, err er
 	if err != nil {
 		return false, fmt.Errorf("find topic %s: %w", topic, err)
 	}
-	return s.routes.Put(routecache.Build(topic, queues, brokers)), nil
+	route := routecache.Build(topic, queues, brokers)
+	changed = s.routes.Put(route)
+	s.kickForStrangers(route)
+	return changed, nil
 }
 
 // fetchCluster asks for all brokers and stores their addresses.

@@ -67,6 +67,7 @@ type Session struct {
 	closed   bool
 	lastFill map[string]time.Time // when a topic was last refreshed on demand
 	extra    map[string]struct{}  // brokers to greet that no cached route names
+	greeted  map[string]struct{}  // addresses that took a heartbeat on the connection that they have
 }
 
 // Serve takes a request that a broker starts, on the goroutine that reads the
@@ -116,11 +117,12 @@ func New(cfg Config, serve Serve) (*Session, error) {
 		kick:     make(chan struct{}, 1),
 		lastFill: make(map[string]time.Time),
 		extra:    make(map[string]struct{}),
+		greeted:  make(map[string]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.rpc = rpc.NewClient(rpc.ClientConfig{
 		Dial: cfg.Dialer, Hooks: cfg.Hooks, Handler: requestHandler{s, serve},
-		Closed: func(string, *rpc.Conn) { s.Kick() },
+		Closed: s.connectionClosed,
 	}, log)
 	return s, nil
 }
