@@ -59,7 +59,8 @@ func (s *Service) applyHalf(rec *message.Record, phys int64, size int32) error {
 	if s.index.known(h.first) {
 		return nil
 	}
-	if r := s.replay; r != nil && h.link == nil {
+	_, ours := rec.Property(propertyOurs)
+	if r := s.replay; r != nil && !ours {
 		if rec.QueueOffset < r.floor {
 			return nil
 		}

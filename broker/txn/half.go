@@ -16,6 +16,9 @@ const (
 	// propertyFirst is, in a half that was carried forward, the place of its first copy.
 	// The queue offset of that copy is in RocketMQ's TRAN_PREPARED_QUEUE_OFFSET.
 	propertyFirst = "mr_first"
+	// propertyOurs marks halves that this program stored: each has one name for ever, and
+	// a foreign broker's progress says nothing about it.
+	propertyOurs = "mr_tx"
 	// PropertyHalf is, in a resolution, the place of the half's first copy.
 	PropertyHalf = "mr_half"
 	// propertyEnd is, in an operation record, what it decides: only a rollback's does.
@@ -136,7 +139,8 @@ func halfRecord(rec *message.Record) (*message.Record, error) {
 	p := stripped(rec.Properties, 3*len(rec.Topic), forHalf)
 	p = message.AppendProperty(p, message.PropertyRealTopic, rec.Topic)
 	p = message.AppendProperty(p, message.PropertyRealQueueID, strconv.Itoa(int(rec.QueueID)))
-	out.Properties = message.AppendProperty(p, message.PropertyTransactionPrepared, "true")
+	p = message.AppendProperty(p, message.PropertyTransactionPrepared, "true")
+	out.Properties = message.AppendProperty(p, propertyOurs, "1")
 	return &out, nil
 }
 
@@ -178,7 +182,7 @@ func (p purpose) drops(key string) bool {
 	switch key {
 	case propertyFirst, message.PropertyTransactionPreparedOffset:
 		return true
-	case message.PropertyRealTopic, message.PropertyRealQueueID, message.PropertyTransactionPrepared, PropertyHalf, propertyEnd:
+	case message.PropertyRealTopic, message.PropertyRealQueueID, message.PropertyTransactionPrepared, PropertyHalf, propertyEnd, propertyOurs:
 		return p != forCarry
 	case message.PropertyTransactionCheckTimes:
 		return p == forFinal
