@@ -99,13 +99,12 @@ func (s *scene) killInSnapshot(ctx context.Context) error {
 	after := 0.0
 	err = s.millrace.until(ctx, 10*time.Millisecond, "wait for the snapshot to go on", s.progress.show, func(now pipeline.Status) bool {
 		after = percent(now, bigTable)
-		return now.State == pipeline.StateRunning && now.Source.Connected
+		return now.State == pipeline.StateRunning && now.Source.Connected && after > 0
 	})
 	if err != nil {
 		return err
 	}
-	// What was shown may be ahead of what was decided by the chunks in flight only.
-	if after < before-5 {
+	if after < before {
 		return fmt.Errorf("the snapshot of %s was at %.1f %% and is at %.1f %% after the restart", bigTable, before, after)
 	}
 	s.progress.say("started again: the snapshot goes on at %.1f %%", after)

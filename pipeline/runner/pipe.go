@@ -33,10 +33,12 @@ type pipe struct {
 	errors  int64
 	lastErr string
 	source  pipeline.Source // nil while it is not open
-	sinks   map[string]pipeline.Sink
-	owners  map[ownerKey]*owner
-	order   []event.TableName
-	paused  map[event.TableName]string
+	// publisher is that of the present opening; nil before there is one.
+	publisher *bus.Publisher
+	sinks     map[string]pipeline.Sink
+	owners    map[ownerKey]*owner
+	order     []event.TableName
+	paused    map[event.TableName]string
 }
 
 type ownerKey struct {

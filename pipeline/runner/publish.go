@@ -40,6 +40,9 @@ func (p *pipe) publish(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the publisher: %w", err)
 	}
+	p.mu.Lock()
+	p.publisher = publisher
+	p.mu.Unlock()
 	g, ctx2 := errgroup.WithContext(ctx)
 	g.Go(func() error { return publisher.Run(ctx2) })
 	g.Go(func() error { return p.read(ctx, ctx2, publisher, resume) })

@@ -12,7 +12,7 @@ func (p *pipe) status() pipeline.Status {
 		Name: p.spec.Name, State: p.state, Reason: p.reason, Since: p.since, Errors: p.errors, LastErr: p.lastErr,
 		Source: pipeline.SourceSummary{Type: p.spec.Source.Type}, Tables: []pipeline.TableStatus{},
 	}
-	source := p.source
+	source, publisher := p.source, p.publisher
 	tables := append([]event.TableName(nil), p.order...)
 	paused := make(map[event.TableName]string, len(p.paused))
 	for t, why := range p.paused {
@@ -36,13 +36,21 @@ func (p *pipe) status() pipeline.Status {
 			known[t.Name] = t
 		}
 	}
+	var progress map[event.TableName]event.Attempt
+	if publisher != nil {
+		progress = publisher.Progress()
+	}
 	for _, s := range p.spec.Sinks {
 		out.Sinks = append(out.Sinks, s.Name)
 	}
 	for _, name := range tables {
 		t := pipeline.TableStatus{Name: name.String(), State: out.State}
 		if from, ok := known[name]; ok {
-			t.State, t.Reason, t.Snapshot, t.Rows = from.State, from.Reason, from.Snapshot, from.Rows
+			t.State, t.Reason, t.Rows = from.State, from.Reason, from.Rows
+			t.Snapshot = 100
+			if attempt, under := progress[name]; under {
+				t.Snapshot = attempt.Percent()
+			}
 			if t.State == "streaming" {
 				t.State = pipeline.StateRunning
 			}

@@ -34,7 +34,7 @@ func New(cfg Config) (*Reader, error) {
 	if strings.HasPrefix(cfg.Address, "/") {
 		dsn.Net = "unix"
 	}
-	dsn.Params = map[string]string{"time_zone": "'+00:00'", "charset": "utf8mb4"}
+	dsn.Params = map[string]string{"time_zone": "'+00:00'"} // the driver's character set is utf8mb4
 	connector, err := mysql.NewConnector(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("reader of %s: %w", cfg.Address, err)
