@@ -72,7 +72,10 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 		e := &o.batch.Events[o.at]
 		o.at++
 		o.faults = 0
-		if err := o.process(e); err != nil {
+		if err := o.process(e); errors.Is(err, errAskAgain) {
+			o.batch.Err = err
+			o.batch.Events = o.batch.Events[:o.at]
+		} else if err != nil {
 			if len(o.out) > 0 && !errors.Is(err, stream.ErrCorrupt) {
 				// What came before the fault is handed over first.
 				o.failed = err

@@ -159,7 +159,7 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		}
 		t := &table{name: name}
 		if l := loaded[name]; l != nil {
-			t.charset, t.collation = l.Charset, l.Collation
+			t.charset, t.collation, t.keyName = l.Charset, l.Collation, l.Key
 		}
 		o.tables[name] = t
 		o.setSchema(t, s)
@@ -168,7 +168,7 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		if o.tables[name] != nil {
 			continue
 		}
-		t := &table{name: name, charset: l.Charset, collation: l.Collation, loadedAt: end}
+		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, loadedAt: end}
 		o.tables[name] = t
 		o.setSchema(t, l.Schema)
 	}

@@ -21,6 +21,7 @@ type table struct {
 	keyUnion []int
 	// charset and collation are those of new columns that name none.
 	charset, collation string
+	keyName            string // of the index that is the key, "" when not known
 	// loadedAt is the server's end when the definition was read from it: statements up
 	// to there may be in it already.
 	loadedAt place
@@ -135,7 +136,7 @@ func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 	broken := t.paused != nil
 	t.held, t.paused = false, nil
 	if broken {
-		if err := o.reload(ctx, t, "the table was resumed and its definition read anew"); err != nil {
+		if err := o.reloaded(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -152,36 +153,44 @@ func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 
 // reload takes a table's definition from the server as it is now. What the log has
 // between the reader and the server's end is left out; a snapshot must follow.
-func (o *opening) reload(ctx context.Context, t *table, why string) error {
+func (o *opening) reload(ctx context.Context, t *table) (old, now *event.Schema, err error) {
 	l, err := schema.Load(ctx, o.db, t.name, o.server.maria)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	end, _, err := o.server.logEnd(ctx, o.db)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	var old, now *event.Schema
 	if t.ev != nil {
 		old = t.ev.Schema
 	}
-	t.loadedAt, t.skipTo = end, end
 	if l != nil {
-		now = schema.KeepIDs(old, l.Schema, uint32(o.counter))
-		t.charset, t.collation = l.Charset, l.Collation
+		now = schema.KeepIDs(old, l.Schema, o.counter)
+		t.charset, t.collation, t.keyName = l.Charset, l.Collation, l.Key
 	}
-	if old != nil && now != nil && old.ID == now.ID {
-		o.setSchema(t, now)
-		return nil
+	t.loadedAt, t.skipTo = end, end
+	return old, now, nil
+}
+
+// reloaded reads the definition of a resumed table and tells of it.
+func (o *opening) reloaded(ctx context.Context, t *table) error {
+	old, now, err := o.reload(ctx, t)
+	if err != nil {
+		return err
 	}
 	last := t.ev
 	o.setSchema(t, now)
+	if old != nil && now != nil && old.ID == now.ID || old == nil && now == nil {
+		return nil
+	}
 	if t.ev != nil {
 		last = t.ev
 	}
 	seq := o.reserve(1)
 	tx := &event.Tx{ID: fmt.Sprintf("reload/%d", uint64(seq)), CommitTime: time.Now().UTC().Truncate(time.Microsecond), Start: *o.position()}
-	o.out = append(o.out, event.Item{Kind: event.KindDDL, Seq: seq, Table: last, Tx: tx, DDL: &event.DDL{Old: old, New: now, Due: why}})
+	o.out = append(o.out, event.Item{Kind: event.KindDDL, Seq: seq, Table: last, Tx: tx,
+		DDL: &event.DDL{Old: old, New: now, Due: "the table was resumed and its definition read anew"}})
 	return nil
 }
 

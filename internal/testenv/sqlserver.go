@@ -201,7 +201,7 @@ func runServer(t testing.TB, kind string, start func(ctx context.Context, dir st
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("%s said: %s", kind, s.Log())
+			t.Logf("%s said: …%s", kind, s.Log()[max(0, len(s.Log())-600):])
 		}
 		s.Kill()
 	})

@@ -27,7 +27,8 @@ func latin1Len(b []byte) int {
 	return n
 }
 
-func appendLatin1(dst, b []byte) []byte {
+// AppendLatin1 appends text of the servers' latin1 as UTF-8.
+func AppendLatin1(dst, b []byte) []byte {
 	for _, c := range b {
 		if c < 0x80 {
 			dst = append(dst, c)

@@ -189,7 +189,7 @@ func (c *col) appendVariable(dst, b []byte) ([]byte, int, error) {
 		return append(dst, v...), size, nil
 	case opLatin1:
 		dst = binary.AppendUvarint(dst, uint64(latin1Len(v)))
-		return appendLatin1(dst, v), size, nil
+		return AppendLatin1(dst, v), size, nil
 	case opPadded, opUUID:
 		if n > int(c.size) {
 			return dst, 0, malformed("%d bytes in a column of %d", n, c.size)

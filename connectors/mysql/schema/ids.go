@@ -23,7 +23,7 @@ func NewID(number uint64, nth int, taken []event.Column) uint32 {
 
 // KeepIDs gives the columns of now the identities, and defaults, that columns of the
 // same name have in old; the others get new ones.
-func KeepIDs(old, now *event.Schema, number uint32) *event.Schema {
+func KeepIDs(old, now *event.Schema, number uint64) *event.Schema {
 	if old == nil {
 		return now
 	}
@@ -32,7 +32,7 @@ func KeepIDs(old, now *event.Schema, number uint32) *event.Schema {
 		c := &columns[i]
 		k := slices.IndexFunc(old.Columns, func(o event.Column) bool { return strings.EqualFold(o.Name, c.Name) })
 		if k < 0 {
-			c.ID = NewID(uint64(number), i, append(slices.Clone(old.Columns), columns[:i]...))
+			c.ID = NewID(number, i, append(slices.Clone(old.Columns), columns[:i]...))
 			continue
 		}
 		c.ID = old.Columns[k].ID

@@ -22,6 +22,8 @@ type Loaded struct {
 	// Charset and Collation are those of new columns that name none.
 	Charset, Collation string
 	Engine             string
+	// Key is the name of the index that gives the schema its key.
+	Key string
 	// Estimate is the server's guess of the number of rows.
 	Estimate uint64
 }
@@ -95,7 +97,9 @@ func load(ctx context.Context, q Querier, maria bool, where string, match func(e
 		for i := range b.columns {
 			b.columns[i].ID = uint32(i + 1)
 		}
-		b.loaded.Schema = event.NewSchema(name, b.columns, primaryKey(b))
+		var key []int
+		key, b.loaded.Key = primaryKey(b)
+		b.loaded.Schema = event.NewSchema(name, b.columns, key)
 		out[name] = b.loaded
 	}
 	return out, nil
@@ -211,7 +215,7 @@ func loadKeys(ctx context.Context, q Querier, where string, tables map[event.Tab
 
 // primaryKey is the primary key, else the first by name of the unique keys over columns
 // that are never NULL.
-func primaryKey(b *builder) []int {
+func primaryKey(b *builder) (columns []int, name string) {
 	names := slices.Sorted(maps.Keys(b.keys))
 	for i, n := range names {
 		if strings.EqualFold(n, "PRIMARY") {
@@ -234,8 +238,8 @@ func primaryKey(b *builder) []int {
 			cols = append(cols, i)
 		}
 		if cols != nil {
-			return cols
+			return cols, n
 		}
 	}
-	return nil
+	return nil, ""
 }

@@ -1,0 +1,232 @@
+package schema
+
+import (
+	"strings"
+
+	"github.com/pingcap/tidb/pkg/parser/ast"
+	"github.com/pingcap/tidb/pkg/parser/mysql"
+
+	"github.com/millrace/millrace/connectors/mysql/decode"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// extras are what a column's definition says beyond its type.
+type extras struct {
+	primary, unique, autoIncrement bool
+	hasDefault                     bool
+	def                            ast.ExprNode
+	explicitNull                   bool
+}
+
+func hasOption(d *ast.ColumnDef, tp ast.ColumnOptionType) bool {
+	for _, o := range d.Options {
+		if o.Tp == tp {
+			return true
+		}
+	}
+	return false
+}
+
+func isText(d *ast.ColumnDef) bool {
+	switch d.Tp.GetType() {
+	case mysql.TypeString, mysql.TypeVarchar, mysql.TypeVarString, mysql.TypeBlob, mysql.TypeTinyBlob, mysql.TypeMediumBlob, mysql.TypeLongBlob, mysql.TypeEnum, mysql.TypeSet:
+		return d.Tp.GetCharset() != "binary"
+	}
+	return false
+}
+
+// column makes a column out of its definition; ok is false, and unclear set, when that
+// cannot be done with certainty.
+func (b *build) column(d *ast.ColumnDef) (c event.Column, x extras, ok bool) {
+	nullable, collation := true, strings.ToLower(d.Tp.GetCollate())
+	charset := strings.ToLower(d.Tp.GetCharset())
+	json, generated := false, false
+	for _, o := range d.Options {
+		switch o.Tp {
+		case ast.ColumnOptionPrimaryKey:
+			x.primary, nullable = true, false
+		case ast.ColumnOptionNotNull:
+			nullable = false
+		case ast.ColumnOptionNull:
+			x.explicitNull = true
+		case ast.ColumnOptionUniqKey:
+			x.unique = true
+		case ast.ColumnOptionAutoIncrement:
+			x.autoIncrement, nullable = true, false
+		case ast.ColumnOptionDefaultValue:
+			x.hasDefault, x.def = true, o.Expr
+		case ast.ColumnOptionGenerated:
+			generated = true
+		case ast.ColumnOptionCollate:
+			collation = strings.ToLower(o.StrValue)
+		case ast.ColumnOptionCheck:
+			json = json || strings.Contains(strings.ToLower(exprText(o.Expr)), "json_valid")
+		}
+	}
+	if isText(d) {
+		switch {
+		case collation != "":
+			charset = CharsetOf(collation)
+		case charset == "":
+			charset, collation = b.charset, b.collation
+		}
+		if charset == "utf8" {
+			charset = "utf8mb3"
+		}
+		if charset == "" {
+			b.unclear = "the charset of column " + d.Name.Name.O + " is not said"
+			return c, x, false
+		}
+	}
+	native := nativeText(d, charset)
+	c, err := Column(d.Name.Name.O, native, charset, collation, nullable)
+	if err != nil {
+		b.unclear = err.Error()
+		return c, x, false
+	}
+	c.Generated = generated
+	if b.s.MariaDB && (decode.BaseType(native) == "json" || json && native == "longtext") {
+		c.Native, c.Type = "longtext", event.TypeJSON
+	}
+	return c, x, true
+}
+
+// nativeText is the type as information_schema would show it.
+func nativeText(d *ast.ColumnDef, charset string) string {
+	tp := *d.Tp
+	if charset != "" && isText(d) {
+		tp.SetCharset(charset)
+	}
+	text := strings.ToLower(tp.CompactStr())
+	if tp.GetType() == mysql.TypeEnum || tp.GetType() == mysql.TypeSet {
+		quoted := make([]string, len(tp.GetElems()))
+		for i, e := range tp.GetElems() {
+			quoted[i] = "'" + strings.ReplaceAll(e, "'", "''") + "'"
+		}
+		text = map[bool]string{true: "enum", false: "set"}[tp.GetType() == mysql.TypeEnum] + "(" + strings.Join(quoted, ",") + ")"
+	}
+	switch tp.GetType() {
+	case mysql.TypeBlob:
+		text = blobText(text, tp.GetFlen(), charset)
+	case mysql.TypeTinyBlob, mysql.TypeMediumBlob, mysql.TypeLongBlob, mysql.TypeYear:
+		text = decode.BaseType(text)
+	}
+	if mysql.HasUnsignedFlag(tp.GetFlag()) {
+		text += " unsigned"
+	}
+	if mysql.HasZerofillFlag(tp.GetFlag()) {
+		text += " zerofill"
+	}
+	return text
+}
+
+// blobText picks the kind of BLOB or TEXT that the server takes for a length.
+func blobText(text string, flen int, charset string) string {
+	base := decode.BaseType(text)
+	if flen <= 0 || !strings.Contains(text, "(") {
+		return base
+	}
+	size := flen
+	if base == "text" {
+		switch charset {
+		case "utf8mb4":
+			size *= 4
+		case "utf8mb3":
+			size *= 3
+		}
+	}
+	switch {
+	case size < 1<<8:
+		return "tiny" + base
+	case size < 1<<16:
+		return base
+	case size < 1<<24:
+		return "medium" + base
+	}
+	return "long" + base
+}
+
+func exprText(n ast.ExprNode) string {
+	if n == nil {
+		return ""
+	}
+	return restore(n)
+}
+
+// fill sets what older rows show in an added column, or says that it cannot be known.
+func (b *build) fill(c *event.Column, x extras) {
+	switch {
+	case c.Generated:
+		b.isDue("column %s is generated", c.Name)
+		return
+	case x.autoIncrement:
+		b.isDue("column %s is AUTO_INCREMENT", c.Name)
+		return
+	case c.Type == event.TypeUnsupported:
+		return
+	}
+	if !x.hasDefault {
+		if c.Type == event.TypeTimestamp && !x.explicitNull {
+			b.isDue("the default of column %s depends on the server's settings", c.Name)
+			return
+		}
+		if c.Nullable {
+			c.HasDefault = true
+			return
+		}
+		if v, ok := implicitDefault(c, b.s.MariaDB); ok {
+			c.HasDefault, c.Default = true, v
+		} else {
+			b.isDue("column %s has no default that is known", c.Name)
+		}
+		return
+	}
+	v, null, err := constant(c, x.def, b.s.MariaDB)
+	if err != nil {
+		b.isDue("the default of column %s is not a constant that is understood: %v", c.Name, err)
+		return
+	}
+	c.HasDefault = true
+	if !null {
+		c.Default = v
+	}
+}
+
+// implicitDefault is what a NOT NULL column without a default shows in older rows.
+func implicitDefault(c *event.Column, maria bool) (event.Value, bool) {
+	text := "0"
+	switch c.Type {
+	case event.TypeInt, event.TypeUint, event.TypeYear, event.TypeSet, event.TypeFloat, event.TypeDouble, event.TypeDecimal:
+	case event.TypeEnum:
+		text = "1"
+	case event.TypeDate:
+		text = "0000-00-00"
+	case event.TypeDateTime, event.TypeTimestamp:
+		text = "0000-00-00 00:00:00"
+	case event.TypeTime:
+		text = "00:00:00"
+	case event.TypeText:
+		text = ""
+	case event.TypeBit:
+		text = "\x00"
+	case event.TypeBinary:
+		return make(event.Value, fixedLength(c)), true
+	case event.TypeJSON:
+		if text = "null"; maria {
+			text = ""
+		}
+	default:
+		return nil, false
+	}
+	v, err := decode.TextValue(c, []byte(text), maria)
+	return v, err == nil
+}
+
+// fixedLength is the length of types that are padded, 0 of others.
+func fixedLength(c *event.Column) int {
+	switch decode.BaseType(c.Native) {
+	case "binary", "uuid", "inet4", "inet6":
+		return c.Length
+	}
+	return 0
+}
