@@ -19,7 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	rlog.SetLogLevel("fatal")
+	if os.Getenv("MILLRACE_TEST_LOG") == "" {
+		rlog.SetLogLevel("fatal")
+	}
 	os.Exit(m.Run())
 }
 

@@ -1,6 +1,12 @@
 package protocol
 
-import "github.com/millrace/millrace/message"
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/millrace/millrace/message"
+)
 
 // HeartbeatData is the body of HeartBeat (34).
 type HeartbeatData struct {
@@ -32,9 +38,29 @@ type SubscriptionData struct {
 	Topic           string   `json:"topic"`
 	SubString       string   `json:"subString"`
 	TagsSet         []string `json:"tagsSet,omitempty"`
-	CodeSet         []int32  `json:"codeSet,omitempty"`
+	CodeSet         CodeSet  `json:"codeSet,omitempty"`
 	SubVersion      int64    `json:"subVersion"`
 	ExpressionType  string   `json:"expressionType"`
+}
+
+// CodeSet are the hashes of tags. The Go client writes them as text.
+type CodeSet []int32
+
+// UnmarshalJSON reads numbers and numbers in quotes.
+func (s *CodeSet) UnmarshalJSON(b []byte) error {
+	var raw []json.Number
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*s = nil
+	for _, r := range raw {
+		n, err := strconv.ParseInt(string(r), 10, 32)
+		if err != nil {
+			return fmt.Errorf("codeSet: %w", err)
+		}
+		*s = append(*s, int32(n))
+	}
+	return nil
 }
 
 func (h *HeartbeatData) encodeBody() ([]byte, error) {
