@@ -330,6 +330,12 @@ func (r *rig) halvesKept(p *promises, undecided []txn.HalfState) error {
 // visible once and answered alike.
 func (r *rig) goOn(p *promises, o opened) error {
 	term := o.state.Term
+	if _, err := r.resolve(term-1, []txn.Ref{{First: -1, Key: "none", TransactionID: "none"}}, nil); !errors.Is(err, writer.ErrFenced) {
+		return fmt.Errorf("RESOLVE under a closed term: %v", err)
+	}
+	if err := r.send(0, max(term-1, 1), 1<<40, 1<<40-1, "late"); term > 1 && !errors.Is(err, writer.ErrFenced) {
+		return fmt.Errorf("send under a closed term: %v", err)
+	}
 	first := map[string]string{}
 	for range 2 {
 		for _, name := range []string{"a1", "a2", "a3", "a4", "b1", "b2", "x", "free"} {

@@ -292,10 +292,10 @@ func (b *batch) waitersLocked(all bool) []waiter {
 	}
 	var now []waiter
 	for i, x := range w {
-		if x.durable && now == nil {
-			now = append(now, w[:i]...)
-		}
 		switch {
+		case x.durable && b.waiters == nil: // the first: from here on there are two lists
+			now = append(now, w[:i]...)
+			b.waiters = append(b.waiters, x)
 		case x.durable:
 			b.waiters = append(b.waiters, x)
 		case b.waiters != nil:

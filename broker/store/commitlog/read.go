@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -122,7 +123,7 @@ func (s *scanner) visit(b []byte, pos, fileEnd int64, fn func(*message.Record, i
 			}
 			return pos, fmt.Errorf("%w: %w", errNoRecord, err)
 		}
-		if err := check(&s.rec, pos); err != nil {
+		if err := check(&s.rec, pos, s.size-(fileEnd-pos)+int64(n)); err != nil {
 			return pos, fmt.Errorf("%w: %w", errNoRecord, err)
 		}
 		if err := fn(&s.rec, pos, int32(n)); err != nil {
@@ -133,9 +134,29 @@ func (s *scanner) visit(b []byte, pos, fileEnd int64, fn func(*message.Record, i
 	return pos, nil
 }
 
-func check(rec *message.Record, pos int64) error {
+// check tells whether the record that stands at pos, and ends at end of its file, is whole.
+func check(rec *message.Record, pos, end int64) error {
 	if rec.PhysicalOffset != pos {
 		return fmt.Errorf("the record there says that it stands at %d", rec.PhysicalOffset)
 	}
+	if lostSector(rec.Properties, end) {
+		return errors.New("its properties lack a sector")
+	}
 	return rec.CheckCRC()
+}
+
+// sector is the unit that a disk writes whole or not at all.
+const sector = 512
+
+// lostSector tells whether all that a sector holds of the properties, which end at end of
+// their file, is zero: no checksum covers them, and text does not look like that.
+func lostSector(props []byte, end int64) bool {
+	for len(props) > 0 {
+		n := int(min(int64(len(props)), (end-1)%sector+1))
+		if part := props[len(props)-n:]; len(bytes.Trim(part, "\x00")) == 0 {
+			return true
+		}
+		props, end = props[:len(props)-n], end-int64(n)
+	}
+	return false
 }
