@@ -107,7 +107,7 @@ func (t *Table) file(q int, at time.Time, p *plan) (*dataFile, error) {
 	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
 		return nil, err
 	}
-	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.claim.Generation, t.nextTemp()), p.pq, p.leaves, codecOf(t.sink.cfg.Compression))
+	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.token, t.nextTemp()), p.pq, p.leaves, codecOf(t.sink.cfg.Compression))
 	if err != nil {
 		return nil, err
 	}

@@ -165,8 +165,9 @@ func (fw *fileWriter) statistics() string {
 	return statsText(fw.rows, names, stats)
 }
 
-// tempName is the name of a file that is being written into dir. Delta's readers, and
-// those that expand patterns, pass over names that begin with a dot.
-func tempName(dir string, gen uint64, n int64) string {
-	return path.Join(dir, fmt.Sprintf(".%d-%d.tmp", gen, n))
+// tempName is the name of a file that is being written into dir. token is the claim's own:
+// two owners must never write one file. Delta's readers, and those that expand patterns,
+// pass over names that begin with a dot.
+func tempName(dir, token string, n int64) string {
+	return path.Join(dir, fmt.Sprintf(".%s-%d.tmp", token, n))
 }

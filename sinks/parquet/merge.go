@@ -449,7 +449,7 @@ func (m *merge) commit(ctx context.Context) error {
 			m.discard()
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
 		}
-		if err := writeWhole(c.t.sink.fs, path.Join(c.log.Table(), f.Side), m.newSide.encode()); err != nil {
+		if err := writeWhole(c.t.sink.fs, tempName(c.log.Table(), c.t.token, c.t.nextTemp()), path.Join(c.log.Table(), f.Side), m.newSide.encode()); err != nil {
 			m.discard()
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
 		}

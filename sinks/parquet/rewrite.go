@@ -219,7 +219,7 @@ func (o *output) file(hash uint64) (*outFile, error) {
 			return nil, err
 		}
 	}
-	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.claim.Generation, t.nextTemp()), o.m.schema, o.m.leaves, codecOf(t.sink.cfg.Compression))
+	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.token, t.nextTemp()), o.m.schema, o.m.leaves, codecOf(t.sink.cfg.Compression))
 	if err != nil {
 		return nil, err
 	}
@@ -386,17 +386,22 @@ func (l *layout) fromLayout(from *layout, vals []parquet.Value, a *arena) (row [
 	return row, true
 }
 
-// writeWhole writes a file and makes its bytes durable.
-func writeWhole(fsys vfs.FS, name string, data []byte) error {
-	f, err := fsys.Create(name)
+// writeWhole makes a file appear with all its bytes, which are durable, or not at all. The
+// name must not be taken. The caller syncs the directory.
+func writeWhole(fsys vfs.FS, tmp, name string, data []byte) error {
+	f, err := fsys.Create(tmp)
 	if err != nil {
 		return err
 	}
+	defer fsys.Remove(tmp)
 	if _, err = f.WriteAt(data, 0); err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return fsys.Link(tmp, name)
 }

@@ -27,6 +27,7 @@ type Table struct {
 	changes *delta.Log
 	led     *ledger
 	batch   *batch
+	token   string // makes temporary names this claim's own
 	temps   atomic.Int64
 	// broken is why nothing more can be done under this claim.
 	broken error
@@ -41,7 +42,7 @@ const checkpointEvery = 50
 
 func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, error) {
 	t := &Table{
-		sink: s, claim: claim, dir: s.tableDir(&claim), vacuumed: s.now(),
+		sink: s, claim: claim, dir: s.tableDir(&claim), vacuumed: s.now(), token: newID(),
 		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}
 	var err error
