@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 skipped=$(mktemp)
-export MILLRACE_SKIPPED_FILE=$skipped
+export MILLRACE_SKIP_LIST=$skipped
 trap 'rm -f "$skipped"' EXIT
 status=0
 go vet ./... || status=1

@@ -22,6 +22,8 @@ type options struct {
 	keep, alter    bool
 	steady         time.Duration
 	seed           uint64
+	// inspect sees the scene after the comparison, before anything is stopped.
+	inspect func(context.Context, *scene) error
 }
 
 func main() {

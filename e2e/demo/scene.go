@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/internal/testenv"
@@ -53,6 +55,9 @@ func (s *scene) play(ctx context.Context) (right bool, err error) {
 	right, err = s.check(ctx)
 	say("%d transactions committed, %d rolled back, %d tried again; %.0f s in all",
 		s.work.committed.Load(), s.work.rolledBack.Load(), s.work.retried.Load(), time.Since(started).Seconds())
+	if err == nil && s.inspect != nil {
+		err = s.inspect(ctx, s)
+	}
 	return right, err
 }
 
@@ -178,21 +183,34 @@ func (s *scene) tryKillInTransaction(ctx context.Context) (bool, error) {
 	return true, s.caughtUp(ctx)
 }
 
-// caughtUp waits until the reader stands at the source's end and nothing is on its way.
+// caughtUp waits until the reader has passed where the server's log ends now, every
+// snapshot is complete, and the sink is as fresh as its flush interval allows.
 func (s *scene) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
 	defer cancel()
+	file, pos, err := s.serverEnd(ctx)
+	if err != nil {
+		return err
+	}
 	return s.millrace.until(ctx, 100*time.Millisecond, "catch up", s.progress.show, func(now pipeline.Status) bool {
-		if now.State != pipeline.StateRunning || now.LagSecs > 3 || len(now.Tables) < len(tables) {
+		if now.State != pipeline.StateRunning || len(now.Tables) < len(tables) || !passed(now, file, pos) || now.LagSecs > 3 {
 			return false
 		}
 		for _, t := range now.Tables {
-			if t.Snapshot < 100 {
+			if _, _, _, err := live(filepath.Join(s.lake.dir, t.Name, "current"), -1); err != nil {
+				return false // nothing has been merged into current/ yet
+			}
+			if t.Snapshot < 100 || slices.ContainsFunc(t.Sinks, func(one pipeline.SinkSummary) bool { return one.State != pipeline.StateRunning || one.Flushes == 0 }) {
 				return false
 			}
 		}
 		return true
 	})
+}
+
+// passed reports whether the reader is at or behind a position of the server's log.
+func passed(now pipeline.Status, file string, pos uint64) bool {
+	return now.Position.File > file || now.Position.File == file && now.Position.Pos >= pos
 }
 
 // measure takes freshness while the workload goes on.
@@ -225,7 +243,7 @@ func (s *scene) settle(ctx context.Context) error {
 	}
 	s.progress.say("the workload has ended at %s:%d; waiting for the sink", file, pos)
 	return s.millrace.until(ctx, 100*time.Millisecond, "wait for the sink", s.progress.show, func(now pipeline.Status) bool {
-		if now.Position.File < file || now.Position.File == file && now.Position.Pos < pos {
+		if !passed(now, file, pos) {
 			return false
 		}
 		for _, t := range now.Tables {
