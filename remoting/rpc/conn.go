@@ -202,7 +202,8 @@ func (c *Conn) answered(frame []byte, ans *remoting.Command) {
 }
 
 // Invoke sends a request and waits for its answer. The opaque is assigned
-// here. The answer is the caller's. An error wraps ErrClosed, ErrTimeout or
+// here. The request's body is written from where it lies and must not be
+// changed any more, not even after a time-out. The answer is the caller's. An error wraps ErrClosed, ErrTimeout or
 // ErrBusy, or says that the request cannot be encoded; when ctx ends, it also
 // wraps ctx's.
 func (c *Conn) Invoke(ctx context.Context, req *remoting.Command) (*remoting.Command, error) {
@@ -224,10 +225,10 @@ func (c *Conn) Invoke(ctx context.Context, req *remoting.Command) (*remoting.Com
 	}
 }
 
-// InvokeAsync sends a request and calls done exactly once: with the answer,
-// after timeout, or when the connection is closed; also when it returns an
-// error is done not called. done runs on the connection's reader, or a
-// timer's goroutine, and must not block.
+// InvokeAsync sends a request as Invoke does and calls done exactly once:
+// with the answer, after timeout, or when the connection is closed. When it
+// returns an error, nothing was sent and done is not called. done runs on the
+// connection's reader or a timer's goroutine and must not block.
 func (c *Conn) InvokeAsync(req *remoting.Command, timeout time.Duration, done func(*remoting.Command, error)) error {
 	return c.start(&call{req: req, done: done, timeout: timeout})
 }

@@ -8,7 +8,8 @@ import (
 
 // Handler serves requests. It runs on the goroutine that reads the
 // connection, one request at a time: whatever may take long is handed off and
-// answered later.
+// answered later. In particular it must not wait for an answer from the same
+// connection, which nobody would read.
 type Handler interface {
 	ServeRemoting(x *Exchange)
 }

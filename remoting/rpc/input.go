@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +17,13 @@ const (
 	maxBuffer   = 128 << 10
 	// A large frame's memory starts with this and doubles as bytes arrive.
 	firstLarge = 256 << 10
-	// Memory of a large frame up to this is kept for the next one.
+	// Memory of a large frame up to this is used again.
 	keepLarge = 4 << 20
 )
+
+// largeFrames is memory of large frames that were served. It belongs to no
+// connection, so that one that rests after a large frame holds none.
+var largeFrames sync.Pool
 
 var (
 	errIdle     = errors.New("no traffic")
@@ -32,8 +37,8 @@ type input struct {
 	limits ConnLimits
 
 	buf      []byte
-	from, to int // buf[from:to] is not consumed yet
-	large    []byte
+	from, to int       // buf[from:to] is not consumed yet
+	large    []byte    // memory of the frame returned last, if that was a large one
 	deadline time.Time // that was set last
 	frameBy  time.Time // when the frame under way must be complete; zero between frames
 	sniff    bool      // the first byte is still to be looked at
@@ -46,6 +51,11 @@ type input struct {
 
 // next returns a frame without its length field.
 func (in *input) next() ([]byte, error) {
+	if in.large != nil && cap(in.large) <= keepLarge {
+		b := in.large
+		largeFrames.Put(&b)
+	}
+	in.large = nil
 	for {
 		have := in.buf[in.from:in.to]
 		if len(have) > 0 && in.sniff {
@@ -117,10 +127,12 @@ func (in *input) fill(need int) error {
 // nextLarge reads the rest of a frame of n bytes that begins with have and
 // consumes the whole buffer.
 func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
-	b := in.large
-	in.large = nil
-	if cap(b) < n {
-		b = make([]byte, min(n, max(firstLarge, len(have))))
+	var b []byte
+	if used, ok := largeFrames.Get().(*[]byte); ok {
+		b = *used
+	}
+	if cap(b) < firstLarge {
+		b = make([]byte, firstLarge)
 	}
 	b = b[:min(n, cap(b))]
 	at := copy(b, have)
