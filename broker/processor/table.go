@@ -127,6 +127,7 @@ func pushed() []Row {
 		row(protocol.ResetConsumerClientOffset, ""),
 		row(protocol.GetConsumerStatusFromClient, ""),
 		row(protocol.PushReplyMessageToClient, ""),
+		row(protocol.NotifyUnsubscribeLite, ""),
 	}
 }
 
@@ -163,6 +164,12 @@ func planned() []Row {
 	add(ResourceTopic, ActionGet, "Administration.", protocol.QueryTopicConsumeByWho, protocol.ViewBrokerStatsData, protocol.QueryConsumeQueue)
 	add(ResourceCluster, ActionList, "Administration.", protocol.GetSystemTopicListFromBroker, protocol.GetAllProducerInfo)
 	add(ResourceTopic, ActionUpdate, "Administration.", protocol.ResumeCheckHalfMessage)
+	add(ResourceTopic, ActionDelete, "Administration.", protocol.DeleteTopicInBrokerList)
+	add(ResourceGroup, ActionDelete, "Administration.", protocol.DeleteSubscriptionGroupList)
+	add(ResourceCluster, ActionUpdate, "Timers.", protocol.SwitchTimerEngine)
+	add(ResourceTopic, ActionSub, "Lite topics.", protocol.PopLiteMessage, protocol.LiteSubscriptionCtl, protocol.AckLiteMessage)
+	add(ResourceTopic, ActionGet, "Lite topics.", protocol.GetBrokerLiteInfo, protocol.GetParentTopicInfo, protocol.GetLiteTopicInfo,
+		protocol.GetLiteClientInfo, protocol.GetLiteGroupInfo, protocol.TriggerLiteDispatch)
 	add(ResourceCluster, ActionUpdate, "Access control.", protocol.AuthCreateUser, protocol.AuthUpdateUser, protocol.AuthDeleteUser,
 		protocol.AuthCreateACL, protocol.AuthUpdateACL, protocol.AuthDeleteACL)
 	add(ResourceCluster, ActionGet, "Access control.", protocol.AuthGetUser, protocol.AuthListUser, protocol.AuthGetACL, protocol.AuthListACL)
