@@ -245,12 +245,8 @@ func (r *runReader) take(b []byte, offset int64, u consumequeue.Unit, copied boo
 // its checksum: a reader gets what was written or an error.
 func (s *Store) verify(q *queue, b []byte, offset int64, u consumequeue.Unit) error {
 	size, _, err := message.ParseHead(b)
-	if err != nil {
-		return s.logDamage(u.Phys, err)
-	}
-	if size != len(b) || len(b) < message.PhysicalOffsetAt+8 || !isRecordOf(b, q.ID, offset, u.Phys) {
-		return s.queueDamage(q, fmt.Errorf("%w: offset %d leads to %d, where another record stands",
-			consumequeue.ErrDamaged, offset, u.Phys))
+	if err != nil || size != len(b) || len(b) < message.PhysicalOffsetAt+8 || !isRecordOf(b, q.ID, offset, u.Phys) {
+		return s.blame(q, offset, u)
 	}
 	if !s.cfg.CheckCRCOnRead {
 		return nil
@@ -263,6 +259,33 @@ func (s *Store) verify(q *queue, b []byte, offset int64, u consumequeue.Unit) er
 		return s.logDamage(u.Phys, err)
 	}
 	return nil
+}
+
+// blame finds out which of the two is damaged when an entry and what it leads to do not
+// match: from the start of the log file, do records lead to the entry's place or past it?
+func (s *Store) blame(q *queue, offset int64, u consumequeue.Unit) error {
+	why := fmt.Errorf("%w: offset %d leads to %d, where another record stands", consumequeue.ErrDamaged, offset, u.Phys)
+	if u.Phys < s.clog.Min() || u.Phys+int64(u.Size) > s.clog.Readable() {
+		return s.queueDamage(q, why)
+	}
+	sound := false
+	at, err := s.clog.Scan(s.clog.Files().StartOf(u.Phys), func(rec *message.Record, phys int64, _ int32) error {
+		if phys < u.Phys {
+			return nil
+		}
+		sound = true // a whole record at or behind the place: nothing is wrong with the log
+		return errPause
+	})
+	switch {
+	case sound || at > u.Phys:
+		return s.queueDamage(q, why)
+	case errors.Is(err, commitlog.ErrCorrupt):
+		s.metrics.damage.Add(1)
+		return mapError(err)
+	case err != nil:
+		return mapError(err)
+	}
+	return s.queueDamage(q, why)
 }
 
 func (s *Store) logDamage(phys int64, why error) error {

@@ -1,0 +1,285 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// flip changes a byte of a file.
+func flip(t *testing.T, fsys vfs.FS, name string, at int64) {
+	t.Helper()
+	f, err := fsys.OpenReadWrite(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 0x10
+	if _, err := f.WriteAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// zero clears a file from a position on.
+func zero(t *testing.T, fsys vfs.FS, name string, from int64) {
+	t.Helper()
+	f, err := fsys.OpenReadWrite(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	size, _ := f.Size()
+	for _, n := range []int64{from, size} {
+		if err := f.Truncate(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killed returns what a kill of the process leaves of a store with n messages, and where
+// the messages are.
+func killed(t *testing.T, cfg Config, n int) (*vfs.Mem, []PutResult) {
+	t.Helper()
+	fsys := vfs.NewMem()
+	s := start(t, fsys, cfg)
+	var at []PutResult
+	for i := range n {
+		at = append(at, s.mustPut(testRecord("orders", 0, fmt.Sprintf("%d%s", i, strings.Repeat("x", 100)))))
+	}
+	s.settle()
+	return fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep}), at
+}
+
+func TestADamagedMiddleIsNeverCutOff(t *testing.T) {
+	for _, checkpoints := range []int64{1 << 30, 4096} {
+		cfg := testConfig("/store")
+		cfg.CheckpointBytes = checkpoints
+		fsys, at := killed(t, cfg, 60)
+		size := cfg.FileSizeCommitLog
+		for _, i := range []int{0, 7, 30, 58, 59} {
+			// Size, magic, place, body: wherever it is hit.
+			for _, in := range []int64{1, 5, 30, 95} {
+				c := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+				pos := at[i].PhysicalOffset
+				flip(t, c, fmt.Sprintf("/store/commitlog/%020d", pos-pos%size), pos%size+in)
+				s, err := Open(cfg, c, nil, nil)
+				if err == nil {
+					// Recovery had no need to look there: then who reads it is told.
+					_, err = bodies(s, "orders", 0)
+					if _, _, rerr := s.ReadRecord(pos); rerr == nil {
+						t.Errorf("message %d, byte %d: ReadRecord served it", i, in)
+					}
+					s.Close()
+				}
+				if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "/store/co") {
+					t.Errorf("message %d, byte %d: %v; want ErrCorrupt that names a file", i, in, err)
+				}
+			}
+		}
+	}
+}
+
+func TestALostTailIsFoundAndNamed(t *testing.T) {
+	cfg := testConfig("/store")
+	for name, cut := range map[string]func(*vfs.Mem){
+		"files are missing": func(m *vfs.Mem) {
+			names, _ := m.ReadDir("/store/commitlog")
+			for _, n := range names[2:] {
+				if err := m.Remove("/store/commitlog/" + n); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"the end is missing": func(m *vfs.Mem) {
+			names, _ := m.ReadDir("/store/commitlog")
+			for _, n := range names[3:] {
+				if err := m.Remove("/store/commitlog/" + n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			zero(t, m, "/store/commitlog/"+names[2], 100)
+		},
+		"everything is missing": func(m *vfs.Mem) {
+			if err := vfs.RemoveTree(m, "/store/commitlog"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fsys, at := killed(t, cfg, 120)
+			cut(fsys)
+			if _, err := Open(cfg, fsys, nil, nil); !errors.Is(err, ErrLostTail) || !strings.Contains(err.Error(), "/store/commitlog/") {
+				t.Fatalf("%v; want ErrLostTail that names the file", err)
+			}
+			accept := cfg
+			accept.AcceptLostTail = true
+			s := start(t, fsys, accept)
+			got := s.bodies("orders", 0)
+			r := s.mustPut(testRecord("orders", 0, "goes on"))
+			if name != "everything is missing" && (len(got) == 0 || r.QueueOffset != int64(len(got))) {
+				t.Fatalf("%d messages are left, the next offset is %d", len(got), r.QueueOffset)
+			}
+			if r.PhysicalOffset > at[len(at)-1].PhysicalOffset+cfg.FileSizeCommitLog {
+				t.Fatalf("it goes on at %d", r.PhysicalOffset)
+			}
+			s.settle()
+			s.mustStop()
+			start(t, fsys, cfg) // accepted once is enough
+		})
+	}
+}
+
+func TestAMissingFileInTheMiddleIsNamed(t *testing.T) {
+	cfg := testConfig("/store")
+	fsys, _ := killed(t, cfg, 120)
+	name := fmt.Sprintf("/store/commitlog/%020d", cfg.FileSizeCommitLog)
+	if err := fsys.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg, fsys, nil, nil); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), path.Base(name)) {
+		t.Fatalf("%v; want ErrCorrupt that names %s", err, name)
+	}
+}
+
+// tree reads all files below dir.
+func tree(t *testing.T, fsys vfs.FS, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	names, err := fsys.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		name := path.Join(dir, n)
+		if info, err := fsys.Stat(name); err == nil && info.IsDir() {
+			for k, v := range tree(t, fsys, name) {
+				out[k] = v
+			}
+			continue
+		}
+		b, err := vfs.ReadFile(fsys, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = string(b)
+	}
+	return out
+}
+
+// Whatever is derived from the log can be made again from it, byte for byte.
+func TestWhatIsDerivedCanBeMadeAgain(t *testing.T) {
+	cfg := testConfig("/store")
+	cfg.IndexEntries = 1000 // one file: its name is a time
+	fsys := vfs.NewMem()
+	s := start(t, fsys, cfg)
+	for i := range 90 {
+		s.mustPut(testRecord([]string{"a", "b"}[i%2], int32(i%3), fmt.Sprint(i), "TAGS", fmt.Sprint("t", i%4), "KEYS", fmt.Sprint("k", i%7)))
+	}
+	s.settle()
+	s.mustStop()
+	live := tree(t, fsys, "/store")
+	for name, remove := range map[string][]string{
+		"the checkpoint":       {"/store/dispatchCheckpoint"},
+		"both checkpoints":     {"/store/dispatchCheckpoint", "/store/checkpoint"},
+		"all consume queues":   {"/store/consumequeue"},
+		"one consume queue":    {"/store/consumequeue/a/0"},
+		"index and checkpoint": {"/store/index", "/store/dispatchCheckpoint"},
+		"all that is derived":  {"/store/index", "/store/dispatchCheckpoint", "/store/consumequeue", "/store/checkpoint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+			for _, r := range remove {
+				if info, err := c.Stat(r); err == nil && info.IsDir() {
+					err = vfs.RemoveTree(c, r)
+					if err != nil {
+						t.Fatal(err)
+					}
+				} else if err := c.Remove(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			start(t, c, cfg).mustStop()
+			got := tree(t, c, "/store")
+			for name, want := range live {
+				if strings.Contains(name, "dispatchCheckpoint") || strings.HasPrefix(name, "/store/checkpoint") {
+					continue // the order of queues, times
+				}
+				if strings.Trim(want, "\x00") == "" {
+					continue // a file made ahead of need
+				}
+				if got[name] != want {
+					t.Errorf("%s differs", name)
+				}
+			}
+		})
+	}
+}
+
+func TestADamagedConsumeQueueIsMadeAgainAtTheNextStart(t *testing.T) {
+	cfg := testConfig("/store")
+	fsys := vfs.NewMem()
+	s := start(t, fsys, cfg)
+	for i := range 30 {
+		s.mustPut(testRecord("orders", 0, fmt.Sprint(i)))
+	}
+	s.settle()
+	want := s.bodies("orders", 0)
+	s.mustStop()
+	flip(t, fsys, "/store/consumequeue/orders/0/"+strings.Repeat("0", 20), 5*20+7)
+	s = start(t, fsys, cfg)
+	if _, err := bodies(s.Store, "orders", 0); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("reading it: %v, want ErrCorrupt", err)
+	}
+	s.mustStop()
+	s = start(t, fsys, cfg)
+	if got := s.bodies("orders", 0); !reflect.DeepEqual(got, want) {
+		t.Fatalf("made again it holds %q", got)
+	}
+}
+
+func TestEmptyAndShortLastFilesDoNotStopTheStart(t *testing.T) {
+	cfg := testConfig("/store")
+	fsys := vfs.NewMem()
+	s := start(t, fsys, cfg)
+	for i := range 30 {
+		s.mustPut(testRecord("orders", 0, fmt.Sprint(i)))
+	}
+	s.settle()
+	s.mustStop()
+	for _, name := range []string{
+		fmt.Sprintf("/store/consumequeue/orders/0/%020d", 3*cfg.FileSizeConsumeQueue),
+		fmt.Sprintf("/store/commitlog/%020d", 2*cfg.FileSizeCommitLog),
+	} {
+		c := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+		if _, err := c.Stat(name); err == nil {
+			zero(t, c, name, 0)
+		} else if f, err := c.Create(name); err != nil {
+			t.Fatal(err)
+		} else {
+			f.Close()
+		}
+		s := start(t, c, cfg)
+		s.mustPut(testRecord("orders", 0, "more"))
+		s.settle()
+		if got := s.bodies("orders", 0); len(got) != 31 {
+			t.Errorf("with %s empty: %d messages", name, len(got))
+		}
+		s.mustStop()
+	}
+}
