@@ -115,7 +115,7 @@ func crashEverywhere(t *testing.T, seed uint64, keyless bool) {
 			d.table = open(t, sink, claim(w.schemas, gen))
 			d.seek()
 		case 3:
-			check(d.table.vacuum())
+			check(d.table.vacuum(context.Background()))
 			check(d.table.current.log.Checkpoint(time.Now()))
 		}
 	}

@@ -224,7 +224,7 @@ func (c *current) run(ctx context.Context, j *job) error {
 		return err
 	}
 	j.committed = committed
-	return c.lookAfter()
+	return c.lookAfter(ctx)
 }
 
 // ended takes note of how a merge ended. What failed is done again later: current/ is
@@ -241,6 +241,9 @@ func (c *current) ended(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, pipeline.ErrSuperseded) {
+		return c.t.fail(err)
+	}
 	if j.committed {
 		c.t.log.Warn("looking after current/ failed", "err", err)
 		return nil
@@ -254,8 +257,6 @@ func (c *current) ended(err error) error {
 	}
 	c.dirty = true
 	switch {
-	case errors.Is(err, pipeline.ErrSuperseded):
-		return c.t.fail(err)
 	case errors.Is(err, context.Canceled):
 		return nil
 	case !errors.Is(err, delta.ErrConflict) && !errors.Is(err, delta.ErrNotCommitted):
@@ -293,9 +294,19 @@ func (c *current) mergeNow() error {
 }
 
 // lookAfter keeps current/'s own log short and its directory clean.
-func (c *current) lookAfter() error {
+func (c *current) lookAfter(ctx context.Context) error {
 	now := c.t.sink.now()
+	// As in changes/, a successor's files must not be taken for orphans.
+	if _, err := c.log.Refresh(ctx); err != nil {
+		return err
+	}
+	if err := c.fenced(); err != nil {
+		return err
+	}
 	snap := c.log.Snapshot()
+	if snap.Version < 0 {
+		return nil
+	}
 	removed := now.Add(-c.t.sink.cfg.Keep.Removed.D())
 	if now.Sub(c.vacuum) >= vacuumEvery || c.t.sink.cfg.Keep.Removed < 1 {
 		c.vacuum = now

@@ -26,7 +26,7 @@ func (t *Table) Maintain(ctx context.Context) error {
 		return t.checkpoint()
 	}
 	if t.sink.now().Sub(t.vacuumed) >= vacuumEvery {
-		return t.vacuum()
+		return t.vacuum(ctx)
 	}
 	return nil
 }
@@ -45,10 +45,18 @@ func (t *Table) checkpoint() error {
 }
 
 // vacuum removes orphans of changes/. The generation was committed at the opening, so no
-// older owner can still commit one of them.
-func (t *Table) vacuum() error {
+// older owner can still commit one of them. An owner that was replaced itself must not
+// take what its successor has written for orphans: the log is read to its end first, and
+// what counts as old is reckoned from before that.
+func (t *Table) vacuum(ctx context.Context) error {
 	now := t.sink.now()
 	t.vacuumed = now
+	if _, err := t.changes.Refresh(ctx); err != nil {
+		return err
+	}
+	if err := t.stillOurs(); err != nil {
+		return t.fail(err)
+	}
 	ours := map[string]bool{}
 	for _, n := range t.batch.names {
 		ours[n[len(t.changes.Table())+1:]] = true

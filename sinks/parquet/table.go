@@ -222,8 +222,10 @@ func (t *Table) observe(start time.Time, out pipeline.Flushed) {
 
 // commit makes the batch visible on the marks it was built on, or not at all.
 func (t *Table) commit(ctx context.Context) (int64, error) {
-	schema := t.changes.Snapshot().Metadata.SchemaString
-	actions := t.actions(schema)
+	if err := t.stillOurs(); err != nil {
+		return 0, t.fail(err)
+	}
+	actions := t.actions()
 	if seeded.On("mark-before-flush") {
 		var marks, files []delta.Action
 		for _, a := range actions {
@@ -253,16 +255,16 @@ func (t *Table) commit(ctx context.Context) (int64, error) {
 		if _, err := t.changes.Refresh(ctx); err != nil {
 			return 0, t.fail(err)
 		}
-		if err := t.stillOurs(schema); err != nil {
+		if err := t.stillOurs(); err != nil {
 			return 0, t.fail(err)
 		}
 	}
 }
 
-// stillOurs looks, after another writer has committed, whether this batch may still be
+// stillOurs looks, after others may have committed, whether this batch may still be
 // committed: first that no higher generation has taken the table, then that every mark is
 // the one that the batch was built on.
-func (t *Table) stillOurs(schema string) error {
+func (t *Table) stillOurs() error {
 	snap := t.changes.Snapshot()
 	known, err := generationOf(snap)
 	if err != nil {
@@ -274,24 +276,24 @@ func (t *Table) stillOurs(schema string) error {
 	if seeded.On("rewrite-above-mark") {
 		return nil
 	}
-	for q := range t.batch.touched {
+	for q := range t.batch.queues {
 		txn, ok := snap.Txns[appID(t.claim.Pipeline, t.claim.Table, q)]
 		base, known := t.led.txns[q]
 		if ok != known || ok && txn.Version != base {
 			return fmt.Errorf("queue %d of %s stands at %d in the target and not at %d: the table must be opened again", q, t.claim.Table, txn.Version, base)
 		}
 	}
-	if snap.Metadata.SchemaString != schema {
+	if snap.Metadata.SchemaString != t.led.table.Columns.schema() {
 		return fmt.Errorf("the schema of %s was changed by another program: the table must be opened again", t.changes.Table())
 	}
 	return nil
 }
 
 // actions is the batch as one commit.
-func (t *Table) actions(schema string) []delta.Action {
+func (t *Table) actions() []delta.Action {
 	b, snap := t.batch, t.changes.Snapshot()
 	list := []delta.Action{t.commitInfo("WRITE")}
-	if text := b.facts.Columns.schema(); text != schema {
+	if text := b.facts.Columns.schema(); text != snap.Metadata.SchemaString {
 		m := *snap.Metadata
 		m.SchemaString = text
 		list = append(list, delta.Action{Metadata: &m})

@@ -577,7 +577,7 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 		case 3:
 			fail(d.flush())
 			fail(d.table.checkpoint())
-			fail(d.table.vacuum())
+			fail(d.table.vacuum(context.Background()))
 		default:
 			fail(d.write(rng.IntN(len(w.queues)), 1+rng.IntN(8)))
 		}
