@@ -78,14 +78,7 @@ func (w *worker) run() {
 
 // pause waits for a back-off. It returns false when the queue is to be given up.
 func (w *worker) pause(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-w.ctx.Done():
-		return false
-	}
+	return sleep(w.ctx, d)
 }
 
 // begin finds the first offset, trying until it is told one.

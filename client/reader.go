@@ -95,7 +95,7 @@ type PullResult struct {
 	Min, Max int64 // the queue's offsets at that moment; Max is the next one to be given
 }
 
-// slack is how much longer than the broker may hold a pull the client waits.
+// pullSlack is how much longer than the broker may hold a pull the client waits.
 const pullSlack = 10 * time.Second
 
 // Pull reads messages of a queue from an offset on: the first has that offset, and each
@@ -105,20 +105,49 @@ func (r *Reader) Pull(ctx context.Context, q message.Queue, offset int64, opt Pu
 	if !r.s.Running() {
 		return PullResult{}, ErrClosed
 	}
-	limit := opt.Wait + pullSlack
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	p := pullRequest{group: r.cfg.group, queue: q, offset: offset, max: opt.MaxMsgs, maxBytes: opt.MaxBytes,
 		wait: opt.Wait, lite: true, subscription: "*"}
-	ans, err := r.s.InvokeBroker(ctx, q.BrokerName, p.command)
-	if err == nil {
-		var res PullResult
-		if res, err = parsePullAnswer(ans, q, offset, r.cfg.decompress, false); err == nil {
+	var above *OffsetAboveError
+	for pause := firstDoubt; ; pause *= 2 {
+		res, err := r.pull(ctx, &p, opt.Wait+pullSlack)
+		if err == nil {
 			return res, nil
 		}
+		if !errors.As(err, &above) || pause > lastDoubt || !sleep(ctx, pause) {
+			r.refreshOn(err, q.Topic)
+			return PullResult{}, fmt.Errorf("pull %s at %d: %w", queueText(q), offset, err)
+		}
 	}
-	r.refreshOn(err, q.Topic)
-	return PullResult{}, fmt.Errorf("pull %s at %d: %w", queueText(q), offset, err)
+}
+
+// A message can be read a moment after it is acknowledged, and until then its offset
+// lies above the queue's end. That an offset is above it is therefore believed only when
+// it stays so, over some 300 ms.
+const (
+	firstDoubt = 5 * time.Millisecond
+	lastDoubt  = 160 * time.Millisecond
+)
+
+// sleep returns false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *Reader) pull(ctx context.Context, p *pullRequest, limit time.Duration) (PullResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ans, err := r.s.InvokeBroker(ctx, p.queue.BrokerName, p.command)
+	if err != nil {
+		return PullResult{}, err
+	}
+	return parsePullAnswer(ans, p.queue, p.offset, r.cfg.decompress, false)
 }
 
 // refreshOn renews the route after an error that may come from an old one.
@@ -137,7 +166,9 @@ func (r *Reader) Min(ctx context.Context, q message.Queue) (int64, error) {
 	return n, r.explain(err, "minimum offset", q)
 }
 
-// Max returns the offset that a queue's next message will get.
+// Max returns the offset behind the last message of a queue that can be read. Messages
+// that were acknowledged a moment ago may not be counted yet; where that matters, as for
+// what an earlier owner wrote, WriterQueue.Max is exact.
 func (r *Reader) Max(ctx context.Context, q message.Queue) (int64, error) {
 	n, err := r.s.MaxOffset(ctx, q)
 	return n, r.explain(err, "maximum offset", q)

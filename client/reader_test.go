@@ -85,6 +85,27 @@ func newTestReader(t testing.TB, c *fakeCluster, opts ...ReaderOption) *Reader {
 	return started[*Reader](t)(NewReader(append([]ReaderOption{c.options()}, opts...)...))
 }
 
+func TestAnEndThatLagsIsNotALostTail(t *testing.T) {
+	c := newFakeCluster(t, "a")
+	answers := []*remoting.Command{pullAnswer(protocol.PullOffsetMoved, 3, 0, 3), pullAnswer(protocol.PullNotFound, 4, 0, 5), pullAnswer(protocol.Success, 6, 0, 6, 5)}
+	c.broker["a"].on(protocol.LitePullMessage, func(*remoting.Command) *remoting.Command {
+		a := answers[0]
+		answers = answers[1:]
+		return a
+	})
+	res, err := newTestReader(t, c).Pull(within(t), readQueue, 5, PullOptions{})
+	if err != nil || res.Next != 5 || len(answers) != 1 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	c.broker["a"].on(protocol.LitePullMessage, func(*remoting.Command) *remoting.Command {
+		return pullAnswer(protocol.PullOffsetMoved, 3, 0, 3)
+	})
+	var above *OffsetAboveError
+	if _, err := newTestReader(t, c).Pull(within(t), readQueue, 5, PullOptions{}); !errors.As(err, &above) || above.Max != 3 {
+		t.Fatalf("an end that stays: %v", err)
+	}
+}
+
 func TestPullAsksForWhatItWasTold(t *testing.T) {
 	c := newFakeCluster(t, "a")
 	c.broker["a"].on(protocol.LitePullMessage, func(*remoting.Command) *remoting.Command {

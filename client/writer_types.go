@@ -33,7 +33,7 @@ type WriterQueue struct {
 	Hi     uint64 // mr_hi of the last message; 0 = none
 	To     string // mr_to of the last message
 	Offset int64  // its queue offset
-	Max    int64  // offset that the next message will get
+	Max    int64  // offset that the next message will get; exact, unlike Reader.Max
 }
 
 // WriterState is a broker's answer to an opening: what is true there now that every
