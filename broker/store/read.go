@@ -258,6 +258,9 @@ func (s *Store) verify(q *queue, b []byte, offset int64, u consumequeue.Unit) er
 	if err != nil {
 		return s.logDamage(u.Phys, err)
 	}
+	if rec.Topic != q.Topic {
+		return s.blame(q, offset, u)
+	}
 	return nil
 }
 
