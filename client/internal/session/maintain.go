@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/millrace/millrace/client/internal/routecache"
@@ -151,10 +152,16 @@ func (s *Session) refreshAll() {
 	changed := false
 	for _, topic := range s.routes.Topics() {
 		c, err := s.fetch(s.ctx, topic)
-		if err != nil && s.ctx.Err() == nil {
+		changed = changed || c
+		if err == nil {
+			continue
+		}
+		if s.ctx.Err() == nil {
 			s.log.Warn("route refresh failed", "topic", topic, "error", err)
 		}
-		changed = changed || c
+		if !errors.Is(err, ErrTopicNotFound) {
+			break // no name server answers: do not keep heartbeats waiting for each topic
+		}
 	}
 	s.mu.Lock()
 	m, names := s.member, make([]string, 0, len(s.extra))
