@@ -58,7 +58,7 @@ func (p *Publisher) drain(ctx context.Context) error {
 }
 
 func (p *Publisher) add(ctx context.Context, it *event.Item) error {
-	if g := p.cur; g != nil && g.sealed && it.Kind != event.KindCommit {
+	if g := p.cur; g != nil && g.sealed && it.Kind != event.KindCommit && !p.sameStatement(it) {
 		if err := p.closeGroup(ctx); err != nil {
 			return err
 		}
@@ -75,6 +75,10 @@ func (p *Publisher) add(ctx context.Context, it *event.Item) error {
 	case event.KindHeartbeat:
 		return p.addHeartbeat(ctx, it)
 	case event.KindPaused:
+		if it.Table.Schema == nil && p.named[it.Table.Name] == nil { // it was never published
+			p.group(checkpoint.KindRows).addPause(pausedRecord(it.Table.Name, *it.Reason))
+			return nil
+		}
 		s, err := p.table(ctx, it.Table)
 		if err != nil {
 			return err
@@ -305,6 +309,11 @@ func (p *Publisher) addTxEnd(ctx context.Context, q *queueState, seq event.Seq) 
 
 // addResumed takes a table up again. What it missed comes with the attempt that is due.
 func (p *Publisher) addResumed(ctx context.Context, it *event.Item) error {
+	if it.Table.Schema == nil && p.named[it.Table.Name] == nil {
+		g := p.group(checkpoint.KindRows)
+		g.rec.Resumed, g.changed = append(g.rec.Resumed, checkpoint.TableName(it.Table.Name)), true
+		return nil
+	}
 	s, err := p.table(ctx, it.Table)
 	if err != nil || !s.paused {
 		return err

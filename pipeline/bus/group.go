@@ -110,12 +110,17 @@ func (p *Publisher) touch(ctx context.Context, kind checkpoint.GroupKind, q *que
 		}
 	}
 	g := p.group(kind)
+	p.join(g, q)
+	return g, nil
+}
+
+// join makes a queue part of a group; its slice is empty yet.
+func (p *Publisher) join(g *group, q *queueState) {
 	q.inGroup, q.prev, q.from, q.txAt = true, q.last, event.Identity{}, -1
 	if q.table.table.Schema != nil {
 		q.schema = q.table.table.Schema.ID
 	}
 	g.queues = append(g.queues, q)
-	return g, nil
 }
 
 // closeGroup ends the group being built and sends its halves. It waits for room.

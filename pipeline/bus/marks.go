@@ -9,11 +9,14 @@ import (
 )
 
 // addMark puts a DDL, TRUNCATE, BEGIN or END into every queue of its table, in a group of
-// its own.
+// its own. A statement that changes several tables has one number, hence one group.
 func (p *Publisher) addMark(ctx context.Context, it *event.Item) error {
 	s, err := p.table(ctx, it.Table)
 	if err != nil {
 		return err
+	}
+	if p.sameStatement(it) {
+		return p.fillMark(ctx, p.cur, s, it)
 	}
 	if it.Kind == event.KindEnd {
 		// Every chunk of the attempt is visible before END is built.
@@ -31,29 +34,50 @@ func (p *Publisher) addMark(ctx context.Context, it *event.Item) error {
 	if err := p.closeGroup(ctx); err != nil {
 		return err
 	}
+	g := p.group(kind)
+	g.rec.Kind, g.changed = kind, true
+	switch {
+	case it.Commit != nil: // BEGIN and END take a number between two transactions
+		g.first, g.last = it.Seq, it.Seq
+		g.rec.To = checkpoint.Position(*it.Commit)
+	case it.Seq.Counter() < it.Tx.Start.Counter: // so does a definition that was read anew
+		g.first, g.last = it.Seq, it.Seq
+		g.rec.To = checkpoint.Position(it.Tx.Start)
+	default:
+		g.sealed, g.start = true, it.Tx
+		g.within, g.withSeq, g.withID = it.Tx, it.Seq, it.Identity()
+	}
+	if err := p.fillMark(ctx, g, s, it); err != nil {
+		return err
+	}
+	if g.sealed {
+		return nil
+	}
+	return p.closeGroup(ctx)
+}
+
+// sameStatement says that a mark belongs to the statement whose group is being built.
+func (p *Publisher) sameStatement(it *event.Item) bool {
+	g := p.cur
+	return g != nil && g.sealed && (it.Kind == event.KindDDL || it.Kind == event.KindTruncate) && it.Seq == g.withSeq && it.Tx == g.within
+}
+
+// fillMark puts one table's mark into the group.
+func (p *Publisher) fillMark(ctx context.Context, g *group, s *tableState, it *event.Item) error {
 	if err := p.markSchema(ctx, s, it); err != nil {
 		return err
 	}
-	g := p.group(kind)
-	g.rec.Kind = kind
-	g.changed = true
 	mark := newMark(s, it)
 	p.markRecord(g, s, it, mark)
-	if !s.paused {
-		for _, q := range s.queues {
-			if err := p.addMarkTo(ctx, kind, q, it, mark); err != nil {
-				return err
-			}
-		}
-	}
-	if it.Kind == event.KindDDL || it.Kind == event.KindTruncate {
-		g.sealed, g.start = true, it.Tx
-		g.within, g.withSeq, g.withID = it.Tx, it.Seq, mark.ID
+	if s.paused {
 		return nil
 	}
-	g.first, g.last = it.Seq, it.Seq
-	g.rec.To = checkpoint.Position(*it.Commit)
-	return p.closeGroup(ctx)
+	for _, q := range s.queues {
+		if err := p.addMarkTo(g, q, it, mark); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // markSchema publishes the schema that comes with a mark.
@@ -105,7 +129,7 @@ func newMark(s *tableState, it *event.Item) *event.Mark {
 // markRecord puts into the group's record what the mark changes.
 func (p *Publisher) markRecord(g *group, s *tableState, it *event.Item, mark *event.Mark) {
 	name := checkpoint.TableName(it.Table.Name)
-	g.rec.Mark = mark
+	g.rec.Marks = append(g.rec.Marks, checkpoint.Mark{Table: name, Mark: mark})
 	switch it.Kind {
 	case event.KindDDL:
 		if it.DDL.New == nil {
@@ -133,17 +157,22 @@ func attemptRecord(a *event.Attempt, t event.TableName) checkpoint.Attempt {
 	}
 }
 
-// addMarkTo makes the mark the queue's slice.
-func (p *Publisher) addMarkTo(ctx context.Context, kind checkpoint.GroupKind, q *queueState, it *event.Item, mark *event.Mark) error {
+// addMarkTo makes the mark the queue's slice. A statement can change a table twice (a swap
+// of names): the queue gets one mark, from the first definition to the last.
+func (p *Publisher) addMarkTo(g *group, q *queueState, it *event.Item, mark *event.Mark) error {
 	if q.trim != nil && p.trimmed(q, it.Seq, mark.ID) {
+		return nil
+	}
+	if q.inGroup && q.mark != nil && q.last == it.Seq {
+		merged := *mark
+		merged.Old = q.mark.Mark.Old
+		q.mark.Schema, q.mark.Mark = mark.Schema, &merged
 		return nil
 	}
 	if it.Seq <= q.last {
 		return p.inDoubt(q, it.Seq)
 	}
-	if _, err := p.touch(ctx, kind, q); err != nil {
-		return err
-	}
+	p.join(g, q)
 	q.mark = &event.Slice{
 		Kind: it.Kind, Table: q.table.table.Name, Schema: mark.Schema, Lo: it.Seq, Hi: it.Seq, From: mark.ID, To: mark.ID, Mark: mark,
 	}

@@ -249,7 +249,7 @@ func (p *Publisher) flushLoop(ctx context.Context) error {
 
 // flushDueLocked closes the group if it is due; otherwise it says when to look again.
 func (p *Publisher) flushDueLocked(ctx context.Context) (again time.Duration, err error) {
-	if p.cur == nil || p.tx.open {
+	if p.cur == nil || p.tx.open || p.cur.sealed {
 		return 0, nil // Add ends it with the transaction
 	}
 	wait := p.cfg.GroupInterval

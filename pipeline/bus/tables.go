@@ -89,6 +89,7 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 	p.ck.mu.Lock()
 	defer p.ck.mu.Unlock()
 	changed := false
+	tables = slices.DeleteFunc(slices.Clone(tables), func(t *event.Table) bool { return t.Schema == nil }) // paused before it was ever read
 	for _, t := range tables {
 		if was, known := p.ck.state.Table(checkpoint.TableName(t.Name)); known {
 			if now := p.tableRow(t); was.Queues != now.Queues || was.Schema == t.Schema.ID && !slices.Equal(was.Key, now.Key) {
@@ -161,7 +162,7 @@ func (p *Publisher) table(ctx context.Context, t *event.Table) (*tableState, err
 		clear(p.tables)
 	}
 	if s := p.named[t.Name]; s != nil {
-		if len(s.queues) != max(t.Queues, 1) {
+		if len(s.queues) != max(t.Queues, 1) && t.Schema != nil {
 			return nil, fmt.Errorf("table %s has %d queues, not %d: %w; put the old number back", t.Name, len(s.queues), t.Queues, ErrRouteChanged)
 		}
 		p.tables[t] = s
@@ -197,7 +198,7 @@ func (p *Publisher) useSchema(ctx context.Context, s *tableState, t *event.Table
 		s.table = t
 		return nil
 	}
-	if p.cur != nil && p.cur.touches(s) { // a slice has one schema
+	if p.cur != nil && !p.cur.sealed && p.cur.touches(s) { // a slice has one schema
 		if err := p.closeGroup(ctx); err != nil {
 			return err
 		}
@@ -264,11 +265,15 @@ func (p *Publisher) pauseTable(s *tableState, why event.PauseReason) {
 		return
 	}
 	s.paused = true
-	p.group(checkpoint.KindRows).addPause(checkpoint.Paused{
-		Table: checkpoint.TableName(s.table.Name), Code: why.Code, Text: why.Text, Serial: why.Serial, Where: checkpoint.Position(why.Where),
-	})
+	p.group(checkpoint.KindRows).addPause(pausedRecord(s.table.Name, why))
 	if p.cfg.OnPaused != nil {
 		p.cfg.OnPaused(s.table.Name, why)
+	}
+}
+
+func pausedRecord(t event.TableName, why event.PauseReason) checkpoint.Paused {
+	return checkpoint.Paused{
+		Table: checkpoint.TableName(t), Code: why.Code, Text: why.Text, Serial: why.Serial, Where: checkpoint.Position(why.Where),
 	}
 }
 

@@ -88,10 +88,16 @@ type Group struct {
 	Resumed []TableName `json:"resumed,omitempty"`
 	// OpenTx is set when the group ends inside a transaction.
 	OpenTx *OpenTx `json:"open_tx,omitempty"`
-	// Mark is the message of a ddl or barrier group, from which it can be made anew.
-	Mark *event.Mark `json:"mark,omitempty"`
+	// Marks are the messages of a ddl or barrier group, from which they can be made anew.
+	Marks []Mark `json:"marks,omitempty"`
 	// XA are the transactions that are prepared and not decided at To.
 	XA []XA `json:"xa,omitempty"`
+}
+
+// Mark is the mark that goes into every queue of a table.
+type Mark struct {
+	Table TableName   `json:"table"`
+	Mark  *event.Mark `json:"mark"`
 }
 
 // Half is one message of a group and the half that it was sent as.
