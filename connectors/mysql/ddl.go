@@ -107,8 +107,9 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 		if c.Charset != "" {
 			t.charset, t.collation = c.Charset, c.Collation
 		}
+		t.keyName = c.Key
 		if c.Kind == schema.Created {
-			t.keyName, t.skipTo, t.loadedAt = "", place{}, place{}
+			t.skipTo, t.loadedAt = place{}, place{}
 		}
 	}
 	if ddl.Old == nil && ddl.New == nil {

@@ -30,7 +30,7 @@ var ddlScript = []struct{ sql, due string }{
 	{"ALTER TABLE shop.t MODIFY kind ENUM('c','a','b')", "members"},
 	{"INSERT INTO shop.t (name,kind) VALUES ('four','c')", ""},
 	{"ALTER TABLE shop.t RENAME COLUMN remark TO memo", ""},
-	{"ALTER TABLE shop.t DROP PRIMARY KEY, ADD PRIMARY KEY (name, id)", "key"},
+	{"ALTER TABLE shop.t DROP PRIMARY KEY, ADD PRIMARY KEY (name, id), ADD KEY (id)", "key"},
 	{"CREATE INDEX i2 ON shop.t (price)", ""},
 	{"INSERT INTO shop.t (name,kind) VALUES ('five','a')", ""},
 	{"TRUNCATE TABLE shop.t", ""},

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -162,4 +163,44 @@ func upTo(mark string) func(seen) bool {
 		}
 		return found && it.Kind == event.KindCommit
 	}
+}
+
+// cfgHeartbeats is long enough for a server to send what it has.
+const cfgHeartbeats = 1500 * time.Millisecond
+
+func copyDir(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func restoreDir(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	copyDir(t, from, to)
+}
+
+func lastLog(t testing.TB, db *sql.DB) (n int, name string) {
+	t.Helper()
+	rows, err := db.Query("SHOW BINARY LOGS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	cols, _ := rows.Columns()
+	for rows.Next() {
+		dest := make([]any, len(cols))
+		dest[0] = &name
+		for i := 1; i < len(dest); i++ {
+			dest[i] = new(sql.NullString)
+		}
+		if err := rows.Scan(dest...); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n, name
 }

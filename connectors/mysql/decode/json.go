@@ -279,13 +279,13 @@ func appendOpaque(dst, b []byte) ([]byte, error) {
 	return append(dst, '"'), nil
 }
 
-// appendBase64Lines breaks lines after 76 characters, as the server does inside of the
-// quotes.
+// appendBase64Lines breaks lines after 76 characters, as the server does; the break is
+// escaped like any other in a JSON string.
 func appendBase64Lines(dst, v []byte) []byte {
 	const line = 57 // bytes that make 76 characters
 	for len(v) > line {
 		dst = base64.StdEncoding.AppendEncode(dst, v[:line])
-		dst = append(dst, '\n')
+		dst = append(dst, '\\', 'n')
 		v = v[line:]
 	}
 	return base64.StdEncoding.AppendEncode(dst, v)

@@ -23,6 +23,7 @@ type build struct {
 	all                []event.Column // every column there was, for new identities
 	due                []string
 	unclear            string // why the server has to be asked
+	dropped            bool   // the primary key was dropped; another unique key may take its place
 	renamed            event.TableName
 }
 
@@ -64,6 +65,10 @@ func (s *Statement) alterTable(name event.TableName, fn func(*build)) []Change {
 		}
 		return out
 	}
+	if b.dropped && b.keyName != "PRIMARY" {
+		b.unclear = "the primary key was dropped"
+	}
+	change.Key = b.keyName
 	if b.unclear == "" {
 		change.New = b.schema()
 	}
@@ -119,8 +124,7 @@ func (b *build) spec(n *ast.AlterTableSpec) {
 	case ast.AlterTableAddConstraint:
 		b.constraint(n.Constraint)
 	case ast.AlterTableDropPrimaryKey:
-		b.key, b.keyName = nil, ""
-		b.unclear = "the primary key was dropped"
+		b.key, b.keyName, b.dropped = nil, "", true
 	case ast.AlterTableDropIndex:
 		b.dropIndex(n.Name)
 	case ast.AlterTableRenameIndex:
@@ -382,7 +386,7 @@ func (s *Statement) create(n *ast.CreateTableStmt) []Change {
 			columns[i].ID = uint32(i + 1)
 			columns[i].HasDefault, columns[i].Default = false, nil
 		}
-		return []Change{{Kind: Created, Table: name, New: event.NewSchema(name, columns, like.Schema.PrimaryKey), Charset: like.Charset, Collation: like.Collation, Due: due}}
+		return []Change{{Kind: Created, Table: name, New: event.NewSchema(name, columns, like.Schema.PrimaryKey), Charset: like.Charset, Collation: like.Collation, Key: like.Key, Due: due}}
 	}
 	if len(n.Cols) == 0 || n.Select != nil {
 		return []Change{{Kind: Unclear, Table: name, Due: due}}
@@ -433,5 +437,5 @@ func (s *Statement) createColumns(name event.TableName, n *ast.CreateTableStmt, 
 	if b.unclear != "" || sch == nil {
 		return []Change{{Kind: Unclear, Table: name, Due: due}}
 	}
-	return []Change{{Kind: Created, Table: name, New: sch, Charset: b.charset, Collation: b.collation, Due: due}}
+	return []Change{{Kind: Created, Table: name, New: sch, Charset: b.charset, Collation: b.collation, Key: b.keyName, Due: due}}
 }

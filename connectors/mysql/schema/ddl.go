@@ -32,6 +32,8 @@ type Change struct {
 	New   *event.Schema
 	// Charset and Collation of new columns, with New.
 	Charset, Collation string
+	// Key is the name of the index that is the key, with New.
+	Key string
 	// Due says why stored values may be others now without row events; "" when not.
 	Due string
 }
@@ -192,7 +194,7 @@ func (s *Statement) rename(moves [][2]event.TableName) []Change {
 			// Its rows went to the queues of another name until now.
 			c := e.current
 			out = append(out, Change{Kind: Created, Table: name, New: event.NewSchema(name, c.Schema.Columns, c.Schema.PrimaryKey),
-				Charset: c.Charset, Collation: c.Collation, Due: fmt.Sprintf("table %s was renamed to %s", e.from, name)})
+				Charset: c.Charset, Collation: c.Collation, Key: c.Key, Due: fmt.Sprintf("table %s was renamed to %s", e.from, name)})
 		}
 	}
 	return out

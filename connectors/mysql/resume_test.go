@@ -1,0 +1,212 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// numbers are the items of all by identity, and their order.
+func numbers(all []seen) (byID map[string]event.Seq, order []string) {
+	byID = map[string]event.Seq{}
+	for _, it := range all {
+		if it.Kind == event.KindRow || it.Kind == event.KindDDL || it.Kind == event.KindTruncate {
+			id := it.Table.Name.String() + " " + it.Identity().String()
+			byID[id] = it.Seq
+			order = append(order, id)
+		}
+	}
+	return byID, order
+}
+
+// workload fills a log with all kinds of things; the last row has v = 'end'.
+func workload(t *testing.T, db *sql.DB, rows int) {
+	var big []string
+	for i := range rows {
+		big = append(big, fmt.Sprintf("(%d,'%s')", i+100, strings.Repeat("x", 30+i%20)))
+	}
+	exec(t, db, "INSERT INTO shop.a VALUES (1,'one'),(2,'two')", "INSERT INTO shop.other VALUES (1),(2)",
+		"INSERT INTO shop.a VALUES "+strings.Join(big, ","), "UPDATE shop.a SET v=CONCAT(v,'y') WHERE id<20000",
+		"UPDATE shop.a SET id=id+100000 WHERE id BETWEEN 600 AND 700", "ALTER TABLE shop.a ADD COLUMN w INT DEFAULT 3",
+		"DELETE FROM shop.a WHERE id BETWEEN 800 AND 900", "TRUNCATE shop.other", "INSERT INTO shop.k VALUES (1),(2),(3)", "UPDATE shop.k SET v=v+1",
+		"FLUSH BINARY LOGS", "INSERT INTO shop.a (id,v) VALUES (99,'end')")
+}
+
+func prepare(t *testing.T, db *sql.DB) {
+	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(60))", "CREATE TABLE shop.other (id INT PRIMARY KEY)", "CREATE TABLE shop.k (v INT)")
+}
+
+func schemasOf(all []seen, opened pipeline.Opened) map[event.TableName]*event.Schema {
+	out := map[event.TableName]*event.Schema{}
+	for _, tb := range opened.Tables {
+		out[tb.Name] = tb.Schema
+	}
+	for _, it := range all {
+		if it.Kind == event.KindDDL {
+			out[it.Table.Name] = it.DDL.New
+		}
+	}
+	return out
+}
+
+// TestEveryRestartGivesTheSameNumbers reads a log once, and again from every position
+// that was handed over, under another table list as well.
+func TestEveryRestartGivesTheSameNumbers(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		prepare(t, db)
+		s := newSource(t, testConfig(srv, "shop.*"))
+		opened := openSource(t, s, pipeline.Resume{})
+		workload(t, db, 2000)
+		all := collect(t, s, upTo("99,end"))
+		s.Close()
+		first, order := numbers(all)
+		for i, at := range all {
+			if at.Commit == nil || i == len(all)-1 {
+				continue
+			}
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				checkFrom(t, srv, *at.Commit, schemasOf(all[:i+1], opened), after(order, first, at.Seq), first, "shop.*")
+			})
+		}
+		// In the middle of a transaction, and with fewer tables.
+		for _, i := range []int{len(all) / 3, len(all) / 2} {
+			it := all[i]
+			for it.Kind != event.KindRow {
+				i++
+				it = all[i]
+			}
+			at := it.Tx.Start
+			at.Done, at.DoneID = it.Seq, it.Identity()
+			checkFrom(t, srv, at, schemasOf(all[:i+1], opened), after(order, first, it.Seq), first, "shop.*")
+			only := slices.DeleteFunc(slices.Clone(order), func(id string) bool { return !strings.HasPrefix(id, "shop.a ") || first[id] <= it.Seq })
+			checkFrom(t, srv, at, schemasOf(all[:i+1], opened), only, first, "shop.a")
+		}
+	})
+}
+
+func after(order []string, first map[string]event.Seq, seq event.Seq) []string {
+	return slices.DeleteFunc(slices.Clone(order), func(id string) bool { return first[id] <= seq })
+}
+
+func checkFrom(t *testing.T, srv *testenv.Server, at event.Position, schemas map[event.TableName]*event.Schema, want []string, first map[string]event.Seq, tables string) {
+	t.Helper()
+	s := newSource(t, testConfig(srv, tables))
+	openSource(t, s, pipeline.Resume{Position: at, Epoch: at.Epoch, Schemas: schemas})
+	all := collect(t, s, upTo("99,end"))
+	s.Close()
+	again, order := numbers(all)
+	if !slices.Equal(order, want) {
+		t.Fatalf("from %s:%d done %d: %d items, want %d", at.File, at.Pos, at.Done, len(order), len(want))
+	}
+	for id, seq := range again {
+		if first[id] != seq {
+			t.Fatalf("from %s:%d: %s has number %d, had %d", at.File, at.Pos, id, seq, first[id])
+		}
+	}
+}
+
+// TestLostConnectionsRepeatNothing drops the connection again and again, in the middle
+// of transactions too.
+func TestLostConnectionsRepeatNothing(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		prepare(t, db)
+		calm, torn := newSource(t, testConfig(srv, "shop.*")), newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, calm, pipeline.Resume{})
+		openSource(t, torn, pipeline.Resume{})
+		workload(t, db, 40000)
+		want, order := numbers(collect(t, calm, upTo("99,end")))
+		n := 0
+		got, gotOrder := numbers(collect(t, torn, func(it seen) bool {
+			n++
+			if n%7000 == 0 {
+				torn.o.rd.Drop()
+			}
+			return it.Kind == event.KindCommit && strings.Contains(it.text, "commit") && n > 100 && torn.o.tables[event.TableName{DB: "shop", Table: "a"}].rows > 0 && endSeen(want, order, it.Seq)
+		}))
+		if torn.Status().Reconnects == 0 {
+			t.Error("no connection was lost")
+		}
+		if !slices.Equal(gotOrder, order) || !maps.Equal(got, want) {
+			t.Errorf("%d items over torn connections, %d over a calm one", len(gotOrder), len(order))
+		}
+	})
+}
+
+func endSeen(want map[string]event.Seq, order []string, seq event.Seq) bool {
+	return seq > want[order[len(order)-1]]
+}
+
+func TestRestoredServerIsFound(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		prepare(t, db)
+		if err := srv.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		backup := t.TempDir() + "/backup"
+		copyDir(t, srv.Data, backup)
+		start := func() {
+			t.Helper()
+			if err := srv.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start()
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		exec(t, db, "INSERT INTO shop.a VALUES (1,'one')", "INSERT INTO shop.a VALUES (99,'end')")
+		all := collect(t, s, upTo("99,end"))
+		s.Close()
+		at := *all[len(all)-1].Commit
+		reopen := func(what string, at event.Position) error {
+			t.Helper()
+			s := newSource(t, testConfig(srv, "shop.*"))
+			_, err := s.Open(t.Context(), pipeline.Resume{Position: at})
+			for err == nil {
+				// The comparison comes with the first events.
+				ctx, cancel := context.WithTimeout(t.Context(), cfgHeartbeats)
+				_, err = s.Next(ctx)
+				cancel()
+				if errors.Is(err, context.DeadlineExceeded) {
+					return nil
+				}
+			}
+			s.Close()
+			return err
+		}
+		if err := reopen("same", at); err != nil {
+			t.Fatal("the same server:", err)
+		}
+		if err := srv.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		restoreDir(t, backup, srv.Data)
+		start()
+		if err := reopen("shorter", at); !errors.Is(err, pipeline.ErrHistory) {
+			t.Error("a shorter log:", err)
+		}
+		exec(t, db, "INSERT INTO shop.a VALUES (2,'two')", "INSERT INTO shop.a VALUES (3,'end')", "INSERT INTO shop.a VALUES (4,'more')")
+		if err := reopen("rewritten", at); !errors.Is(err, pipeline.ErrHistory) {
+			t.Error("a rewritten log:", err)
+		}
+		exec(t, db, "FLUSH BINARY LOGS", "INSERT INTO shop.a VALUES (5,'x')", "FLUSH BINARY LOGS")
+		_, logs := lastLog(t, db)
+		exec(t, db, "PURGE BINARY LOGS TO '"+logs+"'")
+		if err := reopen("purged", at); !errors.Is(err, pipeline.ErrHistory) {
+			t.Error("a purged log:", err)
+		}
+		other := at
+		other.Server = "another"
+		if err := reopen("other", other); !errors.Is(err, pipeline.ErrOtherServer) {
+			t.Error("another server:", err)
+		}
+	})
+}
