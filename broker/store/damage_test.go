@@ -199,6 +199,7 @@ func TestWhatIsDerivedCanBeMadeAgain(t *testing.T) {
 		"both checkpoints":     {"/store/dispatchCheckpoint", "/store/checkpoint"},
 		"all consume queues":   {"/store/consumequeue"},
 		"one consume queue":    {"/store/consumequeue/a/0"},
+		"the index":            {"/store/index"},
 		"index and checkpoint": {"/store/index", "/store/dispatchCheckpoint"},
 		"all that is derived":  {"/store/index", "/store/dispatchCheckpoint", "/store/consumequeue", "/store/checkpoint"},
 	} {

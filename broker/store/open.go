@@ -156,7 +156,7 @@ func (s *Store) recover(p *point) (from int64, err error) {
 	durable := s.marks.flushed
 	if p != nil && !p.rebuild {
 		s.load(p)
-		if err = s.verifyQueues(); err == nil {
+		if err = s.verifyDerived(p); err == nil {
 			durable = max(durable, p.pos)
 			from, err = s.replayLog(p.pos, durable, p.timestamp, placeNext)
 		}
@@ -167,10 +167,10 @@ func (s *Store) recover(p *point) (from int64, err error) {
 		case errors.Is(err, commitlog.ErrLostTail) && s.cfg.AcceptLostTail:
 			s.log.Warn("going on without the lost tail, as acceptLostTail says", "err", err)
 			durable = 0
-		case !errors.Is(err, errOutOfOrder) && !errors.Is(err, consumequeue.ErrDamaged) && !errors.Is(err, segment.ErrMissing):
+		case !errors.Is(err, errOutOfOrder) && !errors.Is(err, errNoIndex) && !errors.Is(err, consumequeue.ErrDamaged) && !errors.Is(err, segment.ErrMissing):
 			return 0, err
 		}
-		s.log.Warn("consume queues do not match the log and are made again", "err", err)
+		s.log.Warn("what is derived from the log does not match it and is made again", "err", err)
 	}
 	return s.rebuild(p, durable)
 }
@@ -221,6 +221,16 @@ func (s *Store) adoptNext(p *point) {
 			q.next = old.next
 		}
 	}
+}
+
+// errNoIndex says that the index is gone.
+var errNoIndex = errors.New("the index files are missing")
+
+func (s *Store) verifyDerived(p *point) error {
+	if p.indexed && s.index != nil && s.index.Empty() {
+		return errNoIndex
+	}
+	return s.verifyQueues()
 }
 
 // verifyQueues looks at the last entry of each queue that the checkpoint names: files that

@@ -20,6 +20,7 @@ type point struct {
 	pos       int64 // everything below is dispatched and durable
 	timestamp int64 // store timestamp of the last record below pos
 	rebuild   bool  // the bounds are hints only: records decide
+	indexed   bool  // there are index files
 	queues    []queuePoint
 	tombs     map[string]int64
 }
@@ -33,6 +34,9 @@ const (
 	pointFile    = "dispatchCheckpoint"
 	pointMagic   = 0x4d524443 // "MRDC"
 	pointVersion = 1
+
+	flagRebuild = 1
+	flagIndexed = 2
 )
 
 var errBadPoint = errors.New("dispatch checkpoint is damaged")
@@ -47,7 +51,10 @@ func (p *point) encode() []byte {
 	b = be.AppendUint64(b, uint64(p.timestamp))
 	flags := uint32(0)
 	if p.rebuild {
-		flags = 1
+		flags |= flagRebuild
+	}
+	if p.indexed {
+		flags |= flagIndexed
 	}
 	b = be.AppendUint32(b, flags)
 	b = be.AppendUint32(b, uint32(len(p.queues)))
@@ -84,7 +91,9 @@ func parsePoint(b []byte) (*point, error) {
 		return nil, fmt.Errorf("%w: checksum is %08x, it says %08x", errBadPoint, got, sum)
 	}
 	r := pointReader{b: b[8:]}
-	p := &point{pos: r.int64(), timestamp: r.int64(), rebuild: r.uint32()&1 != 0, tombs: map[string]int64{}}
+	p := &point{pos: r.int64(), timestamp: r.int64(), tombs: map[string]int64{}}
+	flags := r.uint32()
+	p.rebuild, p.indexed = flags&flagRebuild != 0, flags&flagIndexed != 0
 	for range r.count(22) {
 		p.queues = append(p.queues, queuePoint{QueueID{r.name(), int32(r.uint32())}, r.int64(), r.int64()})
 	}
@@ -173,6 +182,7 @@ func (s *Store) readPoint() (*point, error) {
 // pointLocked is the point as of now. It is called with dispatcher.mu held.
 func (s *Store) pointLocked() *point {
 	p := &point{pos: s.dispatch.pos.Load(), timestamp: s.dispatch.timestamp, tombs: map[string]int64{}}
+	p.indexed = s.index != nil && !s.index.Empty()
 	s.queueMu.RLock()
 	defer s.queueMu.RUnlock()
 	for id, q := range s.queues {

@@ -252,6 +252,13 @@ func (x *Index) Reach() (timestamp, phys int64) {
 	return 0, 0
 }
 
+// Empty tells that there is no index file.
+func (x *Index) Empty() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.files) == 0
+}
+
 // Close closes the files without writing anything.
 func (x *Index) Close() error {
 	x.mu.Lock()
