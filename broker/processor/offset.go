@@ -1,6 +1,10 @@
 package processor
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"github.com/millrace/millrace/broker/offsets"
 	"github.com/millrace/millrace/broker/store"
 	"github.com/millrace/millrace/broker/topics"
@@ -88,9 +92,32 @@ func (p *Processor) searchOffset(x *rpc.Exchange) {
 }
 
 // maxOffset answers 30: the offset behind the last message that can be read.
+//
+// An end that is read behind an acknowledgement has to count what was acknowledged, so
+// that the answer waits, off the connection's reader, for the consume queues to catch up
+// with what is flushed.
 func (p *Processor) maxOffset(x *rpc.Exchange) {
-	p.queueOffset(x, func(_, end int64) int64 { return end })
+	answer := func() { p.queueOffset(x, func(_, end int64) int64 { return end }) }
+	flushed := p.Store.FlushedPhysical()
+	if p.Store.DispatchedPhysical() >= flushed {
+		answer()
+		return
+	}
+	p.resumed.Add(1)
+	go func() {
+		defer p.resumed.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), catchUp)
+		defer cancel()
+		if err := p.Store.WaitDispatched(ctx, flushed); err != nil {
+			p.replyError(x, fmt.Errorf("the end of the queue is not known yet: %w", err))
+			return
+		}
+		answer()
+	}()
 }
+
+// catchUp bounds how long an answer waits for the consume queues.
+const catchUp = 3 * time.Second
 
 // minOffset answers 31.
 func (p *Processor) minOffset(x *rpc.Exchange) {

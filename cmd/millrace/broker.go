@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -100,7 +101,7 @@ func brokerDocument(c *cobra.Command) (*config.Document, []string, error) {
 		return config.ParseProperties(path, data, reflect.TypeFor[brokerConfig]())
 	default:
 		doc, err := config.ReadFile(path, lookupEnv)
-		if err != nil && os.IsNotExist(err) {
+		if errors.Is(err, os.ErrNotExist) {
 			err = usageError{err}
 		}
 		return doc, nil, err

@@ -14,7 +14,6 @@ import (
 // namesrvConfig is the file of `millrace namesrv`.
 type namesrvConfig struct {
 	HTTP           string `yaml:"http"` // metrics and health; empty: none
-	Insecure       bool   `yaml:"insecure"`
 	namesrv.Config `yaml:",inline"`
 }
 

@@ -71,6 +71,7 @@ func standaloneSettings(c *cobra.Command) (standaloneConfig, error) {
 		cfg.Namesrv.KVConfigPath = filepath.Join(cfg.Data, "namesrv", "kvConfig.json")
 	}
 	cfg.Broker.Insecure = cfg.Broker.Insecure || cfg.Insecure
+	cfg.Namesrv.Insecure = cfg.Namesrv.Insecure || cfg.Insecure
 	return cfg, checkExposure(cfg.Insecure, cfg.HTTP, cfg.Namesrv.BindAddress, cfg.Broker.BindAddress)
 }
 
