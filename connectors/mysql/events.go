@@ -179,6 +179,7 @@ func (o *opening) endTx(e *stream.Event, at uint64) error {
 		return errors.New("the counter of this epoch is full; the pipeline needs a new epoch")
 	}
 	o.endStatement()
+	o.faults = 0
 	t := &o.tx
 	if t.named && o.set != nil {
 		o.set.Add(&t.gtid)

@@ -71,7 +71,6 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 		}
 		e := &o.batch.Events[o.at]
 		o.at++
-		o.faults = 0
 		if err := o.process(e); errors.Is(err, errAskAgain) {
 			o.batch.Err = err
 			o.batch.Events = o.batch.Events[:o.at]
@@ -116,7 +115,12 @@ func (o *opening) lost(ctx context.Context, err error) error {
 	o.s.setError(err)
 	o.faults++
 	o.disconnected()
-	if errors.Is(err, stream.ErrCorrupt) && o.faults > 3 {
+	broken := errors.Is(err, stream.ErrCorrupt) || errors.Is(err, stream.ErrUnreadable)
+	if broken && o.verify != nil {
+		return fmt.Errorf("%w: %s:%d, where the last transaction that was read ended, is no place of the server's log: it was restored or its log replaced: %w",
+			pipeline.ErrHistory, o.verify.File, o.verify.Pos, err)
+	}
+	if broken && o.faults > 3 {
 		return fmt.Errorf("%w: reading again does not help: %w", pipeline.ErrHistory, err)
 	}
 	if o.faults > 1 {

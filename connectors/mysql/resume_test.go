@@ -199,7 +199,9 @@ func TestRestoredServerIsFound(t *testing.T) {
 		}
 		exec(t, db, "FLUSH BINARY LOGS", "INSERT INTO shop.a VALUES (5,'x')", "FLUSH BINARY LOGS")
 		_, logs := lastLog(t, db)
-		exec(t, db, "PURGE BINARY LOGS TO '"+logs+"'")
+		for n := 2; n > 1; n, _ = lastLog(t, db) { // a server keeps a log while somebody reads it
+			exec(t, db, "PURGE BINARY LOGS TO '"+logs+"'")
+		}
 		if err := reopen("purged", at); !errors.Is(err, pipeline.ErrHistory) {
 			t.Error("a purged log:", err)
 		}

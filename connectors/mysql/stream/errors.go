@@ -16,6 +16,9 @@ var ErrPurged = errors.New("the server no longer has this part of its binary log
 // is no place where an event begins: the log is not the one that was read.
 var ErrBeyond = errors.New("the position is not in the server's binary log")
 
+// ErrUnreadable says that the server could not read its own log where it was asked to.
+var ErrUnreadable = errors.New("the server cannot read its binary log there")
+
 // ErrDenied says that the account may not do what is needed; trying again is useless.
 var ErrDenied = errors.New("the account lacks a privilege")
 
@@ -55,6 +58,7 @@ func classify(err error) error {
 		case has("impossible position", "position > file size", "more gtids than", "which is not in the master", "not in the source", "bogus data", "log event entry exceeded", "corrupt", "event too", "read error"):
 			return fmt.Errorf("%w: %w", ErrBeyond, err)
 		}
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	case 1789: // ER_MASTER_HAS_PURGED_REQUIRED_GTIDS
 		return fmt.Errorf("%w: %w", ErrPurged, err)
 	case 1044, 1045, 1142, 1227, 1698:
