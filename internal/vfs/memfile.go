@@ -43,10 +43,26 @@ func (f *memFile) own(n int64) *page {
 
 func (f *memFile) write(b []byte, off int64) {
 	for at := off; len(b) > 0; {
+		if in := int(at % memPage); f.now[at/memPage] == nil && isZero(b[:min(len(b), memPage-in)]) {
+			n := min(len(b), memPage-in)
+			b, at = b[n:], at+int64(n)
+			f.size = max(f.size, at)
+			continue
+		}
 		n := copy(f.own(at / memPage)[at%memPage:], b)
 		b, at = b[n:], at+int64(n)
 		f.size = max(f.size, at)
 	}
+}
+
+// isZero spares the page of a write that changes nothing.
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (f *memFile) read(b []byte, off int64) (int, error) {
