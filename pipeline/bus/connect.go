@@ -21,6 +21,7 @@ func (e *Endpoint) connectPublisher(pipelineName string) func(context.Context) (
 		for _, o := range e.cfg.Options {
 			wopts, ropts, aopts = append(wopts, o), append(ropts, o), append(aopts, o)
 		}
+		wopts = append(wopts, e.writerOptions...)
 		w, err1 := client.NewWriter(pipelineName, wopts...)
 		r, err2 := client.NewReader(ropts...)
 		a, err3 := admin.New(aopts...)

@@ -117,6 +117,9 @@ func (c *Control) openLocked(ctx context.Context) error {
 		for _, q := range state.Queues {
 			if q.Queue.Topic == c.queue.Topic && q.Queue.QueueID == c.queue.QueueID {
 				c.last = q.Hi
+				if err := readable(ctx, c.reader, c.queue, q.Max); err != nil {
+					return err
+				}
 			}
 		}
 		break

@@ -28,6 +28,8 @@ type EndpointConfig struct {
 type Endpoint struct {
 	cfg EndpointConfig
 	log *slog.Logger
+	// writerOptions are for publishers' writers only; set before use.
+	writerOptions []client.WriterOption
 
 	mu       sync.Mutex
 	readers  map[string]*client.Reader

@@ -56,7 +56,12 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	if err != nil {
 		return pipeline.Resume{}, err
 	}
-	if _, err := p.ck.appendLocked(ctx, &checkpoint.Record{Type: checkpoint.TypeOpen}, map[string]string{message.PropertyTags: "mark"}); err != nil {
+	opened, err := p.ck.appendLocked(ctx, &checkpoint.Record{Type: checkpoint.TypeOpen}, map[string]string{message.PropertyTags: "mark"})
+	if err != nil {
+		return pipeline.Resume{}, err
+	}
+	now.ends[p.ck.q] = opened + 1
+	if err := p.awaitReadable(ctx, now); err != nil {
 		return pipeline.Resume{}, err
 	}
 	read, err := p.ck.read(ctx, now.baseOffset)
@@ -75,6 +80,9 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	}
 	p.ck.valid, p.ck.base = read.log.LastValid, read.log.NewestBase
 	if err := p.ck.writeBaseLocked(ctx); err != nil {
+		return pipeline.Resume{}, err
+	}
+	if err := p.awaitReadable(ctx, now); err != nil { // what was committed now
 		return pipeline.Resume{}, err
 	}
 	if err := p.takeUp(ctx); err != nil {
@@ -106,6 +114,7 @@ func (p *Publisher) makeOwnTopics(ctx context.Context) error {
 // brokerState is what is true at the broker once every lower term is fenced.
 type brokerState struct {
 	last       map[checkpoint.Queue]queueEnd // data queues
+	ends       map[message.Queue]int64       // offset behind the last message of each queue
 	halves     []client.Half
 	baseOffset int64
 }
@@ -136,11 +145,12 @@ func (p *Publisher) fence(ctx context.Context) (*brokerState, error) {
 
 // splitState tells the data queues from the pipeline's own.
 func (p *Publisher) splitState(st client.WriterState) *brokerState {
-	now := &brokerState{last: map[checkpoint.Queue]queueEnd{}, halves: st.Halves, baseOffset: -1}
+	now := &brokerState{last: map[checkpoint.Queue]queueEnd{}, ends: map[message.Queue]int64{}, halves: st.Halves, baseOffset: -1}
 	if st.BaseTopic == p.ck.q.Topic {
 		now.baseOffset = st.BaseOffset
 	}
 	for _, q := range st.Queues {
+		now.ends[q.Queue] = q.Max
 		switch q.Queue.Topic {
 		case p.ck.q.Topic:
 			p.ck.last = q.Hi
@@ -151,6 +161,19 @@ func (p *Publisher) splitState(st client.WriterState) *brokerState {
 		}
 	}
 	return now
+}
+
+// awaitReadable waits until everything that the broker told of can be read.
+func (p *Publisher) awaitReadable(ctx context.Context, now *brokerState) error {
+	for q, end := range now.ends {
+		if end <= 0 {
+			continue
+		}
+		if err := readable(ctx, p.d.reader, q, end); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkpointRead is a stretch of the checkpoint queue, judged.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/message"
@@ -118,6 +119,26 @@ func bounds(ctx context.Context, r queueReader, q message.Queue) (least, end int
 		return 0, 0, fmt.Errorf("end of %s: %w", queueText(q), err)
 	}
 	return max(least, 0), max(end, 0), nil
+}
+
+// readable waits until a queue can be read up to an offset that its broker has told of:
+// what is acknowledged is readable a moment later.
+func readable(ctx context.Context, r queueReader, q message.Queue, end int64) error {
+	const moment, patience = 2 * time.Millisecond, 30 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		now, err := r.Max(ctx, q)
+		if err != nil {
+			return fmt.Errorf("end of %s: %w", queueText(q), err)
+		}
+		if now >= end {
+			return nil
+		}
+		if err := pause(ctx, moment); err != nil {
+			return fmt.Errorf("wait for offset %d of %s, which is at %d: %w", end, queueText(q), now, err)
+		}
+	}
 }
 
 // peek reads one slice.

@@ -88,6 +88,8 @@ func (s *settling) outcome(ctx context.Context, g *checkpoint.Group, h *checkpoi
 	switch r.Code {
 	case client.ResolveCommitted:
 		s.committed[h.ID] = true
+		q := publisherQueue(h.Queue)
+		s.now.ends[q] = max(s.now.ends[q], r.Offset+1)
 		if h.Hi > s.now.last[h.Queue].hi {
 			s.now.last[h.Queue] = queueEnd{hi: h.Hi, to: h.To.String()}
 		}
