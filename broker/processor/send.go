@@ -187,7 +187,7 @@ func (c *sendCall) admitOwned() error {
 		return refuse(protocol.MessageIllegal, "the queues of topic %s are owned by writer %s: batches are refused", c.header.Topic, owner)
 	}
 	gate, err := c.p.gateFor(&c.rec)
-	c.put.Gate = gate
+	c.put.Gate, c.put.MustBeDurable = gate, true
 	return err
 }
 

@@ -28,6 +28,9 @@ type fakeLog struct {
 	listeners []store.Listener
 	hooks     []func(int64) error
 	appends   int
+	// between, when set, runs once between the making and the append of a record of the
+	// topic that it returns true for.
+	between func(topic string) bool
 }
 
 type fakeRecord struct {
@@ -71,6 +74,12 @@ func (l *fakeLog) Put(req *store.PutRequest) {
 	if l.failure != nil {
 		fail(l.failure)
 		return
+	}
+	if f := l.between; f != nil {
+		l.between = nil
+		if !f(req.Record.Topic) {
+			l.between = f
+		}
 	}
 	if req.Gate != nil {
 		if err := req.Gate.Admit(l.queues[id]); err != nil {
@@ -156,7 +165,8 @@ func (l *fakeLog) Get(topic string, queue int32, offset int64, _ store.GetOption
 	res := store.GetResult{LastPhysical: -1}
 	l.each(topic, queue, func(rec message.Record) {
 		if rec.QueueOffset == offset {
-			res.LastPhysical = rec.PhysicalOffset
+			res.LastPhysical, res.Count, res.NextOffset = rec.PhysicalOffset, 1, offset+1
+			res.Buf, _ = message.AppendRecord(nil, &rec)
 		}
 	})
 	return res, nil

@@ -50,24 +50,41 @@ func (s *Service) rebuild() error {
 }
 
 // scanFrom finds the place from which the log has to be read when there is no snapshot:
-// the first half message or writer's record that is left. -1 = there is none of either.
+// the first half message that is left, or the place from which on a writer's record may
+// not know everything. -1 = there is nothing of either.
 func (s *Service) scanFrom() (int64, error) {
 	from := int64(-1)
-	for _, topic := range [...]string{message.TopicTransactionHalf, writer.Topic} {
-		low, high, ok := s.log.QueueRange(topic, 0)
-		if !ok || low >= high {
-			continue
+	earlier := func(phys int64) {
+		if from < 0 || phys < from {
+			from = max(phys, 0)
 		}
-		got, err := s.log.Get(topic, 0, low, store.GetOptions{MaxMsgs: 1})
+	}
+	low, high, ok := s.log.QueueRange(message.TopicTransactionHalf, 0)
+	if ok && low < high {
+		got, err := s.log.Get(message.TopicTransactionHalf, 0, low, store.GetOptions{MaxMsgs: 1})
 		if err != nil {
 			return 0, err
 		}
-		if got.LastPhysical < 0 {
-			return max(0, s.log.MinPhysical()), nil
+		earlier(got.LastPhysical)
+	}
+	low, high, ok = s.log.QueueRange(writer.Topic, 0)
+	for ok && low < high {
+		got, err := s.log.Get(writer.Topic, 0, low, store.GetOptions{MaxMsgs: 1})
+		if err != nil {
+			return 0, err
 		}
-		if from < 0 || got.LastPhysical < from {
-			from = got.LastPhysical
+		for _, b := range got.Messages() {
+			msg, _, err := message.ParseRecord(b)
+			if err != nil {
+				return 0, err
+			}
+			rec, err := writer.ParseRecord(msg.Body)
+			if err != nil {
+				return 0, err
+			}
+			earlier(rec.Since)
 		}
+		low = max(low+1, got.NextOffset)
 	}
 	return from, nil
 }

@@ -12,7 +12,7 @@
 //   - A term is closed for ever from the place in the log where the record of a higher
 //     one stands; an opening is answered only when that record is durable.
 //   - The state is a function of the log: records of openings, and the properties of the
-//     messages behind them. A record is exact: it says what was true at its own place.
+//     messages around them.
 //   - No record of an opening, and no last message of a queue, leaves the log before a
 //     record that says the same stands further on.
 //

@@ -18,8 +18,8 @@ var (
 	// ErrTooMany refuses a writer for which there is no room.
 	ErrTooMany = errors.New("too many writers on this broker")
 
-	// errMoved asks for another try: the state changed while a record of it was written.
-	errMoved = errors.New("the writer's queues moved on")
+	// errMoved asks for another try: a queue came or went while a record was written.
+	errMoved = errors.New("the writer's queues changed while its record was written")
 )
 
 // StaleError refuses an opening: a term at least as high is known.

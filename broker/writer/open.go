@@ -35,8 +35,8 @@ type State struct {
 	BaseOffset int64
 }
 
-// maxRecordTries bounds how often a record is written anew because the queues moved on
-// between its making and its append.
+// maxRecordTries bounds how often a record is written anew because a queue got its first
+// message between its making and its append.
 const maxRecordTries = 1000
 
 // opening is one try to append the record of an opening, or of the same term again.
@@ -44,12 +44,12 @@ type opening struct {
 	r       *Registry
 	w       *state
 	o       Opening
-	version uint64
+	members uint64
 	again   bool // carries a record forward: nothing changes but its place
 	collect func()
 
 	req   store.PutRequest
-	rec   *message.Record
+	rec   Record
 	state State
 	done  func(State, error)
 	tries int
@@ -114,20 +114,21 @@ func (w *state) staleLocked(o Opening) error {
 func (op *opening) put() {
 	r := op.r
 	owned := r.topics.Owned(op.o.Writer)
+	since := r.log.FlushedPhysical() // what is flushed has passed its gate
 	r.mu.Lock()
 	for _, t := range owned {
 		for i := range t.Queues {
 			op.w.queueLocked(store.QueueID{Topic: t.Topic, ID: i})
 		}
 	}
-	op.version = op.w.version
-	record := op.w.recordLocked()
+	op.members = op.w.members
+	op.rec = op.w.recordLocked()
+	op.rec.Since = since
 	if !op.again {
-		record.Term, record.Opener = decimal(op.o.Term), op.o.Opener
+		op.rec.Term, op.rec.Opener = decimal(op.o.Term), op.o.Opener
 	}
 	r.mu.Unlock()
-	op.rec = record.message()
-	op.req = store.PutRequest{Record: op.rec, Gate: op, MustBeDurable: !seeded.On("open-not-durable"), WhenFull: op.again, Done: op.finished}
+	op.req = store.PutRequest{Record: op.rec.message(), Gate: op, MustBeDurable: !seeded.On("open-not-durable"), WhenFull: op.again, Done: op.finished}
 	op.tries++
 	r.log.Put(&op.req)
 }
@@ -138,7 +139,7 @@ func (op *opening) Admit(int64) error {
 	defer op.r.mu.Unlock()
 	w := op.w
 	if op.again {
-		if w.term != op.o.Term || w.opener != op.o.Opener || w.version != op.version {
+		if w.term != op.o.Term || w.opener != op.o.Opener || w.members != op.members {
 			return errMoved
 		}
 		return nil
@@ -146,7 +147,7 @@ func (op *opening) Admit(int64) error {
 	if err := w.staleLocked(op.o); err != nil {
 		return err
 	}
-	if w.version != op.version {
+	if w.members != op.members {
 		return errMoved
 	}
 	return nil
@@ -163,8 +164,11 @@ func (op *opening) Appended(_, phys int64) {
 		}
 	}
 	w.openAt, w.dirty = phys, false
-	for _, q := range w.queues {
-		q.recorded = q.hi
+	for i := range op.rec.Queues {
+		rq := &op.rec.Queues[i]
+		if q := w.queues[store.QueueID{Topic: rq.Topic, ID: rq.QueueID}]; q != nil {
+			q.recorded = uint64(rq.Hi)
+		}
 	}
 	op.state = w.stateLocked()
 	op.r.mu.Unlock()

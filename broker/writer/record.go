@@ -29,7 +29,10 @@ func (d *decimal) UnmarshalJSON(b []byte) error {
 // recordVersion is the format of Record; a higher one is refused.
 const recordVersion = 1
 
-// Record is what the log remembers of a writer, exact at its own place: docs/format/writer.md.
+// Record is what the log remembers of a writer: docs/format/writer.md. At its own place it
+// names exactly the queues that have, or had, messages. The last message of one may be
+// newer than it says: that message stands before the record, and stays in the log until a
+// record that names it stands behind.
 type Record struct {
 	Version int           `json:"v"`
 	Writer  string        `json:"writer"`
@@ -37,6 +40,8 @@ type Record struct {
 	Opener  string        `json:"opener"`
 	Queues  []RecordQueue `json:"queues"`
 	Base    *RecordBase   `json:"base,omitempty"`
+	// Since is a place in the log before which the record knows everything.
+	Since int64 `json:"since"`
 	// At is the record's own place; snapshots say it, records do not need to.
 	At int64 `json:"at,omitempty"`
 }
@@ -147,13 +152,22 @@ func (w *state) loadLocked(rec *Record, recorded func(*RecordQueue) uint64) {
 			q.forgotten = true
 		}
 	}
-	if w.base.phys <= rec.At {
-		w.base = noBase
-		if b := rec.Base; b != nil {
+	w.loadBaseLocked(rec)
+	w.members++
+}
+
+// loadBaseLocked takes the record's base unless a newer one is known. Without one, a base
+// in a queue that the record does not know is forgotten.
+func (w *state) loadBaseLocked(rec *Record) {
+	if b := rec.Base; b != nil {
+		if b.Phys > w.base.phys {
 			w.base = base{topic: b.Topic, queueID: b.QueueID, offset: b.Offset, phys: b.Phys}
 		}
+		return
 	}
-	w.version++
+	if _, ok := w.queues[store.QueueID{Topic: w.base.topic, ID: w.base.queueID}]; !ok {
+		w.base = noBase
+	}
 }
 
 // Snapshot describes all writers as they are now.

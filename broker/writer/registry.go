@@ -29,6 +29,7 @@ type Topics interface {
 type Appender interface {
 	Put(*store.PutRequest)
 	NextOffset(topic string, queueID int32) int64
+	FlushedPhysical() int64
 }
 
 // queue is what is known of one owned queue: its last message.
@@ -64,8 +65,9 @@ type state struct {
 	// refused from that moment, so that the record can be exact.
 	opening   uint64
 	openingBy string
-	// version rises with whatever a record would say differently.
-	version uint64
+	// members rises when a queue gets its first message or is forgotten: a record that
+	// does not name a queue says that it is forgotten.
+	members uint64
 	queues  map[store.QueueID]*queue
 	base    base
 	openAt  int64 // place of the newest record; -1 = none
@@ -142,7 +144,7 @@ func (r *Registry) Forget(topic string) {
 			if id.Topic == topic {
 				q.forgotten = true
 				delete(w.queues, id)
-				w.version++
+				w.members++
 				w.dirty = true
 			}
 		}
@@ -172,8 +174,10 @@ func (w *state) queueLocked(id store.QueueID) *queue {
 }
 
 func (q *queue) setLocked(l *Link, offset, phys int64) {
+	if q.hi == 0 {
+		q.owner.members++
+	}
 	q.hi, q.to, q.offset, q.phys = l.Hi, l.To, offset, phys
-	q.owner.version++
 	if l.Base {
 		q.owner.base = base{topic: q.id.Topic, queueID: q.id.ID, offset: offset, phys: phys}
 	}
@@ -190,6 +194,9 @@ func (r *Registry) Apply(rec *message.Record, phys int64) error {
 	if owner == "" {
 		return nil
 	}
+	if r.knows(owner, store.QueueID{Topic: rec.Topic, ID: rec.QueueID}, phys) {
+		return nil
+	}
 	l, err := ParseLink(rec.Properties)
 	if err != nil || l.Writer != owner {
 		return nil // from before the topic was declared
@@ -202,6 +209,18 @@ func (r *Registry) Apply(rec *message.Record, phys int64) error {
 		q.setLocked(&l, rec.QueueOffset, phys)
 	}
 	return nil
+}
+
+// knows tells whether the message at phys is known already.
+func (r *Registry) knows(owner string, id store.QueueID, phys int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.writers[owner]
+	if w == nil {
+		return false
+	}
+	q := w.queues[id]
+	return q != nil && q.phys >= phys
 }
 
 func sortedQueues(w *state) []*queue {
