@@ -170,13 +170,7 @@ func quoteTime(micros int64, layout string) []byte {
 
 // quoteText writes UTF-8 as it is: readers misread escaped surrogate pairs.
 func quoteText(b []byte) []byte {
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(string(b)); err != nil {
-		panic("BUG: a text that JSON cannot hold: " + err.Error())
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	return []byte(jsonText(string(b)))
 }
 
 // textAbove is a text above every one that begins with prefix; nil when there is none.
@@ -216,10 +210,40 @@ func statsText(rows int64, names []string, cols []*colStats) string {
 		}
 		t.NullCount[names[i]] = c.nulls
 	}
+	return jsonText(t)
+}
+
+// completeStats gives the statistics of a file that lacks columns of the table their
+// NULL counts: readers take a column that statistics leave out as one without NULLs, and
+// then miss the file's rows. Statistics without bounds stay as they are.
+func completeStats(text string, names []string) string {
+	var s struct {
+		NumRecords int64                      `json:"numRecords"`
+		MinValues  map[string]json.RawMessage `json:"minValues,omitempty"`
+		MaxValues  map[string]json.RawMessage `json:"maxValues,omitempty"`
+		NullCount  map[string]int64           `json:"nullCount,omitempty"`
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil || s.NullCount == nil {
+		return text
+	}
+	changed := false
+	for _, n := range names {
+		if _, ok := s.NullCount[n]; !ok {
+			s.NullCount[n], changed = s.NumRecords, true
+		}
+	}
+	if !changed {
+		return text
+	}
+	return jsonText(s)
+}
+
+// jsonText is v as JSON, UTF-8 as it is.
+func jsonText(v any) string {
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(t); err != nil {
+	if err := e.Encode(v); err != nil {
 		panic("BUG: statistics that JSON cannot hold: " + err.Error())
 	}
 	return string(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))

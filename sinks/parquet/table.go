@@ -293,12 +293,25 @@ func (t *Table) stillOurs() error {
 func (t *Table) actions() []delta.Action {
 	b, snap := t.batch, t.changes.Snapshot()
 	list := []delta.Action{t.commitInfo("WRITE")}
+	names := make([]string, len(b.facts.Columns))
+	for i := range names {
+		names[i] = b.facts.Columns[i].Name
+	}
 	if text := b.facts.Columns.schema(); text != snap.Metadata.SchemaString {
 		m := *snap.Metadata
 		m.SchemaString = text
 		list = append(list, delta.Action{Metadata: &m})
+		// The files before lack the new columns, which their statistics must say.
+		for _, p := range snap.Paths() {
+			a := *snap.Files[p]
+			if a.Stats = completeStats(a.Stats, names); a.Stats != snap.Files[p].Stats {
+				a.DataChange = false
+				list = append(list, delta.Action{Add: &a})
+			}
+		}
 	}
 	for _, a := range b.added {
+		a.Stats = completeStats(a.Stats, names)
 		list = append(list, delta.Action{Add: a})
 	}
 	now := t.sink.now().UnixMilli()
