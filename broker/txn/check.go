@@ -29,9 +29,7 @@ func (s *Service) checkBack() {
 	for _, h := range r.ask {
 		s.ask(h)
 	}
-	for _, h := range r.giveUp {
-		s.giveUp(h)
-	}
+	s.giveUp(r.giveUp)
 }
 
 func (s *Service) dueLocked(h *half, r *round) {
@@ -133,23 +131,48 @@ func (s *Service) checkRequest(h *half, rec *message.Record) (*remoting.Command,
 	return req, nil
 }
 
-// giveUp puts a copy of an ordinary half into TRANS_CHECK_MAX_TIME_TOPIC, then rolls the
-// half back.
-func (s *Service) giveUp(h *half) {
+// giveUp puts copies of ordinary halves into TRANS_CHECK_MAX_TIME_TOPIC, then rolls the
+// halves back. It waits for the copies, a bounded number at a time.
+func (s *Service) giveUp(halves []*half) {
+	const inFlight = 64
+	for len(halves) > 0 {
+		n := min(len(halves), inFlight)
+		copied := make(chan *half, n)
+		for _, h := range halves[:n] {
+			s.copyAside(h, copied)
+		}
+		for range n {
+			if h := <-copied; h != nil {
+				s.rollback(h, s.writers.Term(h.owner()), func(o Outcome) {
+					if o.Verdict == RolledBack {
+						s.metrics.givenUp.Inc()
+					}
+				})
+			}
+		}
+		halves = halves[n:]
+	}
+}
+
+// copyAside sends h on when its copy is stored, and nil when there is none: it was decided
+// meanwhile, or is tried again in the next round.
+func (s *Service) copyAside(h *half, copied chan<- *half) {
 	s.mu.Lock()
 	phys := h.phys
 	s.mu.Unlock()
 	rec, err := s.read(h, phys)
 	if err != nil {
 		s.deps.Logger.Warn("half message cannot be read to give it up", "offset", phys, "error", err)
+		copied <- nil
 		return
 	}
 	rec.Topic, rec.QueueID = message.TopicTransactionCheckMax, 0
 	s.log.Put(&store.PutRequest{Record: &rec, Gate: stillPending{s, h}, Done: func(r store.PutResult) {
 		if r.Err != nil {
-			return // decided meanwhile, or tried again in the next round
+			copied <- nil
+		} else {
+			copied <- h
 		}
-		s.spawn(func() { s.rollback(h, s.writers.Term(h.owner()), func(Outcome) { s.metrics.givenUp.Inc() }) })
 	}})
 }
 

@@ -1,11 +1,7 @@
 package txn
 
-// CheckBack is one round of check-backs, which Run makes at its interval; it waits for
-// what the round gives up.
-func (s *Service) CheckBack() {
-	s.checkBack()
-	s.tasks.Wait()
-}
+// CheckBack is one round of check-backs, which Run makes at its interval.
+func (s *Service) CheckBack() { s.checkBack() }
 
 // FlushOps writes the operation records that are due.
 func (s *Service) FlushOps() { s.flushOps() }
@@ -26,5 +22,5 @@ func (s *Service) Pending() int {
 	return s.index.count
 }
 
-// Wait waits for what works aside: looks into the log, halves that are given up.
+// Wait waits for looks into the log, which work aside.
 func (s *Service) Wait() { s.tasks.Wait() }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/millrace/millrace/broker/store"
 	"github.com/millrace/millrace/message"
@@ -15,8 +16,10 @@ import (
 // fakeLog is a store in a slice: appends are at once, durable when flush is called (or at
 // once, unless hold is set), readable when durable.
 type fakeLog struct {
-	hold      bool
-	failure   error
+	hold    bool
+	failure error
+
+	mu        sync.Mutex // guards the records: looks into the log work aside
 	recs      []fakeRecord
 	next      int64 // place of the next record
 	min       int64
@@ -95,8 +98,10 @@ func (l *fakeLog) Put(req *store.PutRequest) {
 		fail(err)
 		return
 	}
+	l.mu.Lock()
 	l.recs = append(l.recs, fakeRecord{rec.PhysicalOffset, b})
 	l.next += int64(len(b))
+	l.mu.Unlock()
 	l.queues[id]++
 	l.appends++
 	if req.Gate != nil {
@@ -111,7 +116,9 @@ func (l *fakeLog) Put(req *store.PutRequest) {
 
 // flush makes everything durable, answers, and dispatches.
 func (l *fakeLog) flush() {
+	l.mu.Lock()
 	l.flushed = len(l.recs)
+	l.mu.Unlock()
 	for len(l.done) > 0 {
 		f := l.done[0]
 		l.done = l.done[1:]
@@ -136,14 +143,22 @@ func (l *fakeLog) retain(upTo int64) error {
 	if n < 0 {
 		n = len(l.recs)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.recs = l.recs[n:]
 	l.flushed, l.dispatch = l.flushed-n, l.dispatch-n
 	l.min, l.kept = upTo, maps.Clone(l.queues)
 	return nil
 }
 
+func (l *fakeLog) durable() []fakeRecord {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recs[:l.flushed]
+}
+
 func (l *fakeLog) ReadRecord(phys int64) (message.Record, []byte, error) {
-	for _, r := range l.recs[:l.flushed] {
+	for _, r := range l.durable() {
 		if r.phys == phys {
 			b := slices.Clone(r.bytes)
 			rec, _, err := message.ParseRecord(b)
@@ -154,7 +169,7 @@ func (l *fakeLog) ReadRecord(phys int64) (message.Record, []byte, error) {
 }
 
 func (l *fakeLog) each(topic string, queue int32, fn func(message.Record)) {
-	for _, r := range l.recs[:l.flushed] {
+	for _, r := range l.durable() {
 		if rec := r.record(); rec.Topic == topic && rec.QueueID == queue {
 			fn(rec)
 		}
@@ -180,7 +195,7 @@ func (l *fakeLog) QueueRange(topic string, queue int32) (low, high int64, ok boo
 
 func (l *fakeLog) QueryByKey(topic, key string, _ int, _, _ int64) (store.QueryResult, error) {
 	var res store.QueryResult
-	for _, r := range l.recs[:l.flushed] {
+	for _, r := range l.durable() {
 		rec := r.record()
 		if k, _ := rec.Property(message.PropertyUniqueKey); rec.Topic == topic && k == key {
 			res.Messages = append(res.Messages, r.bytes)
@@ -199,6 +214,8 @@ func (l *fakeLog) Subscribe(ls store.Listener)       { l.listeners = append(l.li
 func (l *fakeLog) BeforeDelete(fn func(int64) error) { l.hooks = append(l.hooks, fn) }
 
 func (l *fakeLog) FlushedPhysical() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.flushed < len(l.recs) {
 		return l.recs[l.flushed].phys
 	}
