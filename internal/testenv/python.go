@@ -53,6 +53,8 @@ func findDeltalake(ctx context.Context) (*Deltalake, error) {
 
 // Run runs a script, which finds its arguments in sys.argv[1:], and returns what it prints.
 func (d *Deltalake) Run(ctx context.Context, script string, args ...string) ([]byte, error) {
+	// The reader's threads do not always survive the interpreter's own end.
+	script += "\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
 	cmd := exec.CommandContext(ctx, d.python, append([]string{"-c", script}, args...)...)
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+d.packages, "PYTHONIOENCODING=utf-8")
 	var stdout, stderr bytes.Buffer

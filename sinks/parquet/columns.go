@@ -126,12 +126,14 @@ func (cs columns) schema() string {
 	return s.Text()
 }
 
+// field is the column as the Delta schema has it: millrace.name is the source column's
+// name, millrace.rawOf of a text column that of the date it belongs to.
 func (c *targetColumn) field() delta.Field {
-	m := map[string]string{"millrace.column": c.Source, "millrace.id": fmt.Sprint(c.ID)}
+	m := map[string]string{"millrace.id": fmt.Sprint(c.ID)}
 	if c.Raw {
-		m["millrace.raw"] = "true"
+		m["millrace.rawOf"] = c.Source
 	} else {
-		m["millrace.type"] = c.Native
+		m["millrace.name"], m["millrace.type"] = c.Source, c.Native
 	}
 	return delta.Field{Name: c.Name, Type: c.Type, Nullable: true, Metadata: m}
 }
