@@ -74,6 +74,11 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("broker %s: %w", cfg.BrokerName, err)
 	}
+	if deps.Registerer != nil {
+		deps.Registerer = prometheus.WrapRegistererWith(prometheus.Labels{
+			"cluster": cfg.BrokerClusterName, "node_type": "broker", "node_id": cfg.BrokerName,
+		}, deps.Registerer)
+	}
 	b := &Broker{cfg: cfg, deps: deps, log: deps.Log, ln: deps.Listener}
 	if err := b.listen(); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/namesrv"
 	"github.com/millrace/millrace/remoting"
@@ -26,6 +27,7 @@ type rig struct {
 	cfg    Config
 	names  *namesrv.Server
 	broker *Broker
+	fs     vfs.FS // nil is the machine's
 	reg    *prometheus.Registry
 	client *rpc.Client
 	stop   func()
@@ -52,7 +54,12 @@ func testConfig(dir string) Config {
 // newRig runs a broker in a new directory. change may be nil.
 func newRig(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, cfg: testConfig(filepath.ToSlash(t.TempDir()))}
+	return newRigOn(t, nil, change)
+}
+
+func newRigOn(t testing.TB, fsys vfs.FS, change func(*Config)) *rig {
+	t.Helper()
+	r := &rig{fs: fsys, t: t, cfg: testConfig(filepath.ToSlash(t.TempDir()))}
 	ncfg := namesrv.DefaultConfig()
 	ncfg.ListenPort = 0
 	names, err := namesrv.New(ncfg, namesrv.Deps{}, testLog())
@@ -76,7 +83,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 func (r *rig) up() {
 	r.t.Helper()
 	r.reg = prometheus.NewRegistry()
-	b, err := New(r.cfg, Deps{Registerer: r.reg, Log: testLog()})
+	b, err := New(r.cfg, Deps{FS: r.fs, Registerer: r.reg, Log: testLog()})
 	if err != nil {
 		r.t.Fatal(err)
 	}

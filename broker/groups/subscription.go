@@ -9,6 +9,9 @@ import (
 // Everything is the expression that subscribes to all messages.
 const Everything = "*"
 
+// MaxExpression is the longest expression that callers should let in.
+const MaxExpression = 16 << 10
+
 // Subscription is what a group wants of one topic. It is immutable once registered.
 type Subscription struct {
 	Topic      string

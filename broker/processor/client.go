@@ -51,19 +51,21 @@ func (p *Processor) beatConsumer(c groups.Client, d *protocol.ConsumerData) erro
 	if err != nil {
 		return err
 	}
-	// At once, since clients look for its route every 30 seconds only.
-	if _, err := p.Topics.EnsureRetry(d.GroupName, max(config.RetryQueueNums, 1)); err != nil {
-		return err
-	}
+	// At once, since clients look for its route every 30 seconds only. A group can do
+	// without for a while.
+	_, retryErr := p.Topics.EnsureRetry(d.GroupName, max(config.RetryQueueNums, 1))
 	info := groups.Consumer{Type: d.ConsumeType, Model: d.MessageModel, FromWhere: d.ConsumeFromWhere}
 	for _, s := range d.SubscriptionDataSet {
+		if len(s.SubString) > groups.MaxExpression || len(s.Topic) > message.MaxGroupTopicLen {
+			return refuse(protocol.SubscriptionParseFailed, "group %s: a subscription has at most %d bytes", d.GroupName, groups.MaxExpression)
+		}
 		sub := groups.ParseTags(s.Topic, s.SubString, s.SubVersion)
 		if s.ExpressionType != "" {
 			sub.Type = s.ExpressionType
 		}
 		info.Subscriptions = append(info.Subscriptions, sub)
 	}
-	return p.Groups.BeatConsumer(p.Now(), d.GroupName, c, info)
+	return errors.Join(p.Groups.BeatConsumer(p.Now(), d.GroupName, c, info), retryErr)
 }
 
 // NotifyMembers tells the members of a group that it changed; it is what the registry of

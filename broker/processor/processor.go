@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/broker/groups"
@@ -159,7 +160,7 @@ func refusalOf(err error) (code int, remark string) {
 	switch {
 	case errors.As(err, &coded):
 		return coded.Code, coded.Remark
-	case errors.Is(err, store.ErrDiskFull):
+	case errors.Is(err, store.ErrDiskFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return protocol.ServiceNotAvailable, "service not available now: the broker's disk is full; it takes messages again by itself when there is space"
 	case errors.Is(err, store.ErrNotWritable):
 		return protocol.ServiceNotAvailable, "service not available now: " + err.Error()

@@ -80,6 +80,9 @@ func (c *pullCall) subscribe(group *groups.Config) error {
 		if err := supported(h.ExpressionType); err != nil {
 			return err
 		}
+		if len(h.Subscription) > groups.MaxExpression {
+			return refuse(protocol.SubscriptionParseFailed, "the subscription has %d bytes, the limit is %d", len(h.Subscription), groups.MaxExpression)
+		}
 		c.filter = groups.ParseTags(h.Topic, h.Subscription, h.SubVersion).Filter()
 		return nil
 	}
@@ -288,5 +291,14 @@ func (p *Processor) group(name string) (*groups.Config, error) {
 	if !p.cfg.AutoCreateGroup {
 		return nil, refuse(protocol.SubscriptionGroupNotExist, "subscription group [%.150s] does not exist; create it first (autoCreateSubscriptionGroup is off)", name)
 	}
-	return p.GroupConfigs.Ensure(name)
+	g, err := p.GroupConfigs.Ensure(name)
+	if err == nil {
+		return g, nil
+	}
+	if code, _ := refusalOf(err); code == protocol.ServiceNotAvailable {
+		// Reading does not depend on whether the disk has room for a group's defaults.
+		d := groups.DefaultConfig(name)
+		return &d, nil
+	}
+	return nil, err
 }
