@@ -263,3 +263,58 @@ func TestSnapshotUnderWritesEqualsTheTable(t *testing.T) {
 		sameRows(t, k.texts(), serverRows(t, db, "SELECT * FROM shop.k"))
 	})
 }
+
+// TestSnapshotOfWhatIsInTheLogButNotVisible makes the server show changes in its log
+// long before it shows them in its tables, where it can be made to.
+func TestSnapshotOfWhatIsInTheLogButNotVisible(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
+		var vals []string
+		for k := range 1000 {
+			vals = append(vals, fmt.Sprintf("(%d,0)", k))
+		}
+		exec(t, db, "INSERT INTO shop.a VALUES "+strings.Join(vals, ","))
+		if srv.Kind == "mysql" {
+			// Its log is sent when it is written only to readers that look, which they do
+			// with each heartbeat.
+			exec(t, db, "SET GLOBAL binlog_group_commit_sync_delay=300000")
+		}
+		cfg := testConfig(srv, "shop.*")
+		cfg.Heartbeat = 100 * time.Millisecond
+		s := newSource(t, cfg)
+		openSource(t, s, pipeline.Resume{})
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for w := range 8 {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, err := db.Exec(fmt.Sprintf("UPDATE shop.a SET v=v+1 WHERE id=%d", (i*8+w)%1000)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}()
+		}
+		g := newTarget(t)
+		for round := range 5 {
+			s.RequestSnapshot([]event.TableName{{DB: "shop", Table: "a"}}, "test")
+			drive(t, s, g, func(it *event.Item) bool { return g.ends > round })
+		}
+		close(stop)
+		wg.Wait()
+		exec(t, db, "INSERT INTO shop.a VALUES (5000,5000)")
+		found := false
+		drive(t, s, g, func(it *event.Item) bool {
+			found = found || it.Kind == event.KindRow && strings.Contains(describe(it), "5000,5000")
+			return found && it.Kind == event.KindCommit
+		})
+		sameRows(t, g.texts(), serverRows(t, db, "SELECT * FROM shop.a"))
+	})
+}

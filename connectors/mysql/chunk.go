@@ -50,11 +50,9 @@ func (j *chunkJob) run(ctx context.Context) (*chunk, error) {
 	j.found(hi)
 	ch := &chunk{}
 	switch {
-	case seeded.On("low-by-position"):
-		err = j.readNaive(ctx, conn, hi, ch)
-	case j.server.maria:
+	case j.server.maria && !seeded.On("low-by-position"):
 		err = j.readMariaDB(ctx, conn, hi, ch)
-	case j.server.gtid:
+	case j.server.gtid: // and, with the seeded bug, any
 		err = j.readGTID(ctx, conn, hi, ch)
 	default:
 		err = j.readLocked(ctx, conn, hi, ch)
@@ -89,7 +87,7 @@ func (j *chunkJob) boundary(ctx context.Context, conn *snapshot.Conn) (snapshot.
 // what the SELECT can have seen. In the log is earlier than visible, and visible is
 // earlier than executed, so neither may stand for the other.
 func (j *chunkJob) readGTID(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, ch *chunk) error {
-	if j.low.GTIDSet != "" {
+	if j.low.GTIDSet != "" && !seeded.On("low-by-position") {
 		for {
 			row, err := conn.Row(ctx, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+j.low.GTIDSet+"', 1)")
 			if err != nil {
@@ -133,12 +131,6 @@ func (j *chunkJob) readLocked(ctx context.Context, conn *snapshot.Conn, hi snaps
 		return err
 	}
 	return conn.Exec(ctx, "COMMIT")
-}
-
-// readNaive is a seeded bug: it believes that what is in the log is visible.
-func (j *chunkJob) readNaive(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, ch *chunk) error {
-	ch.high = place{file: j.low.File, pos: j.low.Pos}
-	return j.read(ctx, conn, j.plan.Select(j.lo, hi), ch)
 }
 
 // openConsistent begins a consistent snapshot at a place not before low.

@@ -99,7 +99,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if !o.plan(m) {
 		return nil
 	}
-	if seeded.On("event-skipped-on-reconnect") && o.s.skipOne() {
+	if seeded.On("event-skipped-on-reconnect") && event.MakeSeq(o.epoch, base) > o.passed && o.s.skipOne() {
 		return nil
 	}
 	mark, items := len(o.buf), len(o.out)

@@ -194,11 +194,13 @@ func (s *Source) progress(commit uint32, _ stream.Place) {
 	s.metrics.commit.Store(commit)
 }
 
-// skipOne is part of a seeded bug: it is true once.
+// skipOne is part of a seeded bug: it is true once, after a connection was lost.
 func (s *Source) skipOne() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.skipped
+	if s.skipped || s.status.Reconnects == 0 {
+		return false
+	}
 	s.skipped = true
-	return !was && s.status.Reconnects > 0
+	return true
 }
