@@ -1,0 +1,503 @@
+package pipelinetest
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// SourceConfig configures a source over a script.
+type SourceConfig struct {
+	// ChunkRows is how many rows a chunk of a snapshot has (3).
+	ChunkRows int
+	// FailOpen and FailNext, where set, are asked first; their error is returned.
+	FailOpen func() error
+	FailNext func(read int) error
+}
+
+// Source reads a Script. See the package's comment for what it cannot prove.
+type Source struct {
+	s   *Script
+	cfg SourceConfig
+
+	mu       sync.Mutex
+	wishes   []wish
+	wake     chan struct{}
+	status   pipeline.SourceStatus
+	resolved event.Position
+
+	// Of the goroutine that calls Open, Next and Close.
+	server  string
+	epoch   uint16
+	at      int // transactions read
+	counter uint64
+	done    event.Seq
+	reserve []event.Reservation
+	tables  map[event.TableName]*sourceTable
+	order   []event.TableName
+	tries   []*try
+	stream  bool // a transaction goes before the next step of a snapshot
+	out     []event.Item
+}
+
+type wish struct {
+	table  event.TableName
+	cause  string // of a snapshot
+	paused *bool
+}
+
+type sourceTable struct {
+	now    *event.Table
+	paused *event.PauseReason
+	rows   uint64
+}
+
+// try is an attempt, and the place in the log before which none of its steps is taken.
+type try struct {
+	event.Attempt
+	from int
+}
+
+// NewSource makes a source; it is opened once.
+func NewSource(s *Script, cfg SourceConfig) *Source {
+	if cfg.ChunkRows <= 0 {
+		cfg.ChunkRows = 3
+	}
+	return &Source{s: s, cfg: cfg, wake: make(chan struct{}, 1), tables: map[event.TableName]*sourceTable{}}
+}
+
+var _ pipeline.Source = (*Source)(nil)
+
+// Preflight finds nothing.
+func (c *Source) Preflight(context.Context) ([]pipeline.Problem, error) { return nil, nil }
+
+// Open implements pipeline.Source.
+func (c *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, error) {
+	if c.cfg.FailOpen != nil {
+		if err := c.cfg.FailOpen(); err != nil {
+			return pipeline.Opened{}, err
+		}
+	}
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.server = s.server
+	opened := pipeline.Opened{Server: s.server, Version: "script"}
+	if !r.Position.IsZero() && r.Position.Server != s.server && !r.NewServer {
+		return opened, fmt.Errorf("the position is of %s, this is %s: %w", r.Position.Server, s.server, pipeline.ErrOtherServer)
+	}
+	c.epoch, c.counter = r.Epoch, 2
+	if r.Position.IsZero() {
+		if s.start < 0 {
+			s.start = s.shown
+		}
+		c.at = s.shown
+	} else {
+		c.at, c.counter, c.done = int(r.Position.Pos), max(r.Position.Counter, 2), r.Position.Done
+		if r.Position.Epoch != r.Epoch {
+			c.done = 0 // numbered anew: what was handed over is known by its identity
+		}
+		if c.at < s.purged {
+			return opened, fmt.Errorf("the log begins with transaction %d, the position is %d: %w", s.purged, c.at, pipeline.ErrHistory)
+		}
+		c.reserve = slices.Clone(r.Reserved)
+	}
+	for _, name := range s.names {
+		t := &sourceTable{now: s.states[c.at][name].table()}
+		if why, ok := r.Paused[name]; ok {
+			t.paused = &why
+		}
+		c.tables[name], c.order = t, append(c.order, name)
+		opened.Tables = append(opened.Tables, t.now)
+	}
+	for _, a := range r.Attempts {
+		if c.tables[a.Table] == nil {
+			continue
+		}
+		if c.tables[a.Table].now.Keyless { // its snapshot is gone: only a new attempt can follow
+			a = event.Attempt{Table: a.Table, Cause: a.Cause}
+		}
+		c.tries = append(c.tries, &try{Attempt: a, from: s.shown})
+	}
+	opened.Position = c.position()
+	c.report(nil)
+	return opened, nil
+}
+
+func (c *content) table() *event.Table {
+	t := &event.Table{Name: c.schema.Name, Schema: c.schema, KeyColumns: c.schema.PrimaryKey, Keyless: c.keyless, Queues: c.queues}
+	if c.keyless {
+		for i := range c.schema.Columns {
+			t.KeyColumns = append(t.KeyColumns, i)
+		}
+	}
+	return t
+}
+
+func (c *Source) position() event.Position {
+	return event.Position{Server: c.server, File: "script", Pos: uint64(c.at), Epoch: c.epoch, Counter: c.counter}
+}
+
+func (c *Source) seq(n uint64) event.Seq { return event.MakeSeq(c.epoch, n) }
+
+// Next implements pipeline.Source: one transaction, or one step of a snapshot.
+func (c *Source) Next(ctx context.Context) ([]event.Item, error) {
+	for {
+		if c.cfg.FailNext != nil {
+			if err := c.cfg.FailNext(c.at); err != nil {
+				c.report(err)
+				return nil, err
+			}
+		}
+		c.out = c.out[:0]
+		c.skipReserved()
+		if c.done == 0 {
+			c.grant()
+		}
+		if len(c.out) == 0 && (c.done != 0 || !c.attemptStep()) {
+			if wait := c.transaction(); wait != nil {
+				if c.stream { // no transaction is left to go first
+					c.stream = false
+					continue
+				}
+				c.report(nil)
+				select {
+				case <-wait:
+				case <-c.wake:
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+				continue
+			}
+		}
+		c.report(nil)
+		if len(c.out) > 0 {
+			return c.out, nil
+		}
+	}
+}
+
+// skipReserved passes numbers that chunks and barriers took before.
+func (c *Source) skipReserved() {
+	for len(c.reserve) > 0 && c.reserve[0].At <= c.counter {
+		if c.reserve[0].At == c.counter {
+			c.counter += c.reserve[0].Count
+		}
+		c.reserve = c.reserve[1:]
+	}
+}
+
+// grant does what other goroutines asked for.
+func (c *Source) grant() {
+	c.mu.Lock()
+	wishes := c.wishes
+	c.wishes = nil
+	c.mu.Unlock()
+	for _, w := range wishes {
+		t := c.tables[w.table]
+		switch {
+		case t == nil:
+		case w.paused == nil:
+			c.tries = slices.DeleteFunc(c.tries, func(a *try) bool { return a.Table == w.table })
+			c.tries = append(c.tries, &try{Attempt: event.Attempt{Table: w.table, Cause: w.cause}, from: c.s.end()})
+		case *w.paused && t.paused == nil:
+			t.paused = &event.PauseReason{Code: "paused", Text: "by request", Where: c.position()}
+			c.tries = slices.DeleteFunc(c.tries, func(a *try) bool { return a.Table == w.table })
+			c.out = append(c.out, event.Item{Kind: event.KindPaused, Table: t.now, Reason: t.paused, Seq: c.seq(c.counter)})
+		case !*w.paused && t.paused != nil:
+			t.paused = nil
+			c.out = append(c.out, event.Item{Kind: event.KindResumed, Table: t.now, Seq: c.seq(c.counter)})
+		}
+	}
+}
+
+func (s *Script) end() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown
+}
+
+// transaction reads the next transaction. At the log's end the next planned one comes;
+// when there is none, it returns what to wait for.
+func (c *Source) transaction() (wait <-chan struct{}) {
+	s := c.s
+	s.mu.Lock()
+	if c.at == s.shown && s.shown < len(s.txs) {
+		s.showLocked(s.shown + 1)
+	}
+	if c.at == s.shown {
+		defer s.mu.Unlock()
+		return s.waiting
+	}
+	t, after := s.txs[c.at], s.states[c.at+1]
+	s.mu.Unlock()
+	etx := &event.Tx{ID: t.id, CommitTime: time.Unix(int64(1_700_000_000+c.at), 0).UTC(), Start: c.position()}
+	n := c.counter
+	n = c.statement(&t, etx, after, n)
+	index := map[event.TableName]uint64{}
+	for i := range t.changes {
+		ch := &t.changes[i]
+		c.change(ch, etx, index[ch.table], n)
+		index[ch.table]++
+		n += 2
+	}
+	end := c.seq(n)
+	c.counter, c.at, c.done, c.stream = n+2, c.at+1, 0, false
+	at := c.position()
+	c.out = append(c.out, event.Item{Kind: event.KindCommit, Seq: end, Tx: etx, Commit: &at})
+	return nil
+}
+
+func (c *Source) add(it event.Item) {
+	t := c.tables[it.Table.Name]
+	if it.Seq <= c.done || t.paused != nil {
+		return
+	}
+	if it.Kind == event.KindRow {
+		t.rows++
+	}
+	c.out = append(c.out, it)
+}
+
+// statement hands over a definition or a TRUNCATE.
+func (c *Source) statement(t *tx, etx *event.Tx, after map[event.TableName]*content, n uint64) uint64 {
+	switch {
+	case t.ddl != nil:
+		table := c.tables[*t.ddl]
+		old := table.now.Schema
+		table.now = after[*t.ddl].table()
+		c.add(event.Item{Kind: event.KindDDL, Seq: c.seq(n), Table: table.now, Tx: etx, DDL: &event.DDL{SQL: "ALTER TABLE ADD COLUMN", Old: old, New: table.now.Schema}})
+	case t.truncate != nil:
+		c.add(event.Item{Kind: event.KindTruncate, Seq: c.seq(n), Table: c.tables[*t.truncate].now, Tx: etx})
+	default:
+		return n
+	}
+	return n + 2
+}
+
+// change hands over one row. A changed key, and an update of a table without one, is two.
+func (c *Source) change(ch *Change, etx *event.Tx, index, n uint64) {
+	t := c.tables[ch.table].now
+	it := event.Item{Kind: event.KindRow, Index: index, Seq: c.seq(n), Table: t, Tx: etx}
+	if ch.Before != nil {
+		it.Before = image(t.Schema, ch.Before)
+	}
+	if ch.After != nil {
+		it.After = image(t.Schema, ch.After)
+	}
+	switch {
+	case ch.Before == nil:
+		it.Op = event.OpCreate
+	case ch.After == nil:
+		it.Op = event.OpDelete
+	case t.Keyless || ch.Before[0] != ch.After[0]:
+		d, cr := it, it
+		d.Op, d.After = event.OpDelete, nil
+		cr.Op, cr.Before, cr.Part, cr.Seq = event.OpCreate, nil, 1, c.seq(n+1)
+		c.add(d)
+		c.add(cr)
+		return
+	default:
+		it.Op = event.OpUpdate
+	}
+	c.add(it)
+}
+
+func image(s *event.Schema, r Row) event.Image {
+	b := event.NewImageBuilder(s)
+	b.Start(nil)
+	for _, v := range r {
+		switch x := v.(type) {
+		case nil:
+			b.AppendNull()
+		case int64:
+			b.AppendInt(x)
+		case string:
+			b.AppendText(x)
+		}
+	}
+	_, img, err := b.Finish()
+	if err != nil {
+		panic("BUG: script: " + err.Error())
+	}
+	return img
+}
+
+// attemptStep takes the next step of a snapshot: BEGIN, a chunk, or END. A transaction
+// goes between two steps; a table without a key has all of them in one place.
+func (c *Source) attemptStep() bool {
+	next := slices.IndexFunc(c.tries, func(a *try) bool { return c.tables[a.Table].paused == nil })
+	if next < 0 || c.at < c.tries[next].from || c.stream {
+		return false
+	}
+	a := c.tries[next]
+	t := c.tables[a.Table]
+	c.stream = !t.now.Keyless
+	if a.Begin == 0 {
+		a.Begin = c.seq(c.counter)
+		c.counter += 2
+		c.emit(event.KindBegin, a.Begin, t.now, a)
+		return true
+	}
+	rows, total := c.chunkRows(a)
+	if len(rows) == 0 {
+		seq := c.seq(c.counter)
+		c.counter += 2
+		c.tries = slices.Delete(c.tries, next, next+1)
+		c.emit(event.KindEnd, seq, t.now, a)
+		return true
+	}
+	a.Estimate = total
+	etx := &event.Tx{ID: fmt.Sprintf("snap/%d/%d", a.Begin, a.Chunk), CommitTime: time.Unix(1_700_000_000, 0).UTC()}
+	before := a.Attempt
+	for i, r := range rows {
+		c.out = append(c.out, event.Item{
+			Kind: event.KindRow, Op: event.OpRead, Index: uint64(i), Seq: c.seq(c.counter), Table: t.now, Tx: etx, Attempt: &before, After: image(t.now.Schema, r),
+		})
+		c.counter += 2
+		t.rows++
+	}
+	a.Chunk++
+	a.Rows += uint64(len(rows))
+	a.Cursor = cursor(t.now, rows, a.Rows)
+	c.emit(event.KindChunkEnd, c.seq(c.counter-2), t.now, a)
+	return true
+}
+
+func (c *Source) emit(k event.Kind, seq event.Seq, t *event.Table, a *try) {
+	at, attempt := c.position(), a.Attempt
+	c.out = append(c.out, event.Item{Kind: k, Seq: seq, Table: t, Attempt: &attempt, Commit: &at})
+}
+
+// cursor is the last key of a chunk, or how many rows of a table without one are done.
+func cursor(t *event.Table, rows []Row, done uint64) []byte {
+	if t.Keyless {
+		return binary.BigEndian.AppendUint64(nil, done)
+	}
+	return binary.BigEndian.AppendUint64(nil, uint64(rows[len(rows)-1][0].(int64)))
+}
+
+func (c *Source) chunkRows(a *try) (rows []Row, total uint64) {
+	c.s.mu.Lock()
+	now := c.s.states[c.at][a.Table]
+	c.s.mu.Unlock()
+	all := slices.Clone(now.rows)
+	if now.keyless {
+		return all[min(int(a.Rows), len(all)):min(int(a.Rows)+c.cfg.ChunkRows, len(all))], uint64(len(all))
+	}
+	slices.SortFunc(all, func(x, y Row) int { return int(x[0].(int64) - y[0].(int64)) })
+	if len(a.Cursor) == 8 {
+		after := int64(binary.BigEndian.Uint64(a.Cursor))
+		all = slices.DeleteFunc(all, func(r Row) bool { return r[0].(int64) <= after })
+	}
+	return all[:min(len(all), c.cfg.ChunkRows)], uint64(len(now.rows))
+}
+
+// RequestSnapshot implements pipeline.Source.
+func (c *Source) RequestSnapshot(tables []event.TableName, cause string) {
+	for _, t := range tables {
+		c.wish(wish{table: t, cause: cause})
+	}
+}
+
+// SetPaused implements pipeline.Source.
+func (c *Source) SetPaused(t event.TableName, paused bool) { c.wish(wish{table: t, paused: &paused}) }
+
+func (c *Source) wish(w wish) {
+	c.mu.Lock()
+	c.wishes = append(c.wishes, w)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Resolved implements pipeline.Source.
+func (c *Source) Resolved(p event.Position) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.resolved = p
+}
+
+// report makes the reader's state what Status says.
+func (c *Source) report(err error) {
+	st := pipeline.SourceStatus{Connected: err == nil, Server: c.server, Read: c.position(), End: c.position()}
+	st.End.Pos = uint64(c.s.end())
+	if err != nil {
+		st.LastError = err.Error()
+	}
+	for _, name := range c.order {
+		t := c.tables[name]
+		one := pipeline.SourceTable{Name: name, State: "streaming", Rows: t.rows}
+		for _, a := range c.tries {
+			if a.Table == name {
+				one.State, one.Attempt, one.Snapshot = "snapshot", a.Attempt, a.Percent()
+				if a.Begin == 0 {
+					one.State = "due"
+				}
+			}
+		}
+		if t.paused != nil {
+			one.State, one.Reason = "paused", t.paused.Code+": "+t.paused.Text
+		}
+		st.Tables = append(st.Tables, one)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status = st
+}
+
+// Status implements pipeline.Source.
+func (c *Source) Status() pipeline.SourceStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := c.status
+	st.Tables = slices.Clone(st.Tables)
+	for _, w := range c.wishes { // what was asked for is due, also before the reader has heard of it
+		for i := range st.Tables {
+			if st.Tables[i].Name == w.table && w.paused == nil && st.Tables[i].State == "streaming" {
+				st.Tables[i].State = "due"
+			}
+		}
+	}
+	return st
+}
+
+// Close implements pipeline.Source.
+func (c *Source) Close() error { return nil }
+
+// Minted are the numbers of every row of the script's log under an epoch, for a reader
+// that is asked for no snapshot.
+func Minted(ctx context.Context, s *Script, epoch uint16) (map[event.Identity]event.Seq, error) {
+	c := NewSource(s, SourceConfig{})
+	if _, err := c.Open(ctx, pipeline.Resume{Epoch: epoch, Position: event.Position{Server: s.server, File: "script", Epoch: epoch, Counter: 2}}); err != nil {
+		return nil, err
+	}
+	all := map[event.Identity]event.Seq{}
+	for c.at < s.Len() {
+		items, err := c.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for i := range items {
+			if items[i].Kind == event.KindRow {
+				id := items[i].Identity()
+				id.Tx = items[i].Table.Name.String() + " " + id.Tx
+				if _, twice := all[id]; twice {
+					return nil, errors.New("two rows have the identity " + id.String())
+				}
+				all[id] = items[i].Seq
+			}
+		}
+	}
+	return maps.Clone(all), nil
+}
