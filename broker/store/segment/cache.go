@@ -58,10 +58,14 @@ func (c *Cache) acquire(k key) (*Handle, error) {
 	}
 	h := &Handle{File: f, key: k, refs: 1}
 	c.open[k] = h
+	c.shrinkLocked()
+	return h, nil
+}
+
+func (c *Cache) shrinkLocked() {
 	for len(c.open) > c.limit && c.idle.Len() > 0 {
 		c.dropLocked(c.idle.Front().Value.(*Handle))
 	}
-	return h, nil
 }
 
 // release ends one use.
@@ -75,6 +79,7 @@ func (c *Cache) release(h *Handle) {
 		h.Close()
 	default:
 		h.elem = c.idle.PushBack(h)
+		c.shrinkLocked()
 	}
 }
 
