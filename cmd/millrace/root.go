@@ -30,7 +30,7 @@ in one binary.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newStandalone(), newNamesrv(), newBroker(), newConnect(), newPipeline(), newAdmin(), newBench(), newVersion())
+	root.AddCommand(newStandalone(), newNamesrv(), newBroker(), newConnect(), newPipeline(), newAdmin(), newStore(), newBench(), newVersion())
 	return root
 }
 
