@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/namesrv"
+	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
 )
 
@@ -43,4 +46,30 @@ func TestANewTopicHasARouteAtOnce(t *testing.T) {
 	if ans.Code != protocol.TopicNotExist {
 		t.Fatalf("the route of a stopped broker: %v", ans)
 	}
+}
+
+// TestANameServerThatForgotIsToldAtOnce replaces the name server by another process: it
+// knows nothing, and the broker's next word is due in half a minute.
+func TestANameServerThatForgotIsToldAtOnce(t *testing.T) {
+	r := newRig(t, nil)
+	r.createTopic("orders", 1, "")
+	addr := r.names.Addr()
+	r.stopNames()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := namesrv.DefaultConfig()
+	names, err := namesrv.New(cfg, namesrv.Deps{Listener: ln}, testLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stopNames = once(run(t, names.Run))
+	ask := r.pushClient()
+	waitFor(t, "the route", func() bool {
+		req := remoting.NewRequest(protocol.GetRouteInfoByTopic)
+		(&protocol.GetRouteInfoHeader{Topic: "orders"}).Encode(req)
+		ans, err := ask.Invoke(t.Context(), addr, req)
+		return err == nil && ans.Code == protocol.Success
+	})
 }

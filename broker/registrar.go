@@ -23,12 +23,15 @@ type registrar struct {
 	client  *rpc.Client
 	due     chan struct{}
 
-	mu   sync.Mutex
-	lost map[string]bool // name servers that did not take the last registration
+	watching sync.WaitGroup
+
+	mu      sync.Mutex
+	lost    map[string]bool      // name servers that do not know the present state
+	watched map[string]*rpc.Conn // the connection over which each was told
 }
 
 func newRegistrar(b *Broker) *registrar {
-	return &registrar{b: b, servers: b.cfg.nameServers(), due: make(chan struct{}, 1), lost: map[string]bool{}}
+	return &registrar{b: b, servers: b.cfg.nameServers(), due: make(chan struct{}, 1), lost: map[string]bool{}, watched: map[string]*rpc.Conn{}}
 }
 
 // changed asks for a registration soon. It does not block.
@@ -45,6 +48,7 @@ func (r *registrar) run(ctx context.Context) error {
 		return nil
 	}
 	r.client = rpc.NewClient(rpc.ClientConfig{}, r.b.log)
+	defer r.watching.Wait()
 	defer r.client.Close()
 	period := time.NewTicker(millis(min(max(r.b.cfg.RegisterNameServer, 1000), 60_000)))
 	defer period.Stop()
@@ -98,7 +102,11 @@ func (r *registrar) register(ctx context.Context, servers []string) {
 				HAServerAddr: haAddr(r.b.addr), BrokerID: r.b.cfg.BrokerID, BodyCRC32: protocol.BodyCRC(body),
 			}).Encode(req)
 			req.Body = body
-			r.told(addr, r.invoke(ctx, addr, req))
+			err := r.invoke(ctx, addr, req)
+			r.told(addr, err)
+			if err == nil {
+				r.watch(ctx, addr)
+			}
 		})
 	}
 	wg.Wait()
@@ -126,6 +134,32 @@ func (r *registrar) told(addr string, err error) {
 	case err == nil && was:
 		r.b.log.Info("name server takes the registration again", slog.String("namesrv", addr))
 	}
+}
+
+// watch asks for a registration when the connection to a name server is lost: it has
+// dropped our routes at that moment, or is another process now.
+func (r *registrar) watch(ctx context.Context, addr string) {
+	conn, err := r.client.Conn(ctx, addr)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.lost[addr] = true
+		return
+	}
+	if r.watched[addr] == conn {
+		return
+	}
+	r.watched[addr] = conn
+	r.watching.Go(func() {
+		<-conn.Done() // at the latest when the client is closed
+		if ctx.Err() != nil {
+			return
+		}
+		r.mu.Lock()
+		r.lost[addr] = true
+		r.mu.Unlock()
+		r.changed()
+	})
 }
 
 func (r *registrar) body() ([]byte, error) {

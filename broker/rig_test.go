@@ -31,6 +31,8 @@ type rig struct {
 	reg    *prometheus.Registry
 	client *rpc.Client
 	stop   func()
+
+	stopNames func()
 }
 
 func testLog() *slog.Logger {
@@ -67,8 +69,8 @@ func newRigOn(t testing.TB, fsys vfs.FS, change func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	r.names = names
-	stopNames := run(t, names.Run)
-	t.Cleanup(stopNames)
+	r.stopNames = once(run(t, names.Run))
+	t.Cleanup(func() { r.stopNames() })
 	r.cfg.NamesrvAddr = names.Addr()
 	if change != nil {
 		change(&r.cfg)
@@ -88,14 +90,7 @@ func (r *rig) up() {
 		r.t.Fatal(err)
 	}
 	r.broker = b
-	stopped := false
-	stop := run(r.t, b.Run)
-	r.stop = func() {
-		if !stopped {
-			stopped = true
-			stop()
-		}
-	}
+	r.stop = once(run(r.t, b.Run))
 	r.t.Cleanup(r.stop)
 	waitFor(r.t, "the registration", func() bool {
 		return r.names == nil || r.ask(r.names.Addr(), protocol.GetRouteInfoByTopic, &protocol.GetRouteInfoHeader{Topic: "broker-a"}, nil).Code == protocol.Success
@@ -106,6 +101,17 @@ func (r *rig) restart() {
 	r.t.Helper()
 	r.stop()
 	r.up()
+}
+
+// once makes a stop that may be called again, by one goroutine.
+func once(stop func()) func() {
+	stopped := false
+	return func() {
+		if !stopped {
+			stopped = true
+			stop()
+		}
+	}
 }
 
 // run starts a service and returns how to stop it.
