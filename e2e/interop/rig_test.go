@@ -134,4 +134,3 @@ func (l *tally) consumers(prefix string) int {
 }
 
 func text(prefix string, n int) string { return fmt.Sprintf("%s-%03d", prefix, n) }
-
