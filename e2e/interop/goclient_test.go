@@ -113,7 +113,8 @@ func TestGoClientConsumesInACluster(t *testing.T) {
 
 func TestGoClientSendsInEveryWay(t *testing.T) {
 	c := startCluster(t, nil)
-	p := startProducer(t, c) // its topic does not exist: the first send creates it
+	c.createTopic(t, "another", 1) // so that the broker is registered
+	p := startProducer(t, c)       // its topic does not exist: the first send creates it
 	ctx := context.Background()
 	long := strings.Repeat("compressed ", 2000)
 	var acks atomic.Int64
