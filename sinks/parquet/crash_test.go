@@ -117,6 +117,8 @@ func crashEverywhere(t *testing.T, seed uint64, keyless bool) {
 		case 3:
 			check(d.table.vacuum(context.Background()))
 			check(d.table.current.log.Checkpoint(time.Now()))
+		case 4:
+			check(pack(d.table))
 		}
 	}
 	c.mu.Lock()
@@ -245,6 +247,7 @@ func failedStep(t *testing.T, fault error, n int64) bool {
 		attempt(func() error { d.table.current.mergeNow(); return d.table.current.mergeNow() })
 	}
 	attempt(func() error { return d.table.checkpoint() })
+	attempt(func() error { return pack(d.table) })
 	attempt(func() error {
 		for q := range w.queues {
 			if err := d.write(q, 1000); err != nil {

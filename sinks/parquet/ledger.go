@@ -76,6 +76,15 @@ func (t *tableFact) clone() *tableFact {
 	return &c
 }
 
+// names are those of all columns.
+func (t *tableFact) names() []string {
+	list := make([]string, len(t.Columns))
+	for i := range list {
+		list[i] = t.Columns[i].Name
+	}
+	return list
+}
+
 func (t *tableFact) eventSchema() (*event.Schema, error) {
 	if len(t.Schema) == 0 {
 		return nil, nil

@@ -12,7 +12,8 @@ import (
 const vacuumEvery = 5 * time.Minute
 
 // Maintain does one step that is due: a merge into current/ (which runs beside the
-// caller; its error is returned by a later call), a log checkpoint, or a vacuum.
+// caller), a log checkpoint, a vacuum, or the packing of small files (which also runs beside
+// the caller).
 func (t *Table) Maintain(ctx context.Context) error {
 	if t.broken != nil {
 		return t.broken
@@ -27,6 +28,10 @@ func (t *Table) Maintain(ctx context.Context) error {
 	}
 	if t.sink.now().Sub(t.vacuumed) >= vacuumEvery {
 		return t.vacuum(ctx)
+	}
+	if t.pack.due() {
+		_, err := t.pack.step(ctx)
+		return err
 	}
 	return nil
 }

@@ -137,7 +137,9 @@ func TestOwnersRacing(t *testing.T) {
 			}
 			d := owners[i]
 			var err error
-			switch rng.IntN(6) {
+			switch rng.IntN(7) {
+			case 6:
+				err = pack(d.table)
 			case 0:
 				err = d.flush()
 			case 1:

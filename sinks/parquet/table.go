@@ -33,6 +33,7 @@ type Table struct {
 	broken error
 
 	current *current // nil when current/ is off
+	pack    *compactor
 
 	vacuumed time.Time
 }
@@ -59,6 +60,7 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 		return nil, err
 	}
 	t.reset()
+	t.pack = newCompactor(t)
 	if s.cfg.Current.Interval > 0 {
 		if t.current, err = openCurrent(ctx, t); err != nil {
 			return nil, err
@@ -293,10 +295,7 @@ func (t *Table) stillOurs() error {
 func (t *Table) actions() []delta.Action {
 	b, snap := t.batch, t.changes.Snapshot()
 	list := []delta.Action{t.commitInfo("WRITE")}
-	names := make([]string, len(b.facts.Columns))
-	for i := range names {
-		names[i] = b.facts.Columns[i].Name
-	}
+	names := b.facts.names()
 	if text := b.facts.Columns.schema(); text != snap.Metadata.SchemaString {
 		m := *snap.Metadata
 		m.SchemaString = text
@@ -362,6 +361,7 @@ func (t *Table) Close() error {
 	if t.current != nil {
 		t.current.close()
 	}
+	t.pack.close()
 	if t.broken == nil {
 		t.batch.discard(t)
 		t.broken = errClosed

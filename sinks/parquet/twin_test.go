@@ -531,6 +531,20 @@ func TestHistoriesShowWhatTheTwinShows(t *testing.T) {
 	}
 }
 
+// pack packs every run of small files there is.
+func pack(t *Table) error {
+	t.pack.run = 3
+	for {
+		if did, err := t.pack.step(context.Background()); err != nil || !did && !t.pack.running {
+			return err
+		}
+		if t.pack.running {
+			p := <-t.pack.done
+			t.pack.done <- p
+		}
+	}
+}
+
 func runHistory(t *testing.T, seed uint64, keyless bool) {
 	w := newWorld(t, seed, 1+int(seed%3), keyless)
 	rng := rand.New(rand.NewPCG(seed, 2))
@@ -578,6 +592,8 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 			fail(d.flush())
 			fail(d.table.checkpoint())
 			fail(d.table.vacuum(context.Background()))
+		case 4:
+			fail(pack(d.table))
 		default:
 			fail(d.write(rng.IntN(len(w.queues)), 1+rng.IntN(8)))
 		}

@@ -1,0 +1,324 @@
+package parquet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/delta"
+)
+
+// compactor packs the small files of changes/ into larger ones, so that a table that is
+// flushed every few seconds does not consist of ever more files. It changes no row. Files
+// are written beside the table's goroutine; that goroutine commits them.
+type compactor struct {
+	t       *Table
+	run     int // how many files of one size make one
+	running bool
+	done    chan packed
+	cancel  context.CancelFunc
+	// failed are runs, by the name of their first file, that are left alone under this claim.
+	failed map[string]bool
+	looked int64 // version at which no run was found
+}
+
+// packed is a file that takes the place of others.
+type packed struct {
+	from []*delta.Add
+	to   *delta.Add
+	name string
+	err  error
+}
+
+const (
+	// compactRun files of about the same size become one: a row is then rewritten once
+	// for each power of the run, and not once for each flush.
+	compactRun = 16
+	// compactMax is the size beyond which a file is left as it is.
+	compactMax = 128 << 20
+	// columnsTag tells files with the same columns: a file that lacks a column means
+	// something else than one that has NULL in it.
+	columnsTag = "millrace.columns"
+)
+
+func newCompactor(t *Table) *compactor {
+	return &compactor{t: t, run: compactRun, done: make(chan packed, 1), failed: map[string]bool{}}
+}
+
+// columnsText identifies the columns of a file.
+func columnsText(leaves []leafSpec) string {
+	var b strings.Builder
+	for i := range leaves {
+		b.WriteString(leaves[i].name)
+		b.WriteByte(0)
+	}
+	return strconv.FormatUint(xxhash.Sum64String(b.String()), 16)
+}
+
+// tier is a file's size class; files of one class are packed together.
+func (c *compactor) tier(size int64) int {
+	n := 0
+	for size > 64<<10 {
+		size /= int64(c.run)
+		n++
+	}
+	return n
+}
+
+// pick finds a run of files of one queue, day, set of columns and size class that follow
+// each other.
+func (c *compactor) pick() []*delta.Add {
+	snap := c.t.changes.Snapshot()
+	type key struct{ dir, q, columns string }
+	type file struct {
+		*delta.Add
+		lo uint64
+	}
+	byKey := map[key][]file{}
+	for _, a := range snap.Files {
+		if a.Tags[columnsTag] == "" || c.t.current != nil && c.t.current.wants(a.Path) {
+			continue
+		}
+		name := strings.Split(strings.TrimSuffix(path.Base(a.Path), ".parquet"), "-")
+		if len(name) != 4 {
+			continue
+		}
+		lo, err := strconv.ParseUint(name[2], 10, 64)
+		if err != nil {
+			continue
+		}
+		k := key{path.Dir(a.Path), name[1], a.Tags[columnsTag]}
+		byKey[k] = append(byKey[k], file{a, lo})
+	}
+	var best []*delta.Add
+	for _, files := range byKey {
+		if len(files) < c.run {
+			continue
+		}
+		slices.SortFunc(files, func(a, b file) int { return compareSeq(event.Seq(a.lo), event.Seq(b.lo)) })
+		var run []*delta.Add
+		total := int64(0)
+		for i, f := range files {
+			if i > 0 && (c.tier(f.Size) != c.tier(files[i-1].Size) || total+f.Size > compactMax || len(run) == 4*c.run) {
+				run, total = nil, 0
+			}
+			run, total = append(run, f.Add), total+f.Size
+			if len(run) >= c.run && len(run) > len(best) && !c.failed[run[0].Path] {
+				best = slices.Clone(run)
+			}
+		}
+	}
+	return best
+}
+
+// due reports whether enough has been committed since the last look.
+func (c *compactor) due() bool {
+	return c.running || c.t.changes.Snapshot().Version-c.looked >= int64(c.run)
+}
+
+// step commits what was packed, or begins to pack a run. It reports whether it did any.
+func (c *compactor) step(ctx context.Context) (bool, error) {
+	if c.running {
+		select {
+		case p := <-c.done:
+			c.running = false
+			c.cancel()
+			return true, c.commit(ctx, p)
+		default:
+			return false, nil
+		}
+	}
+	run := c.pick()
+	if run == nil {
+		c.looked = c.t.changes.Snapshot().Version
+		return false, nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.running, c.cancel = true, cancel
+	facts := c.t.led.table
+	go func() {
+		select {
+		case c.t.sink.merging <- struct{}{}:
+			defer func() { <-c.t.sink.merging }()
+			c.done <- c.pack(ctx, facts, run)
+		case <-ctx.Done():
+			c.done <- packed{from: run, err: ctx.Err()}
+		}
+	}()
+	return true, nil
+}
+
+// pack writes the rows of the files into one.
+func (c *compactor) pack(ctx context.Context, facts *tableFact, from []*delta.Add) (p packed) {
+	p.from = from
+	t, table := c.t, c.t.changes.Table()
+	first, last := strings.Split(path.Base(from[0].Path), "-"), strings.Split(path.Base(from[len(from)-1].Path), "-")
+	dir := path.Dir(from[0].Path)
+	base := fmt.Sprintf("%d-%s-%s-%s", t.claim.Generation, first[1], first[2], last[3])
+	var fw *fileWriter
+	for _, a := range from {
+		if p.err = c.copy(ctx, facts, path.Join(table, a.Path), path.Join(table, dir), &fw); p.err != nil {
+			break
+		}
+	}
+	if p.err == nil {
+		p.name = path.Join(table, dir, base)
+		p.to = &delta.Add{Path: path.Join(dir, base), PartitionValues: from[0].PartitionValues,
+			Tags: map[string]string{rowsTag: strconv.FormatInt(fw.rows, 10), columnsTag: columnsText(fw.leaves)}}
+		p.to.Size, p.err = fw.finish(p.name)
+		p.to.Stats, p.to.ModificationTime = fw.statistics(), t.sink.now().UnixMilli()
+	}
+	if p.err == nil {
+		p.err = t.sink.fs.SyncDir(path.Join(table, dir))
+	}
+	if p.err != nil && fw != nil {
+		fw.discard()
+	}
+	return p
+}
+
+// copy appends the rows of a file to *fw, which the first file makes.
+func (c *compactor) copy(ctx context.Context, facts *tableFact, name, dir string, fw **fileWriter) error {
+	s, err := openScanner(c.t.sink.fs, name)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if *fw == nil {
+		leaves, err := facts.leaves(s.leaves)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if *fw, err = newFileWriter(c.t.sink.fs, tempName(dir, c.t.token, c.t.nextTemp()), newSchema(leaves), leaves, codecOf(c.t.sink.cfg.Compression)); err != nil {
+			return err
+		}
+	}
+	if len(s.leaves) != len((*fw).leaves) {
+		return fmt.Errorf("%s has %d columns, not %d", name, len(s.leaves), len((*fw).leaves))
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		list, err := s.next()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if list == nil {
+			return nil
+		}
+		for _, r := range list {
+			for i := range r {
+				(*fw).set(i, r[i])
+			}
+			if (*fw).endRow(rowBytes(r)) {
+				if err := (*fw).flushBatch(); err != nil {
+					return err
+				}
+			}
+		}
+		if err := (*fw).flushBatch(); err != nil {
+			return err
+		}
+	}
+}
+
+// leaves describes the columns of a file of changes/ by their names.
+func (f *tableFact) leaves(names []string) ([]leafSpec, error) {
+	list := technical()
+	if len(names) < len(list) {
+		return nil, errors.New("a technical column is missing")
+	}
+	for i, n := range names {
+		if i < len(list) && i < atColumns {
+			if list[i].name != n {
+				return nil, fmt.Errorf("column %s stands in the place of %s", n, list[i].name)
+			}
+			continue
+		}
+		at := slices.IndexFunc(f.Columns, func(c targetColumn) bool { return c.Name == n })
+		if at < 0 {
+			return nil, fmt.Errorf("column %s is not one of the table's", n)
+		}
+		c := &f.Columns[at]
+		native := strings.ToLower(c.Native)
+		list = append(list, leafSpec{name: n, typ: c.colType(), dictionary: strings.HasPrefix(native, "enum") || strings.HasPrefix(native, "set")})
+	}
+	return list, nil
+}
+
+// commit puts the packed file in the place of the others, if they are still there.
+func (c *compactor) commit(ctx context.Context, p packed) error {
+	t := c.t
+	drop := func() { t.sink.fs.Remove(p.name) }
+	if p.err != nil {
+		if !errors.Is(p.err, context.Canceled) {
+			// The name may be one that an earlier attempt has left: it is not tried again.
+			c.failed[p.from[0].Path] = true
+			t.log.Warn("small files could not be packed", "err", p.err)
+		}
+		return nil
+	}
+	for {
+		if err := t.stillOurs(); err != nil {
+			drop()
+			return t.fail(err)
+		}
+		snap := t.changes.Snapshot()
+		actions := []delta.Action{t.commitInfo("COMPACT")}
+		for _, a := range p.from {
+			if snap.Files[a.Path] == nil {
+				drop()
+				return nil
+			}
+			actions = append(actions, delta.Action{Remove: &delta.Remove{Path: a.Path, DeletionTimestamp: t.sink.now().UnixMilli(),
+				ExtendedFileMetadata: true, PartitionValues: a.PartitionValues, Size: a.Size}})
+		}
+		p.to.Stats = completeStats(p.to.Stats, t.led.table.names())
+		_, err := t.changes.Commit(append(actions, delta.Action{Add: p.to}))
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, delta.ErrNotCommitted):
+			drop()
+			c.failed[p.from[0].Path] = true
+			t.log.Warn("small files could not be packed", "err", err)
+			return nil
+		case !errors.Is(err, delta.ErrConflict):
+			return t.fail(fmt.Errorf("%w: commit to %s: the outcome is unknown: %w", errUnknown, t.changes.Table(), err))
+		}
+		if _, err := t.changes.Refresh(ctx); err != nil {
+			return t.fail(err)
+		}
+	}
+}
+
+var errUnknown = errors.New("the table must be opened again")
+
+func (c *compactor) close() {
+	if !c.running {
+		return
+	}
+	c.cancel()
+	if p := <-c.done; p.err == nil {
+		c.t.sink.fs.Remove(p.name)
+	}
+	c.running = false
+}
+
+// wants reports whether a file of changes/ has yet to be merged. While current/ is made
+// anew every file is wanted.
+func (c *current) wants(name string) bool {
+	if c.rebuild || c.running && c.taken.rebuild {
+		return true
+	}
+	is := func(a *delta.Add) bool { return a.Path == name }
+	return slices.ContainsFunc(c.files, is) || slices.ContainsFunc(c.taken.files, is)
+}
