@@ -12,16 +12,32 @@ import (
 )
 
 // findings are violations of the invariants of delivery §8.
-type findings struct{ errs []error }
+type findings struct {
+	lost loss
+	errs []error
+}
 
 func (f *findings) add(format string, a ...any) { f.errs = append(f.errs, fmt.Errorf(format, a...)) }
 
 // check reads everything that the twin holds and says what is wrong with it, once a
 // script was published to its end.
 func check(t *twin, s *script, pipelineName string) error {
+	return checkAfter(t, s, pipelineName, nothingLost)
+}
+
+// loss says what may not be asked for after a broker lost something.
+type loss int
+
+const (
+	nothingLost  loss = iota
+	recordsLost       // a visible message need not be listed
+	positionLost      // nor need the stream be whole: a snapshot stands for it
+)
+
+func checkAfter(t *twin, s *script, pipelineName string, lost loss) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := new(findings)
+	f := &findings{lost: lost}
 	listed := f.records(t, pipelineName)
 	for _, table := range s.tables {
 		f.table(t, s, pipelineName, table, listed)
@@ -77,6 +93,7 @@ type seen struct {
 type change struct {
 	seq  event.Seq
 	row  event.Row
+	as   event.SchemaID
 	mark *event.Slice
 	q    int
 }
@@ -89,13 +106,18 @@ func (f *findings) table(t *twin, s *script, pipelineName string, table event.Ta
 	for i := range s.queues[table] {
 		f.queue(t, &h, message.Queue{Topic: event.TopicName(pipelineName, table), BrokerName: "b", QueueID: int32(i)}, listed)
 	}
-	f.identities(s, table, &h)
+	if f.lost < positionLost {
+		f.identities(s, table, &h)
+	}
 	f.contents(s, table, &h)
 }
 
 // queue checks I1 and I3 of one queue and collects what it holds.
 func (f *findings) queue(t *twin, h *seen, q message.Queue, listed map[listing]uint64) {
-	var last event.Seq
+	var (
+		last   event.Seq
+		schema event.SchemaID
+	)
 	for i, m := range t.queueLocked(q).messages {
 		sl := new(event.Slice)
 		if err := event.ParseSlice(m.m.Body, sl); err != nil {
@@ -109,8 +131,16 @@ func (f *findings) queue(t *twin, h *seen, q message.Queue, listed map[listing]u
 			f.add("%s at %d: the link %+v is not the slice's", queueText(q), i, m.link)
 		}
 		last = sl.Hi
+		switch {
+		case sl.Kind == event.KindDDL:
+			schema = sl.Schema
+		case schema.IsZero() || f.lost == positionLost:
+			schema = sl.Schema
+		case len(sl.Rows) > 0 && sl.Schema != schema:
+			f.add("I11: %s at %d: rows under schema %s behind a definition to %s", queueText(q), i, sl.Schema, schema)
+		}
 		key := checkpoint.Queue{Broker: q.BrokerName, Topic: q.Topic, ID: int(q.QueueID)}
-		if listed[listing{key, sl.Hi}] == 0 {
+		if listed[listing{key, sl.Hi}] == 0 && f.lost < recordsLost {
 			f.add("I3: %s at %d: no valid group lists %d to %d", queueText(q), i, sl.Lo, sl.Hi)
 		}
 		f.slice(h, int(q.QueueID), sl)
@@ -139,7 +169,7 @@ func (f *findings) slice(h *seen, q int, sl *event.Slice) {
 			h.touched[id.Tx] = map[int]uint64{}
 		}
 		h.touched[id.Tx][q]++
-		h.changes = append(h.changes, change{seq: row.Seq, row: row, q: q})
+		h.changes = append(h.changes, change{seq: row.Seq, row: row, as: sl.Schema, q: q})
 	}
 	for _, tx := range sl.Txs {
 		if !tx.End {
@@ -207,15 +237,12 @@ func (f *findings) contents(s *script, table event.TableName, h *seen) {
 	}
 	now := map[int64]version{}
 	ends := map[event.Seq]int{}
-	schema := scriptSchema(table, 0)
 	ended := false
 	for _, c := range h.changes {
 		if c.mark != nil {
 			switch c.mark.Kind {
 			case event.KindTruncate:
 				clear(now)
-			case event.KindDDL:
-				schema = s.schemaByID(table, c.mark.Schema)
 			case event.KindEnd:
 				if ends[c.seq]++; ends[c.seq] == s.queues[table] {
 					maps.DeleteFunc(now, func(_ int64, v version) bool { return v.seq < c.mark.Mark.Attempt })
@@ -228,9 +255,9 @@ func (f *findings) contents(s *script, table event.TableName, h *seen) {
 		if img == nil {
 			img = c.row.Before
 		}
-		vals, err := event.Values(img, schema, nil)
+		vals, err := event.Values(img, s.schemaByID(table, c.as), nil)
 		if err != nil {
-			f.add("I11: row %d of %s under schema %s: %w", c.seq, table, schema.ID, err)
+			f.add("I11: row %d of %s under schema %s: %w", c.seq, table, c.as, err)
 			return
 		}
 		if c.row.Op == event.OpDelete {

@@ -38,15 +38,16 @@ type rig struct {
 	// between runs after an opening ended and before the next.
 	between func(opening int)
 	checks  chan client.Half
-	minted  map[event.Identity]event.Seq
 	resumes []pipeline.Resume
 	log     *slog.Logger
+	lost    loss
+	read    int // the furthest transaction that any opening read
 }
 
 func newRig(s *script, cfg PublisherConfig) *rig {
 	cfg.Pipeline, cfg.Broker = "p", "b"
 	cfg.BaseInterval, cfg.PositionInterval = time.Hour, time.Hour
-	return &rig{twin: newTwin(), s: s, cfg: cfg, chunk: 3, minted: map[event.Identity]event.Seq{}, log: slog.New(slog.DiscardHandler)}
+	return &rig{twin: newTwin(), s: s, cfg: cfg, chunk: 3, log: slog.New(slog.DiscardHandler)}
 }
 
 // tight makes groups and slices small, so that a short script has every kind of them.
@@ -96,7 +97,13 @@ func ignoreCanceled(err error) error {
 var errBroken = errors.New("an invariant is broken")
 
 func (r *rig) publish(ctx context.Context, p *Publisher, resume pipeline.Resume) error {
+	if resume.Position.IsZero() && r.lost != nothingLost {
+		resume.Position.Pos, r.lost = uint64(r.read), positionLost // on from the log's present end
+	}
+	visible := r.twin.numbers()
 	src := openScript(r.s, resume, r.chunk)
+	src.asked = max(src.asked, r.read) // BEGIN is not emitted before the reader is where it was
+	defer func() { r.read = max(r.read, src.tx) }()
 	if err := p.Declare(ctx, src.declared()); err != nil {
 		return err
 	}
@@ -105,12 +112,9 @@ func (r *rig) publish(ctx context.Context, p *Publisher, resume pipeline.Resume)
 			if it.Kind != event.KindRow || it.Op == event.OpRead {
 				continue
 			}
-			id := it.Identity()
-			id.Tx = it.Table.Name.String() + " " + id.Tx
-			if was, ok := r.minted[id]; ok && was != it.Seq && was.Epoch() == it.Seq.Epoch() {
-				return fmt.Errorf("I6: %s was %d and is %d now: %w", id, was, it.Seq, errBroken)
+			if was, ok := visible[tableIdentity{it.Table.Name, it.Identity()}]; ok && was != it.Seq && was.Epoch() == it.Seq.Epoch() {
+				return fmt.Errorf("I6: %s of %s is visible as %d and is %d now: %w", it.Identity(), it.Table.Name, was, it.Seq, errBroken)
 			}
-			r.minted[id] = it.Seq
 		}
 		if err := p.Add(ctx, items); err != nil {
 			return err
@@ -125,7 +129,7 @@ func (r *rig) run(ctx context.Context) error {
 		err := r.once(ctx, opening)
 		if err == nil {
 			r.twin.arrive()
-			return check(r.twin, r.s, "p")
+			return checkAfter(r.twin, r.s, "p", r.lost)
 		}
 		if errors.Is(err, errBroken) || opening > 200 {
 			return err
@@ -137,6 +141,30 @@ func (r *rig) run(ctx context.Context) error {
 			r.between(opening)
 		}
 	}
+}
+
+type tableIdentity struct {
+	table event.TableName
+	id    event.Identity
+}
+
+// numbers are those of all visible stream rows.
+func (t *twin) numbers() map[tableIdentity]event.Seq {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := map[tableIdentity]event.Seq{}
+	for _, q := range t.queues {
+		for _, m := range q.messages {
+			var s event.Slice
+			if event.ParseSlice(m.m.Body, &s) != nil {
+				continue // a record or a schema
+			}
+			for _, row := range s.Rows {
+				out[tableIdentity{s.Table, event.Identity{Tx: s.Txs[row.Tx].ID, Index: row.Index, Part: row.Part}}] = row.Seq
+			}
+		}
+	}
+	return out
 }
 
 func TestScriptIsPublishedWhole(t *testing.T) {
@@ -185,29 +213,57 @@ func TestCrashBetweenEveryTwoSteps(t *testing.T) {
 	t.Logf("%d steps, each crashed in three ways", steps)
 }
 
+// faulty is a rig whose publishers crash, lose requests and answers, and are asked about
+// their halves, at random.
+func faulty(rng *rand.Rand) *rig {
+	r := newRig(newScript(rng, 30), tight(rng))
+	chance := 5 + rng.IntN(60)
+	r.checks = make(chan client.Half, 8)
+	r.hook = func(opening int, _ string, after bool) error {
+		if opening > 40 {
+			return nil
+		}
+		switch rand.IntN(8) {
+		case 0, 1:
+			go r.twin.arrive()
+		case 2:
+			r.ask()
+		}
+		if rand.IntN(chance) != 0 {
+			return nil
+		}
+		switch rand.IntN(4) {
+		case 0:
+			return errOnce
+		case 1:
+			if !after {
+				return errLate
+			}
+		}
+		return errCrash
+	}
+	return r
+}
+
+// ask is a check-back for the oldest undecided half.
+func (r *rig) ask() {
+	r.twin.mu.Lock()
+	defer r.twin.mu.Unlock()
+	st := r.twin.stateLocked("p", "b", 0)
+	if len(st.Halves) == 0 {
+		return
+	}
+	select {
+	case r.checks <- st.Halves[rand.IntN(len(st.Halves))]:
+	default:
+	}
+}
+
 // TestManyCrashes crashes at random, also while the next publisher settles.
 func TestManyCrashes(t *testing.T) {
 	s := seed(t)
 	for i := range 60 {
-		rng := rand.New(rand.NewPCG(s, uint64(i)))
-		rig := newRig(newScript(rng, 30), tight(rng))
-		chance := 5 + rng.IntN(60)
-		rig.hook = func(opening int, step string, after bool) error {
-			if opening > 40 {
-				return nil
-			}
-			if rand.IntN(4) == 0 {
-				go rig.twin.arrive()
-			}
-			if rand.IntN(chance) == 0 {
-				if !after && rand.IntN(2) == 0 {
-					return errLate
-				}
-				return errCrash
-			}
-			return nil
-		}
-		if err := rig.run(t.Context()); err != nil {
+		if err := faulty(rand.New(rand.NewPCG(s, uint64(i)))).run(t.Context()); err != nil {
 			t.Fatalf("run %d: %v", i, err)
 		}
 	}

@@ -44,7 +44,7 @@ func (p *Publisher) decide(ctx context.Context, g *group) error {
 		select {
 		case <-g.acked:
 		case <-ctx.Done():
-			return nil
+			return ctx.Err() // not decided: it must not be resolved
 		}
 	}
 	for i := range g.rec.Halves {

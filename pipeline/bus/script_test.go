@@ -154,9 +154,12 @@ type scriptSource struct {
 
 func openScript(s *script, r pipeline.Resume, chunk int) *scriptSource {
 	src := &scriptSource{
-		s: s, epoch: r.Epoch, tx: int(r.Position.Pos), counter: max(r.Position.Counter, 2), done: r.Position.Done,
+		s: s, epoch: r.Epoch, tx: int(r.Position.Pos), counter: max(r.Position.Counter, 2),
 		reserve: slices.Clone(r.Reserved), tries: slices.Clone(r.Attempts), tables: map[event.TableName]*event.Table{},
 		version: map[event.TableName]int{}, asked: len(s.txs) / 2, chunk: chunk,
+	}
+	if r.Position.Done != 0 { // the counter goes on under a higher epoch
+		src.done = event.MakeSeq(r.Epoch, r.Position.Done.Counter())
 	}
 	known := map[event.TableName]bool{}
 	for t := range r.Schemas {

@@ -34,7 +34,7 @@ func (s *settling) run(ctx context.Context) (*checkpoint.State, error) {
 	if err := s.commit(ctx, st); err != nil {
 		return nil, err
 	}
-	if s.missing != 0 || s.behind(st) {
+	if (s.missing != 0 || s.behind(st)) && !seeded.On("resolve-last-only") {
 		if st, err = s.rewind(ctx, st); err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -112,6 +113,7 @@ type twinConn struct {
 var (
 	errCrash = errors.New("crash")
 	errLate  = errors.New("crash; the request arrives later")
+	errOnce  = errors.New("a fault; the connection lives on")
 )
 
 // do carries out one request between the hook's two calls.
@@ -123,6 +125,9 @@ func (c *twinConn) do(step string, f func() error) error {
 	}
 	if c.hook != nil {
 		if err := c.hook(step, false); err != nil {
+			if errors.Is(err, errOnce) {
+				return errors.Join(err, client.ErrNotSent)
+			}
 			c.dead = true
 			if errors.Is(err, errLate) {
 				c.t.mu.Lock()
@@ -135,7 +140,7 @@ func (c *twinConn) do(step string, f func() error) error {
 	err := f()
 	if c.hook != nil {
 		if herr := c.hook(step, true); herr != nil {
-			c.dead = true
+			c.dead = !errors.Is(herr, errOnce)
 			return errors.Join(herr, client.ErrUncertain)
 		}
 	}
@@ -380,4 +385,25 @@ func (t *twin) pendingBelow(term uint64) (ids []string) {
 		}
 	}
 	return ids
+}
+
+// lose takes the last n messages of a queue away. Their halves are gone, or undecided
+// again when revive is set, as after a broker that lost the end of its log.
+func (t *twin) lose(q message.Queue, n int, revive bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.queueLocked(q)
+	keep := max(len(s.messages)-n, 0)
+	s.messages = s.messages[:keep]
+	for _, h := range t.halves {
+		if h.q == q && h.state == "committed" && h.offset >= int64(keep) {
+			if revive {
+				h.state = "pending"
+			} else {
+				h.state = "gone"
+				delete(t.halves, h.ref.ID)
+			}
+		}
+	}
+	t.order = slices.DeleteFunc(t.order, func(id string) bool { return t.halves[id] == nil })
 }
