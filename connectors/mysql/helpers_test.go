@@ -83,6 +83,9 @@ func collect(t testing.TB, s *Source, stop func(seen) bool) []seen {
 	for {
 		items, err := s.Next(ctx)
 		if err != nil {
+			for _, it := range out[max(0, len(out)-30):] {
+				t.Log(it.text)
+			}
 			t.Fatalf("Next: %v (after %d items: %s)", err, len(out), lastText(out))
 		}
 		done := false

@@ -39,6 +39,13 @@ func (s *Source) Next(ctx context.Context) ([]event.Item, error) {
 }
 
 func (o *opening) next(ctx context.Context) ([]event.Item, error) {
+	if o.early {
+		// Opening found something to tell.
+		o.early = false
+		if len(o.out) > 0 {
+			return o.out, nil
+		}
+	}
 	clear(o.out)
 	o.out, o.buf = o.out[:0], o.buf[:0]
 	if cap(o.buf) > 8*maxBytes {

@@ -53,6 +53,7 @@ type opening struct {
 	skipTo place              // events before it were read before
 
 	out      []event.Item
+	early    bool // out has items from opening
 	buf      []byte
 	lastBeat time.Time
 	moved    bool // the boundary moved since the last Commit was handed over
@@ -139,6 +140,7 @@ func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 		return err
 	}
 	o.snap.resume(r.Attempts)
+	o.early = true
 	return nil
 }
 
