@@ -35,6 +35,7 @@ nothing here are warned of and ignored.`,
 	c.Flags().String("data", "", "directory of the store (default /var/lib/millrace/store, or below the XDG data directory)")
 	c.Flags().String("http", "", "address of metrics and health (default: none)")
 	c.Flags().Bool("insecure", false, "allow an address that is not loopback")
+	pprofFlag(c)
 	c.RunE = runBroker
 	return c
 }
@@ -75,6 +76,7 @@ func runBroker(c *cobra.Command, _ []string) error {
 	}
 	g, ctx := errgroup.WithContext(c.Context())
 	g.Go(func() error { return b.Run(ctx) })
+	g.Go(func() error { return servePprof(ctx, c, log) })
 	if cfg.HTTP != "" {
 		l, err := listenHTTP(cfg.HTTP)
 		if err != nil {

@@ -49,6 +49,7 @@ between several is not done yet.`,
 	c.Flags().String("namesrv", "", "name servers, host:port;host:port (default $NAMESRV_ADDR, else 127.0.0.1:9876)")
 	c.Flags().String("broker", "", "name of the broker that holds the pipelines' topics")
 	c.Flags().Bool("insecure", false, "allow an address that is not loopback")
+	pprofFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		log, err := logger(c)
 		if err != nil {
@@ -82,6 +83,7 @@ between several is not done yet.`,
 		}
 		g, ctx := errgroup.WithContext(c.Context())
 		g.Go(func() error { return d.Run(ctx) })
+		g.Go(func() error { return servePprof(ctx, c, log) })
 		g.Go(func() error { return serveDaemon(ctx, l, reg, d, nil, log) })
 		return ended(c.Context(), g.Wait())
 	}

@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"runtime"
 	"runtime/metrics"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // usage is what a process took during a measurement. GC figures are known only of our
@@ -17,15 +15,19 @@ import (
 type usage struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 	RSSMiB     float64 `json:"rss_mib"`
-	DiskMiB    float64 `json:"disk_written_mib"`
-	NetMiB     float64 `json:"read_and_written_mib"` // bytes through read and write calls: sockets and files
-	GCCycles   uint64  `json:"gc_cycles,omitempty"`
-	GCCPU      float64 `json:"gc_cpu_seconds,omitempty"`
-	AllocMiB   float64 `json:"allocated_mib,omitempty"`
+	// AnonMiB is the part of RSSMiB that is no page of a file; PeakMiB the most that
+	// RSSMiB ever was.
+	AnonMiB  float64 `json:"rss_anonymous_mib"`
+	PeakMiB  float64 `json:"rss_peak_mib"`
+	DiskMiB  float64 `json:"disk_written_mib"`
+	NetMiB   float64 `json:"read_and_written_mib"` // bytes through read and write calls: sockets and files
+	GCCycles uint64  `json:"gc_cycles,omitempty"`
+	GCCPU    float64 `json:"gc_cpu_seconds,omitempty"`
+	AllocMiB float64 `json:"allocated_mib,omitempty"`
 }
 
 func (u usage) print(w io.Writer, name string) {
-	fmt.Fprintf(w, "%s: CPU %.2f s, memory %.0f MiB, to disk %.0f MiB, through read and write calls %.0f MiB", name, u.CPUSeconds, u.RSSMiB, u.DiskMiB, u.NetMiB)
+	fmt.Fprintf(w, "%s: CPU %.2f s, memory %.0f MiB (%.0f of no file, peak %.0f), to disk %.0f MiB, through read and write calls %.0f MiB", name, u.CPUSeconds, u.RSSMiB, u.AnonMiB, u.PeakMiB, u.DiskMiB, u.NetMiB)
 	if u.AllocMiB > 0 {
 		fmt.Fprintf(w, ", GC %d cycles %.2f s, allocated %.0f MiB", u.GCCycles, u.GCCPU, u.AllocMiB)
 	}
@@ -88,6 +90,21 @@ func (m *meter) read() (u usage) {
 			}
 		}
 	}
+	if text, err := os.ReadFile("/proc/" + m.pid + "/status"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if len(f) < 2 {
+				continue
+			}
+			kib, _ := strconv.ParseFloat(f[1], 64)
+			switch f[0] {
+			case "RssAnon:":
+				u.AnonMiB = kib / 1024
+			case "VmHWM:":
+				u.PeakMiB = kib / 1024
+			}
+		}
+	}
 	if m.own {
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
@@ -98,36 +115,4 @@ func (m *meter) read() (u usage) {
 		}
 	}
 	return u
-}
-
-// histogram counts durations in buckets 5 % apart, from a microsecond up.
-type histogram struct {
-	counts [400]int64
-	total  int64
-}
-
-const histogramStep = 1.05
-
-func (h *histogram) add(d time.Duration) {
-	us := math.Max(1, float64(d.Microseconds()))
-	h.counts[min(len(h.counts)-1, int(math.Log(us)/math.Log(histogramStep)))]++
-	h.total++
-}
-
-func (h *histogram) merge(o *histogram) {
-	for i, n := range o.counts {
-		h.counts[i] += n
-	}
-	h.total += o.total
-}
-
-// at is a quantile in milliseconds, the upper end of its bucket.
-func (h *histogram) at(q float64) float64 {
-	rank, seen := int64(q*float64(h.total)), int64(0)
-	for i, n := range h.counts {
-		if seen += n; seen > rank {
-			return math.Pow(histogramStep, float64(i+1)) / 1000
-		}
-	}
-	return 0
 }

@@ -136,9 +136,3 @@ func worker() string {
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
-
-// detached is a context with ctx's values that ends only when stop is called, so that
-// servers outlive what uses them during a shutdown.
-func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithCancel(context.WithoutCancel(ctx))
-}

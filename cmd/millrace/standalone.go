@@ -1,12 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/broker"
 	"github.com/millrace/millrace/internal/httpserve"
@@ -37,6 +37,7 @@ directory: the quickest way from a database to a lake.`,
 	c.Flags().String("namesrv-listen", "", "address of the name server (default 127.0.0.1:9876)")
 	c.Flags().String("broker-listen", "", "address of the broker (default 127.0.0.1:10911)")
 	c.Flags().Bool("insecure", false, "allow addresses that are not loopback")
+	pprofFlag(c)
 	c.RunE = runStandalone
 	return c
 }
@@ -110,29 +111,10 @@ func runStandalone(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	// The pipelines stop first, then the broker that they write to, then the name server.
-	ctx := c.Context()
-	servers, stopServers := detached(ctx)
-	g, gctx := errgroup.WithContext(servers)
-	g.Go(func() error { return names.Run(gctx) })
-	g.Go(func() error { return b.Run(gctx) })
-	front, fctx := errgroup.WithContext(ctx)
-	front.Go(func() error { return d.Run(fctx) })
-	front.Go(func() error {
-		return serveDaemon(fctx, l, reg, d, map[string]httpserve.Check{"store": b.Err}, log)
-	})
-	front.Go(func() error { // a broker that fails takes the front down with it
-		select {
-		case <-gctx.Done():
-			return fmt.Errorf("the broker has stopped: %w", gctx.Err())
-		case <-fctx.Done():
-			return nil
-		}
-	})
-	failed := front.Wait()
-	stopServers()
-	if err := g.Wait(); ended(servers, err) != nil {
-		return err
+	serve := func(ctx context.Context) error {
+		return serveDaemon(ctx, l, reg, d, map[string]httpserve.Check{"store": b.Err}, log)
 	}
-	return ended(ctx, failed)
+	profiles := func(ctx context.Context) error { return servePprof(ctx, c, log) }
+	// The pipelines stop first, then the broker that they write to, then the name server.
+	return runStages(c.Context(), stage{d.Run, serve, profiles}, stage{b.Run}, stage{names.Run})
 }

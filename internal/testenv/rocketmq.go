@@ -131,6 +131,9 @@ type RocketMQServer struct {
 // Stop ends the server in order, or kills it when that takes more than 20 seconds.
 func (s *RocketMQServer) Stop() error { return s.proc.Stop(20 * time.Second) }
 
+// Pid is the process id.
+func (s *RocketMQServer) Pid() int { return s.proc.Pid() }
+
 // Kill ends the server at once.
 func (s *RocketMQServer) Kill() { s.proc.Kill() }
 
