@@ -61,6 +61,10 @@ type Config struct {
 	CheckpointInterval time.Duration `yaml:"checkpointInterval"`
 	CheckpointBytes    int64         `yaml:"checkpointBytes"`
 
+	// SyncAllAbove is how many changed consume queues a checkpoint syncs one by one; more,
+	// with one call for the whole file system.
+	SyncAllAbove int `yaml:"syncAllAbove"`
+
 	// PreWriteBytes is how far ahead of the tail blocks are written under FlushSync, so
 	// that a sync has no file system journal to wait for. 0 turns it off.
 	PreWriteBytes int64 `yaml:"preWriteBytes"`
@@ -101,6 +105,7 @@ func DefaultConfig() Config {
 		RetentionInterval:    10 * time.Second,
 		CheckpointInterval:   time.Minute,
 		CheckpointBytes:      128 << 20,
+		SyncAllAbove:         64,
 		PreWriteBytes:        64 << 20,
 		MaxBufferBytes:       32 << 20,
 		MaxOpenFiles:         2048,
@@ -145,8 +150,8 @@ func (c Config) Validate() error {
 	if c.FileReservedTime < 0 || c.RetentionBytes < 0 || c.PreWriteBytes < 0 || c.CheckpointBytes <= 0 {
 		bad("fileReservedTime, retentionBytes and preWriteBytes cannot be negative, checkpointBytes must be above 0")
 	}
-	if c.MaxBufferBytes < 4096 || c.MaxOpenFiles < 8 || c.MaxFilterScan < 1 {
-		bad("maxBufferBytes is at least 4096, maxOpenFiles 8, maxFilterMessageNum 1")
+	if c.MaxBufferBytes < 4096 || c.MaxOpenFiles < 8 || c.MaxFilterScan < 1 || c.SyncAllAbove < 0 {
+		bad("maxBufferBytes is at least 4096, maxOpenFiles 8, maxFilterMessageNum 1, syncAllAbove 0")
 	}
 	if _, err := parseDelayLevels(c.MessageDelayLevel); err != nil {
 		errs = append(errs, err)

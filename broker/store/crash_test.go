@@ -269,17 +269,22 @@ func TestNothingAcknowledgedIsLostAtAnyStep(t *testing.T) {
 		flush FlushDiskType
 		modes []vfs.CrashMode
 		acked bool // must what was acknowledged be there?
+		once  bool // checkpoints sync queues all at once
 	}{
-		{FlushSync, []vfs.CrashMode{vfs.CrashTorn, vfs.CrashLose, vfs.CrashKeep}, true},
-		{FlushAsync, []vfs.CrashMode{vfs.CrashKeep}, true},
-		{FlushAsync, []vfs.CrashMode{vfs.CrashTorn, vfs.CrashLose}, false},
+		{FlushSync, []vfs.CrashMode{vfs.CrashTorn, vfs.CrashLose, vfs.CrashKeep}, true, false},
+		{FlushSync, []vfs.CrashMode{vfs.CrashTorn}, true, true},
+		{FlushAsync, []vfs.CrashMode{vfs.CrashKeep}, true, false},
+		{FlushAsync, []vfs.CrashMode{vfs.CrashTorn, vfs.CrashLose}, false, false},
 	} {
-		t.Run(fmt.Sprintf("%s, modes %v", tc.flush, tc.modes), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, modes %v, queues at once %v", tc.flush, tc.modes, tc.once), func(t *testing.T) {
 			cfg := testConfig("/store")
 			cfg.FlushDiskType = tc.flush
 			cfg.RetentionBytes = 3 * cfg.FileSizeCommitLog
 			cfg.RetentionInterval = time.Millisecond
 			cfg.FlushInterval = time.Millisecond
+			if tc.once {
+				cfg.SyncAllAbove = 0
+			}
 			var opts []vfs.CrashOpts
 			for _, m := range tc.modes {
 				opts = append(opts, vfs.CrashOpts{Mode: m, Seed: n})

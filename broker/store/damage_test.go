@@ -263,9 +263,13 @@ func TestEmptyAndShortLastFilesDoNotStopTheStart(t *testing.T) {
 	}
 	s.settle()
 	s.mustStop()
+	logs, err := fsys.ReadDir("/store/commitlog")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{
 		fmt.Sprintf("/store/consumequeue/orders/0/%020d", 3*cfg.FileSizeConsumeQueue),
-		fmt.Sprintf("/store/commitlog/%020d", 2*cfg.FileSizeCommitLog),
+		fmt.Sprintf("/store/commitlog/%020d", int64(len(logs))*cfg.FileSizeCommitLog),
 	} {
 		c := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
 		if _, err := c.Stat(name); err == nil {

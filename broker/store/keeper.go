@@ -45,12 +45,17 @@ func isDiskFull(err error) bool {
 
 // retentionLoop deletes what may go and watches how full the disk is.
 func (s *Store) retentionLoop(ctx context.Context) error {
-	t := time.NewTicker(s.cfg.RetentionInterval)
+	t := time.NewTimer(s.cfg.RetentionInterval)
 	defer t.Stop()
 	for {
 		if err := s.retain(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("retention could not delete", "err", err)
 		}
+		next := s.cfg.RetentionInterval
+		if errors.Is(s.Err(), ErrDiskFull) {
+			next = min(next, time.Second) // somebody may have made space
+		}
+		t.Reset(next)
 		select {
 		case <-t.C:
 		case <-ctx.Done():

@@ -342,6 +342,9 @@ func (s *Store) queueHints(old *point) (hints []queuePoint, err error) {
 	if old != nil {
 		for _, q := range old.queues {
 			known[q.QueueID] = true
+			if _, err := s.usableFiles(q.QueueID); err != nil {
+				return nil, err
+			}
 			hints = append(hints, queuePoint{q.QueueID, q.next, q.next})
 		}
 	}
@@ -372,17 +375,22 @@ func (s *Store) queueHints(old *point) (hints []queuePoint, err error) {
 	return hints, nil
 }
 
-// queueHint looks at one queue's files. Files that cannot be used are removed: the log
-// has what they held.
 func (s *Store) queueHint(id QueueID) (queuePoint, error) {
-	files, err := segment.Open(s.fs, s.cache, s.queueDir(id), s.cfg.FileSizeConsumeQueue)
-	if errors.Is(err, segment.ErrMissing) {
-		s.log.Warn("a consume queue's files cannot be used and are made again", "topic", id.Topic, "queue", id.ID, "err", err)
-		return queuePoint{QueueID: id}, vfs.RemoveTree(s.fs, s.queueDir(id))
-	}
-	if err != nil {
-		return queuePoint{}, err
+	files, err := s.usableFiles(id)
+	if err != nil || files == nil {
+		return queuePoint{QueueID: id}, err
 	}
 	next, err := consumequeue.Last(files)
 	return queuePoint{id, next, next}, err
+}
+
+// usableFiles opens a queue's files. Those that cannot be used are removed: the log has
+// what they held.
+func (s *Store) usableFiles(id QueueID) (*segment.Files, error) {
+	files, err := segment.Open(s.fs, s.cache, s.queueDir(id), s.cfg.FileSizeConsumeQueue)
+	if errors.Is(err, segment.ErrMissing) {
+		s.log.Warn("a consume queue's files cannot be used and are made again", "topic", id.Topic, "queue", id.ID, "err", err)
+		return nil, vfs.RemoveTree(s.fs, s.queueDir(id))
+	}
+	return files, err
 }

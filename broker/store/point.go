@@ -215,13 +215,8 @@ func (s *Store) writePoint(p *point) error {
 	if err := s.clog.SyncNow(); err != nil {
 		return err
 	}
-	for _, q := range s.allQueues() {
-		if !q.cq.Dirty() {
-			continue
-		}
-		if err := q.cq.Flush(); err != nil {
-			return fmt.Errorf("flush consume queue of topic %s, queue %d: %w", q.Topic, q.ID, err)
-		}
+	if err := s.flushQueues(); err != nil {
+		return err
 	}
 	if s.index != nil {
 		if err := s.index.Flush(); err != nil {
@@ -240,4 +235,44 @@ func (s *Store) writePoint(p *point) error {
 	}
 	s.lastPoint.Store(p.pos)
 	return s.marks.dispatched(p.timestamp)
+}
+
+// flushQueues is called with checkpointing held. Many queues are synced with all that the
+// disk has: one by one, ten thousand would take seconds and keep the log's syncs waiting.
+func (s *Store) flushQueues() error {
+	var dirty []*queue
+	for _, q := range s.allQueues() {
+		if q.cq.Dirty() {
+			dirty = append(dirty, q)
+		}
+	}
+	all, ok := s.fs.(vfs.AllSyncer)
+	if ok && (len(dirty) > s.cfg.SyncAllAbove || s.namesPending) {
+		return s.flushTogether(dirty, all)
+	}
+	for _, q := range dirty {
+		if err := q.cq.Flush(); err != nil {
+			return fmt.Errorf("flush consume queue of topic %s, queue %d: %w", q.Topic, q.ID, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) flushTogether(dirty []*queue, all vfs.AllSyncer) error {
+	s.namesPending = true
+	filed := make([]int64, len(dirty))
+	for i, q := range dirty {
+		var err error
+		if filed[i], err = q.cq.WriteLater(); err != nil {
+			return fmt.Errorf("write consume queue of topic %s, queue %d: %w", q.Topic, q.ID, err)
+		}
+	}
+	if err := all.SyncAll(s.cfg.Dir); err != nil {
+		return fmt.Errorf("sync all consume queues: %w", err)
+	}
+	s.namesPending = false
+	for i, q := range dirty {
+		q.cq.Synced(filed[i])
+	}
+	return nil
 }

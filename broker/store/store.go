@@ -56,6 +56,7 @@ type Store struct {
 	hooks     []func(int64) error
 
 	checkpointing sync.Mutex
+	namesPending  bool             // consume queue files were made whose names are not durable; guarded by checkpointing
 	tombs         map[string]int64 // deleted topics: records below count for nothing; guarded by dispatch.mu
 	lastPoint     atomic.Int64     // the dispatch position of the last checkpoint
 }

@@ -37,6 +37,13 @@ type FS interface {
 	DiskUsage(dir string) (Usage, error)
 }
 
+// AllSyncer is a file system that can make everything durable at once. That is for many
+// small files: for one, and where others write a lot, Sync and SyncDir are cheaper.
+type AllSyncer interface {
+	// SyncAll makes all bytes and names durable that are on the same disk as dir.
+	SyncAll(dir string) error
+}
+
 // File is an open file. All methods may be called concurrently.
 type File interface {
 	io.ReaderAt

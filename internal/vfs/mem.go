@@ -291,6 +291,28 @@ func (m *Mem) SyncDir(dir string) error {
 	return nil
 }
 
+// SyncAll implements AllSyncer.
+func (m *Mem) SyncAll(string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.root.syncAll()
+	return nil
+}
+
+func (d *memDir) syncAll() {
+	for _, c := range d.pending {
+		c.apply(d.durable)
+	}
+	d.pending = nil
+	for _, n := range d.now {
+		if n.dir != nil {
+			n.dir.syncAll()
+		} else {
+			n.file.sync()
+		}
+	}
+}
+
 type memLock struct {
 	m    *Mem
 	name string

@@ -56,6 +56,19 @@ func (osFS) SyncDir(dir string) error {
 	return d.Sync()
 }
 
+// SyncAll implements AllSyncer with syncfs, which reports lost writes since Linux 5.8.
+func (osFS) SyncAll(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return &os.PathError{Op: "syncfs", Path: dir, Err: err}
+	}
+	return nil
+}
+
 func (osFS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

@@ -2,6 +2,7 @@ package consumequeue
 
 import (
 	"bytes"
+	"sort"
 
 	"github.com/millrace/millrace/broker/store/segment"
 )
@@ -10,10 +11,35 @@ import (
 func (q *Queue) Write() error {
 	q.write.Lock()
 	defer q.write.Unlock()
-	return q.writeOut()
+	return q.writeOut(true)
 }
 
-func (q *Queue) writeOut() error {
+// WriteLater is Write whose caller makes everything on the file system durable and then
+// calls Synced with the result.
+func (q *Queue) WriteLater() (filed int64, err error) {
+	q.write.Lock()
+	defer q.write.Unlock()
+	err = q.writeOut(false)
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	return q.filed, err
+}
+
+// Synced says that the entries below to are durable.
+func (q *Queue) Synced(to int64) {
+	q.mu.Lock()
+	from, files := q.dirty, q.files
+	q.dirty = max(q.dirty, to)
+	q.mu.Unlock()
+	for at := from; files != nil && at < to; at += files.FileSize() / UnitSize {
+		files.Unpin(files.StartOf(at * UnitSize))
+	}
+	if files != nil && to > 0 {
+		files.Unpin(files.StartOf((to - 1) * UnitSize))
+	}
+}
+
+func (q *Queue) writeOut(durable bool) error {
 	q.mu.RLock()
 	filed, tail := q.filed, q.tail
 	q.mu.RUnlock()
@@ -27,7 +53,7 @@ func (q *Queue) writeOut() error {
 	size := files.FileSize()
 	for off, b := filed*UnitSize, tail; len(b) > 0; {
 		part := b[:min(int64(len(b)), size-off%size)]
-		if err := files.Ensure(off); err != nil {
+		if err := makeRoom(files, off, durable); err != nil {
 			return err
 		}
 		if err := files.WriteAt(part, off); err != nil {
@@ -43,11 +69,27 @@ func (q *Queue) writeOut() error {
 	return nil
 }
 
+// makeRoom makes the file that holds off. Only a queue's first file may be left to be
+// synced later: behind one of which a crash leaves no more than its name, another could
+// stand that is whole.
+func makeRoom(files *segment.Files, off int64, durable bool) error {
+	first, end := files.Range()
+	switch {
+	case first == end && !durable:
+		return files.EnsureLater(off)
+	case first < end && off >= end && !durable:
+		if err := files.Sync(end-files.FileSize(), end); err != nil {
+			return err
+		}
+	}
+	return files.Ensure(off)
+}
+
 // Flush makes all entries durable.
 func (q *Queue) Flush() error {
 	q.write.Lock()
 	defer q.write.Unlock()
-	if err := q.writeOut(); err != nil {
+	if err := q.writeOut(true); err != nil {
 		return err
 	}
 	q.mu.RLock()
@@ -145,23 +187,22 @@ func (q *Queue) Discard() {
 	}
 }
 
-// Last finds the entry behind the last valid one in the files: where a queue went on when
+// Last finds the offset behind the last entry in the files: where a queue went on when
 // nothing else remembers it.
 func Last(files *segment.Files) (int64, error) {
 	first, end := files.Range()
-	if first == end {
-		return 0, nil
-	}
-	start := end - files.FileSize()
-	for ; start >= first; start -= files.FileSize() {
-		b := make([]byte, files.FileSize())
-		if err := files.ReadAt(b, start); err != nil {
-			return 0, err
-		}
-		for at := len(b) - UnitSize; at >= 0; at -= UnitSize {
-			if u := ParseUnit(b[at:]); u.Valid() {
-				return (start+int64(at))/UnitSize + 1, nil
+	size := files.FileSize()
+	for start := end - size; start >= first && first < end; start -= size {
+		var failed error
+		n := sort.Search(int(size/UnitSize), func(i int) bool {
+			var b [UnitSize]byte
+			if err := files.ReadAt(b[:], start+int64(i)*UnitSize); err != nil {
+				failed = err
 			}
+			return !ParseUnit(b[:]).Valid()
+		})
+		if failed != nil || n > 0 {
+			return start/UnitSize + int64(n), failed
 		}
 	}
 	return first / UnitSize, nil

@@ -126,7 +126,13 @@ func (f *Files) Range() (first, end int64) {
 
 // Ensure makes the file that holds off, and those missing before it. When there are none
 // yet it starts with that one.
-func (f *Files) Ensure(off int64) error {
+func (f *Files) Ensure(off int64) error { return f.ensure(off, true) }
+
+// EnsureLater is Ensure whose caller makes files and names durable himself, with all
+// others of the file system.
+func (f *Files) EnsureLater(off int64) error { return f.ensure(off, false) }
+
+func (f *Files) ensure(off int64, durable bool) error {
 	if first, end := f.Range(); off >= first && off < end {
 		return nil
 	}
@@ -143,7 +149,7 @@ func (f *Files) Ensure(off int64) error {
 		if off < end {
 			return nil
 		}
-		if err := f.make(end); err != nil {
+		if err := f.make(end, durable); err != nil {
 			return fmt.Errorf("create segment file %s: %w", f.name(end), err)
 		}
 		f.mu.Lock()
@@ -155,8 +161,12 @@ func (f *Files) Ensure(off int64) error {
 	}
 }
 
-func (f *Files) make(start int64) error {
-	if err := vfs.MkdirAllSync(f.fs, f.dir); err != nil {
+func (f *Files) make(start int64, durable bool) error {
+	mkdir := vfs.MkdirAllSync
+	if !durable {
+		mkdir = func(fsys vfs.FS, dir string) error { return fsys.MkdirAll(dir, 0o755) }
+	}
+	if err := mkdir(f.fs, f.dir); err != nil {
 		return err
 	}
 	file, err := f.fs.Create(f.name(start))
@@ -166,6 +176,9 @@ func (f *Files) make(start int64) error {
 	defer file.Close()
 	if err := file.Truncate(f.size); err != nil {
 		return err
+	}
+	if !durable {
+		return nil
 	}
 	if err := file.Sync(); err != nil {
 		return err

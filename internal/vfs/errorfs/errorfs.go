@@ -4,6 +4,7 @@
 package errorfs
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -28,6 +29,7 @@ const (
 	Link          Kind = "link"
 	Remove        Kind = "remove"
 	SyncDir       Kind = "syncdir"
+	SyncAll       Kind = "syncall"
 	Lock          Kind = "lock"
 	DiskUsage     Kind = "diskusage"
 	ReadAt        Kind = "readat"
@@ -41,7 +43,7 @@ const (
 // Changes tells the operations after which a power cut may find something else.
 func (k Kind) Changes() bool {
 	switch k {
-	case Create, MkdirAll, Rename, Link, Remove, SyncDir, Lock, WriteAt, Truncate, Sync:
+	case Create, MkdirAll, Rename, Link, Remove, SyncDir, SyncAll, Lock, WriteAt, Truncate, Sync:
 		return true
 	}
 	return false
@@ -221,6 +223,18 @@ func (f *FS) SyncDir(dir string) error {
 		return a.Err
 	}
 	return f.fs.SyncDir(dir)
+}
+
+// SyncAll implements vfs.AllSyncer; it fails with errors.ErrUnsupported where the file
+// system underneath does not.
+func (f *FS) SyncAll(dir string) error {
+	if a := f.step(Op{Kind: SyncAll, Path: dir}); a.Err != nil {
+		return a.Err
+	}
+	if s, ok := f.fs.(vfs.AllSyncer); ok {
+		return s.SyncAll(dir)
+	}
+	return errors.ErrUnsupported
 }
 
 // Lock implements vfs.FS.
