@@ -248,3 +248,6 @@ func (s *Script) content(t event.TableName) *content {
 	defer s.mu.Unlock()
 	return s.states[len(s.txs)][t]
 }
+
+// Shown is the number of transactions that are in the log.
+func (s *Script) Shown() int { return s.end() }

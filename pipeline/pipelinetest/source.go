@@ -80,12 +80,20 @@ var _ pipeline.Source = (*Source)(nil)
 func (c *Source) Preflight(context.Context) ([]pipeline.Problem, error) { return nil, nil }
 
 // Open implements pipeline.Source.
-func (c *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, error) {
+func (c *Source) Open(_ context.Context, r pipeline.Resume) (pipeline.Opened, error) {
 	if c.cfg.FailOpen != nil {
 		if err := c.cfg.FailOpen(); err != nil {
 			return pipeline.Opened{}, err
 		}
 	}
+	opened, err := c.open(r)
+	if err == nil {
+		c.report(nil)
+	}
+	return opened, err
+}
+
+func (c *Source) open(r pipeline.Resume) (pipeline.Opened, error) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +136,6 @@ func (c *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, 
 		c.tries = append(c.tries, &try{Attempt: a, from: s.shown})
 	}
 	opened.Position = c.position()
-	c.report(nil)
 	return opened, nil
 }
 

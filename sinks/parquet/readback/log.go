@@ -28,6 +28,7 @@ type field struct {
 // table is what a Delta log says at its newest version.
 type table struct {
 	version int64
+	name    string
 	fields  []field
 	files   []string // paths relative to the table, in order
 }
@@ -40,6 +41,7 @@ type action struct {
 		Path string `json:"path" parquet:"path"`
 	} `json:"remove" parquet:"remove,optional"`
 	MetaData *struct {
+		Name         string `json:"name" parquet:"name,optional"`
 		SchemaString string `json:"schemaString" parquet:"schemaString"`
 	} `json:"metaData" parquet:"metaData,optional"`
 }
@@ -173,7 +175,7 @@ func (r *replay) apply(a action) error {
 		if err := json.Unmarshal([]byte(a.MetaData.SchemaString), &s); err != nil {
 			return fmt.Errorf("schema: %w", err)
 		}
-		r.t.fields = s.Fields
+		r.t.fields, r.t.name = s.Fields, a.MetaData.Name
 	}
 	return nil
 }

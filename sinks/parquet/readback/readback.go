@@ -8,9 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"math/big"
-	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -45,27 +45,69 @@ func (r *Reader) Tables(context.Context) ([]event.TableName, error) {
 	}
 	var names []event.TableName
 	for _, e := range entries {
-		name, err := url.PathUnescape(e.Name())
-		if db, t, ok := strings.Cut(name, "."); ok && err == nil && e.IsDir() {
-			names = append(names, event.TableName{DB: db, Table: t})
+		if name, ok := r.tableOf(e); ok {
+			names = append(names, name)
 		}
 	}
 	return names, nil
 }
 
-// find is the directory of a table: names are percent-encoded in more than one legal
-// way, so they are compared decoded.
+// find is the directory of a table.
 func (r *Reader) find(name event.TableName) (string, error) {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", name, err)
 	}
 	for _, e := range entries {
-		if plain, err := url.PathUnescape(e.Name()); err == nil && plain == name.String() {
+		if of, ok := r.tableOf(e); ok && of == name {
 			return filepath.Join(r.dir, e.Name(), "current"), nil
 		}
 	}
 	return "", fmt.Errorf("find %s in %s: %w", name, r.dir, fs.ErrNotExist)
+}
+
+// cutName is a directory whose name does not tell all of the table's.
+var cutName = regexp.MustCompile(`--[0-9a-f]{16}$`)
+
+// tableOf is the table that a directory holds. Its name says it, in the lake's encoding of
+// names, unless it was too long: then the log of current/ does.
+func (r *Reader) tableOf(e fs.DirEntry) (event.TableName, bool) {
+	if !e.IsDir() {
+		return event.TableName{}, false
+	}
+	if cutName.MatchString(e.Name()) {
+		t, err := openTable(filepath.Join(r.dir, e.Name(), "current"))
+		if err != nil {
+			return event.TableName{}, false
+		}
+		db, table, ok := strings.Cut(strings.TrimSuffix(t.name, "/current"), ".")
+		return event.TableName{DB: db, Table: table}, ok
+	}
+	db, table, ok := strings.Cut(e.Name(), ".")
+	db, ok1 := decodeName(db)
+	table, ok2 := decodeName(table)
+	return event.TableName{DB: db, Table: table}, ok && ok1 && ok2
+}
+
+// decodeName turns -HH into the byte that it stands for.
+func decodeName(s string) (string, bool) {
+	var b strings.Builder
+	for {
+		plain, rest, found := strings.Cut(s, "-")
+		b.WriteString(plain)
+		if !found {
+			return b.String(), true
+		}
+		if len(rest) < 2 {
+			return "", false
+		}
+		c, err := hex.DecodeString(rest[:2])
+		if err != nil {
+			return "", false
+		}
+		b.Write(c)
+		s = rest[2:]
+	}
 }
 
 // The keys of a field's metadata: docs/format/lake.md.

@@ -1,0 +1,104 @@
+package inprocess
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/bus"
+	"github.com/millrace/millrace/pipeline/runner"
+	"github.com/millrace/millrace/pipeline/spec"
+	"github.com/millrace/millrace/sinks"
+)
+
+// Plan is what a daemon runs: a directory of pipeline files whose sources are of type
+// "script" and whose sinks are of type "target", or any real one.
+type Plan struct {
+	// Dir holds pipelines/ and state/.
+	Dir string
+	// Source and Target make what the files name.
+	Source func(*spec.Pipeline) (pipeline.Source, error)
+	Target func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
+	// Disk is where real sinks write; nil is the machine's own.
+	Disk vfs.FS
+	// Options go to every client.
+	Options []client.Option
+	// Reload is how often the files are looked at (an hour).
+	Reload time.Duration
+}
+
+// Daemon is a runner in this process.
+type Daemon struct {
+	*runner.Runner
+	s *service
+}
+
+type noConfig struct{}
+
+// Kinds are the types that a plan's files can name.
+func Kinds() spec.Kinds {
+	none := spec.Kind{Default: func() any { return &noConfig{} }}
+	all := sinks.Kinds()
+	all["target"] = none
+	return spec.Kinds{Sources: map[string]spec.Kind{"script": none}, Sinks: all}
+}
+
+// Write puts a pipeline file into the plan's directory.
+func (p *Plan) Write(t testing.TB, file, text string) {
+	t.Helper()
+	for _, dir := range []string{"pipelines", "state"} {
+		if err := os.MkdirAll(filepath.Join(p.Dir, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(p.Dir, "pipelines", file), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Daemon starts a runner of the plan. The caller stops it.
+func (c *Cluster) Daemon(p Plan) *Daemon {
+	c.t.Helper()
+	if p.Disk == nil {
+		p.Disk = vfs.OS()
+	}
+	if p.Reload == 0 {
+		p.Reload = time.Hour
+	}
+	r, err := runner.New(runner.Config{Pipelines: filepath.Join(p.Dir, "pipelines"), State: filepath.Join(p.Dir, "state"), Reload: p.Reload}, Kinds(), runner.Deps{
+		Source:   p.Source,
+		Snapshot: func(*spec.Pipeline) string { return "initial" },
+		Sink: func(file *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
+			if s.Type == "target" {
+				return p.Target(file, s)
+			}
+			return sinks.New(s.Type, s.Config, sinks.Deps{FS: p.Disk, Log: c.log})
+		},
+		Endpoint: func() *bus.Endpoint { return c.Endpoint("worker", p.Options...) },
+		Log:      c.log,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &Daemon{Runner: r, s: run(func(ctx context.Context) error { return r.Run(ctx) })}
+}
+
+// Stop stops the daemon in order and returns when all of it has gone.
+func (d *Daemon) Stop() error { return d.s.end() }
+
+// Table is the status of one table of the one pipeline that has it.
+func (d *Daemon) Table(name string) (pipeline.TableStatus, bool) {
+	for _, p := range d.Statuses() {
+		for _, t := range p.Tables {
+			if t.Name == name {
+				return t, true
+			}
+		}
+	}
+	return pipeline.TableStatus{}, false
+}
