@@ -34,7 +34,7 @@ func (f *framer) frame(raw []byte) (Event, error) {
 		}
 		cut := len(raw) - checksumSize
 		sum = binary.LittleEndian.Uint32(raw[cut:])
-		if got := crc32.ChecksumIEEE(raw[:cut]); got != sum {
+		if got := checksumOf(raw[:cut]); got != sum {
 			return Event{}, corrupt("event of type %d at %s:%d: checksum %08x, computed %08x", h.typ, f.file, f.pos, sum, got)
 		}
 		body = body[:len(body)-checksumSize]
@@ -46,6 +46,17 @@ func (f *framer) frame(raw []byte) (Event, error) {
 	f.place(&e, h)
 	e.Place.Checksum = sum
 	return e, nil
+}
+
+// checksumOf is an event's checksum; the flag that its file is in use does not count.
+func checksumOf(raw []byte) uint32 {
+	const inUse = 1
+	if raw[4] != FormatEvent || raw[17]&inUse == 0 {
+		return crc32.ChecksumIEEE(raw)
+	}
+	sum := crc32.ChecksumIEEE(raw[:17])
+	sum = crc32.Update(sum, crc32.IEEETable, []byte{raw[17] &^ inUse})
+	return crc32.Update(sum, crc32.IEEETable, raw[18:])
 }
 
 // place finds the event's place and moves the framer behind it.
@@ -141,4 +152,36 @@ func Version(e *Event) string {
 	}
 	v, _, _ := bytes.Cut(e.Body[2:52], []byte{0})
 	return strings.TrimSpace(string(v))
+}
+
+// ParseFile reads the events of a whole log file.
+func ParseFile(name string, raw []byte) ([]Event, error) {
+	if len(raw) < 4 || string(raw[:4]) != "\xfebin" {
+		return nil, corrupt("%s does not begin like a binary log", name)
+	}
+	f := framer{file: name, pos: 4}
+	var out []Event
+	for at := 4; at < len(raw); {
+		if len(raw)-at < headerSize {
+			return nil, corrupt("%s is cut short at %d", name, at)
+		}
+		n := int(binary.LittleEndian.Uint32(raw[at+9:]))
+		if n < headerSize || n > len(raw)-at {
+			return nil, corrupt("%s: event of %d bytes at %d", name, n, at)
+		}
+		e, err := f.frame(raw[at : at+n : at+n])
+		if err != nil {
+			return nil, err
+		}
+		if e.Type == TransactionPayload {
+			err = unpack(&e, func(inner Event) error { out = append(out, inner); return nil })
+			if err != nil {
+				return nil, err
+			}
+		} else {
+			out = append(out, e)
+		}
+		at += n
+	}
+	return out, nil
 }
