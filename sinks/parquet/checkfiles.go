@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-
 	"io/fs"
+	"net/url"
+	"path"
 )
 
 // checkFiles sees that the files that the log names are there. A target that was restored
@@ -15,6 +15,10 @@ func (t *Table) checkFiles(ctx context.Context) error {
 	snap := t.changes.Snapshot()
 	have := map[string]map[string]bool{}
 	for _, p := range snap.Paths() {
+		// Other programs may have packed files under names that are escaped in the log.
+		if plain, err := url.PathUnescape(p); err == nil {
+			p = plain
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
