@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/broker"
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/client/admin"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/namesrv"
 	"github.com/millrace/millrace/pipeline/event"
@@ -76,6 +77,31 @@ func (c *cluster) start() {
 		c.t.Fatal(err)
 	}
 	c.stop = runUntilEnd(c.t, b.Run)
+	c.waitRegistered()
+}
+
+// waitRegistered waits until the name server tells of the broker.
+func (c *cluster) waitRegistered() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	a, err := admin.New(client.WithNameServers(c.names))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := a.Start(ctx); err != nil {
+		c.t.Fatal(err)
+	}
+	defer a.Close(ctx)
+	for {
+		info, err := a.ClusterInfo(ctx)
+		if err == nil && len(info.Brokers) == 1 {
+			return
+		}
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			c.t.Fatalf("the broker did not register: %v", err)
+		}
+	}
 }
 
 // connect makes a publisher's connections, with a short patience for answers that the

@@ -39,6 +39,11 @@ type pipe struct {
 	owners    map[ownerKey]*owner
 	order     []event.TableName
 	paused    map[event.TableName]string
+
+	// anew brings the decision to give up a position that the source's history does not
+	// match; forget is that decision until it is carried out.
+	anew   chan struct{}
+	forget bool
 }
 
 type ownerKey struct {
@@ -51,6 +56,7 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
 		owners: map[ownerKey]*owner{}, paused: map[event.TableName]string{},
+		anew: make(chan struct{}, 1),
 	}
 }
 
@@ -73,9 +79,14 @@ func (p *pipe) run(ctx context.Context) error {
 		}
 		if errors.Is(err, pipeline.ErrHistory) {
 			p.fail(pipeline.StatePaused, err)
-			p.log.Error("pipeline paused: the source's history does not match", slog.Any("error", err))
-			<-ctx.Done()
-			return p.close(ctx)
+			p.log.Error("pipeline paused: the source's history does not match; its snapshot verb begins anew", slog.Any("error", err))
+			select {
+			case <-p.anew:
+				p.setState(pipeline.StateStarting, "begins anew with a snapshot of every table")
+				continue
+			case <-ctx.Done():
+				return p.close(ctx)
+			}
 		}
 		p.fail(pipeline.StateRetrying, err)
 		p.log.Warn("publishing stopped and will be tried again", slog.Any("error", err))
@@ -161,6 +172,9 @@ func (p *pipe) do(table, verb string) error {
 		}
 	}
 	p.mu.Unlock()
+	if table == "" && (verb == httpapi.Snapshot || verb == httpapi.Reset) && p.beginAnew() {
+		return nil
+	}
 	if len(tables) == 0 {
 		return fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
 	}
@@ -184,6 +198,22 @@ func (p *pipe) do(table, verb string) error {
 		source.RequestSnapshot(tables, verb+" by request")
 	}
 	return nil
+}
+
+// beginAnew decides that a pipeline that stands because of its source's history gives up
+// its position; false when it does not stand for that.
+func (p *pipe) beginAnew() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state != pipeline.StatePaused || p.source != nil {
+		return false
+	}
+	p.forget = true
+	select {
+	case p.anew <- struct{}{}:
+	default: // decided already
+	}
+	return true
 }
 
 func (p *pipe) setPaused(t event.TableName, reason string) {

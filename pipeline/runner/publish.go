@@ -43,10 +43,31 @@ func (p *pipe) publish(ctx context.Context) error {
 	p.mu.Lock()
 	p.publisher = publisher
 	p.mu.Unlock()
+	if resume, err = p.forgetIfDecided(ctx, publisher, resume); err != nil {
+		return err
+	}
 	g, ctx2 := errgroup.WithContext(ctx)
 	g.Go(func() error { return publisher.Run(ctx2) })
 	g.Go(func() error { return p.read(ctx, ctx2, publisher, resume) })
 	return g.Wait()
+}
+
+// forgetIfDecided gives up the position when a person decided so.
+func (p *pipe) forgetIfDecided(ctx context.Context, publisher *bus.Publisher, resume pipeline.Resume) (pipeline.Resume, error) {
+	p.mu.Lock()
+	forget := p.forget
+	p.mu.Unlock()
+	if !forget {
+		return resume, nil
+	}
+	resume, err := publisher.ForgetHistory(ctx, "the source's history did not match")
+	if err != nil {
+		return resume, fmt.Errorf("give up the position: %w", err)
+	}
+	p.mu.Lock()
+	p.forget = false
+	p.mu.Unlock()
+	return resume, nil
 }
 
 // read opens the source and hands its items to the publisher. Sinks outlive the opening,

@@ -1,0 +1,37 @@
+package bus
+
+import (
+	"context"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/checkpoint"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// ForgetHistory gives up the position in the source's log: for a source whose history
+// does not match it (delivery S12), when a person has decided so. The epoch rises and an
+// attempt of every table is due, both durable on return; the source begins at its
+// present end. What is in the queues stays; the attempts replace it in the targets.
+func (p *Publisher) ForgetHistory(ctx context.Context, cause string) (pipeline.Resume, error) {
+	ctx, done := p.within(ctx)
+	defer done()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cur = nil
+	if err := p.drain(ctx); err != nil {
+		return pipeline.Resume{}, why(ctx, err)
+	}
+	p.ck.mu.Lock()
+	defer p.ck.mu.Unlock()
+	s := p.ck.state
+	s.Position, s.OpenTx, s.Taken, s.XA = checkpoint.Position{}, nil, nil, nil
+	tables := make([]event.TableName, len(s.Tables))
+	for i, t := range s.Tables {
+		tables[i] = event.TableName(t.Name)
+	}
+	if err := p.ck.raiseEpochLocked(ctx, cause, tables...); err != nil {
+		return pipeline.Resume{}, why(ctx, err)
+	}
+	p.pos, p.openTx = s.Position, nil
+	return p.resumeLocked(), nil
+}
