@@ -58,9 +58,27 @@ func seek(ctx context.Context, r queueReader, q message.Queue, mark event.Seq, i
 		return place{offset: least, wait: WaitGap}, nil
 	case s.Prev > mark: // the link is unbroken in a queue, so something else has this place
 		return place{offset: least, wait: WaitLostTail}, nil
+	case s.Prev < mark && !carries(s, mark, id): // grouped anew, and not the same
+		return place{offset: least, wait: WaitLostTail}, nil
 	default:
 		return place{offset: at}, nil
 	}
+}
+
+// carries reports whether a slice holds the item that a mark inside of it names: what was
+// published again after a loss may be grouped otherwise.
+func carries(s *event.Slice, mark event.Seq, id event.Identity) bool {
+	for i := range s.Rows {
+		if r := &s.Rows[i]; r.Seq == mark {
+			return id == event.Identity{Tx: s.Txs[r.Tx].ID, Index: r.Index, Part: r.Part}
+		}
+	}
+	for i := range s.Txs {
+		if t := &s.Txs[i]; t.End && t.EndSeq == mark {
+			return id == event.TxEndIdentity(t.ID)
+		}
+	}
+	return false
 }
 
 // seekFirst begins at a queue's first message, if that is still there.

@@ -407,3 +407,8 @@ func (t *twin) lose(q message.Queue, n int, revive bool) {
 	}
 	t.order = slices.DeleteFunc(t.order, func(id string) bool { return t.halves[id] == nil })
 }
+
+// ownedTopic is a topic of one queue that a writer owns.
+func ownedTopic(name, writer string) admin.TopicConfig {
+	return admin.TopicConfig{Name: name, Queues: 1, Attributes: map[string]string{admin.AttributeWriter: writer}}
+}
