@@ -71,7 +71,7 @@ func smallWorld(t testing.TB, seed uint64, keyless bool) *world {
 
 func TestEveryCrashRecovers(t *testing.T) {
 	for _, keyless := range []bool{false, true} {
-		for _, seed := range seeds(t, 3) {
+		for _, seed := range seeds(t, 2) {
 			t.Run(fmt.Sprintf("keyless=%v/seed=%d", keyless, seed), func(t *testing.T) { crashEverywhere(t, seed, keyless) })
 		}
 	}

@@ -525,7 +525,7 @@ func twinConfig() Config {
 
 func TestHistoriesShowWhatTheTwinShows(t *testing.T) {
 	for _, keyless := range []bool{false, true} {
-		for _, seed := range seeds(t, 25) {
+		for _, seed := range seeds(t, 20) {
 			t.Run(fmt.Sprintf("keyless=%v/seed=%d", keyless, seed), func(t *testing.T) { runHistory(t, seed, keyless) })
 		}
 	}

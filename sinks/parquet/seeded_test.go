@@ -1,0 +1,38 @@
+//go:build seeded
+
+package parquet
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// The sink's suites prove themselves: with a known bug switched on they must find it. They
+// end by failing, so each runs in a process of its own; what they say without a bug, the
+// ordinary run of this package's tests tells.
+func TestSinkSuitesFindSeededBugs(t *testing.T) {
+	for bug, suite := range map[string]string{
+		"mark-before-flush":  "TestEveryCrashRecovers",
+		"floor-per-queue":    "TestHistoriesShowWhatTheTwinShows",
+		"generation-ignored": "TestALateCommitNamesNoRemovedFile",
+		"rewrite-above-mark": "TestABatchIsCommittedOnTheMarksItWasBuiltOn",
+		"default-not-filled": "TestHistoriesShowWhatTheTwinShows",
+	} {
+		t.Run(bug, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+suite+"$", "-test.failfast")
+			cmd.Env = append(os.Environ(), "MILLRACE_SEEDED_BUG="+bug)
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "--- FAIL: "+suite) || strings.Contains(string(out), "panic:") {
+				t.Fatalf("%s did not find the bug: %v\n%s", suite, err, out)
+			}
+			for _, line := range strings.Split(string(out), "\n") {
+				if strings.Contains(line, "_test.go:") {
+					t.Log("found:", strings.TrimSpace(line))
+					return
+				}
+			}
+		})
+	}
+}
