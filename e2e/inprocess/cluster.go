@@ -157,12 +157,13 @@ func (c *Cluster) Inject(i errorfs.Injector) {
 // Up starts the broker on the disk as it is, and waits until the name server knows it.
 func (c *Cluster) Up() {
 	c.t.Helper()
-	if err := c.up(); err != nil {
+	if err := c.TryUp(); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-func (c *Cluster) up() error {
+// TryUp is Up where the disk may refuse.
+func (c *Cluster) TryUp() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cfg := broker.DefaultConfig()
@@ -224,7 +225,9 @@ func (c *Cluster) Freeze(o vfs.CrashOpts) *vfs.Mem {
 func (c *Cluster) Blackout(left *vfs.Mem) {
 	c.t.Helper()
 	c.mu.Lock()
-	_ = c.broker.end() // it dies; what it says is of no use
+	if c.broker != nil {
+		_ = c.broker.end() // it dies; what it says is of no use
+	}
 	c.disk, c.broker = left, nil
 	c.mu.Unlock()
 	c.Up()

@@ -287,6 +287,9 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 			return err
 		}
 		s.fresh = false
+		// A slice can hold no more than the end of a transaction whose rows were sent before
+		// the opening: its readers need the schema all the same.
+		s.table.Schema = p.schemas.known[t.Schema]
 		s.paused = slices.ContainsFunc(st.Paused, func(x checkpoint.Paused) bool { return x.Table == t.Name })
 		for _, a := range st.Tries {
 			if a.Table == t.Name {

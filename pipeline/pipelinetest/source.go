@@ -104,10 +104,7 @@ func (c *Source) open(r pipeline.Resume) (pipeline.Opened, error) {
 	}
 	c.epoch, c.counter = r.Epoch, 2
 	if r.Position.IsZero() {
-		if s.start < 0 {
-			s.start = s.shown
-		}
-		c.at = s.shown
+		s.start, c.at = s.shown, s.shown // what came before is the first snapshot's
 	} else {
 		c.at, c.counter, c.done = int(r.Position.Pos), max(r.Position.Counter, 2), r.Position.Done
 		if r.Position.Epoch != r.Epoch {
