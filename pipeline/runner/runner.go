@@ -35,6 +35,8 @@ type Runner struct {
 	deps  Deps
 	log   *slog.Logger
 
+	wake chan struct{} // asks for a look at the files at once
+
 	mu      sync.Mutex
 	running map[string]*running
 	paused  map[string]*spec.Pipeline
@@ -56,7 +58,7 @@ func New(cfg Config, kinds spec.Kinds, deps Deps) (*Runner, error) {
 	if cfg.Reload <= 0 {
 		cfg.Reload = 5 * time.Second
 	}
-	return &Runner{cfg: cfg, kinds: kinds, deps: deps, log: deps.Log, running: map[string]*running{}, paused: map[string]*spec.Pipeline{}}, nil
+	return &Runner{cfg: cfg, kinds: kinds, deps: deps, log: deps.Log, wake: make(chan struct{}, 1), running: map[string]*running{}, paused: map[string]*spec.Pipeline{}}, nil
 }
 
 // Run runs the pipelines until ctx ends, then stops them in parallel and joins them.
@@ -71,6 +73,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		last = r.reload(ctx, last)
 		select {
 		case <-tick.C:
+		case <-r.wake:
 		case <-ctx.Done():
 			r.stopAll()
 			return nil
@@ -192,8 +195,12 @@ func (r *Runner) Statuses() []pipeline.Status {
 	}
 	all := make([]pipeline.Status, 0, len(r.running)+len(r.paused))
 	for name, p := range r.paused {
-		all = append(all, pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: "paused by request",
-			Source: pipeline.SourceSummary{Type: p.Source.Type}, Tables: []pipeline.TableStatus{}})
+		standing := pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: "paused by request",
+			Source: pipeline.SourceSummary{Type: p.Source.Type}, Tables: []pipeline.TableStatus{}}
+		if _, err := os.Stat(r.pauseFile(name)); errors.Is(err, fs.ErrNotExist) { // resumed a moment ago
+			standing.State, standing.Reason = pipeline.StateStarting, ""
+		}
+		all = append(all, standing)
 	}
 	r.mu.Unlock()
 	for _, p := range pipes {
@@ -253,13 +260,15 @@ func (r *Runner) pause(name string, one *running) error {
 	return nil
 }
 
-// resume lets the next look at the files, a moment from now, start the pipeline.
+// resume lets the next look at the files, which it asks for, start the pipeline. Until
+// then the pipeline is known as paused and shown as starting.
 func (r *Runner) resume(name string) error {
 	if err := os.Remove(r.pauseFile(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("resume %s: %w", name, err)
 	}
-	r.mu.Lock()
-	delete(r.paused, name)
-	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 	return nil
 }
