@@ -533,11 +533,8 @@ func (c *capture) describe(t *table) pipeline.SourceTable {
 			st.Reason += ": " + a.lastErr
 		}
 	}
-	switch {
-	case t.paused != nil:
+	if t.paused != nil {
 		st.State, st.Reason = "paused", t.paused.Code+": "+t.paused.Text
-	case t.held:
-		st.State, st.Reason = "paused", "paused by request"
 	}
 	return st
 }

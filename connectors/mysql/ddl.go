@@ -161,11 +161,8 @@ func (o *opening) unclear(t *table, c *schema.Change, ddl *event.DDL) error {
 
 // tell hands a mark of a table over unless it is paused.
 func (o *opening) tell(it event.Item, t *table) {
-	if t.paused != nil || t.held {
-		t.missed = true
-		if it.Kind != event.KindDDL {
-			return
-		}
+	if t.paused != nil && it.Kind != event.KindDDL {
+		return
 	}
 	o.handed = it.Seq
 	o.out = append(o.out, it)

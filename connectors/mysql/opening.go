@@ -145,7 +145,7 @@ func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 }
 
 // loadTables takes the schemas of the position, or, for tables that it does not know
-// and on the first start, the server's.
+// and where there is no position, the server's.
 func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool) error {
 	loaded, err := schema.LoadAll(ctx, o.db, o.filter, o.server.maria)
 	if err != nil {
@@ -159,9 +159,15 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		if s == nil || !o.filter.Match(name) {
 			continue
 		}
-		t := &table{name: name}
-		if l := loaded[name]; l != nil {
+		t, l := &table{name: name}, loaded[name]
+		if l != nil {
 			t.charset, t.collation, t.keyName = l.Charset, l.Collation, l.Key
+		}
+		switch {
+		case fresh && l == nil:
+			continue // dropped while nobody read
+		case fresh: // what changed since the position that was given up is in no log
+			s, t.loadedAt = schema.KeepIDs(s, l.Schema, uint64(event.MakeSeq(o.epoch, o.counter))), end
 		}
 		o.tables[name] = t
 		o.setSchema(t, s)

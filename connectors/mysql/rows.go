@@ -82,7 +82,6 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 		t.skipTo = place{}
 	}
 	if !t.flowing() {
-		t.missed = true
 		return nil
 	}
 	switch {

@@ -101,9 +101,8 @@ func (s *Source) RequestSnapshot(tables []event.TableName, cause string) {
 	s.wish()
 }
 
-// SetPaused implements pipeline.Source. Resuming a table that the source itself paused
-// reads its definition from the server anew; what was missed meanwhile comes with the
-// snapshot that its caller asks for.
+// SetPaused implements pipeline.Source. Resuming a table reads its definition from the
+// server anew; what was missed meanwhile comes with a snapshot.
 func (s *Source) SetPaused(table event.TableName, paused bool) {
 	s.mu.Lock()
 	s.holds[table] = paused

@@ -26,9 +26,7 @@ type table struct {
 	// to there may be in it already.
 	loadedAt place
 
-	paused *event.PauseReason // by the source itself
-	held   bool               // by SetPaused
-	missed bool               // rows were left out while it was paused
+	paused *event.PauseReason // by the source itself, or by SetPaused
 	skipTo place              // rows up to here are left out: a snapshot after it has them
 
 	tx    uint64 // serial of the transaction that index counts in
@@ -119,35 +117,27 @@ func (o *opening) pause(t *table, code, text string) {
 }
 
 // flowing reports whether the table's rows are handed over.
-func (t *table) flowing() bool { return t.paused == nil && !t.held && t.skipTo.file == "" }
+func (t *table) flowing() bool { return t.paused == nil && t.skipTo.file == "" }
 
-// hold stops a table's rows or lets them flow again.
+// hold stops a table's rows or lets them flow again. Both are items, so that what is left
+// out and the position behind it are recorded together.
 func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 	if hold {
-		if !t.held && t.paused == nil {
-			o.abandon(t, "the table is paused")
-		}
-		t.held = true
+		o.pause(t, "request", "paused by request")
 		return nil
 	}
-	if !t.held && t.paused == nil {
+	if t.paused == nil {
 		return nil
 	}
-	broken := t.paused != nil
-	t.held, t.paused = false, nil
-	if broken {
-		if err := o.reloaded(ctx, t); err != nil {
-			return err
-		}
+	t.paused = nil
+	if err := o.reloaded(ctx, t); err != nil {
+		return err
 	}
 	if t.ev == nil {
 		t.ev = &event.Table{Name: t.name, Queues: 1}
 	}
 	o.out = append(o.out, event.Item{Kind: event.KindResumed, Table: t.ev, Seq: event.MakeSeq(o.epoch, o.counter)})
-	if broken || t.missed {
-		t.missed = false
-		o.snap.request(t, "rows were left out while the table was paused")
-	}
+	o.snap.request(t, "rows were left out while the table was paused")
 	return nil
 }
 
