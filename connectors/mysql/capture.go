@@ -538,3 +538,9 @@ func (c *capture) describe(t *table) pipeline.SourceTable {
 	}
 	return st
 }
+
+// wants reports whether an attempt of the table is asked for or in progress.
+func (c *capture) wants(n event.TableName) bool {
+	t := c.o.tables[n]
+	return t != nil && c.of(t) != nil
+}
