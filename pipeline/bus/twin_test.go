@@ -117,34 +117,34 @@ var (
 )
 
 // do carries out one request between the hook's two calls.
-func (c *twinConn) do(step string, f func() error) error {
+func do[T any](c *twinConn, step string, f func() (T, error)) (r T, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dead {
-		return client.ErrUncertain
+		return r, client.ErrUncertain
 	}
 	if c.hook != nil {
 		if err := c.hook(step, false); err != nil {
 			if errors.Is(err, errOnce) {
-				return errors.Join(err, client.ErrNotSent)
+				return r, errors.Join(err, client.ErrNotSent)
 			}
 			c.dead = true
 			if errors.Is(err, errLate) {
 				c.t.mu.Lock()
-				c.t.late = append(c.t.late, func() { _ = f() })
+				c.t.late = append(c.t.late, func() { _, _ = f() })
 				c.t.mu.Unlock()
 			}
-			return errors.Join(err, client.ErrUncertain)
+			return r, errors.Join(err, client.ErrUncertain)
 		}
 	}
-	err := f()
+	r, err = f()
 	if c.hook != nil {
 		if herr := c.hook(step, true); herr != nil {
 			c.dead = !errors.Is(herr, errOnce)
-			return errors.Join(herr, client.ErrUncertain)
+			return r, errors.Join(herr, client.ErrUncertain)
 		}
 	}
-	return err
+	return r, err
 }
 
 // arrive carries out what dead connections had on the way.
@@ -158,21 +158,19 @@ func (t *twin) arrive() {
 	}
 }
 
-func (c *twinConn) Open(_ context.Context, broker string, term uint64, opener string) (st client.WriterState, err error) {
-	err = c.do("open", func() error {
+func (c *twinConn) Open(_ context.Context, broker string, term uint64, opener string) (client.WriterState, error) {
+	return do(c, "open", func() (client.WriterState, error) {
 		t := c.t
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		w := t.writerLocked(c.name)
 		if term < w.term || term == w.term && opener != w.opener {
-			return &client.StaleError{Known: w.term}
+			return client.WriterState{}, &client.StaleError{Known: w.term}
 		}
 		w.term, w.opener = term, opener
 		c.terms[broker] = term
-		st = t.stateLocked(c.name, broker, term)
-		return nil
+		return t.stateLocked(c.name, broker, term), nil
 	})
-	return st, err
 }
 
 func (t *twin) stateLocked(name, broker string, term uint64) client.WriterState {
@@ -206,55 +204,50 @@ func clone(m *message.Message) message.Message {
 	return n
 }
 
-func (c *twinConn) Send(_ context.Context, q message.Queue, m *message.Message, link client.Link) (r client.SendResult, err error) {
+func (c *twinConn) Send(_ context.Context, q message.Queue, m *message.Message, link client.Link) (client.SendResult, error) {
 	term, msg := c.terms[q.BrokerName], clone(m)
-	err = c.do("send "+q.Topic, func() error {
+	return do(c, "send "+q.Topic, func() (client.SendResult, error) {
 		t := c.t
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.writerLocked(c.name).term != term {
-			return client.ErrFenced
+			return client.SendResult{}, client.ErrFenced
 		}
 		s := t.queueLocked(q)
 		if err := s.admit(link); err != nil {
-			return err
+			return client.SendResult{}, err
 		}
 		s.messages = append(s.messages, twinMessage{link: link, m: msg, term: term})
-		r = client.SendResult{Queue: q, QueueOffset: int64(len(s.messages) - 1)}
-		return nil
+		return client.SendResult{Queue: q, QueueOffset: int64(len(s.messages) - 1)}, nil
 	})
-	return r, err
 }
 
 func (c *twinConn) SendHalfAsync(q message.Queue, m *message.Message, link client.Link, done func(client.HalfRef, error)) {
 	term, msg := c.terms[q.BrokerName], clone(m)
-	var ref client.HalfRef
-	err := c.do("half", func() error {
+	done(do(c, "half", func() (client.HalfRef, error) {
 		t := c.t
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.writerLocked(c.name).term != term {
-			return client.ErrFenced
+			return client.HalfRef{}, client.ErrFenced
 		}
 		t.serial++
-		ref = client.HalfRef{ID: "h" + strconv.Itoa(t.serial), TransactionID: "t" + strconv.Itoa(t.serial)}
+		ref := client.HalfRef{ID: "h" + strconv.Itoa(t.serial), TransactionID: "t" + strconv.Itoa(t.serial)}
 		t.halves[ref.ID] = &twinHalf{ref: ref, q: q, m: twinMessage{link: link, m: msg, term: term}, writer: c.name, state: "pending"}
 		t.order = append(t.order, ref.ID)
-		return nil
-	})
-	done(ref, err)
+		return ref, nil
+	}))
 }
 
-func (c *twinConn) Resolve(_ context.Context, broker string, commit, rollback []client.HalfRef) (out []client.ResolveResult, err error) {
+func (c *twinConn) Resolve(_ context.Context, broker string, commit, rollback []client.HalfRef) ([]client.ResolveResult, error) {
 	term := c.terms[broker]
-	err = c.do("resolve", func() error {
+	return do(c, "resolve", func() (out []client.ResolveResult, err error) {
 		t := c.t
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		w := t.writerLocked(c.name)
-		out = nil
 		if w.term != term {
-			return client.ErrFenced
+			return nil, client.ErrFenced
 		}
 		for _, ref := range commit {
 			out = append(out, t.commitLocked(ref, term))
@@ -262,9 +255,8 @@ func (c *twinConn) Resolve(_ context.Context, broker string, commit, rollback []
 		for _, ref := range rollback {
 			out = append(out, t.rollbackLocked(ref))
 		}
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
 func (t *twin) commitLocked(ref client.HalfRef, term uint64) client.ResolveResult {

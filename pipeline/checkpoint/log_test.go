@@ -344,3 +344,21 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestManyQueuesAreFound(t *testing.T) {
+	s := NewState()
+	for i := range 200 {
+		s.Queue(Queue{"b", "t", i}).Last = event.Seq(i + 1)
+		if i%50 == 0 {
+			s = s.Clone()
+		}
+	}
+	for i := range 200 {
+		if got := s.Last(Queue{"b", "t", i}); got != event.Seq(i+1) || s.Queue(Queue{"b", "t", i}).Last != got {
+			t.Errorf("queue %d: %d", i, got)
+		}
+	}
+	if s.Last(Queue{"b", "t", 200}) != 0 || len(s.Queues) != 200 {
+		t.Error("a queue that nothing put anything into")
+	}
+}

@@ -35,6 +35,8 @@ type State struct {
 	SchemasAt int64 `json:"schemas_at,omitempty"`
 	// PrevBase is the offset of the last message of the Base before this one; -1 = none.
 	PrevBase int64 `json:"prev_base"`
+
+	places map[Queue]int // where a queue is in Queues; made when there are many
 }
 
 // QueueState is the last message that the records put into a queue, visible or not.
@@ -55,7 +57,7 @@ func (s *State) Clone() *State {
 	c := *s
 	c.Tables, c.Queues, c.Groups = slices.Clone(s.Tables), slices.Clone(s.Queues), slices.Clone(s.Groups)
 	c.Tries, c.Due, c.Taken = slices.Clone(s.Tries), slices.Clone(s.Due), slices.Clone(s.Taken)
-	c.Paused, c.XA, c.Other = slices.Clone(s.Paused), slices.Clone(s.XA), maps.Clone(s.Other)
+	c.Paused, c.XA, c.Other, c.places = slices.Clone(s.Paused), slices.Clone(s.XA), maps.Clone(s.Other), nil
 	return &c
 }
 
@@ -165,23 +167,40 @@ func (s *State) Resume(t TableName) {
 // Queue is the state of a queue, made when it is new. The pointer is good until another
 // queue is made.
 func (s *State) Queue(q Queue) *QueueState {
-	for i := range s.Queues {
-		if s.Queues[i].Queue == q {
-			return &s.Queues[i]
-		}
+	if i := s.place(q); i >= 0 {
+		return &s.Queues[i]
 	}
 	s.Queues = append(s.Queues, QueueState{Queue: q})
+	if s.places != nil {
+		s.places[q] = len(s.Queues) - 1
+	}
 	return &s.Queues[len(s.Queues)-1]
 }
 
 // Last is the last number that the records gave a queue; 0 = none.
 func (s *State) Last(q Queue) event.Seq {
-	for i := range s.Queues {
-		if s.Queues[i].Queue == q {
-			return s.Queues[i].Last
-		}
+	if i := s.place(q); i >= 0 {
+		return s.Queues[i].Last
 	}
 	return 0
+}
+
+// place finds a queue in Queues, which only grows; -1 = not there.
+func (s *State) place(q Queue) int {
+	const few = 32
+	if len(s.Queues) <= few {
+		return slices.IndexFunc(s.Queues, func(x QueueState) bool { return x.Queue == q })
+	}
+	if s.places == nil {
+		s.places = make(map[Queue]int, len(s.Queues))
+		for i := range s.Queues {
+			s.places[s.Queues[i].Queue] = i
+		}
+	}
+	if i, ok := s.places[q]; ok {
+		return i
+	}
+	return -1
 }
 
 // SetResolved says that every group up to n is visible.
