@@ -63,6 +63,9 @@ func (s *Server) Open(db string) (*sql.DB, error) { return sql.Open("mysql", s.D
 // Log is the end of the server's own log.
 func (s *Server) Log() string { return s.proc.Log() }
 
+// Pid is the process id.
+func (s *Server) Pid() int { return s.proc.Pid() }
+
 // Kill ends the server as a crash would.
 func (s *Server) Kill() { s.proc.Kill() }
 

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// quietCores is how much of the machine may do something else before a measurement counts
+// as disturbed.
+const quietCores = 0.25
+
+// report is docs/benchmarks.md.
+func report(r *results, rounds int, seconds time.Duration) string {
+	var w strings.Builder
+	fmt.Fprint(&w, "# Benchmarks\n\nWritten by `make bench` ([e2e/bench](../e2e/bench)); don't edit. "+
+		"Two cores share broker, peer, database and load generator, so the ratios and the CPU time per message say more than the rates.\n\n")
+	r.aims(&w)
+	r.machine(&w)
+	if len(r.Brokers) > 0 {
+		r.brokers(&w, rounds, seconds)
+	}
+	if r.Pipeline != nil {
+		r.pipeline(&w)
+	}
+	if r.Memory != nil {
+		r.memory(&w)
+	}
+	return w.String()
+}
+
+func (r *results) machine(w *strings.Builder) {
+	m := r.Machine
+	fmt.Fprintf(w, "## Machine and versions\n\n%s · %d cores · %.0f GiB · %s · data on %s\n\n%s, %s", m.CPU, m.Cores, m.MemoryGiB, m.Kernel, m.Filesystem, m.Millrace, m.Go)
+	if len(r.Brokers) > 0 {
+		fmt.Fprintf(w, "; %s on %s", rocketmqName, m.Java)
+	}
+	if r.Pipeline != nil {
+		fmt.Fprintf(w, "; MariaDB %s", r.Pipeline.MariaDB)
+	}
+	fmt.Fprintf(w, "\n\nStarted %s, took %.0f minutes; `e2e/bench %s`; load average at the start %s.\n\n", r.Started.UTC().Format("2006-01-02 15:04 MST"), r.Seconds/60, r.Options, m.Load)
+	low, high, known := r.disturbance()
+	if !known {
+		return
+	}
+	if high > quietCores {
+		fmt.Fprintf(w, "**This run was disturbed**: other processes kept %.2f to %.2f of %d cores busy while measuring. Rates and latencies are lower bounds of what a quiet machine gives.\n\n", low, high, m.Cores)
+	} else {
+		fmt.Fprintf(w, "Other processes kept at most %.2f of %d cores busy while measuring.\n\n", high, m.Cores)
+	}
+}
+
+// disturbance is the least and the most that others did during a measurement.
+func (r *results) disturbance() (low, high float64, known bool) {
+	var all []float64
+	for _, s := range r.Brokers {
+		all = append(all, s.OtherCores)
+	}
+	if p := r.Pipeline; p != nil {
+		for _, s := range append(append([]backlogSample{}, p.Many...), p.Single...) {
+			all = append(all, s.OtherCores)
+		}
+		all = append(all, p.Changes.OtherCores)
+	}
+	for i, v := range all {
+		if i == 0 || v < low {
+			low = v
+		}
+		high = max(high, v)
+	}
+	return low, high, len(all) > 0
+}
+
+// aim is something that was promised, and what came of it.
+type aim struct {
+	what, want, got string
+	reached         bool
+}
+
+func (r *results) aims(w *strings.Builder) {
+	all := r.allAims()
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprint(w, "## Aims\n\n| aim | wanted | measured | |\n|---|---|---|---|\n")
+	var missed []string
+	for _, a := range all {
+		mark := "reached"
+		if !a.reached {
+			mark = "**not reached**"
+			missed = append(missed, a.what)
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", a.what, a.want, a.got, mark)
+	}
+	if len(missed) == 0 {
+		fmt.Fprint(w, "\nEvery aim was reached in this run.\n\n")
+		return
+	}
+	fmt.Fprintf(w, "\nNot reached in this run: %s.\n\n", strings.Join(missed, "; "))
+}
+
+func (r *results) allAims() (all []aim) {
+	for _, s := range sessions {
+		for _, work := range s.works {
+			if work.ratio == 0 || len(r.Brokers) == 0 {
+				continue
+			}
+			ours, theirs := r.rate(work.id, millraceName), r.rate(work.id, rocketmqName)
+			if ours == 0 || theirs == 0 {
+				continue
+			}
+			all = append(all, aim{work.title, fmt.Sprintf("%.1f × %s", work.ratio, rocketmqName), fmt.Sprintf("%.2f × (%s/s)", ours/theirs, count(ours)), ours >= work.ratio*theirs})
+		}
+	}
+	if p := r.Pipeline; p != nil {
+		many, single := backlogMedian(p.Many, perSecond), backlogMedian(p.Single, perSecond)
+		all = append(all,
+			aim{"binlog backlog of multi-row inserts to Parquet", "150,000 rows/s", count(many) + " rows/s", many >= 150_000},
+			aim{"binlog backlog of single-row transactions to Parquet", "15,000/s", count(single) + "/s", single >= 15_000})
+	}
+	if m := r.Memory; m != nil {
+		all = append(all, aim{"idle memory of `standalone`", "below 40 MiB", fmt.Sprintf("%.1f MiB resident", m.IdleRSSMiB), m.IdleRSSMiB < 40})
+		for i, t := range m.Big {
+			name := "peak memory of a transaction of " + count(float64(t.Rows)) + " rows"
+			if i == 0 {
+				all = append(all, aim{name, "at most 256 MiB", fmt.Sprintf("%.0f MiB", t.PeakMiB), t.PeakMiB <= 256})
+				continue
+			}
+			first := m.Big[0].PeakMiB
+			all = append(all, aim{name, fmt.Sprintf("within 10 %% of that of %s", count(float64(m.Big[0].Rows))),
+				fmt.Sprintf("%.0f MiB (%+.0f %%)", t.PeakMiB, (t.PeakMiB/first-1)*100), t.PeakMiB <= first*1.1})
+		}
+	}
+	return all
+}
+
+func (r *results) rate(work, system string) float64 {
+	return medianOf(r.Brokers, work, system, func(s brokerSample) float64 { return s.PerSecond })
+}
+
+func (r *results) brokers(w *strings.Builder, rounds int, seconds time.Duration) {
+	fmt.Fprintf(w, `## Brokers
+
+One load generator, %[1]smillrace bench%[1]s, drives both over TCP on the loopback address through one
+connection: 1 KiB bodies, 4 queues, no retries, no compression, no replica. Both brokers flush in the
+same way, have log files of 1 GiB and may answer a pull with 512 messages or 1 MiB; the Java broker has
+a heap of 1 GiB. They take turns (A B A B, %[2]d rounds of %[3]s each), each alone on the machine, on an empty
+store, after a warm-up of its own; medians are told, with the lowest and highest round behind the rate.
+Messages are counted at the receiver: by the topic's offsets, or by what the reader got. At a fixed rate
+latency counts from the time at which a message should have left. Failed sends are not counted as sent.
+
+| | broker | messages/s | ratio | p50 ms | p99 ms | p99.9 ms | broker CPU µs | memory MiB (of no file) | disk B/message | failed |
+|---|---|---|---|---|---|---|---|---|---|---|
+`, "`", rounds, seconds)
+	for _, s := range sessions {
+		for _, work := range s.works {
+			r.brokerRows(w, work)
+		}
+	}
+	fmt.Fprint(w, "\n")
+	if failures := r.failures(); failures != "" {
+		fmt.Fprintf(w, "Failures, the first of each kind of work:\n\n%s\n", failures)
+	}
+	fmt.Fprint(w, "Memory includes mapped files, which the Java broker uses for its log. Disk is what reached the device while measuring; the rest is written back later.\n\n")
+}
+
+func (r *results) brokerRows(w *strings.Builder, work work) {
+	theirs := r.rate(work.id, rocketmqName)
+	for _, system := range []string{millraceName, rocketmqName} {
+		figure := func(f func(brokerSample) float64) float64 { return medianOf(r.Brokers, work.id, system, f) }
+		rate := r.rate(work.id, system)
+		if rate == 0 {
+			continue
+		}
+		low, high := r.spread(work.id, system)
+		title, ratio := work.title, "1"
+		if system == millraceName {
+			ratio = fmt.Sprintf("**%.2f**", rate/theirs)
+		} else {
+			title = ""
+		}
+		latency := func(f func(brokerSample) float64) string {
+			if v := figure(f); v > 0 {
+				return fmt.Sprintf("%.2f", v)
+			}
+			return "–"
+		}
+		fmt.Fprintf(w, "| %s | %s | %s (%s–%s) | %s | %s | %s | %s | %.1f | %.0f (%.0f) | %.0f | %.0f |\n", title, system,
+			count(rate), count(low), count(high), ratio,
+			latency(func(s brokerSample) float64 { return s.P50 }), latency(func(s brokerSample) float64 { return s.P99 }), latency(func(s brokerSample) float64 { return s.P999 }),
+			figure(func(s brokerSample) float64 { return s.CPUMicros }), figure(func(s brokerSample) float64 { return s.RSSMiB }), figure(func(s brokerSample) float64 { return s.AnonMiB }),
+			figure(func(s brokerSample) float64 { return s.DiskMiB * (1 << 20) / float64(max(s.Messages, 1)) }), figure(func(s brokerSample) float64 { return float64(s.Failed) }))
+	}
+}
+
+func (r *results) spread(work, system string) (low, high float64) {
+	for _, s := range r.Brokers {
+		if s.Work != work || s.System != system {
+			continue
+		}
+		if low == 0 || s.PerSecond < low {
+			low = s.PerSecond
+		}
+		high = max(high, s.PerSecond)
+	}
+	return low, high
+}
+
+func (r *results) failures() string {
+	var w strings.Builder
+	seen := map[string]bool{}
+	for _, s := range r.Brokers {
+		if key := s.Work + s.System; s.Failed > 0 && !seen[key] {
+			seen[key] = true
+			fmt.Fprintf(&w, "* %s, %s: %d in round %d: %s\n", s.System, s.Work, s.Failed, s.Round, firstLine(s.Failure))
+		}
+	}
+	return w.String()
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
+
+func perSecond(s backlogSample) float64 { return s.PerSecond }
+
+func backlogMedian(all []backlogSample, figure func(backlogSample) float64) float64 {
+	v := make([]float64, len(all))
+	for i, s := range all {
+		v[i] = figure(s)
+	}
+	return median(v)
+}
+
+func (r *results) pipeline(w *strings.Builder) {
+	p := r.Pipeline
+	fmt.Fprint(w, "## From the binlog into Parquet\n\nA private MariaDB holds orders. The pipeline is paused, the rows are inserted, and time runs from its "+
+		"resumption until the Delta log of `changes/` shows every row, read with code of the bench's own; starting the publisher is part of it. "+
+		"`current/` follows at its interval. Beside it: the same part of the same binlog, decoded by go-mysql alone and thrown away. "+
+		"Database, broker (SYNC_FLUSH) and pipeline share the cores; the pipeline is `millrace standalone` with the file below.\n\n"+
+		"| backlog | rows | binlog B/row | rows/s | s | until current/, s | CPU µs/row | go-mysql alone, rows/s | peak memory MiB |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, kind := range []struct {
+		name string
+		all  []backlogSample
+	}{{"statements of 1,000 rows", p.Many}, {"transactions of one row", p.Single}} {
+		at := func(f func(backlogSample) float64) float64 { return backlogMedian(kind.all, f) }
+		low, high := 0.0, 0.0
+		for i, s := range kind.all {
+			if i == 0 || s.PerSecond < low {
+				low = s.PerSecond
+			}
+			high = max(high, s.PerSecond)
+		}
+		fmt.Fprintf(w, "| %s | %s | %.0f | **%s** (%s–%s) | %.1f | %.1f | %.2f | %s | %.0f |\n", kind.name, count(at(func(s backlogSample) float64 { return float64(s.Rows) })),
+			at(func(s backlogSample) float64 { return s.BytesPerRow }), count(at(perSecond)), count(low), count(high), at(func(s backlogSample) float64 { return s.Seconds }),
+			at(func(s backlogSample) float64 { return s.CurrentSeconds }), at(func(s backlogSample) float64 { return s.CPUMicros }),
+			count(at(func(s backlogSample) float64 { return s.BarePerSecond })), at(func(s backlogSample) float64 { return s.PeakMiB }))
+	}
+	fmt.Fprintf(w, "\nFreshness: %s rows/s in transactions of five rows; a row's age when a reader (arrow-go) has read it from the target for the first time, "+
+		"counted from just before its statement was sent, over every row. The intervals of the file, 1 s and 2 s, are part of it.\n\n"+
+		"| | rows | p50 s | p99 s | max s |\n|---|---|---|---|---|\n", count(p.Changes.PerSecond))
+	for _, f := range []struct {
+		name string
+		s    freshnessSample
+	}{{"changes/", p.Changes}, {"current/", p.Current}} {
+		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.2f |\n", f.name, count(float64(f.s.Rows)), f.s.P50, f.s.P99, f.s.Max)
+	}
+	fmt.Fprintf(w, "\n```yaml\n%s```\n\n", fmt.Sprintf(pipelineFile, "127.0.0.1:3306", "shop.*", "./lake"))
+}
+
+func (r *results) memory(w *strings.Builder) {
+	m := r.Memory
+	fmt.Fprintf(w, "## Memory\n\n`millrace standalone` with nothing to do: %.1f MiB resident, %.1f MiB of them of no file (the rest is the binary), %.3f cores; it answered %.0f ms after its start.\n\n",
+		m.IdleRSSMiB, m.IdleAnonMiB, m.IdleCores, m.StartMillis)
+	fmt.Fprint(w, "A transaction through a fresh process (name server, broker, source, sink in one), with the most memory that was ever resident:\n\n"+
+		"| rows in one transaction | binlog MiB | peak MiB | s from commit to changes/ |\n|---|---|---|---|\n")
+	for _, t := range m.Big {
+		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.1f |\n", count(float64(t.Rows)), t.BytesPerRow*float64(t.Rows)/(1<<20), t.PeakMiB, t.Seconds)
+	}
+	fmt.Fprint(w, "\n")
+}
+
+// count writes a number with commas between the thousands.
+func count(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
