@@ -21,11 +21,27 @@ const stored = 200
 // files.
 func filled(t *testing.T) string {
 	t.Helper()
+	cfg := small(t)
+	inStore(t, cfg, func(s *store.Store) {
+		for i := range stored {
+			put(t, s, "orders", int32(i%2), fmt.Sprintf("body %d", i))
+		}
+	})
+	return cfg.Dir
+}
+
+func small(t *testing.T) store.Config {
 	cfg := store.DefaultConfig()
 	cfg.Dir = filepath.Join(t.TempDir(), "store")
 	cfg.FileSizeCommitLog, cfg.FileSizeConsumeQueue, cfg.PreWriteBytes, cfg.MaxMessageSize = 8192, 20*16, 8192, 2048
 	cfg.IndexSlots, cfg.IndexEntries = 64, 1024
 	cfg.StoreHost = netip.MustParseAddrPort("127.0.0.1:10911")
+	return cfg
+}
+
+// inStore runs fn with a running store and closes the store.
+func inStore(t *testing.T, cfg store.Config, fn func(*store.Store)) {
+	t.Helper()
 	s, err := store.Open(cfg, vfs.OS(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -33,18 +49,7 @@ func filled(t *testing.T) string {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	answers := make(chan store.PutResult, stored)
-	for i := range stored {
-		s.Put(&store.PutRequest{
-			Record: &message.Record{Topic: "orders", QueueID: int32(i % 2), Body: fmt.Appendf(nil, "body %d", i), BornHost: cfg.StoreHost},
-			Done:   func(r store.PutResult) { answers <- r },
-		})
-	}
-	for range stored {
-		if r := <-answers; r.Err != nil {
-			t.Fatal(r.Err)
-		}
-	}
+	fn(s)
 	if err := s.WaitDispatched(ctx, s.MaxPhysical()); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +60,54 @@ func filled(t *testing.T) string {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return cfg.Dir
+}
+
+func put(t *testing.T, s *store.Store, topic string, queue int32, body string) {
+	t.Helper()
+	answer := make(chan store.PutResult, 1)
+	s.Put(&store.PutRequest{
+		Record: &message.Record{Topic: topic, QueueID: queue, Body: []byte(body), BornHost: netip.MustParseAddrPort("127.0.0.1:10911")},
+		Done:   func(r store.PutResult) { answer <- r },
+	})
+	if r := <-answer; r.Err != nil {
+		t.Fatal(r.Err)
+	}
+}
+
+// The records that Walk shows share memory that is used again for those behind them.
+func TestTopicsOfALargeLogAreToldApart(t *testing.T) {
+	cfg := small(t)
+	cfg.FileSizeCommitLog, cfg.PreWriteBytes, cfg.MaxMessageSize = 64<<20, 1<<20, 1<<20
+	inStore(t, cfg, func(s *store.Store) {
+		for i := range 24 {
+			for topic := range 1 + i%7 {
+				put(t, s, fmt.Sprintf("topic%d", topic), 0, strings.Repeat("x", 70_000*(topic+1)+i))
+			}
+		}
+	})
+	report, err := inspect.Store{Dir: cfg.Dir}.Verify()
+	if err != nil || report.Queues != 7 || report.Behind != 0 || len(report.Problems) != 0 {
+		t.Errorf("%v, %+v", err, report)
+	}
+}
+
+func TestATopicThatWasDeletedAndMadeAgainIsNoDamage(t *testing.T) {
+	cfg := small(t)
+	inStore(t, cfg, func(s *store.Store) {
+		put(t, s, "orders", 0, "before")
+		put(t, s, "orders", 0, "before")
+		if err := s.WaitDispatched(t.Context(), s.MaxPhysical()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.DeleteTopic("orders"); err != nil {
+			t.Fatal(err)
+		}
+		put(t, s, "orders", 0, "after")
+	})
+	report, err := inspect.Store{Dir: cfg.Dir}.Verify()
+	if err != nil || report.Behind != 0 || len(report.Problems) != 0 {
+		t.Errorf("%v, %+v", err, report)
+	}
 }
 
 func TestALogAndItsQueuesAgree(t *testing.T) {

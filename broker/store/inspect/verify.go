@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/millrace/millrace/message"
 )
@@ -45,7 +46,7 @@ type place struct {
 func (s Store) Verify() (Report, error) {
 	var r Report
 	r.MinPhys = -1
-	records := map[queueKey][]place{}
+	records := map[queueKey]*[]place{}
 	err := s.Walk(0, func(m *message.Record, phys int64, size int) error {
 		if r.MinPhys < 0 {
 			r.MinPhys = phys
@@ -59,12 +60,18 @@ func (s Store) Verify() (Report, error) {
 		key := queueKey{m.Topic, m.QueueID}
 		known := records[key]
 		if known == nil {
-			key.topic = string([]byte(key.topic)) // the record's memory is used again
+			// The record's memory is used again. An assignment to a key that is there
+			// would put the new string in its place, hence the pointer.
+			key.topic, known = strings.Clone(key.topic), new([]place)
+			records[key] = known
 		}
-		if n := len(known); n > 0 && known[n-1].offset+1 != m.QueueOffset {
-			r.problem("commit log offset %d: %s/%d goes from queue offset %d to %d", phys, m.Topic, m.QueueID, known[n-1].offset, m.QueueOffset)
+		switch n := len(*known); {
+		case n > 0 && m.QueueOffset == 0:
+			*known = (*known)[:0] // the topic was deleted and made again
+		case n > 0 && (*known)[n-1].offset+1 != m.QueueOffset:
+			r.problem("commit log offset %d: %s/%d goes from queue offset %d to %d", phys, m.Topic, m.QueueID, (*known)[n-1].offset, m.QueueOffset)
 		}
-		records[key] = append(known, place{phys, int32(size), m.QueueOffset})
+		*known = append(*known, place{phys, int32(size), m.QueueOffset})
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,13 +85,18 @@ func (s Store) Verify() (Report, error) {
 		return r, err
 	}
 	for _, q := range queues {
-		if err := r.queue(q, records[queueKey{q.Topic, int32(q.ID)}]); err != nil {
+		key := queueKey{q.Topic, int32(q.ID)}
+		var places []place
+		if known := records[key]; known != nil {
+			places = *known
+		}
+		if err := r.queue(q, places); err != nil {
 			return r, err
 		}
-		delete(records, queueKey{q.Topic, int32(q.ID)})
+		delete(records, key)
 	}
 	for _, rest := range records {
-		r.Behind += int64(len(rest))
+		r.Behind += int64(len(*rest))
 	}
 	return r, nil
 }
