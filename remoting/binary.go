@@ -95,7 +95,9 @@ func (c *Command) parseBinaryFields(s string) error {
 		if !ok {
 			return fmt.Errorf("%w: value of ext field %d is cut short", ErrBadHeader, c.Ext.Len())
 		}
-		seen.put(&c.Ext, key, value)
+		if err := seen.put(&c.Ext, key, value); err != nil {
+			return fmt.Errorf("%w: %s", ErrBadHeader, err)
+		}
 		s = rest
 	}
 	return nil

@@ -2,6 +2,12 @@ package remoting
 
 import "slices"
 
+// MaxFields is how many extFields a header may have; the longest of RocketMQ's has some
+// twenty.
+const MaxFields = 1024
+
+const errFields = errText("it has more than 1024 ext fields")
+
 // Field is one extField of a header.
 type Field struct{ Key, Value string }
 
@@ -76,7 +82,9 @@ func (e *ExtFields) Map() map[string]string {
 // reader and the last for another, a signature could cover the wrong one.
 type fieldSet uint64
 
-func (seen *fieldSet) put(e *ExtFields, key, value string) {
+// It returns errFields when the header has more names than MaxFields: finding a name is a
+// scan, and a header has room for a million of them.
+func (seen *fieldSet) put(e *ExtFields, key, value string) error {
 	bit := fieldSet(1)
 	if n := len(key); n > 0 {
 		// One letter, as the names of a V2 send have, is its own bit.
@@ -84,8 +92,12 @@ func (seen *fieldSet) put(e *ExtFields, key, value string) {
 	}
 	if *seen&bit != 0 {
 		e.Set(key, value)
-		return
+	} else {
+		*seen |= bit
+		e.Add(key, value)
 	}
-	*seen |= bit
-	e.Add(key, value)
+	if len(e.fields) > MaxFields {
+		return errFields
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package remoting_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,6 +67,28 @@ func TestMalformedHeadersAreRefused(t *testing.T) {
 	} {
 		if c, err := remoting.ParseFrame(jsonFrame(header)); !errors.Is(err, remoting.ErrBadHeader) {
 			t.Errorf("%s: got %+v, %v", header, c, err)
+		}
+	}
+}
+
+// A name is found by a scan: a header full of short names would keep a core busy for
+// minutes.
+func TestFieldsOfAHeaderAreBounded(t *testing.T) {
+	for _, form := range []remoting.Serialization{remoting.SerializationJSON, remoting.SerializationRocketMQ} {
+		c := remoting.NewRequest(10)
+		c.Serialization = form
+		for i := range remoting.MaxFields {
+			c.Ext.Add(strconv.Itoa(i), "")
+		}
+		for _, want := range []error{nil, remoting.ErrBadHeader} {
+			b, err := remoting.AppendFrame(nil, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := remoting.ParseFrame(b[remoting.LengthLen:]); !errors.Is(err, want) {
+				t.Errorf("form %d, %d fields: %v, expected %v", form, c.Ext.Len(), err, want)
+			}
+			c.Ext.Add("more", "")
 		}
 	}
 }

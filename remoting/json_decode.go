@@ -107,8 +107,11 @@ func (c *Command) scanFields(s *scanner) error {
 			return err
 		}
 		if plain {
-			seen.put(&c.Ext, key, value)
-		} else if err := c.scanField(s, &seen); err != nil {
+			err = seen.put(&c.Ext, key, value)
+		} else {
+			err = c.scanField(s, &seen)
+		}
+		if err != nil {
 			return err
 		}
 		if s.take('}') {
@@ -131,7 +134,7 @@ func (c *Command) scanField(s *scanner, seen *fieldSet) error {
 		if err != nil {
 			return err
 		}
-		seen.put(&c.Ext, key, value)
+		return seen.put(&c.Ext, key, value)
 	case '{', '[':
 		return errText("extFields: a value is an object or a list")
 	case 'n':
@@ -144,7 +147,7 @@ func (c *Command) scanField(s *scanner, seen *fieldSet) error {
 		if err := s.skip(0); err != nil {
 			return err
 		}
-		seen.put(&c.Ext, key, s.text(from, s.at))
+		return seen.put(&c.Ext, key, s.text(from, s.at))
 	}
 	return nil
 }
