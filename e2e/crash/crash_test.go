@@ -41,7 +41,8 @@ func seed(t testing.TB) uint64 {
 
 // stop is one way of stopping at a step of a run.
 type stop struct {
-	name string
+	name   string
+	sample int // how many steps are tried
 	// count runs undisturbed and returns the number of steps.
 	count func(w *world) (int64, error)
 	// run stops at step k, and says whether the run got that far.
@@ -49,10 +50,10 @@ type stop struct {
 }
 
 var stops = []stop{
-	{"before a request", countClients(true), dieAt(true)},
-	{"after a request", countClients(false), dieAt(false)},
-	{"at a target", countTargets, dieAtTarget},
-	{"at the broker", countBroker, cutAt},
+	{"before a request", 24, countClients(true), dieAt(true)},
+	{"after a request", 24, countClients(false), dieAt(false)},
+	{"at a target", 24, countTargets, dieAtTarget},
+	{"at the broker", 16, countBroker, cutAt},
 }
 
 // sampled are the steps that are tried: about n, evenly, or all.
@@ -77,7 +78,7 @@ func TestStoppedAnywhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			steps := sampled(total, 50, rand.New(rand.NewPCG(s, uint64(i))))
+			steps := sampled(total, how.sample, rand.New(rand.NewPCG(s, uint64(i))))
 			var reached atomic.Int64
 			t.Cleanup(func() {
 				t.Logf("%d steps %s; stopped at %d of them", total, how.name, reached.Load())

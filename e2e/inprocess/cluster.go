@@ -280,13 +280,14 @@ func (c *Cluster) Reader() *client.Reader {
 // Eventually waits for a condition that others make true.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	if !await(ok, time.Minute) {
+	if !Await(ok) {
 		t.Fatalf("waited in vain for %s", what)
 	}
 }
 
-func await(ok func() bool, long time.Duration) bool {
-	deadline := time.NewTimer(long)
+// Await says whether a condition came true within a minute.
+func Await(ok func() bool) bool {
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

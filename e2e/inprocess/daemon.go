@@ -56,7 +56,8 @@ func (p *Plan) Write(t testing.TB, file, text string) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(p.Dir, "pipelines", file), []byte(text), 0o600); err != nil {
+	// The daemon may be looking: the file appears whole.
+	if err := vfs.WriteFileAtomic(vfs.OS(), filepath.ToSlash(filepath.Join(p.Dir, "pipelines", file)), []byte(text)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,4 +102,12 @@ func (d *Daemon) Table(name string) (pipeline.TableStatus, bool) {
 		}
 	}
 	return pipeline.TableStatus{}, false
+}
+
+// Remove takes a pipeline file out of the plan's directory.
+func (p *Plan) Remove(t testing.TB, file string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(p.Dir, "pipelines", file)); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -217,7 +217,14 @@ func (o *owner) noticeWait(sub *bus.Subscription) {
 		}
 		reason := fmt.Sprintf("queue %d waits for a new snapshot: %s", q.Queue.Queue, q.Wait)
 		o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateWaiting, reason })
-		o.pipe.snapshotDue(o.table.Name, fmt.Sprintf("sink %s: %s", o.sink.Name, q.Wait))
+		if q.Behind > 0 {
+			return // the BEGIN that it waits for may be there already
+		}
+		mark := event.Seq(0)
+		if q.Wait == bus.WaitLostTail {
+			mark = q.Mark
+		}
+		o.pipe.snapshotDue(o.table.Name, mark, fmt.Sprintf("sink %s: %s", o.sink.Name, q.Wait))
 		return
 	}
 	o.set(func(s *pipeline.SinkSummary) {

@@ -11,7 +11,6 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
-	"github.com/millrace/millrace/pipeline/httpapi"
 	"github.com/millrace/millrace/pipeline/spec"
 )
 
@@ -40,10 +39,14 @@ type pipe struct {
 	order     []event.TableName
 	paused    map[event.TableName]string
 
-	// anew brings the decision to give up a position that the source's history does not
-	// match; forget is that decision until it is carried out.
-	anew   chan struct{}
+	// goOn ends a stand.
+	goOn chan struct{}
+	// forget is the decision to give up a position that the source's history does not
+	// match; above are the numbers, by table, that only a higher epoch gets past. Both
+	// hold until the next opening carries them out, which reopen asks for.
 	forget bool
+	above  map[event.TableName]event.Seq
+	reopen context.CancelCauseFunc
 }
 
 type ownerKey struct {
@@ -56,43 +59,67 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
 		owners: map[ownerKey]*owner{}, paused: map[event.TableName]string{},
-		anew: make(chan struct{}, 1),
+		goOn: make(chan struct{}, 1), above: map[event.TableName]event.Seq{},
 	}
 }
 
 // run keeps the pipeline going until ctx ends; everything it started has gone by then.
 func (p *pipe) run(ctx context.Context) error {
 	defer func() { p.setState(pipeline.StateStopped, "") }()
-	for _, s := range p.spec.Sinks {
-		made, err := p.deps.Sink(p.spec, s)
-		if err != nil {
-			return fmt.Errorf("pipeline %s, sink %s: %w", p.spec.Name, s.Name, err)
+	for err := p.makeSinks(); err != nil; err = p.makeSinks() {
+		if !p.stand(ctx, err) {
+			return p.close(ctx)
 		}
-		p.sinks[s.Name] = made
 	}
 	var again backoff
 	for {
 		started := time.Now()
 		err := p.publish(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return p.close(ctx)
-		}
-		if errors.Is(err, pipeline.ErrHistory) {
-			p.fail(pipeline.StatePaused, err)
-			p.log.Error("pipeline paused: the source's history does not match; its snapshot verb begins anew", slog.Any("error", err))
-			select {
-			case <-p.anew:
-				p.setState(pipeline.StateStarting, "begins anew with a snapshot of every table")
-				continue
-			case <-ctx.Done():
+		case errors.Is(err, pipeline.ErrHistory) && p.deps.Snapshot(p.spec) == "when_needed":
+			p.log.Error("the source's history does not match: beginning anew with a snapshot of every table", slog.Any("error", err))
+			p.giveUpPosition()
+		case errors.Is(err, pipeline.ErrHistory):
+			if !p.stand(ctx, fmt.Errorf("%w; `millrace pipeline snapshot %s` begins anew", err, p.spec.Name)) {
 				return p.close(ctx)
 			}
+			continue
 		}
 		p.fail(pipeline.StateRetrying, err)
 		p.log.Warn("publishing stopped and will be tried again", slog.Any("error", err))
 		if again.wait(ctx, started) != nil {
 			return p.close(ctx)
 		}
+	}
+}
+
+func (p *pipe) makeSinks() error {
+	for _, s := range p.spec.Sinks {
+		if p.sinks[s.Name] != nil {
+			continue
+		}
+		made, err := p.deps.Sink(p.spec, s)
+		if err != nil {
+			return fmt.Errorf("pipeline %s, sink %s: %w", p.spec.Name, s.Name, err)
+		}
+		p.sinks[s.Name] = made
+	}
+	return nil
+}
+
+// stand pauses the pipeline with a reason until somebody lets it go on; false when ctx
+// has ended.
+func (p *pipe) stand(ctx context.Context, why error) bool {
+	p.fail(pipeline.StatePaused, why)
+	p.log.Error("pipeline paused", slog.Any("reason", why))
+	select {
+	case <-p.goOn:
+		p.setState(pipeline.StateStarting, "")
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -141,87 +168,4 @@ func (p *pipe) own(ctx context.Context, tables []*event.Table) {
 			}
 		}
 	}
-}
-
-// snapshotDue asks the source for an attempt of a table whose target waits for one,
-// unless one is under way or due already.
-func (p *pipe) snapshotDue(table event.TableName, cause string) {
-	p.mu.Lock()
-	source := p.source
-	p.mu.Unlock()
-	if source == nil {
-		return
-	}
-	for _, t := range source.Status().Tables {
-		if t.Name == table && (t.State == "snapshot" || t.State == "due" || t.State == "paused") {
-			return
-		}
-	}
-	source.RequestSnapshot([]event.TableName{table}, cause)
-}
-
-// do carries out a verb on the pipeline or one table of it. Pausing a whole pipeline is
-// the runner's.
-func (p *pipe) do(table, verb string) error {
-	p.mu.Lock()
-	source := p.source
-	var tables []event.TableName
-	for _, t := range p.order {
-		if table == "" || t.String() == table {
-			tables = append(tables, t)
-		}
-	}
-	p.mu.Unlock()
-	if table == "" && (verb == httpapi.Snapshot || verb == httpapi.Reset) && p.beginAnew() {
-		return nil
-	}
-	if len(tables) == 0 {
-		return fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
-	}
-	if source == nil {
-		return fmt.Errorf("%s: the source of %s is not connected: %w", verb, p.spec.Name, httpapi.ErrState)
-	}
-	switch verb {
-	case httpapi.Pause:
-		for _, t := range tables {
-			source.SetPaused(t, true)
-			p.setPaused(t, "paused by request")
-		}
-	case httpapi.Resume:
-		// What the table missed is not read again: a new attempt replaces all of it.
-		for _, t := range tables {
-			source.SetPaused(t, false)
-			p.setPaused(t, "")
-		}
-		source.RequestSnapshot(tables, "resumed")
-	case httpapi.Snapshot, httpapi.Reset:
-		source.RequestSnapshot(tables, verb+" by request")
-	}
-	return nil
-}
-
-// beginAnew decides that a pipeline that stands because of its source's history gives up
-// its position; false when it does not stand for that.
-func (p *pipe) beginAnew() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.state != pipeline.StatePaused || p.source != nil {
-		return false
-	}
-	p.forget = true
-	select {
-	case p.anew <- struct{}{}:
-	default: // decided already
-	}
-	return true
-}
-
-func (p *pipe) setPaused(t event.TableName, reason string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if reason == "" {
-		delete(p.paused, t)
-		return
-	}
-	p.paused[t] = reason
 }

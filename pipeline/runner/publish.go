@@ -40,39 +40,28 @@ func (p *pipe) publish(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the publisher: %w", err)
 	}
+	opening, reopen := context.WithCancelCause(ctx)
+	defer reopen(nil)
 	p.mu.Lock()
-	p.publisher = publisher
+	p.publisher, p.reopen = publisher, reopen
 	p.mu.Unlock()
-	if resume, err = p.forgetIfDecided(ctx, publisher, resume); err != nil {
-		return err
+	g, joined := errgroup.WithContext(opening)
+	g.Go(func() error { return publisher.Run(joined) })
+	g.Go(func() error { return p.read(ctx, joined, publisher, resume) })
+	err = g.Wait()
+	if cause := context.Cause(opening); errors.Is(cause, errReopen) {
+		return cause
 	}
-	g, ctx2 := errgroup.WithContext(ctx)
-	g.Go(func() error { return publisher.Run(ctx2) })
-	g.Go(func() error { return p.read(ctx, ctx2, publisher, resume) })
-	return g.Wait()
-}
-
-// forgetIfDecided gives up the position when a person decided so.
-func (p *pipe) forgetIfDecided(ctx context.Context, publisher *bus.Publisher, resume pipeline.Resume) (pipeline.Resume, error) {
-	p.mu.Lock()
-	forget := p.forget
-	p.mu.Unlock()
-	if !forget {
-		return resume, nil
-	}
-	resume, err := publisher.ForgetHistory(ctx, "the source's history did not match")
-	if err != nil {
-		return resume, fmt.Errorf("give up the position: %w", err)
-	}
-	p.mu.Lock()
-	p.forget = false
-	p.mu.Unlock()
-	return resume, nil
+	return err
 }
 
 // read opens the source and hands its items to the publisher. Sinks outlive the opening,
 // so that they get the pipeline's context.
 func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume pipeline.Resume) (err error) {
+	if resume, err = p.carryOut(ctx, publisher, resume); err != nil {
+		return err
+	}
+	p.own(whole, publisher.Tables()) // what was published reaches the targets while the source is away
 	source, err := p.deps.Source(p.spec)
 	if err != nil {
 		return err
@@ -97,6 +86,7 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 		return fmt.Errorf("declare topics: %w", err)
 	}
 	p.setSource(source)
+	p.takePauses(source, resume)
 	p.own(whole, opened.Tables)
 	p.askForMissing(source, resume, opened)
 	p.setState(pipeline.StateRunning, "")
@@ -153,11 +143,38 @@ func (p *pipe) observe(whole context.Context, item *event.Item) {
 	}
 }
 
-func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
-	if s := p.openSource(); s != nil {
-		s.SetPaused(t, true)
+// takePauses makes the pauses that are recorded and those asked for in this process the
+// same.
+func (p *pipe) takePauses(source pipeline.Source, resume pipeline.Resume) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for t := range p.paused {
+		if _, recorded := resume.Paused[t]; !recorded {
+			source.SetPaused(t, true)
+		}
 	}
-	p.setPaused(t, why.Code+": "+why.Text)
+	for t, why := range resume.Paused {
+		p.paused[t] = pauseText(why)
+	}
+}
+
+func pauseText(why event.PauseReason) string { return why.Code + ": " + why.Text }
+
+// tablePaused takes note of a pause; the first reason stays.
+func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
+	p.mu.Lock()
+	_, known := p.paused[t]
+	if !known {
+		p.paused[t] = pauseText(why)
+	}
+	source := p.source
+	p.mu.Unlock()
+	if known {
+		return
+	}
+	if source != nil {
+		source.SetPaused(t, true)
+	}
 	p.log.Error("table paused", slog.String("table", t.String()), slog.String("code", why.Code), slog.String("reason", why.Text))
 }
 

@@ -93,17 +93,26 @@ func (r *Runner) reload(ctx context.Context, last string) string {
 	if mistakes != "" && mistakes != last {
 		r.log.Error("pipeline files with mistakes are not used", slog.String("mistakes", mistakes))
 	}
-	wanted := map[string]bool{}
+	wanted, read := map[string]bool{}, map[string]bool{}
 	for _, p := range found {
-		wanted[p.Name] = true
+		wanted[p.Name], read[p.File] = true, true
 		r.want(ctx, p)
+	}
+	left := func(p *spec.Pipeline) bool { // its file is gone, or names another pipeline now
+		_, err := os.Stat(p.File)
+		return !wanted[p.Name] && (read[p.File] || errors.Is(err, fs.ErrNotExist))
 	}
 	r.mu.Lock()
 	var gone []*running
 	for name, one := range r.running {
-		if _, err := os.Stat(one.pipe.spec.File); !wanted[name] && errors.Is(err, fs.ErrNotExist) {
+		if left(one.pipe.spec) {
 			gone = append(gone, one)
 			delete(r.running, name)
+		}
+	}
+	for name, p := range r.paused {
+		if left(p) {
+			delete(r.paused, name)
 		}
 	}
 	r.ready = true
