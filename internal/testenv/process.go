@@ -65,6 +65,12 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Err is how the process ended: nil for status 0. It waits for the end.
+func (p *Process) Err() error {
+	<-p.done
+	return p.err
+}
+
 // Log is the end of what the process wrote.
 func (p *Process) Log() string {
 	b, err := os.ReadFile(p.log)

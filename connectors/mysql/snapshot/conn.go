@@ -20,7 +20,8 @@ type Options struct {
 	Dial                    func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Conn is a connection that reads rows as the server sends them. One goroutine uses it.
+// Conn is a connection that reads rows as the server sends them. One goroutine uses it,
+// except for Close.
 type Conn struct{ c *client.Conn }
 
 // Dial connects and sets what the texts of values depend on.
@@ -65,8 +66,8 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	return conn, nil
 }
 
-// Close ends the connection, and with it what it has open.
-func (c *Conn) Close() { c.c.Close() }
+// Close ends the connection, and with it what it has open. Any goroutine may call it.
+func (c *Conn) Close() { c.c.Conn.Conn.Close() }
 
 // guard ends the connection with ctx.
 func (c *Conn) guard(ctx context.Context) func() bool {

@@ -95,7 +95,7 @@ func (r *Reader) Close() {
 	r.once.Do(func() {
 		r.closed.Store(true)
 		close(r.done)
-		r.conn.Close()
+		r.Drop() // the library's own Close touches what the receiver is using
 	})
 	r.wg.Wait()
 }
