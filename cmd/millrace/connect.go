@@ -98,11 +98,16 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 	}
 	d, err := runner.New(runner.Config{Pipelines: cfg.Pipelines, State: cfg.Data}, kinds(), runner.Deps{
 		Source: func(p *spec.Pipeline) (pipeline.Source, error) {
-			return connectors.Types()[p.Source.Type].New(p, connectors.Deps{Log: log.With(slog.String("pipeline", p.Name))})
+			return connectors.Types()[p.Source.Type].New(p, connectors.Deps{
+				Log: log.With(slog.String("pipeline", p.Name)),
+				Reg: replacing{prometheus.WrapRegistererWith(prometheus.Labels{"pipeline": p.Name}, reg)},
+			})
 		},
 		Snapshot: func(p *spec.Pipeline) string { return connectors.Types()[p.Source.Type].Snapshot(p) },
 		Sink: func(p *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
-			return sinks.New(s.Type, s.Config, sinks.Deps{FS: vfs.OS(), Log: log.With(slog.String("pipeline", p.Name), slog.String("sink", s.Name))})
+			return sinks.New(s.Type, s.Config, sinks.Deps{
+				FS: vfs.OS(), Reg: reg, Log: log.With(slog.String("pipeline", p.Name), slog.String("sink", s.Name)),
+			})
 		},
 		Endpoint: endpoint,
 		Log:      log,
