@@ -21,3 +21,18 @@ func (p *Publisher) Progress() map[event.TableName]event.Attempt {
 	}
 	return progress
 }
+
+// Tables are those that the checkpoint knows, so that what their queues hold can be read
+// while the source is away. They come without schemas.
+func (p *Publisher) Tables() []*event.Table {
+	p.ck.mu.Lock()
+	defer p.ck.mu.Unlock()
+	if p.ck.state == nil {
+		return nil
+	}
+	tables := make([]*event.Table, len(p.ck.state.Tables))
+	for i, t := range p.ck.state.Tables {
+		tables[i] = &event.Table{Name: event.TableName(t.Name), Queues: t.Queues, Keyless: t.Keyless}
+	}
+	return tables
+}

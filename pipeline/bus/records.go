@@ -133,6 +133,13 @@ func dueForTrimmed(s *checkpoint.State, cause string) {
 // RaiseEpoch makes an epoch above every one known durable and says where to go on. It is
 // for a source that is another server, or whose numbers are in doubt.
 func (p *Publisher) RaiseEpoch(ctx context.Context, cause string) (pipeline.Resume, error) {
+	return p.RaiseEpochTo(ctx, 0, cause)
+}
+
+// RaiseEpochTo is RaiseEpoch to at least an epoch, with an attempt due for the tables. It
+// is for targets that know numbers which the queues have lost: only a BEGIN above them
+// takes up such a table again.
+func (p *Publisher) RaiseEpochTo(ctx context.Context, least uint16, cause string, tables ...event.TableName) (pipeline.Resume, error) {
 	ctx, done := p.within(ctx)
 	defer done()
 	p.mu.Lock()
@@ -143,7 +150,13 @@ func (p *Publisher) RaiseEpoch(ctx context.Context, cause string) (pipeline.Resu
 	}
 	p.ck.mu.Lock()
 	defer p.ck.mu.Unlock()
-	if err := p.ck.raiseEpochLocked(ctx, cause); err != nil {
+	if least > maxEpoch {
+		return pipeline.Resume{}, p.wrap("raise the epoch", fmt.Errorf("%d is above %d: make a new pipeline", least, maxEpoch))
+	}
+	if least > 0 {
+		p.ck.state.Epoch = max(p.ck.state.Epoch, least-1)
+	}
+	if err := p.ck.raiseEpochLocked(ctx, cause, tables...); err != nil {
 		return pipeline.Resume{}, why(ctx, err)
 	}
 	return p.resumeLocked(), nil
