@@ -20,10 +20,10 @@ type Table struct {
 	TargetRows     int64    `json:"target_rows"`
 	SourceChecksum string   `json:"source_checksum"`
 	TargetChecksum string   `json:"target_checksum"`
-	Missing        int64    `json:"missing"`   // in the source only
-	Extra          int64    `json:"extra"`     // in the target only
-	Different      int64    `json:"different"` // same key, other values
-	Duplicates     int64    `json:"duplicates"`
+	Missing        int64    `json:"missing"`    // in the source only
+	Extra          int64    `json:"extra"`      // in the target only
+	Different      int64    `json:"different"`  // same key, other values
+	Duplicates     int64    `json:"duplicates"` // further rows of a key that the source has too
 	Examples       []string `json:"examples,omitempty"`
 	Problem        string   `json:"problem,omitempty"` // columns that don't match
 }
@@ -38,7 +38,7 @@ const maxExamples = 5
 // Compare reads a table on both sides. An error means that a side could not be read; a
 // difference is no error.
 func Compare(ctx context.Context, source, target pipeline.Reader, name event.TableName) (Table, error) {
-	c := comparison{out: Table{Name: name.String()}, rows: map[key]uint64{}, counts: map[key]int32{}}
+	c := comparison{out: Table{Name: name.String()}, rows: map[key]entry{}, counts: map[key]int32{}}
 	if err := source.Read(ctx, name, c.sourceColumns, c.sourceRow); err != nil {
 		return c.out, fmt.Errorf("read %s from the source: %w", name, err)
 	}
@@ -52,6 +52,12 @@ func Compare(ctx context.Context, source, target pipeline.Reader, name event.Tab
 // key is a 128-bit hash: of the key columns, or of the whole row in a keyless table.
 type key [2]uint64
 
+// entry is a source row of a keyed table.
+type entry struct {
+	hash  uint64
+	there bool // the target has a row with this key
+}
+
 type comparison struct {
 	out     Table
 	columns []pipeline.ReadColumn // of the source
@@ -59,8 +65,8 @@ type comparison struct {
 	// place[i] is where source column i stands in a target row, raw[i] where the text of
 	// its unholdable values does (-1: nowhere).
 	place, raw []int
-	rows       map[key]uint64 // keyed tables: hash of the row
-	counts     map[key]int32  // keyless tables: source rows minus target rows
+	rows       map[key]entry // keyed tables
+	counts     map[key]int32 // keyless tables: source rows minus target rows
 	sums       [2]uint64
 	scratch    []pipeline.Cell
 	buffer     []byte
@@ -86,7 +92,7 @@ func (c *comparison) sourceRow(cells []pipeline.Cell) error {
 	if _, twice := c.rows[k]; twice {
 		return fmt.Errorf("the source returned the key %s twice", c.show(cells))
 	}
-	c.rows[k] = h
+	c.rows[k] = entry{hash: h}
 	return nil
 }
 
@@ -136,19 +142,26 @@ func (c *comparison) targetRow(cells []pipeline.Cell) error {
 	switch {
 	case !ok:
 		c.out.Extra++
-		c.example("only in the target (or there twice): ", c.scratch)
-	case have != h:
+		c.example("only in the target: ", c.scratch)
+		return nil
+	case have.there:
+		c.out.Duplicates++
+		c.example("twice in the target: ", c.scratch)
+	case have.hash != h:
 		c.out.Different++
 		c.example("differs: ", c.scratch)
-		delete(c.rows, k)
-	default:
-		delete(c.rows, k)
 	}
+	have.there = true
+	c.rows[k] = have
 	return nil
 }
 
 func (c *comparison) finish() {
-	c.out.Missing += int64(len(c.rows))
+	for _, e := range c.rows {
+		if !e.there {
+			c.out.Missing++
+		}
+	}
 	for _, n := range c.counts {
 		if n > 0 {
 			c.out.Missing += int64(n)

@@ -1,0 +1,168 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/httpserve"
+	"github.com/millrace/millrace/pipeline"
+)
+
+// fake is a daemon with two pipelines.
+type fake struct {
+	done []string
+	err  error
+}
+
+func (f *fake) Statuses() []pipeline.Status {
+	return []pipeline.Status{{Name: "orders", State: pipeline.StateRunning}, {Name: "stock", State: pipeline.StatePaused, Reason: "paused by request"}}
+}
+
+func (f *fake) Do(_ context.Context, name, table, verb string) error {
+	f.done = append(f.done, name+"|"+table+"|"+verb)
+	return f.err
+}
+
+func serve(t *testing.T, d Daemon) (*httptest.Server, *Client) {
+	mux := http.NewServeMux()
+	Handle(mux, d)
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s, NewClient(s.URL)
+}
+
+func TestStatuses(t *testing.T) {
+	_, c := serve(t, &fake{})
+	all, err := c.Pipelines(t.Context())
+	if err != nil || len(all) != 2 || all[1].Reason != "paused by request" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	one, err := c.Pipeline(t.Context(), "orders")
+	if err != nil || one.State != pipeline.StateRunning {
+		t.Errorf("%+v, %v", one, err)
+	}
+}
+
+type none struct{ fake }
+
+func (none) Statuses() []pipeline.Status { return nil }
+
+func TestNoPipelinesAreAnEmptyList(t *testing.T) {
+	s, _ := serve(t, &none{})
+	answer, err := http.Get(s.URL + "/v1/pipelines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if strings.TrimSpace(string(body)) != "[]" || err != nil {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+func TestVerbs(t *testing.T) {
+	for _, verb := range Verbs() {
+		for _, table := range []string{"", "shop.orders", "shop.order items/2%"} {
+			d := &fake{}
+			_, c := serve(t, d)
+			one, err := c.Do(t.Context(), "orders", table, verb)
+			if err != nil || one.Name != "orders" {
+				t.Errorf("%s %q: %+v, %v", verb, table, one, err)
+			}
+			if want := "orders|" + table + "|" + verb; len(d.done) != 1 || d.done[0] != want {
+				t.Errorf("the daemon was asked %q, want %q", d.done, want)
+			}
+		}
+	}
+}
+
+func TestErrorsAreProblems(t *testing.T) {
+	refuses := func(err error) Daemon { return &fake{err: err} }
+	for _, c := range []struct {
+		name, method, path string
+		daemon             Daemon
+		status             int
+		detail             string
+	}{
+		{"an unknown pipeline", "GET", "/v1/pipelines/nobody", &fake{}, 404, `the pipeline "nobody" is unknown`},
+		{"an unknown verb", "POST", "/v1/pipelines/orders/explode", &fake{}, 404, `the verb "explode" is unknown; there are [pause resume snapshot reset]`},
+		{"an unknown verb of a table", "POST", "/v1/pipelines/orders/tables/a.b/explode", &fake{}, 404, `the verb "explode" is unknown; there are [pause resume snapshot reset]`},
+		{"what the daemon does not know", "POST", "/v1/pipelines/orders/tables/a.b/pause", refuses(fmt.Errorf("the table a.b is %w", ErrUnknown)), 404, "the table a.b is unknown"},
+		{"what does not fit the state", "POST", "/v1/pipelines/orders/snapshot", refuses(fmt.Errorf("snapshot: %w", ErrState)), 409, "snapshot: not possible now"},
+		{"what fails", "POST", "/v1/pipelines/orders/pause", refuses(errors.New("the disk is full")), 500, "the disk is full"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, client := serve(t, c.daemon)
+			request, err := http.NewRequestWithContext(t.Context(), c.method, s.URL+c.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			var p httpserve.Problem
+			if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
+				t.Fatal(err)
+			}
+			if answer.StatusCode != c.status || p.Status != c.status || p.Detail != c.detail || p.Title != http.StatusText(c.status) {
+				t.Errorf("%d %+v", answer.StatusCode, p)
+			}
+			if kind := answer.Header.Get("Content-Type"); kind != "application/problem+json" {
+				t.Errorf("content type %q", kind)
+			}
+			// Through the client the same words arrive.
+			err = client.call(t.Context(), c.method, c.path, new(pipeline.Status))
+			if err == nil || err.Error() != http.StatusText(c.status)+": "+c.detail {
+				t.Errorf("client: %v", err)
+			}
+		})
+	}
+}
+
+func TestOtherMethodsAreRefused(t *testing.T) {
+	s, _ := serve(t, &fake{})
+	for _, path := range []string{"/v1/pipelines/orders/pause", "/v1/pipelines/orders/tables/a.b/pause"} {
+		answer, err := http.Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusMethodNotAllowed && answer.StatusCode != http.StatusNotFound {
+			t.Errorf("GET %s: %s", path, answer.Status)
+		}
+	}
+}
+
+func TestADaemonThatIsAwayIsNamed(t *testing.T) {
+	s, _ := serve(t, &fake{})
+	s.Close()
+	_, err := NewClient(strings.TrimPrefix(s.URL, "http://")).Pipelines(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "millrace connect") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnAnswerThatIsNoDaemons(t *testing.T) {
+	for text, want := range map[string]string{"<html>": "read the answer of", "": "read the answer of"} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
+		_, err := NewClient(s.URL + "/").Pipelines(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+		s.Close()
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) }))
+	defer s.Close()
+	if _, err := NewClient(s.URL).Pipelines(t.Context()); err == nil || !strings.Contains(err.Error(), "502 Bad Gateway") {
+		t.Errorf("%v", err)
+	}
+}

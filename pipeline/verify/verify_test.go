@@ -1,0 +1,133 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// side is a table as text: the first line names the columns (k* is a key, "raw:d" holds
+// the text of column d), each further one is a row; - is NULL.
+type side string
+
+func (side) Tables(context.Context) ([]event.TableName, error) { return nil, nil }
+func (side) Close() error                                      { return nil }
+
+func (s side) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	lines := strings.Split(strings.TrimSpace(string(s)), "\n")
+	var cols []pipeline.ReadColumn
+	for _, name := range strings.Fields(lines[0]) {
+		c := pipeline.ReadColumn{Name: name}
+		if key, ok := strings.CutSuffix(name, "*"); ok {
+			c = pipeline.ReadColumn{Name: key, Key: true}
+		}
+		if of, ok := strings.CutPrefix(name, "raw:"); ok {
+			c = pipeline.ReadColumn{Name: of + "__raw", RawOf: of}
+		}
+		cols = append(cols, c)
+	}
+	if err := columns(cols); err != nil {
+		return err
+	}
+	cells := make([]pipeline.Cell, len(cols))
+	for _, line := range lines[1:] {
+		for i, text := range strings.Fields(line) {
+			cells[i] = pipeline.Cell{Text: []byte(text), Null: text == "-"}
+			if cells[i].Null {
+				cells[i].Text = nil
+			}
+		}
+		if err := row(cells); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestCompare(t *testing.T) {
+	type counts struct {
+		missing, extra, different, duplicates int64
+		problem                               string
+		example                               string
+	}
+	for _, c := range []struct {
+		name           string
+		source, target side
+		want           counts
+	}{
+		{"equal in another order", "id* v\n1 a\n2 -", "v id\n- 2\na 1", counts{}},
+		{"both empty", "id* v", "id v", counts{}},
+		{"missing", "id* v\n1 a\n2 b\n3 c", "id v\n2 b", counts{missing: 2}},
+		{"extra", "id* v\n1 a", "id v\n1 a\n9 z", counts{extra: 1, example: "only in the target: id=9"}},
+		{"different", "id* v\n1 a\n2 b", "id v\n1 a\n2 B", counts{different: 1, example: "differs: id=2"}},
+		{"NULL is not empty", "id* v w\n1 a -", "id v w\n1 - a", counts{different: 1, example: "differs: id=1"}},
+		{"twice in the target", "id* v\n1 a\n2 b", "id v\n1 a\n1 a\n2 b", counts{duplicates: 1, example: "twice in the target: id=1"}},
+		{"twice, and with other values", "id* v\n1 a", "id v\n1 a\n1 x", counts{duplicates: 1, example: "twice in the target: id=1"}},
+		{"a key of two columns", "a* b* v\n1 2 x\n12 - y", "a b v\n1 2 x\n12 - y", counts{}},
+		{"keys that look alike when joined", "a* b* v\n1 23 x", "a b v\n12 3 x", counts{missing: 1, extra: 1, example: "only in the target: a=12 b=3"}},
+		{"columns that the target lacks", "id* v w\n1 a b", "id v\n1 a", counts{different: 1, problem: "the target lacks the columns w", example: "differs: id=1"}},
+		{"columns that only the target has", "id* v\n1 a", "id v _seq\n1 a 7", counts{}},
+		{"a value that the target's type cannot hold", "id* d\n1 0000-00-00\n2 2026-01-01", "id d raw:d\n1 - 0000-00-00\n2 2026-01-01 -", counts{}},
+		{"another text beside the type", "id* d\n1 0000-00-00", "id d raw:d\n1 - 0000-01-00", counts{different: 1, example: "differs: id=1"}},
+		{"keyless: the same multiset", "a b\n1 x\n1 x\n2 y", "a b\n2 y\n1 x\n1 x", counts{}},
+		{"keyless: one too few, one too many", "a b\n1 x\n1 x\n2 y", "a b\n1 x\n2 y\n2 y", counts{missing: 1, extra: 1}},
+		{"keyless: other rows", "a b\n1 x", "a b\nx 1", counts{missing: 1, extra: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Compare(t.Context(), c.source, c.target, event.TableName{DB: "shop", Table: "t"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			example := ""
+			if len(got.Examples) > 0 {
+				example = got.Examples[0]
+			}
+			if g := (counts{got.Missing, got.Extra, got.Different, got.Duplicates, got.Problem, example}); g != c.want {
+				t.Errorf("%+v\nwant %+v", g, c.want)
+			}
+			if got.Equal() != (c.want == counts{}) || got.Name != "shop.t" {
+				t.Errorf("equal %v of %s", got.Equal(), got.Name)
+			}
+			if same := got.SourceChecksum == got.TargetChecksum; same != got.Equal() {
+				t.Errorf("checksums %s and %s", got.SourceChecksum, got.TargetChecksum)
+			}
+			if got.SourceRows != int64(strings.Count(string(c.source), "\n")) || got.TargetRows != int64(strings.Count(string(c.target), "\n")) {
+				t.Errorf("%d and %d rows", got.SourceRows, got.TargetRows)
+			}
+		})
+	}
+}
+
+func TestASourceThatRepeatsAKey(t *testing.T) {
+	_, err := Compare(t.Context(), side("id* v\n1 a\n1 a"), side("id v"), event.TableName{DB: "shop", Table: "t"})
+	if err == nil || !strings.Contains(err.Error(), "returned the key id=1 twice") {
+		t.Errorf("%v", err)
+	}
+}
+
+type broken struct{ side }
+
+func (broken) Read(context.Context, event.TableName, func([]pipeline.ReadColumn) error, func([]pipeline.Cell) error) error {
+	return errors.New("gone")
+}
+
+func TestASideThatCannotBeReadIsNamed(t *testing.T) {
+	name := event.TableName{DB: "shop", Table: "t"}
+	if _, err := Compare(t.Context(), broken{}, side("id*"), name); err == nil || err.Error() != "read shop.t from the source: gone" {
+		t.Errorf("%v", err)
+	}
+	if _, err := Compare(t.Context(), side("id*"), broken{}, name); err == nil || err.Error() != "read shop.t from the target: gone" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestExamplesAreFew(t *testing.T) {
+	got, err := Compare(t.Context(), side("id* v"), side("id v"+strings.Repeat("\n1 a", 1)+"\n2 b\n3 c\n4 d\n5 e\n6 f\n7 g"), event.TableName{})
+	if err != nil || len(got.Examples) != maxExamples || got.Extra != 7 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
