@@ -17,6 +17,17 @@ import (
 
 const brokerName = "broker-a"
 
+// TestMain lets every JVM compile cheaply: none lives long enough for more.
+func TestMain(m *testing.M) {
+	const name = "JAVA_TOOL_OPTIONS"
+	if os.Getenv(name) == "" {
+		if err := os.Setenv(name, "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 func testLog() *slog.Logger {
 	var out io.Writer = io.Discard
 	if os.Getenv("MILLRACE_TEST_LOG") != "" {
@@ -101,7 +112,7 @@ func newAdmin(t *testing.T, names string) *admin.Client {
 
 func newReader(t *testing.T, names string) *client.Reader {
 	t.Helper()
-	r, err := client.NewReader(client.WithNameServers(names))
+	r, err := client.NewReader(client.WithNameServers(names), client.WithGroup(longGroup))
 	if err == nil {
 		err = r.Start(t.Context())
 	}
