@@ -43,9 +43,12 @@ func TestWhatIsPublishedArrivesWithoutTheSource(t *testing.T) {
 	r.start()
 	r.equal()
 	r.streaming()
+	// Rows in every queue: the snapshot's last messages are in the target before them.
+	r.script.Commit(r.orders.Put(10, "b"), r.orders.Put(11, "b"), r.orders.Put(12, "b"), r.orders.Put(13, "b"))
+	r.equal()
 	read := make(chan struct{}, 1)
-	r.setFault(func(step string, _ event.TableName) error {
-		if step != "flush" {
+	r.setFault(func(step string, table event.TableName) error {
+		if step != "flush" || table != r.orders.Name {
 			return nil
 		}
 		select {
