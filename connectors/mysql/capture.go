@@ -316,7 +316,8 @@ func (c *capture) wishes(ctx context.Context) error {
 	for name, hold := range holds {
 		if t := c.o.tables[name]; t != nil {
 			if err := c.o.hold(ctx, t, hold); err != nil {
-				return err
+				c.o.s.wishAgain(requests, holds)
+				return fmt.Errorf("%w: definition of %s: %w", errAskAgain, name, err)
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type tx struct {
 	standalone bool // MariaDB: one statement, no end event
 	begun      bool // MySQL: BEGIN was read
 	xa         bool
+	known      bool // it was read from another server before
 	start      stream.Place
 	time       uint32
 	name       string
@@ -104,7 +105,8 @@ func (o *opening) process(e *stream.Event) error {
 
 // between moves the boundary over events that belong to no transaction.
 func (o *opening) between(e *stream.Event) {
-	if o.tx.open {
+	if o.tx.open || o.boundary.File == "" {
+		// Where only GTIDs name the place, no place is known before a transaction's end.
 		return
 	}
 	if e.Type == stream.RotateEvent && len(e.Body) > 8 {
@@ -163,6 +165,8 @@ func (o *opening) onGTID(e *stream.Event) error {
 	o.tx.gtid, o.tx.named = g, true
 	o.tx.standalone = g.Standalone && !g.Prepared
 	o.tx.xa = g.Prepared
+	// Another server may have it later in its log than the one that it was read from.
+	o.tx.known = o.set.Has(&g) && (!o.server.maria || o.server.strict)
 	return nil
 }
 
@@ -247,8 +251,10 @@ func (o *opening) onQuery(e *stream.Event) error {
 	case isWord(word, "XA COMMIT"), isWord(word, "XA ROLLBACK"):
 		return o.endTx(e, at+1)
 	}
-	if err := o.onStatement(e, &q, at); err != nil {
-		return err
+	if !o.tx.known {
+		if err := o.onStatement(e, &q, at); err != nil {
+			return err
+		}
 	}
 	if bytes.HasSuffix(bytes.ToUpper(sql), []byte("START TRANSACTION")) {
 		o.tx.begun = true // CREATE TABLE … SELECT in one transaction

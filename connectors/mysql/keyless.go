@@ -122,7 +122,7 @@ func openWhole(ctx context.Context, opts snapshot.Options, srv server, name even
 }
 
 func lockedPlace(ctx context.Context, conn, lock *snapshot.Conn, opts snapshot.Options, srv server, name event.TableName) (place, error) {
-	if err := lock.Exec(ctx, "SET SESSION lock_wait_timeout=60"); err != nil {
+	if err := lock.Exec(ctx, "SET SESSION lock_wait_timeout=5"); err != nil {
 		return place{}, err
 	}
 	if err := lock.Exec(ctx, "LOCK TABLES "+schema.QuoteTable(name)+" READ"); err != nil {

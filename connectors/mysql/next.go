@@ -54,7 +54,17 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 	for {
 		if !o.tx.open {
 			if err := o.snap.step(ctx); err != nil {
-				return nil, err
+				if len(o.out) > 0 {
+					o.batch.Err, o.batch.Events = err, o.batch.Events[:o.at]
+					return o.out, nil
+				}
+				if !errors.Is(err, errAskAgain) {
+					return nil, err
+				}
+				if err := o.lost(ctx, err); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			o.beat()
 		}
@@ -116,6 +126,9 @@ func (o *opening) wait(ctx context.Context) error {
 
 // lost deals with the end of the connection.
 func (o *opening) lost(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if errors.Is(err, stream.ErrPurged) || errors.Is(err, stream.ErrBeyond) || errors.Is(err, stream.ErrDenied) || errors.Is(err, stream.ErrDuplicateID) {
 		return o.history(err)
 	}

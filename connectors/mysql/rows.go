@@ -66,7 +66,7 @@ func (o *opening) onRows(e *stream.Event) error {
 	if h.Flags&decode.EndOfStatement != 0 {
 		o.endStatement()
 	}
-	if m.table == nil {
+	if m.table == nil || o.tx.known {
 		return nil
 	}
 	return o.captured(e, m, h, k, body, base)

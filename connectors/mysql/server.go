@@ -23,6 +23,7 @@ type server struct {
 	number    int // major*100+minor
 	identity  string
 	gtid      bool
+	strict    bool // MariaDB: numbers of a domain only rise
 	lowerCase bool
 	// ahead is the server's clock minus ours.
 	ahead time.Duration
@@ -79,7 +80,7 @@ func ask(ctx context.Context, db *sql.DB) (server, error) {
 // askMariaDB makes an identity of server_uid and server_id; servers older than 10.11
 // or so have no uid and are known by their GTID domain.
 func (s *server) askMariaDB(ctx context.Context, db *sql.DB) error {
-	vars, err := variables(ctx, db, "server_uid", "server_id", "gtid_domain_id")
+	vars, err := variables(ctx, db, "server_uid", "server_id", "gtid_domain_id", "gtid_strict_mode")
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (s *server) askMariaDB(ctx context.Context, db *sql.DB) error {
 	if name == "" {
 		name = vars["gtid_domain_id"]
 	}
-	s.identity = name + "/" + vars["server_id"]
+	s.identity, s.strict = name+"/"+vars["server_id"], vars["gtid_strict_mode"] == "ON"
 	return nil
 }
 

@@ -166,6 +166,19 @@ func (s *Source) takeWishes() (requests []request, holds map[event.TableName]boo
 	return requests, holds
 }
 
+// wishAgain puts back what could not be done for want of the server's answer.
+func (s *Source) wishAgain(requests []request, holds map[event.TableName]bool) {
+	s.mu.Lock()
+	s.requests = append(requests, s.requests...)
+	for t, hold := range holds {
+		if _, newer := s.holds[t]; !newer {
+			s.holds[t] = hold
+		}
+	}
+	s.mu.Unlock()
+	s.wish()
+}
+
 func (s *Source) takeResolved() event.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
