@@ -39,7 +39,12 @@ func (p *Publisher) recordLoop(ctx context.Context) error {
 func (p *Publisher) decide(ctx context.Context, g *group) error {
 	if seeded.On("position-before-groups") {
 		g.rec.Halves = nil
-		defer func() { <-g.acked }()
+		defer func() {
+			select {
+			case <-g.acked:
+			case <-ctx.Done():
+			}
+		}()
 	} else {
 		select {
 		case <-g.acked:
