@@ -58,6 +58,9 @@ type Broker struct {
 	names     *registrar
 }
 
+// maxParkedBytes bounds what parked pulls keep, most of which is their filters.
+const maxParkedBytes = 256 << 20
+
 // New checks the configuration, listens, and recovers what is in the store's directory.
 // It starts nothing; a broker that is not run has to be closed.
 func New(cfg Config, deps Deps) (*Broker, error) {
@@ -133,7 +136,7 @@ func (b *Broker) open() (err error) {
 		return err
 	}
 	b.groups = groups.NewRegistry(groups.Limits{Groups: cfg.MaxGroups, Members: cfg.MaxMembersOfGroup, Subscriptions: 1000}, processor.NotifyMembers)
-	b.holds = longpoll.New(longpoll.Limits{Total: cfg.PollingMapSize, PerOwner: 4096})
+	b.holds = longpoll.New(longpoll.Limits{Total: cfg.PollingMapSize, PerOwner: 4096, Bytes: maxParkedBytes})
 	b.writers = writer.New(cfg.writerConfig(), processor.WriterTopics{Registry: b.topics}, b.store, b.deps.Registerer)
 	if b.txn, err = txn.Open(cfg.txnConfig(), txn.Deps{
 		Log: b.store, Writers: b.writers, Producers: processor.TxnProducers{Registry: b.groups}, FS: fsys,

@@ -50,7 +50,11 @@ func (s *Subscription) Filter() func(tagsCode int64) bool {
 	if s == nil || s.codes == nil {
 		return nil
 	}
-	return s.Wants
+	codes := s.codes // all that a parked pull needs to keep of s
+	return func(tagsCode int64) bool {
+		_, ok := codes[int32(tagsCode)]
+		return ok
+	}
 }
 
 // Wants tells whether a message with this tags code may be one that is wanted. Hashes

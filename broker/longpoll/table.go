@@ -42,6 +42,8 @@ type Waiter struct {
 	Wake func(Reason)
 	// Dropped, where set, is called instead of Wake when the owner is gone.
 	Dropped func()
+	// Bytes is about what the waiter keeps in memory, for Limits.Bytes.
+	Bytes int64
 
 	key  Key
 	heap int // index in Table.deadlines, -1 when not there
@@ -51,6 +53,7 @@ type Waiter struct {
 type Limits struct {
 	Total    int
 	PerOwner int
+	Bytes    int64 // of what waiters say that they keep; 0: no bound
 }
 
 // Table is safe for concurrent use.
@@ -62,6 +65,7 @@ type Table struct {
 	queues    map[Key][]*Waiter
 	owners    map[any]map[*Waiter]struct{}
 	deadlines deadlines
+	bytes     int64 // of all that are parked
 	kick      chan struct{}
 	closed    bool
 }
@@ -84,9 +88,11 @@ func (t *Table) Len() int { return int(t.count.Load()) }
 func (t *Table) Park(key Key, w *Waiter) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.deadlines) >= t.limits.Total || len(t.owners[w.Owner]) >= t.limits.PerOwner {
+	if t.closed || len(t.deadlines) >= t.limits.Total || len(t.owners[w.Owner]) >= t.limits.PerOwner ||
+		t.limits.Bytes > 0 && t.bytes+w.Bytes > t.limits.Bytes {
 		return ErrFull
 	}
+	t.bytes += w.Bytes
 	w.key = key
 	t.queues[key] = append(t.queues[key], w)
 	if t.owners[w.Owner] == nil {
@@ -234,6 +240,7 @@ func (t *Table) removeLocked(w *Waiter) {
 		delete(t.owners, w.Owner)
 	}
 	heap.Remove(&t.deadlines, w.heap)
+	t.bytes -= w.Bytes
 	t.count.Add(-1)
 }
 

@@ -119,3 +119,27 @@ func TestRunKeepsDeadlinesAndWakesTheRestAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWaitersKeepIsBounded(t *testing.T) {
+	table := New(Limits{Total: 10, PerOwner: 10, Bytes: 100})
+	key := Key{Topic: "orders"}
+	park := func(owner any) error {
+		return table.Park(key, &Waiter{Owner: owner, Bytes: 60, Deadline: time.Unix(1, 0), Wake: func(Reason) {}})
+	}
+	for range 2 {
+		if err := park("a"); err != nil {
+			t.Fatal(err)
+		}
+		if err := park("b"); !errors.Is(err, ErrFull) {
+			t.Fatalf("there is no room for 120 bytes: %v", err)
+		}
+		table.DropOwner("a")
+	}
+	if err := park("b"); err != nil {
+		t.Fatal(err)
+	}
+	table.Expire(time.Unix(2, 0))
+	if err := park("c"); err != nil {
+		t.Error(err)
+	}
+}

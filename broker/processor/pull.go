@@ -199,6 +199,7 @@ func (c *pullCall) park(o store.GetOptions, seen int64) bool {
 	key := longpoll.Key{Topic: h.Topic, QueueID: h.QueueID}
 	err := p.Holds.Park(key, &longpoll.Waiter{
 		Owner: c.x.Conn(), Offset: h.QueueOffset, Wants: c.filter, Deadline: time.Now().Add(wait), Wake: c.wake, Dropped: p.resumed.Done,
+		Bytes: parkedBytes(len(h.Subscription)),
 	})
 	if err != nil {
 		p.resumed.Done()
@@ -213,6 +214,10 @@ func (c *pullCall) park(o store.GetOptions, seen int64) bool {
 	}
 	return true
 }
+
+// parkedBytes is about what a parked pull keeps: its request, and of an expression of n
+// bytes the text and the codes of its tags, of which each may be one letter long.
+func parkedBytes(n int) int64 { return 2048 + 16*int64(n) }
 
 // maxSuspend is the longest that a pull is held: clients give up after 30 seconds.
 const maxSuspend = 60 * time.Second

@@ -58,6 +58,7 @@ func (l ConnLimits) withDefaults() ConnLimits {
 type ServerConfig struct {
 	ConnLimits
 	MaxConnections int           // 10,000
+	MaxLargeFrames int64         // bytes of frames above 128 KiB under way, over all connections, 512 MiB
 	DrainTimeout   time.Duration // for answers that are due when the server stops, 5 s
 	// Opened and Closed, where set, are called once per connection: before
 	// its first request, and after its last. They must not block.
@@ -69,6 +70,9 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	c.ConnLimits = c.ConnLimits.withDefaults()
 	if c.MaxConnections <= 0 {
 		c.MaxConnections = 10_000
+	}
+	if c.MaxLargeFrames <= 0 {
+		c.MaxLargeFrames = 512 << 20
 	}
 	if c.DrainTimeout <= 0 {
 		c.DrainTimeout = 5 * time.Second

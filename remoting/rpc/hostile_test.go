@@ -139,6 +139,34 @@ func TestAnnouncedFrameTakesMemoryOnlyAsItArrives(t *testing.T) {
 	}
 }
 
+// Every connection may begin a frame of 16 MiB; together they may not hold more than the
+// server has for all of them, and small frames go on.
+func TestLargeFramesUnderWayAreBoundedTogether(t *testing.T) {
+	s := startServer(t, rpc.ServerConfig{MaxLargeFrames: 4 << 20}, echo)
+	begun := append([]byte("\x00\xff\xff\xff\x00\x00\x00\x10"), make([]byte, 3<<20)...)
+	const peers = 8
+	var list []net.Conn
+	for range peers {
+		nc := dial(t, s.addr)
+		list = append(list, nc)
+		_, _ = nc.Write(begun) // one that is cut off while it writes has its answer
+	}
+	eventually(t, "most are cut off", func() bool { return len(s.Conns()) <= 2 })
+	req := remoting.NewRequest(1)
+	nc := dial(t, s.addr)
+	write(t, nc, frame(t, req))
+	read(t, nc)
+	for _, one := range list {
+		one.Close()
+	}
+	eventually(t, "they are gone", func() bool { return len(s.Conns()) == 1 })
+	req.Body = make([]byte, 1<<20)
+	for range 8 { // what was given back can be taken again
+		write(t, nc, frame(t, req))
+		read(t, nc)
+	}
+}
+
 func TestSilentPeersAreCutOff(t *testing.T) {
 	const short = 50 * time.Millisecond
 	for _, tc := range []struct{ name, bytes, log string }{

@@ -25,6 +25,31 @@ const (
 // connection, so that one that rests after a large frame holds none.
 var largeFrames sync.Pool
 
+// budget bounds the memory of large frames over all connections of a server: each
+// connection alone may begin one of 16 MiB, and there are thousands.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// take reports whether there is room for n more bytes, and takes it.
+func (b *budget) take(n int) bool {
+	if b == nil {
+		return true
+	}
+	if b.used.Add(int64(n)) > b.limit {
+		b.used.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int) {
+	if b != nil {
+		b.used.Add(int64(-n))
+	}
+}
+
 var (
 	errIdle     = errors.New("no traffic")
 	errStopping = errors.New("the server stops")
@@ -40,6 +65,8 @@ type input struct {
 	from, to int       // buf[from:to] is not consumed yet
 	large    []byte    // memory of the frame returned last, if that was a large one
 	deadline time.Time // that was set last
+	shared   *budget   // of large frames; nil: no bound
+	taken    int       // of shared, by the large frame under way or returned last
 	frameBy  time.Time // when the frame under way must be complete; zero between frames
 	sniff    bool      // the first byte is still to be looked at
 
@@ -56,6 +83,7 @@ func (in *input) next() ([]byte, error) {
 		largeFrames.Put(&b)
 	}
 	in.large = nil
+	in.giveBack()
 	for {
 		have := in.buf[in.from:in.to]
 		if len(have) > 0 && in.sniff {
@@ -134,12 +162,19 @@ func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
 	if cap(b) < firstLarge {
 		b = make([]byte, firstLarge)
 	}
+	if err := in.take(cap(b)); err != nil {
+		return nil, err
+	}
 	b = b[:min(n, cap(b))]
 	at := copy(b, have)
 	in.from, in.to = 0, 0
 	for at < n {
 		if at == len(b) {
-			grown := make([]byte, min(n, 2*len(b)))
+			size := min(n, 2*len(b))
+			if err := in.take(size - len(b)); err != nil {
+				return nil, err
+			}
+			grown := make([]byte, size)
 			copy(grown, b)
 			b = grown
 		}
@@ -150,6 +185,21 @@ func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
 	}
 	in.large, in.frameBy = b, time.Time{}
 	return b[:n:n], nil
+}
+
+// take asks for n bytes of the memory that large frames share.
+func (in *input) take(n int) error {
+	if !in.shared.take(n) {
+		return fmt.Errorf("a large frame has no room: %d MiB of them are under way on all connections; send it again later", in.shared.limit>>20)
+	}
+	in.taken += n
+	return nil
+}
+
+// giveBack ends the use of the large frame's share.
+func (in *input) giveBack() {
+	in.shared.give(in.taken)
+	in.taken = 0
 }
 
 // keep says that the frame returned last stays in use: its memory, if it is

@@ -15,6 +15,7 @@ type Server struct {
 	cfg     ServerConfig
 	handler Handler
 	log     *slog.Logger
+	large   *budget
 
 	mu       sync.Mutex
 	conns    map[*Conn]struct{}
@@ -27,7 +28,8 @@ func NewServer(cfg ServerConfig, h Handler, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: cfg.withDefaults(), handler: h, log: log, conns: make(map[*Conn]struct{})}
+	cfg = cfg.withDefaults()
+	return &Server{cfg: cfg, handler: h, log: log, large: &budget{limit: cfg.MaxLargeFrames}, conns: make(map[*Conn]struct{})}
 }
 
 // Serve accepts on ln until ctx ends or ln fails. It closes ln, stops reading
@@ -74,7 +76,7 @@ func (s *Server) acceptAll(ctx context.Context, ln net.Listener, serving *sync.W
 
 func (s *Server) open(nc net.Conn, serving *sync.WaitGroup) {
 	c := newConn(nc, s.cfg.ConnLimits, s.handler, s.log)
-	c.in.sniff = true
+	c.in.sniff, c.in.shared = true, s.large
 	if !s.register(c) {
 		_ = nc.Close()
 		return
@@ -84,6 +86,7 @@ func (s *Server) open(nc net.Conn, serving *sync.WaitGroup) {
 			s.cfg.Opened(c)
 		}
 		err := c.serve()
+		c.in.giveBack()
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
