@@ -1,5 +1,3 @@
-// Command millrace is the whole product in one binary: name server, broker, pipeline
-// daemon, and the tools around them.
 package main
 
 import (

@@ -57,6 +57,9 @@ func TestExitStatuses(t *testing.T) {
 		says   string
 	}{
 		{[]string{"version"}, exitOK, "millrace 0."},
+		{[]string{"admin"}, exitOK, "Available Commands"},
+		{[]string{"brokr"}, exitConfiguration, `did you mean "broker"?`},
+		{[]string{"admin", "topic", "lst"}, exitConfiguration, `millrace admin topic has no command "lst"; did you mean "list"?`},
 		{[]string{"pipeline", "validate", bad}, exitConfiguration, `bad.yaml:3:1: suorce: unknown key; did you mean "source"?`},
 		{[]string{"pipeline", "validate"}, exitConfiguration, "name a pipeline file"},
 		{[]string{"pipeline", "validate", filepath.Join(dir, "missing.yaml")}, exitEnvironment, "missing.yaml"},

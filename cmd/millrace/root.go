@@ -31,7 +31,31 @@ in one binary.`,
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
 	root.AddCommand(newStandalone(), newNamesrv(), newBroker(), newConnect(), newPipeline(), newAdmin(), newStore(), newBench(), newVersion())
+	refuseUnknown(root)
 	return root
+}
+
+// refuseUnknown makes a misspelt command a mistake of the command line; without it, groups
+// of commands would print their help and end with status 0.
+func refuseUnknown(c *cobra.Command) {
+	for _, child := range c.Commands() {
+		refuseUnknown(child)
+	}
+	if !c.HasSubCommands() || c.Runnable() {
+		return
+	}
+	c.SuggestionsMinimumDistance = 2
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := fmt.Sprintf("see %s --help", c.CommandPath())
+		if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+			hint = fmt.Sprintf("did you mean %q?", like[0])
+		}
+		return usageError{fmt.Errorf("%s has no command %q; %s", c.CommandPath(), args[0], hint)}
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 }
 
 func newVersion() *cobra.Command {

@@ -1,4 +1,3 @@
-// Package version is the build's stamp.
 package version
 
 import (
