@@ -72,6 +72,7 @@ between several is not done yet.`,
 		if err := checkExposure(cfg.Insecure, cfg.HTTP); err != nil {
 			return err
 		}
+		collectOften()
 		reg := newMetrics()
 		d, err := newDaemon(cfg, reg, log)
 		if err != nil {

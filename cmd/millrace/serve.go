@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,6 +82,15 @@ func dataDir() string {
 		return "millrace-data"
 	}
 	return filepath.Join(home, ".local", "share", "millrace")
+}
+
+// collectOften makes the garbage collector run when the heap has grown by half instead of
+// by all of it, unless $GOGC says otherwise: pipelines hold much for a short time, in few
+// large pieces, so that collecting costs little and the peaks are what people see.
+func collectOften() {
+	if _, ok := lookupEnv("GOGC"); !ok {
+		debug.SetGCPercent(50)
+	}
 }
 
 // newMetrics is a registry with the process's own figures.

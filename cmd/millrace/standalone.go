@@ -94,6 +94,7 @@ func runStandalone(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return environmentError{err}
 	}
+	collectOften()
 	reg := newMetrics()
 	cfg.Broker.NamesrvAddr = names.Addr()
 	b, err := broker.New(cfg.Broker, broker.Deps{Registerer: reg, Log: log})

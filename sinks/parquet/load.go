@@ -17,7 +17,7 @@ import (
 
 // load gathers what the new files say of the keys of p.
 func (m *merge) load(ctx context.Context, p bucket) error {
-	m.entries = map[string]*entry{}
+	m.entries, m.sorted = map[string]*entry{}, nil // what the pass before held goes first
 	facts := m.job.facts
 	find := func(name string) (uint32, bool, colType, bool) {
 		for i := range facts.Columns {
@@ -137,8 +137,9 @@ func (m *merge) change(p bucket, vals []parquet.Value, seq event.Seq, del bool) 
 		return
 	}
 	e.seq, e.del, e.row = seq, del, e.row[:0]
-	if !del {
-		e.row = m.appendRow(e.row, vals)
+	if !del { // copied, so that no row keeps room that it does not need
+		m.scratch = m.appendRow(m.scratch[:0], vals)
+		e.row = append(e.row, m.scratch...)
 	}
 }
 

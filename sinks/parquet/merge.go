@@ -33,6 +33,7 @@ type merge struct {
 	newSide side
 	entries map[string]*entry
 	sorted  []*entry
+	scratch []byte
 
 	adds    []*delta.Add
 	names   []string
