@@ -87,4 +87,3 @@ func TestDeltaTableCountsRowsOfLiveFiles(t *testing.T) {
 		t.Error("a torn entry is read")
 	}
 }
-
