@@ -147,7 +147,7 @@ func newProducer(t *testing.T, names string, check client.TransactionChecker) *c
 // waitFor asks until ok says nil.
 func waitFor(t *testing.T, what string, ok func() error) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(90 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

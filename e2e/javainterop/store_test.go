@@ -316,6 +316,7 @@ func (s *stage) checkTopics() {
 }
 
 func TestStoreGoesFromJavaToUsAndBack(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	java := s.javaBroker(nil)
 	s.createTopics()
@@ -362,6 +363,7 @@ func TestStoreGoesFromJavaToUsAndBack(t *testing.T) {
 }
 
 func TestStoreOfAKilledJavaBroker(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	java := s.javaBroker(nil)
 	s.createTopics()
