@@ -76,7 +76,11 @@ func (s *Store) collect(q *queue, offset int64, o GetOptions, res *GetResult) er
 				}
 				return nil
 			}
-			if err := r.add(offset+int64(i), u, min(n-i, maxMsgs-taken)); err != nil {
+			left := maxMsgs - taken
+			if n < want || o.Filter != nil || o.MessageFilter != nil { // no more than these are known to come
+				left = min(left, n-i)
+			}
+			if err := r.add(offset+int64(i), u, left); err != nil {
 				return s.readFailed(res, err)
 			}
 			if o.MessageFilter != nil { // it decides now whether the message counts
