@@ -170,7 +170,7 @@ func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
 	in.from, in.to = 0, 0
 	for at < n {
 		if at == len(b) {
-			size := min(n, 2*len(b))
+			size := min(n, 4*len(b)) // four times what has arrived, at most
 			if err := in.take(size - len(b)); err != nil {
 				return nil, err
 			}
