@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the tree for the given time, two at a time.
+# Runs every fuzz target of the tree for the given time, two at a time. Each package is
+# built once with coverage instrumentation. What is found is kept as a seed in testdata.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-time=${1:-10s}
-grep -rhoE --include='*_test.go' -H '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's#^\./(.*)/[^/]+_test\.go:func (Fuzz[A-Za-z0-9_]+)#\1 \2#' | sort -u |
-  xargs -P 2 -L 1 bash -c '
-    out=$(go test -run "^$" -fuzz "^$2\$" -fuzztime "$0" -parallel 1 "./$1" 2>&1)
-    if [ $? -ne 0 ]; then echo "FAIL $1 $2"; echo "$out"; exit 255; fi
-    echo "ok   $1 $2 $(echo "$out" | grep -oE "execs: [0-9]+" | tail -1)"' "$time"
+export FUZZTIME=${1:-10s}
+FUZZDIR=$(mktemp -d); export FUZZDIR
+trap 'rm -rf "$FUZZDIR"' EXIT
+targets=$(grep -rhoE --include='*_test.go' -H '^func Fuzz[A-Za-z0-9_]+' . |
+  sed -E 's#^\./(.*)/[^/]+_test\.go:func (Fuzz[A-Za-z0-9_]+)#\1 \2#' | sort -u)
+build() { go test -c -fuzz=. -o "$FUZZDIR/$(echo "$1" | tr / _).test" "./$1"; }
+fuzz() {
+  binary="$FUZZDIR/$(echo "$1" | tr / _).test"
+  out=$(cd "$1" && "$binary" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$FUZZTIME" -test.parallel 1 -test.fuzzcachedir "$FUZZDIR/cache/$1" 2>&1)
+  if [ $? -ne 0 ]; then echo "FAIL $1 $2"; echo "$out"; return 1; fi
+  echo "ok   $1 $2 $(echo "$out" | grep -oE 'execs: [0-9]+' | tail -1)"
+}
+export -f build fuzz
+echo "$targets" | cut -d' ' -f1 | sort -u | xargs -P 2 -I{} bash -c 'build "$@"' _ {} || exit 1
+echo "$targets" | xargs -P 2 -L 1 bash -c 'fuzz "$@"' _
