@@ -136,6 +136,9 @@ func (p *pipe) observe(whole context.Context, item *event.Item) {
 		if item.DDL.Old == nil && item.DDL.New != nil {
 			p.own(whole, []*event.Table{item.Table})
 		}
+		if item.DDL.New != nil && item.DDL.Due != "" { // stored values changed without events
+			p.snapshotDue(item.Table.Name, item.DDL.Due)
+		}
 	case event.KindPaused:
 		p.tablePaused(item.Table.Name, *item.Reason)
 	case event.KindResumed:
