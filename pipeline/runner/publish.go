@@ -137,7 +137,7 @@ func (p *pipe) observe(whole context.Context, item *event.Item) {
 			p.own(whole, []*event.Table{item.Table})
 		}
 		if item.DDL.New != nil && item.DDL.Due != "" { // stored values changed without events
-			p.snapshotDue(item.Table.Name, item.DDL.Due)
+			p.snapshotDue(item.Table.Name, 0, item.DDL.Due)
 		}
 	case event.KindPaused:
 		p.tablePaused(item.Table.Name, *item.Reason)
