@@ -158,3 +158,13 @@ func (c *Client) BrokerRuntime(ctx context.Context, broker string) (map[string]s
 	}
 	return kv.Table, nil
 }
+
+// BrokerConfig asks a broker for its configuration, by RocketMQ's names. Secrets are not
+// in it.
+func (c *Client) BrokerConfig(ctx context.Context, broker string) (map[string]string, error) {
+	ans, err := c.s.Call(ctx, broker, func() *remoting.Command { return remoting.NewRequest(protocol.GetBrokerConfig) })
+	if err != nil {
+		return nil, fmt.Errorf("configuration of broker %s: %w", broker, err)
+	}
+	return protocol.DecodeProperties(ans.Body), nil
+}

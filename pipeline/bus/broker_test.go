@@ -111,7 +111,7 @@ func (c *cluster) connect(hook rpc.Hook) func(context.Context) (publisherDeps, e
 		client.WithHook(hook), client.WithRetryBackoff(5 * time.Millisecond),
 	}}, slog.New(slog.DiscardHandler))
 	e.writerOptions = []client.WriterOption{client.WithSendTimeout(500 * time.Millisecond)}
-	return e.connectPublisher("p")
+	return e.connectPublisher("p", "b")
 }
 
 // snapshot reads everything that the broker holds into a twin, which check reads.

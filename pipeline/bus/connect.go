@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/client/admin"
+	"github.com/millrace/millrace/message"
 )
 
 // connectPublisher makes the connections of one opening.
-func (e *Endpoint) connectPublisher(pipelineName string) func(context.Context) (publisherDeps, error) {
+func (e *Endpoint) connectPublisher(pipelineName, broker string) func(context.Context) (publisherDeps, error) {
 	return func(ctx context.Context) (publisherDeps, error) {
 		checks := make(chan client.Half, 64)
 		var (
@@ -21,12 +23,22 @@ func (e *Endpoint) connectPublisher(pipelineName string) func(context.Context) (
 		for _, o := range e.cfg.Options {
 			wopts, ropts, aopts = append(wopts, o), append(ropts, o), append(aopts, o)
 		}
-		wopts = append(wopts, e.writerOptions...)
+		a, err := admin.New(aopts...)
+		if err == nil {
+			err = a.Start(ctx)
+		}
+		if err != nil {
+			return publisherDeps{}, fmt.Errorf("connect to the broker: %w", err)
+		}
+		limit, err := messageLimit(ctx, a, broker)
+		if err != nil {
+			return publisherDeps{}, errors.Join(err, a.Close(ctx))
+		}
+		wopts = append(append(wopts, e.writerOptions...), client.WithMaxMessageSize(limit))
 		w, err1 := client.NewWriter(pipelineName, wopts...)
 		r, err2 := client.NewReader(ropts...)
-		a, err3 := admin.New(aopts...)
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return publisherDeps{}, fmt.Errorf("connect to the broker: %w", err)
+		if err := errors.Join(err1, err2); err != nil {
+			return publisherDeps{}, errors.Join(fmt.Errorf("connect to the broker: %w", err), a.Close(ctx))
 		}
 		w.OnCheck(func(h client.Half) {
 			select {
@@ -34,14 +46,28 @@ func (e *Endpoint) connectPublisher(pipelineName string) func(context.Context) (
 			default: // the broker asks again
 			}
 		})
-		if err := errors.Join(w.Start(ctx), r.Start(ctx), a.Start(ctx)); err != nil {
+		if err := errors.Join(w.Start(ctx), r.Start(ctx)); err != nil {
 			return publisherDeps{}, fmt.Errorf("connect to the broker: %w", err)
 		}
 		return publisherDeps{
-			writer: w, reader: r, topics: a, checks: checks,
+			writer: w, reader: r, topics: a, checks: checks, maxMessage: limit,
 			close: func(ctx context.Context) error {
 				return errors.Join(w.Close(ctx), r.Close(ctx), a.Close(ctx))
 			},
 		}, nil
 	}
+}
+
+// messageLimit is the largest body that the broker takes: what is above it must pause its
+// table, not be sent again and again.
+func messageLimit(ctx context.Context, a *admin.Client, broker string) (int, error) {
+	cfg, err := a.BrokerConfig(ctx, broker)
+	if err != nil {
+		return 0, fmt.Errorf("connect to the broker: %w", err)
+	}
+	limit, err := strconv.Atoi(cfg["maxMessageSize"])
+	if err != nil || limit <= 0 {
+		return 4 << 20, nil // RocketMQ's own
+	}
+	return min(limit, message.MaxBodyLen), nil
 }

@@ -42,6 +42,7 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.fitMessages()
 	p.ck.mu.Lock()
 	defer p.ck.mu.Unlock()
 	var early *checkpointRead
@@ -92,6 +93,14 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	p.log.Info("publisher opened", slog.Uint64("term", p.term), slog.Int("epoch", int(st.Epoch)), slog.Uint64("group", st.N),
 		slog.String("file", st.Position.File), slog.Uint64("pos", st.Position.Pos), slog.Int("due", len(st.Due)), slog.Int("trimming", len(p.trims)))
 	return p.resumeLocked(), nil
+}
+
+// fitMessages keeps messages below what the broker takes.
+func (p *Publisher) fitMessages() {
+	limit := p.d.maxMessage
+	def(&limit, 4<<20)
+	def(&p.cfg.MaxMessage, limit)
+	p.cfg.SliceBytes = min(p.cfg.SliceBytes, p.cfg.MaxMessage-sliceOverhead)
 }
 
 // makeOwnTopics makes the topics that every pipeline has.

@@ -28,8 +28,8 @@ type PublisherConfig struct {
 	GroupBytes    int
 	GroupInterval time.Duration
 	SliceBytes    int
-	// MaxMessage is the largest body that the broker takes (4 MiB): a larger row pauses its
-	// table.
+	// MaxMessage is the largest body to send: a larger row pauses its table. 0 is what the
+	// broker takes.
 	MaxMessage int
 	// WindowBytes (32 MiB) and WindowGroups (16) bound what is sent and not resolved. Keep
 	// the bytes below half of the broker's maxPendingBytes.
@@ -57,7 +57,6 @@ func (c *PublisherConfig) setDefaults() {
 	def(&c.GroupBytes, 4<<20)
 	def(&c.GroupInterval, 10*time.Millisecond)
 	def(&c.SliceBytes, 1<<20)
-	def(&c.MaxMessage, 4<<20)
 	def(&c.WindowBytes, 32<<20)
 	def(&c.WindowGroups, 16)
 	def(&c.BaseInterval, 10*time.Second)
@@ -92,6 +91,8 @@ type publisherDeps struct {
 	topics topicMaker
 	// checks brings the halves that the broker asks about; nil = never.
 	checks <-chan client.Half
+	// maxMessage is the largest body that the broker takes; 0 = RocketMQ's 4 MiB.
+	maxMessage int
 	// close ends the connections.
 	close func(context.Context) error
 }
@@ -148,7 +149,7 @@ func (e *Endpoint) NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 	if cfg.Broker == "" {
 		cfg.Broker = e.cfg.Broker
 	}
-	return newPublisher(cfg, e.log, e.connectPublisher(cfg.Pipeline))
+	return newPublisher(cfg, e.log, e.connectPublisher(cfg.Pipeline, cfg.Broker))
 }
 
 func newPublisher(cfg PublisherConfig, log *slog.Logger, connect func(context.Context) (publisherDeps, error)) (*Publisher, error) {
@@ -156,7 +157,6 @@ func newPublisher(cfg PublisherConfig, log *slog.Logger, connect func(context.Co
 		return nil, errors.New("a publisher needs a pipeline and a broker")
 	}
 	cfg.setDefaults()
-	cfg.SliceBytes = min(cfg.SliceBytes, cfg.MaxMessage-sliceOverhead)
 	p := &Publisher{
 		cfg: cfg, log: log.With(slog.String("pipeline", cfg.Pipeline)), connect: connect,
 		room:   semaphore.NewWeighted(cfg.WindowBytes),

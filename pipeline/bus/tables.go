@@ -302,7 +302,7 @@ func oversize(t *event.Table, it *event.Item, size, limit int) event.PauseReason
 	return event.PauseReason{
 		Code: "oversize",
 		Text: "the row " + key + " of " + t.Name.String() + " takes " + strconv.Itoa(size) + " bytes, the broker's limit is " + strconv.Itoa(limit) +
-			": raise maxMessageSize at the broker and in the client, or leave the column out, then resume the table",
+			": raise maxMessageSize at the broker and start it again, or make the row smaller, then resume the table",
 		Serial: key, Where: it.Tx.Start,
 	}
 }

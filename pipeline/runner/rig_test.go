@@ -40,8 +40,10 @@ type rig struct {
 }
 
 // newRig has two tables with a row each; the daemon is not started.
-func newRig(t *testing.T) *rig {
-	r := &rig{t: t, script: pipelinetest.NewScript(), target: pipelinetest.NewTarget(), cluster: inprocess.New(t, nil)}
+func newRig(t *testing.T) *rig { return newRigOn(t, inprocess.New(t, nil)) }
+
+func newRigOn(t *testing.T, cluster *inprocess.Cluster) *rig {
+	r := &rig{t: t, script: pipelinetest.NewScript(), target: pipelinetest.NewTarget(), cluster: cluster}
 	r.orders, r.items = r.script.Table("shop", "orders", 2, true), r.script.Table("shop", "items", 1, true)
 	r.script.Commit(r.orders.Put(1, "first"), r.items.Put(1, "first"))
 	r.target.Fault = func(step string, table event.TableName) error {
