@@ -23,8 +23,8 @@ type SourceConfig struct {
 	FailNext func(read int) error
 }
 
-// Source reads a Script. See the package's comment for what it cannot prove.
-type Source struct {
+// ScriptSource reads a Script. See the package's comment for what it cannot prove.
+type ScriptSource struct {
 	s   *Script
 	cfg SourceConfig
 
@@ -67,20 +67,20 @@ type try struct {
 }
 
 // NewSource makes a source; it is opened once.
-func NewSource(s *Script, cfg SourceConfig) *Source {
+func NewSource(s *Script, cfg SourceConfig) *ScriptSource {
 	if cfg.ChunkRows <= 0 {
 		cfg.ChunkRows = 3
 	}
-	return &Source{s: s, cfg: cfg, wake: make(chan struct{}, 1), tables: map[event.TableName]*sourceTable{}}
+	return &ScriptSource{s: s, cfg: cfg, wake: make(chan struct{}, 1), tables: map[event.TableName]*sourceTable{}}
 }
 
-var _ pipeline.Source = (*Source)(nil)
+var _ pipeline.Source = (*ScriptSource)(nil)
 
 // Preflight finds nothing.
-func (c *Source) Preflight(context.Context) ([]pipeline.Problem, error) { return nil, nil }
+func (c *ScriptSource) Preflight(context.Context) ([]pipeline.Problem, error) { return nil, nil }
 
 // Open implements pipeline.Source.
-func (c *Source) Open(_ context.Context, r pipeline.Resume) (pipeline.Opened, error) {
+func (c *ScriptSource) Open(_ context.Context, r pipeline.Resume) (pipeline.Opened, error) {
 	if c.cfg.FailOpen != nil {
 		if err := c.cfg.FailOpen(); err != nil {
 			return pipeline.Opened{}, err
@@ -93,7 +93,7 @@ func (c *Source) Open(_ context.Context, r pipeline.Resume) (pipeline.Opened, er
 	return opened, err
 }
 
-func (c *Source) open(r pipeline.Resume) (pipeline.Opened, error) {
+func (c *ScriptSource) open(r pipeline.Resume) (pipeline.Opened, error) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,14 +146,14 @@ func (c *content) table() *event.Table {
 	return t
 }
 
-func (c *Source) position() event.Position {
+func (c *ScriptSource) position() event.Position {
 	return event.Position{Server: c.server, File: "script", Pos: uint64(c.at), Epoch: c.epoch, Counter: c.counter}
 }
 
-func (c *Source) seq(n uint64) event.Seq { return event.MakeSeq(c.epoch, n) }
+func (c *ScriptSource) seq(n uint64) event.Seq { return event.MakeSeq(c.epoch, n) }
 
 // Next implements pipeline.Source: one transaction, or one step of a snapshot.
-func (c *Source) Next(ctx context.Context) ([]event.Item, error) {
+func (c *ScriptSource) Next(ctx context.Context) ([]event.Item, error) {
 	for {
 		if c.cfg.FailNext != nil {
 			if err := c.cfg.FailNext(c.at); err != nil {
@@ -190,7 +190,7 @@ func (c *Source) Next(ctx context.Context) ([]event.Item, error) {
 }
 
 // skipReserved passes numbers that chunks and barriers took before.
-func (c *Source) skipReserved() {
+func (c *ScriptSource) skipReserved() {
 	for len(c.reserve) > 0 && c.reserve[0].At <= c.counter {
 		if c.reserve[0].At == c.counter {
 			c.counter += c.reserve[0].Count
@@ -200,7 +200,7 @@ func (c *Source) skipReserved() {
 }
 
 // grant does what other goroutines asked for.
-func (c *Source) grant() {
+func (c *ScriptSource) grant() {
 	c.mu.Lock()
 	wishes := c.wishes
 	c.wishes = nil
@@ -231,7 +231,7 @@ func (s *Script) end() int {
 
 // transaction reads the next transaction. At the log's end the next planned one comes;
 // when there is none, it returns what to wait for.
-func (c *Source) transaction() (wait <-chan struct{}) {
+func (c *ScriptSource) transaction() (wait <-chan struct{}) {
 	s := c.s
 	s.mu.Lock()
 	if c.at == s.shown && s.shown < len(s.txs) {
@@ -260,7 +260,7 @@ func (c *Source) transaction() (wait <-chan struct{}) {
 	return nil
 }
 
-func (c *Source) add(it event.Item) {
+func (c *ScriptSource) add(it event.Item) {
 	t := c.tables[it.Table.Name]
 	if it.Seq <= c.done || t.paused != nil {
 		return
@@ -272,7 +272,7 @@ func (c *Source) add(it event.Item) {
 }
 
 // statement hands over a definition or a TRUNCATE.
-func (c *Source) statement(t *tx, etx *event.Tx, after map[event.TableName]*content, n uint64) uint64 {
+func (c *ScriptSource) statement(t *tx, etx *event.Tx, after map[event.TableName]*content, n uint64) uint64 {
 	switch {
 	case t.ddl != nil:
 		table := c.tables[*t.ddl]
@@ -288,7 +288,7 @@ func (c *Source) statement(t *tx, etx *event.Tx, after map[event.TableName]*cont
 }
 
 // change hands over one row. A changed key, and an update of a table without one, is two.
-func (c *Source) change(ch *Change, etx *event.Tx, index, n uint64) {
+func (c *ScriptSource) change(ch *Change, etx *event.Tx, index, n uint64) {
 	t := c.tables[ch.table].now
 	it := event.Item{Kind: event.KindRow, Index: index, Seq: c.seq(n), Table: t, Tx: etx}
 	if ch.Before != nil {
@@ -337,7 +337,7 @@ func image(s *event.Schema, r Row) event.Image {
 
 // attemptStep takes the next step of a snapshot: BEGIN, a chunk, or END. A transaction
 // goes between two steps; a table without a key has all of them in one place.
-func (c *Source) attemptStep() bool {
+func (c *ScriptSource) attemptStep() bool {
 	next := slices.IndexFunc(c.tries, func(a *try) bool { return c.tables[a.Table].paused == nil })
 	if next < 0 || c.at < c.tries[next].from || c.stream {
 		return false
@@ -376,7 +376,7 @@ func (c *Source) attemptStep() bool {
 	return true
 }
 
-func (c *Source) emit(k event.Kind, seq event.Seq, t *event.Table, a *try) {
+func (c *ScriptSource) emit(k event.Kind, seq event.Seq, t *event.Table, a *try) {
 	at, attempt := c.position(), a.Attempt
 	c.out = append(c.out, event.Item{Kind: k, Seq: seq, Table: t, Attempt: &attempt, Commit: &at})
 }
@@ -389,7 +389,7 @@ func cursor(t *event.Table, rows []Row, done uint64) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(rows[len(rows)-1][0].(int64)))
 }
 
-func (c *Source) chunkRows(a *try) (rows []Row, total uint64) {
+func (c *ScriptSource) chunkRows(a *try) (rows []Row, total uint64) {
 	c.s.mu.Lock()
 	now := c.s.states[c.at][a.Table]
 	c.s.mu.Unlock()
@@ -406,16 +406,16 @@ func (c *Source) chunkRows(a *try) (rows []Row, total uint64) {
 }
 
 // RequestSnapshot implements pipeline.Source.
-func (c *Source) RequestSnapshot(tables []event.TableName, cause string) {
+func (c *ScriptSource) RequestSnapshot(tables []event.TableName, cause string) {
 	for _, t := range tables {
 		c.wish(wish{table: t, cause: cause})
 	}
 }
 
 // SetPaused implements pipeline.Source.
-func (c *Source) SetPaused(t event.TableName, paused bool) { c.wish(wish{table: t, paused: &paused}) }
+func (c *ScriptSource) SetPaused(t event.TableName, paused bool) { c.wish(wish{table: t, paused: &paused}) }
 
-func (c *Source) wish(w wish) {
+func (c *ScriptSource) wish(w wish) {
 	c.mu.Lock()
 	c.wishes = append(c.wishes, w)
 	c.mu.Unlock()
@@ -426,14 +426,14 @@ func (c *Source) wish(w wish) {
 }
 
 // Resolved implements pipeline.Source.
-func (c *Source) Resolved(p event.Position) {
+func (c *ScriptSource) Resolved(p event.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.resolved = p
 }
 
 // report makes the reader's state what Status says.
-func (c *Source) report(err error) {
+func (c *ScriptSource) report(err error) {
 	st := pipeline.SourceStatus{Connected: err == nil, Server: c.server, Read: c.position(), End: c.position()}
 	st.End.Pos = uint64(c.s.end())
 	if err != nil {
@@ -461,7 +461,7 @@ func (c *Source) report(err error) {
 }
 
 // Status implements pipeline.Source.
-func (c *Source) Status() pipeline.SourceStatus {
+func (c *ScriptSource) Status() pipeline.SourceStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	st := c.status
@@ -477,7 +477,7 @@ func (c *Source) Status() pipeline.SourceStatus {
 }
 
 // Close implements pipeline.Source.
-func (c *Source) Close() error { return nil }
+func (c *ScriptSource) Close() error { return nil }
 
 // Minted are the numbers of every row of the script's log under an epoch, for a reader
 // that is asked for no snapshot.
