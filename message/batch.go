@@ -63,7 +63,7 @@ func (it *BatchIterator) Next() bool {
 	}
 	item, size, err := parseBatchItem(it.rest)
 	if err != nil {
-		it.err = fmt.Errorf("%w: item %d: %s", ErrBatch, it.n, err)
+		it.err = fmt.Errorf("%w: item %d: %w", ErrBatch, it.n, err)
 		return false
 	}
 	it.Item, it.rest, it.n = item, it.rest[size:], it.n+1

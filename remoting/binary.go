@@ -96,7 +96,7 @@ func (c *Command) parseBinaryFields(s string) error {
 			return fmt.Errorf("%w: value of ext field %d is cut short", ErrBadHeader, c.Ext.Len())
 		}
 		if err := seen.put(&c.Ext, key, value); err != nil {
-			return fmt.Errorf("%w: %s", ErrBadHeader, err)
+			return fmt.Errorf("%w: %w", ErrBadHeader, err)
 		}
 		s = rest
 	}

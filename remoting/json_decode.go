@@ -9,7 +9,7 @@ import (
 func (c *Command) parseJSONHeader(b []byte) error {
 	s := scanner{in: append([]byte(nil), b...)}
 	if err := c.scanHeader(&s); err != nil {
-		return fmt.Errorf("%w: byte %d: %s", ErrBadHeader, s.at, err)
+		return fmt.Errorf("%w: byte %d: %w", ErrBadHeader, s.at, err)
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func NewConfigs(fsys vfs.FS, file string, limit int, now func() time.Time, log *
 	case missing && errors.Is(berr, fs.ErrNotExist):
 		c.form = ConfigsForm{ForbiddenTable: map[string]map[string]int{}, SubscriptionGroupTable: map[string]*Config{}}
 	default:
-		return nil, fmt.Errorf("read consumer groups %s: %w (its backup: %v); restore one of the two files", file, err, berr)
+		return nil, fmt.Errorf("read consumer groups %s: %w (its backup: %w); restore one of the two files", file, err, berr)
 	}
 	return c, nil
 }

@@ -38,7 +38,7 @@ func (t *Table) Load(fsys vfs.FS, name string, log *slog.Logger) error {
 		berr = t.decode(backup)
 	}
 	if berr != nil {
-		return fmt.Errorf("read consumer offsets %s: %w (its backup: %v); move both files away to start without offsets", name, err, berr)
+		return fmt.Errorf("read consumer offsets %s: %w (its backup: %w); move both files away to start without offsets", name, err, berr)
 	}
 	log.Warn("consumer offsets read from the backup", slog.String("file", name), slog.Any("cause", err))
 	return nil

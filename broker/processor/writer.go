@@ -88,7 +88,7 @@ func (p *Processor) gateError(err error) error {
 	default:
 		return err
 	}
-	p.Writers.Refused(err)
+	_ = p.Writers.Refused(err) // it counts
 	return r
 }
 

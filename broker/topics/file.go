@@ -73,7 +73,7 @@ func load(fsys vfs.FS, name string, log *slog.Logger) (*table, error) {
 		}
 		berr = derr
 	}
-	return nil, fmt.Errorf("read topics %s: %w (its backup: %v); restore one of the two files", name, err, berr)
+	return nil, fmt.Errorf("read topics %s: %w (its backup: %w); restore one of the two files", name, err, berr)
 }
 
 func decode(data []byte) (*table, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,7 @@ and know nothing of each other; run two or three and give all of them to everybo
 
 // ended drops the error of an end that was asked for.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil && err == context.Canceled {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err

@@ -61,7 +61,7 @@ var yamlLine = regexp.MustCompile(`line (\d+)`)
 func yamlIssue(file string, err error) Issue {
 	i := Issue{File: file, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		fmt.Sscan(m[1], &i.Line)
+		_, _ = fmt.Sscan(m[1], &i.Line) // the pattern has digits only
 		i.Col = 1
 	}
 	return i

@@ -66,8 +66,8 @@ func messageLimit(ctx context.Context, a *admin.Client, broker string) (int, err
 		return 0, fmt.Errorf("connect to the broker: %w", err)
 	}
 	limit, err := strconv.Atoi(cfg["maxMessageSize"])
-	if err != nil || limit <= 0 {
-		return 4 << 20, nil // RocketMQ's own
+	if err == nil && limit > 0 {
+		return min(limit, message.MaxBodyLen), nil
 	}
-	return min(limit, message.MaxBodyLen), nil
+	return 4 << 20, nil // RocketMQ's own
 }

@@ -100,7 +100,7 @@ func (q *keyQuoter) member(depth int) error {
 		return err
 	}
 	if q.next() != ':' {
-		return errors.New("expected :")
+		return errors.New("expected a colon")
 	}
 	q.copyByte()
 	return q.value(depth)

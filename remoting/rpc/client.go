@@ -181,7 +181,7 @@ func (c *Client) Conn(ctx context.Context, addr string) (*Conn, error) {
 func (c *Client) dialError(addr string, waited error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	last := error(ErrClosed)
+	last := ErrClosed
 	if p := c.peers[addr]; p != nil && p.err != nil {
 		last = p.err
 	}
