@@ -413,7 +413,9 @@ func (c *ScriptSource) RequestSnapshot(tables []event.TableName, cause string) {
 }
 
 // SetPaused implements pipeline.Source.
-func (c *ScriptSource) SetPaused(t event.TableName, paused bool) { c.wish(wish{table: t, paused: &paused}) }
+func (c *ScriptSource) SetPaused(t event.TableName, paused bool) {
+	c.wish(wish{table: t, paused: &paused})
+}
 
 func (c *ScriptSource) wish(w wish) {
 	c.mu.Lock()
