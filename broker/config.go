@@ -140,6 +140,10 @@ func DefaultConfig() Config {
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,127}$`)
 
+// recordRoom is what a record has beside its body at most: head, topic, properties, and
+// the blank at a file's end.
+const recordRoom = 40 << 10
+
 // maxPullBytes is the most that one pull gets, however much it asks for.
 const maxPullBytes = 4 << 20
 
@@ -171,6 +175,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxTransferBytes > maxPullBytes {
 		bad("maxTransferBytesOnMessageInMemory is %d; it is at most %d", c.MaxTransferBytes, maxPullBytes)
+	}
+	if room := c.MappedFileSizeCommitLog - recordRoom; int64(c.MaxMessageSize) > room {
+		bad("maxMessageSize is %d; a file of mappedFileSizeCommitLog %d has room for a message of %d", c.MaxMessageSize, c.MappedFileSizeCommitLog, room)
 	}
 	if c.MaxMessageSize > 15<<20 {
 		bad("maxMessageSize is %d; a frame has room for %d", c.MaxMessageSize, 15<<20)

@@ -168,7 +168,7 @@ func (c *Cluster) TryUp() error {
 	defer c.mu.Unlock()
 	cfg := broker.DefaultConfig()
 	cfg.BrokerName, cfg.StorePathRootDir, cfg.NamesrvAddr = BrokerName, "/store", c.Names
-	cfg.MappedFileSizeCommitLog, cfg.MappedFileSizeConsumeQueue = 4<<20, 20*1000
+	cfg.MappedFileSizeCommitLog, cfg.MappedFileSizeConsumeQueue = 5<<20, 20*1000
 	cfg.MaxHashSlotNum, cfg.MaxIndexNum = 100, 400
 	cfg.MessageIndexEnable = false
 	if c.tune != nil {

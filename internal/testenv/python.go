@@ -35,12 +35,18 @@ func NewDeltalake(t testing.TB) *Deltalake {
 }
 
 func findDeltalake(ctx context.Context) (*Deltalake, error) {
-	python, err := exec.LookPath("python3")
+	python, err := tool(ctx, "python3", "python3", "python3-pip")
 	if err != nil {
-		return nil, fmt.Errorf("python3 is not on this machine; install it: %w", err)
+		return nil, err
 	}
 	name := "python-deltalake-" + deltalakeVersion + "-pyarrow-" + pyarrowVersion
 	dir, err := Cached(ctx, name, func(ctx context.Context, dir string) error {
+		havePip := func() (string, error) {
+			return python, exec.CommandContext(ctx, python, "-m", "pip", "--version").Run()
+		}
+		if _, err := ensure(ctx, havePip, "Python's pip", []string{"python3-pip"}); err != nil {
+			return err
+		}
 		_, err := output(ctx, "", python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:",
 			"--target", dir, "deltalake=="+deltalakeVersion, "pyarrow=="+pyarrowVersion)
 		return err

@@ -34,14 +34,14 @@ type RocketMQ struct {
 // FetchRocketMQ returns Apache RocketMQ, fetched through Maven when it is not in the
 // cache. It needs a JDK of 17 or later, and Maven the first time.
 func FetchRocketMQ(ctx context.Context) (*RocketMQ, error) {
-	java, err := exec.LookPath("java")
+	java, err := tool(ctx, "java", "default-jdk-headless")
 	if err != nil {
-		return nil, fmt.Errorf("no java: install a JDK of 17 or later (apt-get install openjdk-17-jdk-headless): %w", err)
+		return nil, err
 	}
 	dir, err := Cached(ctx, "rocketmq-"+RocketMQVersion, func(ctx context.Context, dir string) error {
-		mvn, err := exec.LookPath("mvn")
+		mvn, err := tool(ctx, "mvn", "maven")
 		if err != nil {
-			return fmt.Errorf("no mvn: install Maven (apt-get install maven): %w", err)
+			return err
 		}
 		pom := filepath.Join(dir, "pom.xml")
 		if err := os.WriteFile(pom, rocketmqPom, 0o644); err != nil {

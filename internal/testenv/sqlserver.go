@@ -121,7 +121,13 @@ func (s *Server) start(ctx context.Context) error {
 	if len(socket) > 100 { // the limit of a unix socket's path is 108
 		socket = filepath.Join(os.TempDir(), "millrace-"+strconv.Itoa(s.Port)+".sock")
 	}
-	args := append(s.program.args(), "--datadir="+s.Data, "--socket="+socket, "--port="+strconv.Itoa(s.Port),
+	// A server that starts removes what looks left over in its directory of temporary
+	// tables, another one's included.
+	temporary := filepath.Join(s.Dir, "tmp")
+	if err := os.MkdirAll(temporary, 0o755); err != nil {
+		return err
+	}
+	args := append(s.program.args(), "--datadir="+s.Data, "--tmpdir="+temporary, "--socket="+socket, "--port="+strconv.Itoa(s.Port),
 		"--bind-address=127.0.0.1", "--init-file="+init, "--pid-file="+filepath.Join(s.Dir, "server.pid"),
 		"--server-id="+strconv.Itoa(s.opts.ServerID), "--log-bin=binlog", "--binlog-format=ROW",
 		"--sync-binlog=0", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve")

@@ -20,8 +20,11 @@ type Deps struct {
 	Log      *slog.Logger
 }
 
-// backoff doubles from 200 ms to 10 s; a run that lasted a minute begins it anew.
-type backoff struct{ next time.Duration }
+// backoff doubles from 200 ms to most (10 s); a run that lasted a minute begins it anew.
+type backoff struct {
+	next time.Duration
+	most time.Duration
+}
 
 const (
 	backoffFirst = 200 * time.Millisecond
@@ -36,7 +39,7 @@ func (b *backoff) wait(ctx context.Context, started time.Time) error {
 	}
 	timer := time.NewTimer(b.next)
 	defer timer.Stop()
-	b.next = min(2*b.next, backoffMost)
+	b.next = min(2*b.next, max(b.most, backoffMost))
 	select {
 	case <-timer.C:
 		return nil

@@ -47,12 +47,20 @@ func (o *owner) run(ctx context.Context) {
 			break
 		}
 		o.failed(err)
+		again.most = 0
+		if errors.Is(err, pipeline.ErrUnwritable) {
+			again.most = unwritableMost
+		}
 		if again.wait(ctx, started) != nil {
 			break
 		}
 	}
 	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateStopped, "" })
 }
+
+// unwritableMost is the longest pause before a target that can't be written is tried
+// again: each try is a claim.
+const unwritableMost = time.Minute
 
 func (o *owner) failed(err error) {
 	state := pipeline.StateRetrying
