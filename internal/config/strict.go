@@ -19,10 +19,23 @@ func (d *Document) Decode(n *yaml.Node, path string, target any) {
 	before := len(d.Issues)
 	d.check(n, path, reflect.TypeOf(target).Elem())
 	if len(d.Issues) > before {
+		fillWhatIsRight(n, target)
 		return
 	}
 	if err := n.Decode(target); err != nil {
 		d.Issues = append(d.Issues, At(d.File, n, path, strings.TrimPrefix(err.Error(), "yaml: "), ""))
+	}
+}
+
+// fillWhatIsRight takes over the keys whose values can be read, so that one mistake does
+// not make others of values that are there. The mistakes themselves are known already.
+func fillWhatIsRight(n *yaml.Node, target any) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		one := yaml.Node{Kind: yaml.MappingNode, Tag: n.Tag, Content: n.Content[i : i+2]}
+		_ = one.Decode(target)
 	}
 }
 

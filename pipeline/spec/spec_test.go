@@ -1,10 +1,13 @@
 package spec
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/internal/config"
 )
 
 type sourceConfig struct {
@@ -78,6 +81,22 @@ sinks:
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing: %s\nin\n%s", want, err)
 		}
+	}
+}
+
+// A key that is unknown or a value of a wrong type says nothing about the keys beside it.
+func TestAMistakeMakesNoOthers(t *testing.T) {
+	const text = `version: 1
+queue: 4
+name: orders
+group: {interval: -1s}
+source: {type: mysql, address: a, tables: [shop.*]}
+sinks: [{name: lake, type: parquet, path: ./lake, flush: {rows: 10, bytes: 1MiB, interval: 1s}}]
+`
+	_, err := Parse("p.yaml", []byte(text), kinds(), none)
+	var issues config.Issues
+	if !errors.As(err, &issues) || len(issues) != 2 {
+		t.Errorf("two mistakes, reported are: %v", err)
 	}
 }
 
