@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
+
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/pipeline"
@@ -80,6 +82,10 @@ func (s *Source) open(ctx context.Context, r pipeline.Resume) (*opening, error) 
 	o.snap = newCapture(o)
 	if err := o.begin(ctx, r); err != nil {
 		o.close()
+		var refused *driver.MySQLError
+		if errors.As(err, &refused) && (refused.Number == 1044 || refused.Number == 1142 || refused.Number == 1227) {
+			err = o.grant(err)
+		}
 		return o, err
 	}
 	return o, nil
@@ -88,7 +94,7 @@ func (s *Source) open(ctx context.Context, r pipeline.Resume) (*opening, error) 
 func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 	var err error
 	if o.server, err = ask(ctx, o.db); err != nil {
-		return err
+		return fmt.Errorf("connect to %s as %s: %w; see that the server runs there, and that address, user and password of the source are right", o.s.cfg.Address, o.s.cfg.User, err)
 	}
 	fresh := r.Position.File == "" && r.Position.GTIDSet == ""
 	other := !fresh && r.Position.Server != "" && r.Position.Server != o.server.identity
@@ -296,8 +302,15 @@ func (o *opening) history(err error) error {
 		return fmt.Errorf("%w: reading from %s:%d: %w", pipeline.ErrHistory, o.boundary.File, o.boundary.Pos, err)
 	case errors.Is(err, stream.ErrDuplicateID):
 		return fmt.Errorf("%w; set source.server_id to a number of its own", err)
+	case errors.Is(err, stream.ErrDenied):
+		return o.grant(err)
 	}
 	return err
+}
+
+// grant adds to an error of a missing privilege what gives it.
+func (o *opening) grant(err error) error {
+	return fmt.Errorf("%w; GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '%s'@'…'", err, o.s.cfg.User)
 }
 
 // disconnected drops the connection: reading begins again at the boundary.

@@ -61,6 +61,8 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	case 1789: // ER_MASTER_HAS_PURGED_REQUIRED_GTIDS
 		return fmt.Errorf("%w: %w", ErrPurged, err)
+	case 4052: // MariaDB's ER_SLAVE_SAME_ID
+		return fmt.Errorf("%w: %w", ErrDuplicateID, err)
 	case 1044, 1045, 1142, 1227, 1698:
 		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
