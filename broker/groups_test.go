@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +97,26 @@ func TestHeartbeatsThatAreRefused(t *testing.T) {
 	closed := newRig(t, func(c *Config) { c.AutoCreateSubscriptionGroup = false })
 	if ans := closed.call(protocol.HeartBeat, nil, []byte(`{"clientID":"c","consumerDataSet":[{"groupName":"g"}]}`)); ans.Code != protocol.SubscriptionGroupNotExist {
 		t.Errorf("a group that may not come into being: %v", protocol.AsError(ans))
+	}
+}
+
+// A megabyte names 20,000 groups, and each would cost two durable writes.
+func TestAHeartbeatNamesABoundedNumberOfGroups(t *testing.T) {
+	r := newRig(t, nil)
+	var beat protocol.HeartbeatData
+	beat.ClientID = "c"
+	for i := range 1025 {
+		beat.ConsumerDataSet = append(beat.ConsumerDataSet, protocol.ConsumerData{GroupName: fmt.Sprint("g", i)})
+	}
+	body, err := protocol.EncodeBody(&beat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ans := r.call(protocol.HeartBeat, nil, body); ans.Code != protocol.InvalidParameter || !strings.Contains(ans.Remark, "1025 groups") {
+		t.Errorf("answered %d %s", ans.Code, ans.Remark)
+	}
+	if got := r.members("g0"); got != nil {
+		t.Errorf("members %v", got)
 	}
 }
 

@@ -21,6 +21,10 @@ func (p *Processor) heartBeat(x *rpc.Exchange) {
 		p.replyError(x, refuse(protocol.InvalidParameter, "a heartbeat needs a clientID of at most %d bytes", maxClientID))
 		return
 	}
+	if n := max(len(beat.ConsumerDataSet), len(beat.ProducerDataSet)); n > maxGroupsOfClient {
+		p.replyError(x, refuse(protocol.InvalidParameter, "the heartbeat names %d groups, the limit is %d", n, maxGroupsOfClient))
+		return
+	}
 	req := x.Request()
 	c := groups.Client{ID: beat.ClientID, Channel: x.Conn(), Language: req.Language, Version: req.Version}
 	var errs []error
@@ -42,6 +46,10 @@ func (p *Processor) heartBeat(x *rpc.Exchange) {
 }
 
 const maxClientID = 512
+
+// maxGroupsOfClient bounds one heartbeat: each group that is new costs two durable writes
+// of the tables of groups and topics, and there is room for 20,000 names in a megabyte.
+const maxGroupsOfClient = 1024
 
 func (p *Processor) beatConsumer(c groups.Client, d *protocol.ConsumerData) error {
 	if err := message.CheckGroup(d.GroupName); err != nil {
