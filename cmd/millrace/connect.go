@@ -72,7 +72,6 @@ between several is not done yet.`,
 		if err := checkExposure(cfg.Insecure, cfg.HTTP); err != nil {
 			return err
 		}
-		collectOften()
 		reg := newMetrics()
 		d, err := newDaemon(cfg, reg, log)
 		if err != nil {
@@ -85,6 +84,7 @@ between several is not done yet.`,
 		g, ctx := errgroup.WithContext(c.Context())
 		g.Go(func() error { return d.Run(ctx) })
 		g.Go(func() error { return servePprof(ctx, c, log) })
+		g.Go(func() error { return keepMemoryLow(ctx) })
 		g.Go(func() error { return serveDaemon(ctx, l, reg, d, nil, log) })
 		return ended(c.Context(), g.Wait())
 	}

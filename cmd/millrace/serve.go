@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -81,15 +80,6 @@ func dataDir() string {
 		return "millrace-data"
 	}
 	return filepath.Join(home, ".local", "share", "millrace")
-}
-
-// collectOften makes the garbage collector run when the heap has grown by half instead of
-// by all of it, unless $GOGC says otherwise: pipelines hold much for a short time, in few
-// large pieces, so that collecting costs little and the peaks are what people see.
-func collectOften() {
-	if _, ok := lookupEnv("GOGC"); !ok {
-		debug.SetGCPercent(50)
-	}
 }
 
 // newMetrics is a registry with the process's own figures.

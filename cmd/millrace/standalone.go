@@ -94,7 +94,6 @@ func runStandalone(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return environmentError{err}
 	}
-	collectOften()
 	reg := newMetrics()
 	cfg.Broker.NamesrvAddr = names.Addr()
 	b, err := broker.New(cfg.Broker, broker.Deps{Registerer: reg, Log: log})
@@ -117,5 +116,5 @@ func runStandalone(c *cobra.Command, _ []string) error {
 	}
 	profiles := func(ctx context.Context) error { return servePprof(ctx, c, log) }
 	// The pipelines stop first, then the broker that they write to, then the name server.
-	return runStages(c.Context(), stage{d.Run, serve, profiles}, stage{b.Run}, stage{names.Run})
+	return runStages(c.Context(), stage{d.Run, serve, profiles, keepMemoryLow}, stage{b.Run}, stage{names.Run})
 }
