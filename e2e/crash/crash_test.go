@@ -187,38 +187,59 @@ func (w *world) restart(i errorfs.Injector) error {
 
 // cutAt cuts the broker's power at a step of its disk; the daemon goes on.
 func cutAt(w *world, k int64) (bool, error) {
-	var (
-		n    atomic.Int64
-		once sync.Once
-		left *vfs.Mem
-		off  = make(chan struct{})
-	)
-	up := w.restart(errorfs.Func(func(op errorfs.Op) errorfs.Action {
-		if op.Kind.Changes() && n.Add(1) == k {
-			once.Do(func() {
-				left = w.cluster.Freeze(vfs.CrashOpts{Mode: vfs.CrashMode(k % 3), Seed: uint64(k)})
-				close(off)
-			})
-			return errorfs.Action{Err: errors.New("the power is off")}
+	f := &fuse{w: w, at: k, off: make(chan struct{})}
+	if err := w.restart(f); err != nil { // it was on its way up
+		if !f.blown() {
+			return false, err
 		}
-		return errorfs.Action{}
-	}))
-	if up != nil { // it was on its way up
-		w.cluster.Blackout(left)
+		w.cluster.Blackout(f.left)
 		_, err := w.finish()
 		return true, err
 	}
 	l := w.start(&pipelinetest.Steps{}, true)
-	err := w.await(l, off)
-	reached := false
-	select {
-	case <-off:
-		reached = true
-		w.cluster.Blackout(left)
+	err := w.await(l, f.off)
+	reached := f.blown()
+	if reached {
+		w.cluster.Blackout(f.left)
 		if err == nil {
 			err = w.await(l, nil)
 		}
-	default:
 	}
 	return reached, errors.Join(err, l.Stop())
+}
+
+// fuse cuts the broker's power at a step of its disk, once.
+type fuse struct {
+	w   *world
+	at  int64
+	off chan struct{} // closed when the power is off
+
+	mu    sync.Mutex
+	taken int64
+	over  bool     // there is nothing to cut any more
+	left  *vfs.Mem // what is on the disk then
+}
+
+func (f *fuse) Step(op errorfs.Op) errorfs.Action {
+	if !op.Kind.Changes() {
+		return errorfs.Action{}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.taken++; f.over || f.taken != f.at {
+		return errorfs.Action{}
+	}
+	f.over = true
+	f.left = f.w.cluster.Freeze(vfs.CrashOpts{Mode: vfs.CrashMode(f.at % 3), Seed: uint64(f.at)})
+	close(f.off)
+	return errorfs.Action{Err: errors.New("the power is off")}
+}
+
+// blown reports whether the power is off. If it is not, it stays on: a broker goes on
+// writing after a run, and what looks at it then must not lose it.
+func (f *fuse) blown() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	return f.left != nil
 }
