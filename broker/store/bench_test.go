@@ -100,33 +100,40 @@ func BenchmarkPutPipelined(b *testing.B) {
 	}
 }
 
+// BenchmarkGet reads as a default consumer does, and with the largest answers.
 func BenchmarkGet(b *testing.B) {
-	for _, queues := range []int32{1, 16} {
-		b.Run(fmt.Sprintf("queues=%d", queues), func(b *testing.B) {
-			s := start(b, vfs.OS(), benchConfig(b, FlushAsync))
-			const count = 64_000
-			var wg sync.WaitGroup
-			for i := range int32(count) {
-				wg.Add(1)
-				s.Put(&PutRequest{Record: testRecord("bench", i%queues, string(make([]byte, 1024))), Done: func(PutResult) { wg.Done() }})
-			}
-			wg.Wait()
-			s.settle()
-			at := make([]int64, queues)
-			report(b, b.N, func() {
-				q := int32(0)
-				for n := 0; n < b.N; {
-					res, err := s.Get("bench", q, at[q], GetOptions{MaxMsgs: 32, MaxBytes: 256 << 10})
-					if err != nil || res.Status != Found {
-						b.Fatal(res.Status, err)
-					}
-					n += res.Count
-					if at[q] = res.NextOffset; at[q] == res.Max {
-						at[q] = 0
-					}
-					q = (q + 1) % queues
-				}
-			})
-		})
+	for _, queues := range []int32{1, 4, 8, 16} {
+		for _, o := range []GetOptions{{MaxMsgs: 32, MaxBytes: 256 << 10}, {MaxMsgs: 512, MaxBytes: 1 << 20}} {
+			b.Run(fmt.Sprintf("queues=%d/messages=%d", queues, o.MaxMsgs), func(b *testing.B) { benchmarkGet(b, queues, o) })
+		}
 	}
+}
+
+func benchmarkGet(b *testing.B, queues int32, o GetOptions) {
+	s := start(b, vfs.OS(), benchConfig(b, FlushAsync))
+	const count = 64_000
+	var wg sync.WaitGroup
+	for i := range int32(count) {
+		wg.Add(1)
+		s.Put(&PutRequest{Record: testRecord("bench", i%queues, string(make([]byte, 1024))), Done: func(PutResult) { wg.Done() }})
+	}
+	wg.Wait()
+	s.settle()
+	at := make([]int64, queues)
+	memory := make([]byte, 1<<20)
+	o.Alloc = func(n int) []byte { return memory }
+	report(b, b.N, func() {
+		q := int32(0)
+		for n := 0; n < b.N; {
+			res, err := s.Get("bench", q, at[q], o)
+			if err != nil || res.Status != Found {
+				b.Fatal(res.Status, err)
+			}
+			n += res.Count
+			if at[q] = res.NextOffset; at[q] == res.Max {
+				at[q] = 0
+			}
+			q = (q + 1) % queues
+		}
+	})
 }

@@ -39,6 +39,9 @@ type GetOptions struct {
 	// MessageFilter is asked with each record that Filter took; nil takes all. The record
 	// is valid during the call.
 	MessageFilter func(*message.Record) bool
+	// Alloc gives memory for a result of about n bytes, which GetResult.Buf then is,
+	// unless it proves too small; nil, or an answer that is smaller, has it made.
+	Alloc func(n int) []byte
 }
 
 // GetResult is what a Get found.

@@ -51,6 +51,7 @@ func (s *Store) retentionLoop(ctx context.Context) error {
 		if err := s.retain(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("retention could not delete", "err", err)
 		}
+		s.clog.TrimReads()
 		next := s.cfg.RetentionInterval
 		if errors.Is(s.Err(), ErrDiskFull) {
 			next = min(next, time.Second) // somebody may have made space

@@ -38,14 +38,8 @@ func (s *Store) Get(topic string, queueID int32, offset int64, o GetOptions) (Ge
 	return res, err
 }
 
-const (
-	unitsPerRead = 64
-	// readGap is how many foreign bytes between two messages are read along rather than
-	// asking the system twice.
-	readGap = 4 << 10
-	// readRun is how much is read at once when that brings foreign bytes along.
-	readRun = 256 << 10
-)
+// unitsPerRead is how many entries of a consume queue are read at once.
+const unitsPerRead = 64
 
 // collect fills res from the entries at offset on, which exist.
 func (s *Store) collect(q *queue, offset int64, o GetOptions, res *GetResult) error {
@@ -109,139 +103,6 @@ func (s *Store) readFailed(res *GetResult, err error) error {
 	if res.Count == 0 {
 		res.Status = MessageWasRemoving
 	}
-	return nil
-}
-
-// runReader gathers messages that lie close to each other in the log and reads them at
-// once; those without anything between them straight into the result.
-type runReader struct {
-	s   *Store
-	q   *queue
-	o   *GetOptions
-	res *GetResult
-
-	start, end int64 // of the run
-	first      int64 // queue offset of its first message
-	units      []consumequeue.Unit
-	offsets    []int64
-	store      [unitsPerRead]consumequeue.Unit
-	storeOff   [unitsPerRead]int64
-	scratch    []byte
-}
-
-// add puts a message into the run, reading the run before it when it does not fit in.
-// left is how many messages may come, itself included.
-func (r *runReader) add(offset int64, u consumequeue.Unit, left int) error {
-	if len(r.units) > 0 {
-		gap := u.Phys - r.end
-		if gap < 0 || gap > readGap || gap > 0 && u.Phys+int64(u.Size)-r.start > readRun || len(r.units) == unitsPerRead {
-			if err := r.flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if len(r.units) == 0 {
-		r.units, r.offsets, r.start = r.store[:0], r.storeOff[:0], u.Phys
-		if r.res.Buf == nil {
-			r.res.Buf = make([]byte, 0, r.guess(u, left))
-		}
-	}
-	r.units, r.offsets = append(r.units, u), append(r.offsets, offset)
-	r.end = u.Phys + int64(u.Size)
-	return nil
-}
-
-// guess is how much memory the result needs, if messages are as large as the first.
-func (r *runReader) guess(u consumequeue.Unit, left int) int {
-	n := int(u.Size) * left
-	if r.o.MaxBytes > 0 {
-		n = min(n, max(r.o.MaxBytes, int(u.Size)))
-	}
-	return min(n, max(1<<20, int(u.Size)))
-}
-
-// finish reads the last run; everything below next has been looked at.
-func (r *runReader) finish(next int64) error {
-	if err := r.flush(); err != nil {
-		return err
-	}
-	r.res.NextOffset = next
-	return nil
-}
-
-// flush reads the run and takes its messages into the result.
-func (r *runReader) flush() error {
-	if len(r.units) == 0 {
-		return nil
-	}
-	units, offsets := r.units, r.offsets
-	r.units = nil
-	size := int64(0)
-	for _, u := range units {
-		size += int64(u.Size)
-	}
-	at := len(r.res.Buf)
-	if size == r.end-r.start && r.o.MessageFilter == nil {
-		r.grow(int(size))
-		b := r.res.Buf[at : at+int(size)]
-		if err := r.s.clog.ReadAt(b, r.start); err != nil {
-			return err
-		}
-		for i, u := range units {
-			if err := r.take(b[:u.Size], offsets[i], u, false); err != nil {
-				return err
-			}
-			b = b[u.Size:]
-		}
-		return nil
-	}
-	if int64(cap(r.scratch)) < r.end-r.start {
-		r.scratch = make([]byte, r.end-r.start)
-	}
-	b := r.scratch[:r.end-r.start]
-	if err := r.s.clog.ReadAt(b, r.start); err != nil {
-		return err
-	}
-	for i, u := range units {
-		from := u.Phys - r.start
-		if err := r.take(b[from:from+int64(u.Size)], offsets[i], u, true); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *runReader) grow(n int) {
-	if need := len(r.res.Buf) + n; need > cap(r.res.Buf) {
-		buf := make([]byte, len(r.res.Buf), max(need, 2*cap(r.res.Buf)))
-		copy(buf, r.res.Buf)
-		r.res.Buf = buf
-	}
-}
-
-// take verifies one message and counts it in. b is in the result's memory already unless
-// copied says that it must be brought there.
-func (r *runReader) take(b []byte, offset int64, u consumequeue.Unit, copied bool) error {
-	if err := r.s.verify(r.q, b, offset, u); err != nil {
-		return err
-	}
-	if f := r.o.MessageFilter; f != nil {
-		rec, _, err := message.ParseRecord(b)
-		if err != nil {
-			return r.s.logDamage(u.Phys, err)
-		}
-		if !f(&rec) {
-			return nil
-		}
-	}
-	if copied {
-		r.grow(len(b))
-		r.res.Buf = append(r.res.Buf, b...)
-	} else {
-		r.res.Buf = r.res.Buf[:len(r.res.Buf)+len(b)]
-	}
-	r.res.Count++
-	r.res.Status, r.res.NextOffset, r.res.LastPhysical = Found, offset+1, u.Phys
 	return nil
 }
 

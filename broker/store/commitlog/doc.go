@@ -15,6 +15,10 @@
 //   - A failed write or sync ends the log: no append is answered with success after it.
 //     Only a full disk is waited for.
 //
+// Who reads many messages that lie near each other, with others in between, reads with a
+// [Cursor]: it copies them out of blocks that all cursors share, so that readers of queues
+// which lie mixed read the files once between them.
+//
 // The log does not know what a queue is. It checks records' framing, place and checksum
 // when it recovers, and nothing when it appends.
 package commitlog

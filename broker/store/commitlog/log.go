@@ -99,8 +99,9 @@ type Log struct {
 	failed   error
 	stopped  bool
 
-	zero prewriter
-	kick chan struct{} // sync now (async flush)
+	zero   prewriter
+	blocks blocks
+	kick   chan struct{} // sync now (async flush)
 
 	syncing sync.Mutex // one SyncNow at a time; taken before mu
 }
@@ -125,6 +126,7 @@ func New(files *segment.Files, cfg Config, log *slog.Logger) *Log {
 	l := &Log{cfg: cfg, files: files, log: log, kick: make(chan struct{}, 1)}
 	l.work, l.space = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	l.zero.init()
+	l.blocks = blocks{log: l, kept: map[int64]*block{}}
 	return l
 }
 
