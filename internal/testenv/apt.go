@@ -112,7 +112,9 @@ func (a aptSource) options(ctx context.Context) ([]string, error) {
 		if err := errors.Join(os.WriteFile(list, []byte(line+"\n"), 0o644), os.WriteFile(status, nil, 0o644)); err != nil {
 			return nil, err
 		}
-		options = append(options, "-o", "Dir::Etc::sourcelist="+list, "-o", "Dir::Etc::sourceparts=/nonexistent", "-o", "Dir::State::status="+status)
+		// A mirror may stand still for longer than a suite's lists are meant to be valid; what
+		// they are signed with is checked all the same.
+		options = append(options, "-o", "Acquire::Check-Valid-Until=false", "-o", "Dir::Etc::sourcelist="+list, "-o", "Dir::Etc::sourceparts=/nonexistent", "-o", "Dir::State::status="+status)
 	}
 	_, err := output(ctx, "", "apt-get", append(append([]string{}, options...), "-qq", "update")...)
 	return options, err
