@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/millrace/millrace/message"
@@ -70,5 +71,35 @@ func BenchmarkSendRequest(b *testing.B) {
 			b.Fatal(err)
 		}
 		o.request(q)
+	}
+}
+
+// BenchmarkPullAnswer decodes an answer of 512 messages, with and without room that is used
+// again.
+func BenchmarkPullAnswer(b *testing.B) {
+	rec := message.Record{Topic: "T", Body: bytes.Repeat([]byte("x"), 1024), StoreHost: storeHost, BornHost: storeHost}
+	var body []byte
+	for i := range int64(512) {
+		rec.QueueOffset = i
+		var err error
+		if body, err = message.AppendRecord(body, &rec); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, reuse := range []bool{false, true} {
+		b.Run(fmt.Sprintf("reuse=%t", reuse), func(b *testing.B) {
+			var room []ReceivedMessage
+			b.ReportAllocs()
+			for b.Loop() {
+				got, err := parseMessages(body, "a", true, room)
+				if err != nil || len(got) != 512 {
+					b.Fatal(len(got), err)
+				}
+				if reuse {
+					room = got
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(512*b.N), "ns/message")
+		})
 	}
 }

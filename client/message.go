@@ -56,13 +56,19 @@ type SendResult struct {
 	TransactionID string
 }
 
-// parseMessages decodes an answer's records. Their bytes are shared with body.
-func parseMessages(body []byte, broker string, decompress bool) ([]ReceivedMessage, error) {
-	var out []ReceivedMessage
+// parseMessages decodes an answer's records into room, or into memory of its own where that
+// is too small. Their bytes are shared with body.
+func parseMessages(body []byte, broker string, decompress bool, room []ReceivedMessage) ([]ReceivedMessage, error) {
+	out := room[:0]
+	if n := countRecords(body); n > cap(out) {
+		out = make([]ReceivedMessage, 0, n)
+	}
 	for at := 0; at < len(body); {
-		r, n, err := message.ParseRecord(body[at:])
+		out = append(out, ReceivedMessage{BrokerName: broker})
+		r := &out[len(out)-1].Record
+		n, err := r.Parse(body[at:])
 		if err != nil {
-			return nil, fmt.Errorf("decode the answer's message %d at byte %d: %w", len(out), at, err)
+			return nil, fmt.Errorf("decode the answer's message %d at byte %d: %w", len(out)-1, at, err)
 		}
 		at += n
 		if decompress && r.SysFlag&message.SysCompressed != 0 {
@@ -70,7 +76,19 @@ func parseMessages(body []byte, broker string, decompress bool) ([]ReceivedMessa
 				return nil, fmt.Errorf("message at offset %d: %w", r.QueueOffset, err)
 			}
 		}
-		out = append(out, ReceivedMessage{Record: r, BrokerName: broker})
 	}
 	return out, nil
+}
+
+// countRecords is how many records body holds, if it holds nothing else. It is never more
+// than fit in.
+func countRecords(body []byte) (n int) {
+	for len(body) > 0 {
+		size, _, err := message.ParseHead(body)
+		if err != nil || size > len(body) {
+			break
+		}
+		n, body = n+1, body[size:]
+	}
+	return n
 }

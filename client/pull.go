@@ -55,7 +55,9 @@ func (p *pullRequest) command() *remoting.Command {
 // messages that a subscription does not want. Without, every offset counts: a broker that
 // proposes to go on elsewhere (its retention is at work) is asked again until it names
 // its minimum, and messages behind a hole are left to the pull that meets the hole first.
-func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decompress, skip bool) (PullResult, error) {
+//
+// The messages share the answer's memory and stand in room, if that is large enough.
+func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decompress, skip bool, room []ReceivedMessage) (PullResult, error) {
 	switch ans.Code {
 	case protocol.Success, protocol.PullNotFound, protocol.PullRetryImmediately, protocol.PullOffsetMoved:
 	default:
@@ -69,7 +71,7 @@ func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decom
 	// The broker looks at a queue's end and its messages at different moments, so an
 	// answer with messages counts whatever the limits beside it say.
 	if ans.Code == protocol.Success {
-		return parseFound(ans, res, q, offset, decompress, skip)
+		return parseFound(ans, res, q, offset, decompress, skip, room)
 	}
 	switch {
 	case offset < res.Min:
@@ -83,8 +85,8 @@ func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decom
 	return res, nil
 }
 
-func parseFound(ans *remoting.Command, res PullResult, q message.Queue, offset int64, decompress, skip bool) (PullResult, error) {
-	msgs, err := parseMessages(ans.Body, q.BrokerName, decompress)
+func parseFound(ans *remoting.Command, res PullResult, q message.Queue, offset int64, decompress, skip bool, room []ReceivedMessage) (PullResult, error) {
+	msgs, err := parseMessages(ans.Body, q.BrokerName, decompress, room)
 	if err != nil {
 		return PullResult{}, err
 	}

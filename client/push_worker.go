@@ -174,7 +174,7 @@ func (w *worker) pull(offset int64) (PullResult, error) {
 	if err != nil {
 		return PullResult{}, err
 	}
-	return parsePullAnswer(ans, w.q, offset, true, true)
+	return parsePullAnswer(ans, w.q, offset, true, true, nil)
 }
 
 // handOut gives what a pull brought to handlers. Messages that the subscription does not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/client/internal/session"
@@ -34,8 +35,9 @@ const DefaultReaderGroup = "MILLRACE_READER"
 // group: nobody shares queues with it, and the group only names the offsets that it
 // commits.
 type Reader struct {
-	cfg readerConfig
-	s   *session.Session
+	cfg   readerConfig
+	s     *session.Session
+	rooms sync.Pool // of *[]ReceivedMessage without messages
 }
 
 // NewReader makes a reader. It starts nothing.
@@ -93,6 +95,18 @@ type PullResult struct {
 	Messages []ReceivedMessage
 	Next     int64 // offset of the pull that continues this one
 	Min, Max int64 // the queue's offsets at that moment; Max is the next one to be given
+
+	release func()
+}
+
+// Release has the memory of the messages used by later pulls. Whoever calls it, once, is
+// done with Messages and with everything in them that he did not copy: bodies, properties
+// and topics. Nobody needs to; who reads much makes less garbage with it.
+func (r *PullResult) Release() {
+	if f := r.release; f != nil {
+		r.Messages, r.release = nil, nil
+		f()
+	}
 }
 
 // pullSlack is how much longer than the broker may hold a pull the client waits.
@@ -147,7 +161,32 @@ func (r *Reader) pull(ctx context.Context, p *pullRequest, limit time.Duration) 
 	if err != nil {
 		return PullResult{}, err
 	}
-	return parsePullAnswer(ans, p.queue, p.offset, r.cfg.decompress, false)
+	if ans.Code != protocol.Success { // it has no messages
+		return parsePullAnswer(ans, p.queue, p.offset, r.cfg.decompress, false, nil)
+	}
+	res, err := parsePullAnswer(ans, p.queue, p.offset, r.cfg.decompress, false, r.room())
+	if err == nil {
+		messages := res.Messages
+		res.release = func() { r.giveRoom(messages); ans.Done() }
+	}
+	return res, err
+}
+
+// keepRoom is how many messages' room is used again.
+const keepRoom = 4096
+
+func (r *Reader) room() []ReceivedMessage {
+	if used, ok := r.rooms.Get().(*[]ReceivedMessage); ok {
+		return *used
+	}
+	return nil
+}
+
+func (r *Reader) giveRoom(m []ReceivedMessage) {
+	if m = m[:cap(m)]; len(m) > 0 && len(m) <= keepRoom {
+		clear(m)
+		r.rooms.Put(&m)
+	}
 }
 
 // refreshOn renews the route after an error that may come from an old one.

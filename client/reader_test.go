@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func TestPullNeverJumps(t *testing.T) {
 			return a
 		}(), func(err error) bool { return err != nil }, 0, 0},
 	} {
-		res, err := parsePullAnswer(tc.ans, readQueue, at, true, false)
+		res, err := parsePullAnswer(tc.ans, readQueue, at, true, false, nil)
 		if !tc.err(err) || len(res.Messages) != tc.messages || res.Next != tc.next {
 			t.Errorf("%s: %d messages, next %d, error %v", name, len(res.Messages), res.Next, err)
 		}
@@ -70,11 +71,11 @@ func TestPullNeverJumps(t *testing.T) {
 }
 
 func TestPullWithAFilterSkips(t *testing.T) {
-	res, err := parsePullAnswer(pullAnswer(protocol.Success, 19, 0, 20, 12, 15), readQueue, 10, true, true)
+	res, err := parsePullAnswer(pullAnswer(protocol.Success, 19, 0, 20, 12, 15), readQueue, 10, true, true, nil)
 	if err != nil || len(res.Messages) != 2 || res.Next != 19 {
 		t.Fatalf("%+v, %v", res, err)
 	}
-	res, err = parsePullAnswer(pullAnswer(protocol.PullRetryImmediately, 16, 0, 20), readQueue, 10, true, true)
+	res, err = parsePullAnswer(pullAnswer(protocol.PullRetryImmediately, 16, 0, 20), readQueue, 10, true, true, nil)
 	if err != nil || res.Next != 16 {
 		t.Fatalf("%+v, %v", res, err)
 	}
@@ -173,7 +174,7 @@ func FuzzPullAnswer(f *testing.F) {
 		for _, skip := range []bool{false, true} {
 			ans := pullAnswer(protocol.Success, 13, 0, 20)
 			ans.Body = body
-			res, err := parsePullAnswer(ans, readQueue, 10, true, skip)
+			res, err := parsePullAnswer(ans, readQueue, 10, true, skip, nil)
 			if err != nil {
 				continue
 			}
@@ -189,4 +190,52 @@ func FuzzPullAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A result that was given back is overwritten by later pulls, and no other one is.
+func TestReleasedMemoryIsUsedByNobodyElse(t *testing.T) {
+	c := newFakeCluster(t, "a")
+	c.broker["a"].on(protocol.LitePullMessage, func(req *remoting.Command) *remoting.Command {
+		var h protocol.PullHeader
+		if err := h.Decode(req); err != nil {
+			panic(err)
+		}
+		at := h.QueueOffset
+		offsets := make([]int64, 3000) // an answer far beyond what a connection's buffer holds
+		for i := range offsets {
+			offsets[i] = at + int64(i)
+		}
+		return pullAnswer(protocol.Success, at+int64(len(offsets)), 0, 1<<40, offsets...)
+	})
+	r := newTestReader(t, c)
+	ctx := within(t)
+	var wg sync.WaitGroup
+	for reader := range int64(4) {
+		wg.Go(func() {
+			kept := PullResult{}
+			for round := range int64(12) {
+				res, err := r.Pull(ctx, readQueue, (reader*100+round)*10_000, PullOptions{MaxMsgs: 3000})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, got := range []PullResult{res, kept} {
+					for i := range got.Messages {
+						m := &got.Messages[i]
+						if string(m.Body) != fmt.Sprintf("body %d", m.QueueOffset) || m.QueueOffset != got.Next-int64(len(got.Messages)-i) {
+							t.Errorf("message %d of the result before %d: offset %d, %q", i, got.Next, m.QueueOffset, m.Body)
+							return
+						}
+					}
+				}
+				if round%3 == 0 {
+					kept = res
+					continue
+				}
+				res.Release()
+				res.Release() // is nothing
+			}
+		})
+	}
+	wg.Wait()
 }

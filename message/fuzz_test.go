@@ -2,6 +2,7 @@ package message_test
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -22,6 +23,10 @@ func FuzzParseRecord(f *testing.F) {
 		}
 		if n > len(b) || n < message.HeadLen {
 			t.Fatalf("size %d of %d", n, len(b))
+		}
+		used := message.Record{Version: 9, ReconsumeTimes: 1, PreparedTransactionOffset: 1, Flag: 1, Body: b, Topic: "old", Properties: b}
+		if k, err := used.Parse(b); k != n || err != nil || !reflect.DeepEqual(used, r) {
+			t.Fatalf("into a used record: %+v, %v, want %+v", used, err, r)
 		}
 		encoded, err := message.AppendRecord(nil, &r)
 		if err != nil || len(encoded) != n && r.BornHost.Addr().Is6() == r.BornHost.Addr().Unmap().Is6() &&

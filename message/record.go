@@ -207,24 +207,35 @@ func (r *Record) sysFlagWithHosts() int32 {
 // early, with ErrBlank and the blank's size at the end of a log file, and
 // with ErrCorrupt otherwise. The record shares b's memory.
 func ParseRecord(b []byte) (Record, int, error) {
+	var r Record
+	n, err := r.Parse(b)
+	if err != nil {
+		return Record{}, n, err
+	}
+	return r, n, nil
+}
+
+// Parse is ParseRecord into r, all of whose fields it sets. After an error r means
+// nothing.
+func (r *Record) Parse(b []byte) (int, error) {
 	size, magic, err := ParseHead(b)
 	if err != nil {
-		return Record{}, 0, err
+		return 0, err
 	}
 	if magic == MagicBlank {
-		return Record{}, size, ErrBlank
+		return size, ErrBlank
 	}
 	if size > len(b) {
-		return Record{}, 0, ErrTruncated
+		return 0, ErrTruncated
 	}
-	r := Record{Version: V1, TotalSize: int32(size)}
+	r.Version, r.TotalSize = V1, int32(size)
 	if magic == MagicV2 {
 		r.Version = V2
 	}
 	if err := r.parse(b[:size:size]); err != nil {
-		return Record{}, 0, err
+		return 0, err
 	}
-	return r, size, nil
+	return size, nil
 }
 
 // ParseHead reads a record's size and magic and checks both: the size is one

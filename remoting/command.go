@@ -106,6 +106,19 @@ type Command struct {
 	Ext           ExtFields
 	Body          []byte
 	Serialization Serialization
+
+	// Release, where it is set, gives Body's memory back to who lent it. It is called at
+	// most once, by who has the command last, when nobody uses Body any more; not calling it
+	// costs nothing but that memory's next use. It does not block.
+	Release func()
+}
+
+// Done calls Release, if it is set, for the only time.
+func (c *Command) Done() {
+	if f := c.Release; f != nil {
+		c.Release = nil
+		f()
+	}
 }
 
 // NewRequest makes a request of ours. Whoever sends it assigns the opaque.

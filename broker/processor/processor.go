@@ -74,6 +74,7 @@ type Processor struct {
 	started time.Time
 	rows    map[int]*route
 	resumed sync.WaitGroup // parked pulls that are being answered
+	memory  answerMemory
 }
 
 // route is a row of the table with what a request needs of it at hand.

@@ -116,8 +116,8 @@ func (s *Store) verify(q *queue, b []byte, offset int64, u consumequeue.Unit) er
 	if !s.cfg.CheckCRCOnRead {
 		return nil
 	}
-	rec, _, err := message.ParseRecord(b)
-	if err == nil {
+	var rec message.Record
+	if _, err = rec.Parse(b); err == nil {
 		err = rec.CheckCRC()
 	}
 	if err != nil {

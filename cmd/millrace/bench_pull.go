@@ -111,6 +111,7 @@ func pullAll(ctx context.Context, r *client.Reader, q message.Queue, count *pull
 		count.bytes.Add(int64(size))
 		count.messages.Add(int64(len(got.Messages)))
 		at = got.Next
+		got.Release()
 	}
 	return seen, nil
 }

@@ -195,16 +195,20 @@ func (c *Conn) request(x *Exchange) error {
 
 // answered hands an answer to its call; one that nobody waits for is dropped.
 func (c *Conn) answered(frame []byte, ans *remoting.Command) {
-	if len(ans.Body) > 0 && !c.in.keep(frame) {
-		ans.Body = bytes.Clone(ans.Body)
+	if len(ans.Body) > 0 {
+		if memory := c.in.keep(frame); memory != nil {
+			ans.Release = func() { giveLarge(memory) }
+		} else {
+			ans.Body = bytes.Clone(ans.Body)
+		}
 	}
 	c.calls.answer(ans)
 }
 
 // Invoke sends a request and waits for its answer. The opaque is assigned
 // here. The request's body is written from where it lies and must not be
-// changed any more, not even after a time-out. The answer is the caller's. An error wraps ErrClosed, ErrTimeout or
-// ErrBusy, or says that the request cannot be encoded; when ctx ends, it also
+// changed any more, not even after a time-out. The answer is the caller's, who may call its
+// Release when he is done with the body. An error wraps ErrClosed, ErrTimeout or ErrBusy, or says that the request cannot be encoded; when ctx ends, it also
 // wraps ctx's.
 func (c *Conn) Invoke(ctx context.Context, req *remoting.Command) (*remoting.Command, error) {
 	type outcome struct {

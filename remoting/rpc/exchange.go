@@ -46,7 +46,9 @@ func (x *Exchange) Request() *remoting.Command { return &x.req }
 // counts; a oneway request gets none. Every exchange must be replied to, or
 // its request counts as unanswered as long as the connection lives. Reply
 // does not block. The answer and its body belong to the connection from then
-// on: the body is written later and must not be changed.
+// on: the body is written later and must not be changed. The connection calls
+// the answer's Release when the body is written; a body that is never written
+// is left to the garbage collector.
 func (x *Exchange) Reply(ans *remoting.Command) {
 	if !x.replied.CompareAndSwap(false, true) {
 		return

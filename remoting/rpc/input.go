@@ -15,7 +15,8 @@ import (
 const (
 	firstBuffer = 4 << 10
 	maxBuffer   = 128 << 10
-	// A large frame's memory starts with this and doubles as bytes arrive.
+	// A large frame's memory starts with this, or with the largest that the peer has completed
+	// (up to keepLarge), and grows fourfold as bytes arrive.
 	firstLarge = 256 << 10
 	// Memory of a large frame up to this is used again.
 	keepLarge = 4 << 20
@@ -64,6 +65,7 @@ type input struct {
 	buf      []byte
 	from, to int       // buf[from:to] is not consumed yet
 	large    []byte    // memory of the frame returned last, if that was a large one
+	proven   int       // length of the largest frame that the peer completed
 	deadline time.Time // that was set last
 	shared   *budget   // of large frames; nil: no bound
 	taken    int       // of shared, by the large frame under way or returned last
@@ -78,10 +80,7 @@ type input struct {
 
 // next returns a frame without its length field.
 func (in *input) next() ([]byte, error) {
-	if in.large != nil && cap(in.large) <= keepLarge {
-		b := in.large
-		largeFrames.Put(&b)
-	}
+	giveLarge(in.large)
 	in.large = nil
 	in.giveBack()
 	for {
@@ -159,8 +158,8 @@ func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
 	if used, ok := largeFrames.Get().(*[]byte); ok {
 		b = *used
 	}
-	if cap(b) < firstLarge {
-		b = make([]byte, firstLarge)
+	if first := max(firstLarge, min(n, in.proven, keepLarge)); cap(b) < first {
+		b = make([]byte, first)
 	}
 	if err := in.take(cap(b)); err != nil {
 		return nil, err
@@ -183,6 +182,7 @@ func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
 			return nil, err
 		}
 	}
+	in.proven = max(in.proven, n)
 	in.large, in.frameBy = b, time.Time{}
 	return b[:n:n], nil
 }
@@ -203,13 +203,21 @@ func (in *input) giveBack() {
 }
 
 // keep says that the frame returned last stays in use: its memory, if it is
-// its own, is left to it. It tells whether that is so.
-func (in *input) keep(frame []byte) bool {
+// its own, is left to it and returned; giveLarge takes it back.
+func (in *input) keep(frame []byte) []byte {
 	if in.large == nil || len(frame) == 0 || &in.large[0] != &frame[0] {
-		return false
+		return nil
 	}
+	b := in.large
 	in.large = nil
-	return true
+	return b
+}
+
+// giveLarge has memory of a large frame used again.
+func giveLarge(b []byte) {
+	if b != nil && cap(b) <= keepLarge {
+		largeFrames.Put(&b)
+	}
 }
 
 // stop makes the reader return errStopping instead of waiting. Any goroutine

@@ -37,14 +37,15 @@ type output struct {
 	drained sync.Cond // on mu: something was written, settled, or closed
 	full    [][]byte  // segments in front of tail
 	tail    []byte
-	spare   []byte // the tail before, to be used again
-	signal  bool   // run has been woken and has not taken the segments yet
-	unsent  int    // bytes in full, tail, and the write under way
-	owed    int    // requests without an answer
-	owedLen int    // their bytes
-	wrote   int64  // count of writes; tells an idle connection from a busy one
-	err     error  // set once: nothing is queued any more
-	parked  bool   // the reader waits on drained
+	spare   []byte   // the tail before, to be used again
+	lent    []func() // gives back bodies in full that were lent
+	signal  bool     // run has been woken and has not taken the segments yet
+	unsent  int      // bytes in full, tail, and the write under way
+	owed    int      // requests without an answer
+	owedLen int      // their bytes
+	wrote   int64    // count of writes; tells an idle connection from a busy one
+	err     error    // set once: nothing is queued any more
+	parked  bool     // the reader waits on drained
 }
 
 func newOutput(nc net.Conn, limits ConnLimits) *output {
@@ -72,9 +73,14 @@ func (o *output) put(c *remoting.Command, settled int, hold bool) error {
 	o.unsent += len(tail) - before + len(c.Body)
 	if len(c.Body) <= copyLimit {
 		o.tail = append(tail, c.Body...)
+		c.Done()
 	} else {
 		o.full = append(o.full, tail, c.Body)
 		o.tail, o.spare = o.spare[:0], nil
+		if c.Release != nil {
+			o.lent = append(o.lent, c.Release)
+			c.Release = nil
+		}
 	}
 	if settled >= 0 {
 		o.settleLocked(settled)
@@ -173,25 +179,28 @@ func (o *output) run(stop <-chan struct{}) error {
 		}
 		// Whoever woke us often has more to say: let it.
 		runtime.Gosched()
-		segments, tail, n := o.takeSegments()
+		segments, tail, lent, n := o.takeSegments()
 		if err := o.write(segments, tail); err != nil {
 			return err
+		}
+		for _, release := range lent {
+			release()
 		}
 		o.written(tail, n)
 	}
 }
 
-func (o *output) takeSegments() (full [][]byte, tail []byte, n int) {
+func (o *output) takeSegments() (full [][]byte, tail []byte, lent []func(), n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.signal = false
-	full, tail = o.full, o.tail
-	o.full = nil
+	full, tail, lent = o.full, o.tail, o.lent
+	o.full, o.lent = nil, nil
 	o.tail, o.spare = o.spare[:0], nil
 	for _, s := range full {
 		n += len(s)
 	}
-	return full, tail, n + len(tail)
+	return full, tail, lent, n + len(tail)
 }
 
 func (o *output) written(tail []byte, n int) {

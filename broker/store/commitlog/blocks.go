@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"container/list"
 	"fmt"
 	"sync"
 )
@@ -24,17 +25,17 @@ type blocks struct {
 
 	mu    sync.Mutex
 	kept  map[int64]*block // by start
+	idle  list.List        // of those kept that nobody uses, the longest unused in front
 	spare [][]byte         // memory of blocks that were let go
-	clock int64            // counts uses
-	seen  int64            // clock at the last trim
+	used  bool             // since the last trim
 }
 
 // block is [start, start+len(b)) of the log.
 type block struct {
 	start int64
 	b     []byte
-	refs  int // guarded by blocks.mu, as is used
-	used  int64
+	refs  int           // guarded by blocks.mu, as is elem
+	elem  *list.Element // in idle
 
 	load sync.Once
 	err  error // of load
@@ -50,12 +51,14 @@ func (k *blocks) acquire(phys int64) (*block, error) {
 	k.mu.Lock()
 	b := k.kept[start]
 	if b == nil {
-		k.evictLocked()
+		if len(k.kept) >= maxReadBlocks && k.idle.Len() > 0 {
+			k.dropLocked(k.idle.Front().Value.(*block))
+		}
 		b = &block{start: start, b: k.memoryLocked()[:size]}
 		k.kept[start] = b
 	}
-	k.clock++
-	b.used = k.clock
+	k.used = true
+	k.wakeLocked(b)
 	b.refs++
 	k.mu.Unlock()
 	b.load.Do(func() { b.err = k.log.ReadAt(b.b, b.start) })
@@ -91,25 +94,19 @@ func (k *blocks) place(phys int64) (start, size int64) {
 	return file + at, min(readBlock, fileSize-at)
 }
 
-// evictLocked makes room for one more block, if one that nobody uses can go.
-func (k *blocks) evictLocked() {
-	if len(k.kept) < maxReadBlocks {
-		return
-	}
-	var oldest *block
-	for _, b := range k.kept {
-		if b.refs == 0 && (oldest == nil || b.used < oldest.used) {
-			oldest = b
-		}
-	}
-	if oldest != nil {
-		k.dropLocked(oldest)
+// wakeLocked takes a block out of idle.
+func (k *blocks) wakeLocked(b *block) {
+	if b.elem != nil {
+		k.idle.Remove(b.elem)
+		b.elem = nil
 	}
 }
 
+// dropLocked has a block not found any more. Its memory is spare when nobody uses it.
 func (k *blocks) dropLocked(b *block) {
 	if k.kept[b.start] == b {
 		delete(k.kept, b.start)
+		k.wakeLocked(b)
 	}
 	if b.refs == 0 && b.b != nil {
 		k.spare = append(k.spare, b.b[:readBlock])
@@ -137,7 +134,11 @@ func (k *blocks) release(b *block) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	b.refs--
-	if b.refs == 0 && (k.kept[b.start] != b || len(k.kept) > maxReadBlocks) {
+	switch {
+	case b.refs > 0:
+	case k.kept[b.start] == b && len(k.kept) <= maxReadBlocks:
+		b.elem = k.idle.PushBack(b)
+	default:
 		k.dropLocked(b)
 	}
 	if n := maxReadBlocks - len(k.kept); len(k.spare) > max(n, 0) {
@@ -150,14 +151,13 @@ func (k *blocks) release(b *block) {
 func (k *blocks) trim() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.clock == k.seen {
-		k.spare = nil
+	if !k.used {
 		for _, b := range k.kept {
 			k.dropLocked(b)
 		}
 		k.spare = nil
 	}
-	k.seen = k.clock
+	k.used = false
 }
 
 // Cursor copies records that lie near each other, in the order of the log, out of blocks
