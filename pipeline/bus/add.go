@@ -318,10 +318,19 @@ func (p *Publisher) addResumed(ctx context.Context, it *event.Item) error {
 	if err != nil || !s.paused {
 		return err
 	}
-	s.paused = false
+	if s.route != "" { // asked for by a person: the file does not permit it
+		s.paused = false
+		p.pauseTable(s, event.PauseReason{Code: CodeRoute, Text: s.route})
+		return nil
+	}
+	cause := "resumed"
+	if byFile(s.code) {
+		cause = CauseConfiguration
+	}
+	s.paused, s.code = false, ""
 	g := p.group(checkpoint.KindRows)
 	g.rec.Resumed = append(g.rec.Resumed, checkpoint.TableName(it.Table.Name))
-	g.addDue(it.Table.Name, "resumed")
+	g.addDue(it.Table.Name, cause)
 	return nil
 }
 

@@ -27,9 +27,18 @@
 // ended inside a chunk, the attempt comes back with Chunk one higher and the old cursor:
 // the chunk is read anew under another name.
 //
+// # What the pipeline file changes
+//
+// Declare compares the tables that are captured with what is recorded. A table that the
+// file gives another number of queues, or another key, is paused by name until the file
+// says again what its queues were filled by; one that is not captured any more is paused
+// until it is captured again. Either comes back with an attempt that is due. A key that a
+// statement changed is no such change: the statement is a mark in every queue, rows behind
+// it go by the new key, and the attempt that it makes due replaces what is older.
+//
 // Not done yet: topics of one pipeline on several brokers; the direct mode and stock
-// brokers; changes of a table's route (Declare refuses them); a local mirror of the
-// checkpoint queue; one request that carries both record and resolution.
+// brokers; moving a table to another route; a local mirror of the checkpoint queue; one
+// request that carries both record and resolution.
 //
 // The formats are documented in docs/format/event.md and docs/format/checkpoint.md.
 package bus

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/client/admin"
@@ -299,7 +298,11 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 		// A slice can hold no more than the end of a transaction whose rows were sent before
 		// the opening: its readers need the schema all the same.
 		s.table.Schema = p.schemas.known[t.Schema]
-		s.paused = slices.ContainsFunc(st.Paused, func(x checkpoint.Paused) bool { return x.Table == t.Name })
+		for _, x := range st.Paused {
+			if x.Table == t.Name {
+				s.paused, s.code = true, x.Code
+			}
+		}
 		for _, a := range st.Tries {
 			if a.Table == t.Name {
 				s.attempt = a

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,8 +47,14 @@ type PublisherConfig struct {
 	NoSnapshot bool
 	// Keep decides which rows are published; nil keeps all.
 	Keep func(*event.Item) bool
-	// OnResolved, OnPaused and OnDue may be nil. They are called by the publisher's
-	// goroutines and must not block.
+	// Config is what of the pipeline file decides which rows are produced. It is recorded
+	// as the configuration in force; nil leaves what is recorded as it is.
+	Config json.RawMessage
+	// OnBack is called by Declare for each table whose pause the pipeline file does not ask
+	// for any more. Its source is to be told to resume it, which makes an attempt due.
+	OnBack func(event.TableName)
+	// OnResolved, OnPaused and OnDue may be nil, like OnBack. They are called by the
+	// publisher's goroutines and must not block.
 	OnResolved func(event.Position)
 	OnPaused   func(event.TableName, event.PauseReason)
 	OnDue      func(event.TableName, string)
@@ -121,6 +128,9 @@ type Publisher struct {
 	closed chan *group         // sent, to be recorded, in order
 	ready  chan *group         // decided, to be resolved, in order
 	opened chan struct{}       // a group was begun: its interval runs
+
+	// held are the tables that Declare paused, and why; ck.mu guards it.
+	held map[event.TableName]string
 
 	// mu guards what Add builds. Where locks nest the order is mu, ck.mu, schemas.mu. Add
 	// waits for room with mu held, so the loops that make room never take it.

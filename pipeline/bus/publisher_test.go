@@ -276,30 +276,6 @@ func TestTwoTablesDontShareATopic(t *testing.T) {
 	}
 }
 
-func TestTheRouteIsKept(t *testing.T) {
-	tw := newTwin()
-	b := openBench(t, tw, PublisherConfig{})
-	table := benchTable("t", 2)
-	if err := b.p.Declare(t.Context(), []*event.Table{table}); err != nil {
-		t.Fatal(err)
-	}
-	b.add(b.tx("g1", table, "a")...)
-	b.flush()
-	b.close()
-	for name, change := range map[string]func(*event.Table){
-		"queues": func(t *event.Table) { t.Queues = 4 },
-		"key":    func(t *event.Table) { t.KeyColumns = []int{1} },
-	} {
-		again := openBench(t, tw, PublisherConfig{})
-		other := *table
-		change(&other)
-		if err := again.p.Declare(t.Context(), []*event.Table{&other}); !errors.Is(err, ErrRouteChanged) {
-			t.Errorf("%s: %v", name, err)
-		}
-		again.close()
-	}
-}
-
 func TestWhoeverWasReplacedIsFenced(t *testing.T) {
 	tw := newTwin()
 	old := openBench(t, tw, PublisherConfig{})

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,13 +24,18 @@ const hashName = "xxh64"
 
 // tableState is a captured table while it is published.
 type tableState struct {
-	table   *event.Table // under the schema in force
-	queues  []*queueState
-	paused  bool
-	fresh   bool               // no record and no Declare knows it
-	attempt checkpoint.Attempt // its last recorded state, for chunks that groups cut
-	txRows  uint64             // of the present transaction
-	txSeen  uint64             // serial of the transaction that txRows counts
+	table  *event.Table // under the schema in force
+	queues []*queueState
+	paused bool
+	code   string // why it is paused
+	// route says how the route that the pipeline file asks for differs; routeKey is then
+	// the key that its queues were filled by, if that is what differs.
+	route    string
+	routeKey []string
+	fresh    bool               // no record and no Declare knows it
+	attempt  checkpoint.Attempt // its last recorded state, for chunks that groups cut
+	txRows   uint64             // of the present transaction
+	txSeen   uint64             // serial of the transaction that txRows counts
 }
 
 // queueState is an owned queue while it is published.
@@ -75,12 +79,10 @@ type txState struct {
 
 type publisherStats struct{ rows, trimmed, bytes, halves atomic.Uint64 }
 
-// ErrRouteChanged refuses a table whose queue count or key is not the one that its queues
-// were filled by.
-var ErrRouteChanged = errors.New("the table's queues or key changed")
-
-// Declare makes the topics of tables and records the route before the first message into
-// it. Tables that no record knows get an attempt that is due.
+// Declare takes the tables that are captured, all of them: it makes topics, and records
+// the route before the first message into it. Tables that no record knows get an attempt
+// that is due. Those that the pipeline file gives another route than their queues were
+// filled by, and those that are not captured any more, are paused; the others go on.
 func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 	ctx, done := p.within(ctx)
 	defer done()
@@ -88,14 +90,16 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 	defer p.mu.Unlock()
 	p.ck.mu.Lock()
 	defer p.ck.mu.Unlock()
-	changed := false
+	p.held = map[event.TableName]string{}
+	d := declaring{p: p}
+	if err := d.config(); err != nil {
+		return err
+	}
+	d.left(tables)
 	tables = slices.DeleteFunc(slices.Clone(tables), func(t *event.Table) bool { return t.Schema == nil }) // paused before it was ever read
 	for _, t := range tables {
 		if was, known := p.ck.state.Table(checkpoint.TableName(t.Name)); known {
-			if now := p.tableRow(t); was.Queues != now.Queues || was.Schema == t.Schema.ID && !slices.Equal(was.Key, now.Key) {
-				return fmt.Errorf("table %s was published to %d queues by the key %v, not to %d by %v: %w; put back what was, or reset the pipeline",
-					t.Name, was.Queues, was.Key, now.Queues, now.Key, ErrRouteChanged)
-			}
+			d.known(&was, t)
 			continue
 		}
 		if err := p.makeTopic(ctx, t); err != nil {
@@ -105,12 +109,12 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 		row.Schema = event.SchemaID{} // in force with its first group
 		p.ck.state.SetTable(row)
 		if !p.cfg.NoSnapshot {
-			p.ck.state.SetDue(row.Name, "new table")
+			p.ck.state.SetDue(row.Name, d.cause)
 		}
 		p.ck.state.Route++
-		changed = true
+		d.changed = true
 	}
-	if changed {
+	if d.changed {
 		if err := p.ck.writeBaseLocked(ctx); err != nil {
 			return why(ctx, err)
 		}
@@ -122,6 +126,7 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 		}
 		s.fresh = false
 	}
+	d.tell()
 	return nil
 }
 
@@ -130,9 +135,7 @@ func (p *Publisher) tableRow(t *event.Table) checkpoint.Table {
 		Name: checkpoint.TableName(t.Name), Schema: t.Schema.ID, Topic: event.TopicName(p.cfg.Pipeline, t.Name),
 		Queues: max(t.Queues, 1), Keyless: t.Keyless, Hash: hashName,
 	}
-	for _, k := range t.KeyColumns {
-		row.Key = append(row.Key, t.Schema.Columns[k].Name)
-	}
+	row.Key = keyNames(t)
 	return row
 }
 
@@ -162,8 +165,8 @@ func (p *Publisher) table(ctx context.Context, t *event.Table) (*tableState, err
 		clear(p.tables)
 	}
 	if s := p.named[t.Name]; s != nil {
-		if len(s.queues) != max(t.Queues, 1) && t.Schema != nil {
-			return nil, fmt.Errorf("table %s has %d queues, not %d: %w; put the old number back", t.Name, len(s.queues), t.Queues, ErrRouteChanged)
+		if len(s.queues) != max(t.Queues, 1) && t.Schema != nil && !s.paused {
+			p.misfit(s, t)
 		}
 		p.tables[t] = s
 		return s, nil
@@ -206,8 +209,9 @@ func (p *Publisher) useSchema(ctx context.Context, s *tableState, t *event.Table
 	if err := p.schemas.send(ctx, p, t.Schema); err != nil {
 		return err
 	}
+	row := p.rowOf(s, t)
 	s.table = t
-	p.group(checkpoint.KindRows).addTable(p.tableRow(t))
+	p.group(checkpoint.KindRows).addTable(row)
 	return nil
 }
 
@@ -264,7 +268,7 @@ func (p *Publisher) pauseTable(s *tableState, why event.PauseReason) {
 	if s.paused {
 		return
 	}
-	s.paused = true
+	s.paused, s.code = true, why.Code
 	p.group(checkpoint.KindRows).addPause(pausedRecord(s.table.Name, why))
 	if p.cfg.OnPaused != nil {
 		p.cfg.OnPaused(s.table.Name, why)

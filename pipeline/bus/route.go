@@ -1,0 +1,198 @@
+package bus
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/pipeline/checkpoint"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// Codes of the pauses that the pipeline file asks for. They end by themselves with the
+// opening that finds the file as it was: see PublisherConfig.OnBack.
+const (
+	// CodeRoute: the file gives the table another number of queues, or another key, than
+	// its queues were filled by.
+	CodeRoute = "route"
+	// CodeExcluded: the table is not captured any more.
+	CodeExcluded = "excluded"
+)
+
+// CauseConfiguration is the cause of attempts that a change of the pipeline file makes due.
+const CauseConfiguration = "configuration changed"
+
+func byFile(code string) bool { return code == CodeRoute || code == CodeExcluded }
+
+// declaring is what one Declare found the file to have changed.
+type declaring struct {
+	p       *Publisher
+	cause   string // of attempts of new tables
+	changed bool   // the state is to be written
+	paused  []checkpoint.Paused
+	back    []event.TableName
+}
+
+// config takes the configuration into force.
+func (d *declaring) config() error {
+	p, st := d.p, d.p.ck.state
+	d.cause = "new table"
+	if p.cfg.Config == nil {
+		return nil
+	}
+	now, err := json.Marshal(p.cfg.Config) // the form in which a Base holds it
+	if err != nil {
+		return p.wrap("configuration", err)
+	}
+	if bytes.Equal(st.Config, now) {
+		return nil
+	}
+	if st.Config != nil {
+		d.cause = CauseConfiguration + ": new table"
+		p.log.Info("configuration changed", slog.String("before", string(st.Config)), slog.String("now", string(now)))
+	}
+	st.Config, d.changed = now, true
+	return nil
+}
+
+// known compares a table with its recorded route. A route that differs pauses the table;
+// one that fits ends the pause that the file asked for before.
+func (d *declaring) known(was *checkpoint.Table, t *event.Table) {
+	s := d.p.named[t.Name]
+	if why := d.p.routeChange(was, t); why != "" {
+		s.route = why
+		if d.p.keyChanged(was, t) {
+			s.routeKey = slices.Clone(was.Key)
+		}
+		d.pause(t.Name, CodeRoute, why)
+		d.p.held[t.Name] = why
+		return
+	}
+	if s.paused && byFile(s.code) {
+		d.back = append(d.back, t.Name)
+	}
+}
+
+// left pauses the tables that are recorded and not captured any more. What is in their
+// queues stays there for the targets.
+func (d *declaring) left(captured []*event.Table) {
+	for _, row := range d.p.ck.state.Tables {
+		name := event.TableName(row.Name)
+		if slices.ContainsFunc(captured, func(t *event.Table) bool { return t.Name == name }) {
+			continue
+		}
+		why := fmt.Sprintf("table %s is not captured any more: no pattern of source.tables in the pipeline file names it, or the server has it no longer; name it again, and it goes on with a new snapshot", name)
+		d.pause(name, CodeExcluded, why)
+		d.p.held[name] = why
+	}
+}
+
+// pause notes a pause that the file asks for. A table that is paused for another reason
+// keeps that.
+func (d *declaring) pause(name event.TableName, code, text string) {
+	s, st := d.p.named[name], d.p.ck.state
+	at := slices.IndexFunc(st.Paused, func(x checkpoint.Paused) bool { return event.TableName(x.Table) == name })
+	if at >= 0 && (!byFile(st.Paused[at].Code) || st.Paused[at].Code == code && st.Paused[at].Text == text) {
+		return
+	}
+	x := checkpoint.Paused{Table: checkpoint.TableName(name), Code: code, Text: text, Where: st.Position}
+	st.Resume(x.Table)
+	st.Paused = append(st.Paused, x)
+	s.paused, s.code = true, code
+	d.changed = true
+	d.paused = append(d.paused, x)
+}
+
+// tell calls those who wait for what was found. It is durable by then.
+func (d *declaring) tell() {
+	for _, x := range d.paused {
+		name := event.TableName(x.Table)
+		d.p.log.Warn("table paused by the pipeline file", slog.String("table", name.String()), slog.String("code", x.Code), slog.String("reason", x.Text))
+		if d.p.cfg.OnPaused != nil {
+			d.p.cfg.OnPaused(name, event.PauseReason{Code: x.Code, Text: x.Text, Where: event.Position(x.Where)})
+		}
+	}
+	for _, t := range d.back {
+		if d.p.cfg.OnBack != nil {
+			d.p.cfg.OnBack(t)
+		}
+	}
+}
+
+// routeChange says how the route that a table is to have differs from the one that its
+// queues were filled by; "" when it does not. The key counts only under the recorded
+// schema: one that a statement has changed comes with an attempt, and a table without a
+// key of its own is paused by its source.
+func (p *Publisher) routeChange(was *checkpoint.Table, t *event.Table) string {
+	now := p.tableRow(t)
+	if was.Queues == now.Queues && !p.keyChanged(was, t) {
+		return ""
+	}
+	return routeText(t.Name, was.Queues, was.Key, now.Queues, now.Key)
+}
+
+func (p *Publisher) keyChanged(was *checkpoint.Table, t *event.Table) bool {
+	return was.Schema == t.Schema.ID && len(t.KeyColumns) > 0 && !slices.Equal(was.Key, p.tableRow(t).Key)
+}
+
+func routeText(name event.TableName, wasQueues int, wasKey []string, queues int, key []string) string {
+	return fmt.Sprintf("the queues of table %s were filled as %d by the key (%s), the pipeline file asks for %d by (%s): the order of a row's changes would be lost on the way; put `%s: {queues: %d, key: [%s]}` under tables in the pipeline file, and the table goes on with a new snapshot. Another route takes a pipeline of another name",
+		name, wasQueues, strings.Join(wasKey, ", "), queues, strings.Join(key, ", "), name, wasQueues, strings.Join(wasKey, ", "))
+}
+
+// misfit pauses a table that comes with another number of queues than it has.
+func (p *Publisher) misfit(s *tableState, t *event.Table) {
+	s.route = routeText(t.Name, len(s.queues), keyNames(s.table), max(t.Queues, 1), keyNames(t))
+	p.pauseTable(s, event.PauseReason{Code: CodeRoute, Text: s.route})
+}
+
+func keyNames(t *event.Table) (names []string) {
+	if t.Schema == nil {
+		return nil
+	}
+	for _, k := range t.KeyColumns {
+		names = append(names, t.Schema.Columns[k].Name)
+	}
+	return names
+}
+
+// Held says why a table cannot be resumed while the pipeline file is as it is; "" when it
+// can. Any goroutine may ask.
+func (p *Publisher) Held(t event.TableName) string {
+	p.ck.mu.Lock()
+	defer p.ck.mu.Unlock()
+	return p.held[t]
+}
+
+// rowOf is the record of a table under a new definition. Its route stays what its queues
+// were filled by, also while the file asks for another.
+func (p *Publisher) rowOf(s *tableState, t *event.Table) checkpoint.Table {
+	row := p.tableRow(t)
+	row.Queues = len(s.queues)
+	if s.routeKey != nil {
+		s.routeKey = renamed(s.routeKey, s.table.Schema, t.Schema)
+		row.Key = s.routeKey
+	}
+	return row
+}
+
+// renamed gives columns the names that they have in another definition of their table.
+func renamed(names []string, old, now *event.Schema) []string {
+	out := slices.Clone(names)
+	if old == nil {
+		return out
+	}
+	for i, name := range out {
+		c := old.ColumnByName(name)
+		if c < 0 {
+			continue
+		}
+		if k := slices.IndexFunc(now.Columns, func(x event.Column) bool { return x.ID == old.Columns[c].ID }); k >= 0 {
+			out[i] = now.Columns[k].Name
+		}
+	}
+	return out
+}
