@@ -44,7 +44,8 @@ func TestTablesThatChangeTheirNameConverge(t *testing.T) {
 			exec(t, db, "INSERT INTO shop.a (id,v) VALUES (9999,'end')")
 			found := false
 			until(func(it *event.Item) bool {
-				found = found || it.Kind == event.KindRow && strings.Contains(describe(it), "9999")
+				// The row's deletion at the end of the script before is not it.
+				found = found || it.Kind == event.KindRow && it.Op != event.OpDelete && strings.Contains(describe(it), "9999")
 				return found && len(s.o.snap.attempts) == 0 && (it.Kind == event.KindCommit || it.Kind == event.KindEnd)
 			})
 			if strings.HasPrefix(script[0], "DROP TABLE") {

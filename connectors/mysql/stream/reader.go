@@ -46,15 +46,13 @@ type Batch struct {
 // batchBytes bounds a batch; one larger event is a batch of its own.
 const batchBytes = 256 << 10
 
-// Reader is one connection that receives the log. Its batches come over a channel that
-// holds one, so that it reads ahead by no more than about two batches.
+// Reader is one connection that receives the log. It reads ahead by no more than about
+// two batches.
 type Reader struct {
 	opts   Options
 	conn   *client.Conn
 	framer framer
-	out    chan Batch
-	free   chan []Event
-	done   chan struct{}
+	hand   *handover
 	closed atomic.Bool
 	once   sync.Once
 	wg     sync.WaitGroup
@@ -63,7 +61,7 @@ type Reader struct {
 // Open connects, asks for the log from start on and begins to receive. ErrPurged and
 // ErrBeyond steer; they can also come with a batch.
 func Open(ctx context.Context, opts Options, start Start) (*Reader, error) {
-	r := &Reader{opts: opts, out: make(chan Batch, 1), free: make(chan []Event, 3), done: make(chan struct{})}
+	r := &Reader{opts: opts, hand: newHandover()}
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -72,20 +70,20 @@ func Open(ctx context.Context, opts Options, start Start) (*Reader, error) {
 		return nil, classify(err)
 	}
 	r.framer = framer{file: start.File, pos: start.Pos}
-	r.wg.Add(1)
-	go r.receive()
+	r.wg.Go(r.hand.run)
+	r.wg.Go(r.receive)
 	return r, nil
 }
 
 // Batches is where the events come.
-func (r *Reader) Batches() <-chan Batch { return r.out }
+func (r *Reader) Batches() <-chan Batch { return r.hand.out }
 
 // Recycle gives a batch's slice back; its events must not be used any more, their
 // bodies may.
 func (r *Reader) Recycle(b Batch) {
 	clear(b.Events)
 	select {
-	case r.free <- b.Events[:0]:
+	case r.hand.free <- b.Events[:0]:
 	default:
 	}
 }
@@ -94,7 +92,7 @@ func (r *Reader) Recycle(b Batch) {
 func (r *Reader) Close() {
 	r.once.Do(func() {
 		r.closed.Store(true)
-		close(r.done)
+		close(r.hand.done)
 		r.Drop() // the library's own Close touches what the receiver is using
 	})
 	r.wg.Wait()
@@ -211,20 +209,13 @@ func appendUint32(b []byte, v uint32) []byte {
 
 // receive runs until the connection ends; the last batch carries the error.
 func (r *Reader) receive() {
-	defer r.wg.Done()
-	b := r.fresh()
-	err := r.loop(&b)
-	if r.closed.Load() {
-		return
-	}
-	b.Err = classify(err)
-	select {
-	case r.out <- b:
-	case <-r.done:
+	err := r.loop()
+	if !r.closed.Load() {
+		r.hand.end(classify(err))
 	}
 }
 
-func (r *Reader) loop(b *Batch) error {
+func (r *Reader) loop() error {
 	timeout := 3*r.opts.Heartbeat + time.Second
 	var arena []byte
 	deadline := time.Time{}
@@ -257,51 +248,20 @@ func (r *Reader) loop(b *Batch) error {
 		case packet[0] != mysql.OK_HEADER:
 			return corrupt("packet begins with %#x", packet[0])
 		}
-		if err := r.take(b, packet[1:]); err != nil {
+		if err := r.take(packet[1:]); err != nil {
 			return err
 		}
 	}
 }
 
-// take frames one raw event and puts what comes of it into the batch.
-func (r *Reader) take(b *Batch, raw []byte) error {
+// take frames one raw event and hands over what comes of it.
+func (r *Reader) take(raw []byte) error {
 	e, err := r.framer.frame(raw)
 	if err != nil {
 		return err
 	}
 	if e.Type != TransactionPayload {
-		return r.put(b, e)
+		return r.hand.put(e)
 	}
-	return unpack(&e, func(inner Event) error { return r.put(b, inner) })
-}
-
-// put appends an event and hands the batch over when its owner waits for one, or when
-// it is full.
-func (r *Reader) put(b *Batch, e Event) error {
-	b.Events = append(b.Events, e)
-	b.Bytes += len(e.Body) + headerSize
-	if b.Bytes < batchBytes {
-		select {
-		case r.out <- *b:
-			*b = r.fresh()
-		default:
-		}
-		return nil
-	}
-	select {
-	case r.out <- *b:
-		*b = r.fresh()
-		return nil
-	case <-r.done:
-		return net.ErrClosed
-	}
-}
-
-func (r *Reader) fresh() Batch {
-	select {
-	case s := <-r.free:
-		return Batch{Events: s}
-	default:
-		return Batch{Events: make([]Event, 0, 64)}
-	}
+	return unpack(&e, r.hand.put)
 }
