@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,8 @@ type Type struct {
 	Readback func(p *spec.Pipeline) (pipeline.Reader, error)
 	// Snapshot is the mode: initial, never or when_needed.
 	Snapshot func(p *spec.Pipeline) string
+	// Config is what of the file decides which rows the source produces, as JSON.
+	Config func(p *spec.Pipeline) json.RawMessage
 }
 
 // Types are the sources that exist, by the name that a pipeline file uses.
@@ -46,6 +49,7 @@ func Types() map[string]Type {
 			},
 			Readback: mysqlReadback,
 			Snapshot: func(p *spec.Pipeline) string { return p.Source.Config.(*mysql.Config).Snapshot.Mode },
+			Config:   mysqlInForce,
 		},
 	}
 }
@@ -73,6 +77,18 @@ func mysqlConfig(p *spec.Pipeline) mysql.Config {
 		}
 	}
 	return cfg
+}
+
+// mysqlInForce is what the checkpoint keeps: the patterns. Queues and keys are kept with
+// each table's route; nothing else in the file changes a row.
+func mysqlInForce(p *spec.Pipeline) json.RawMessage {
+	b, err := json.Marshal(struct {
+		Tables []string `json:"tables"`
+	}{p.Source.Config.(*mysql.Config).Tables})
+	if err != nil {
+		panic("BUG: patterns that JSON cannot hold: " + err.Error())
+	}
+	return b
 }
 
 func mysqlReadback(p *spec.Pipeline) (pipeline.Reader, error) {

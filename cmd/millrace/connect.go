@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -105,6 +106,7 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 			})
 		},
 		Snapshot: func(p *spec.Pipeline) string { return connectors.Types()[p.Source.Type].Snapshot(p) },
+		Config:   func(p *spec.Pipeline) json.RawMessage { return connectors.Types()[p.Source.Type].Config(p) },
 		Sink: func(p *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
 			return sinks.New(s.Type, s.Config, sinks.Deps{
 				FS: vfs.OS(), Reg: reg, Log: log.With(slog.String("pipeline", p.Name), slog.String("sink", s.Name)),

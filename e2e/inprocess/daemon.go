@@ -2,6 +2,7 @@ package inprocess
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,6 +27,8 @@ type Plan struct {
 	Target func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
 	// Disk is where real sinks write; nil is the machine's own.
 	Disk vfs.FS
+	// Config, where set, is what a checkpoint keeps of a file.
+	Config func(*spec.Pipeline) json.RawMessage
 	// Options go to every client.
 	Options []client.Option
 	// Reload is how often the files are looked at (an hour).
@@ -74,6 +77,7 @@ func (c *Cluster) Daemon(p Plan) *Daemon {
 	r, err := runner.New(runner.Config{Pipelines: filepath.Join(p.Dir, "pipelines"), State: filepath.Join(p.Dir, "state"), Reload: p.Reload}, Kinds(), runner.Deps{
 		Source:   p.Source,
 		Snapshot: func(*spec.Pipeline) string { return "initial" },
+		Config:   p.Config,
 		Sink: func(file *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
 			if s.Type == "target" {
 				return p.Target(file, s)

@@ -144,6 +144,13 @@ func (s *Script) AddColumn(t Table, name, fill string) {
 	})
 }
 
+// ChangeKey plans a definition: another primary key, by the columns' places, or none.
+func (s *Script) ChangeKey(t Table, key ...int) {
+	s.plan(nil, &t.Name, nil, func(c *content) {
+		c.schema, c.keyless = event.NewSchema(t.Name, slices.Clone(c.schema.Columns), key), len(key) == 0
+	})
+}
+
 // Truncate plans a TRUNCATE.
 func (s *Script) Truncate(t Table) {
 	s.plan(nil, nil, &t.Name, func(c *content) { c.rows = nil })

@@ -21,6 +21,10 @@ type SourceConfig struct {
 	// FailOpen and FailNext, where set, are asked first; their error is returned.
 	FailOpen func() error
 	FailNext func(read int) error
+	// Captures, where set, leaves out the tables that it is false for. Route, where set,
+	// changes what the script says of a table's queues and key columns.
+	Captures func(event.TableName) bool
+	Route    func(*event.Table)
 }
 
 // ScriptSource reads a Script. See the package's comment for what it cannot prove.
@@ -116,7 +120,10 @@ func (c *ScriptSource) open(r pipeline.Resume) (pipeline.Opened, error) {
 		c.reserve = slices.Clone(r.Reserved)
 	}
 	for _, name := range s.names {
-		t := &sourceTable{now: s.states[c.at][name].table()}
+		if c.cfg.Captures != nil && !c.cfg.Captures(name) {
+			continue
+		}
+		t := &sourceTable{now: c.table(s.states[c.at][name])}
 		if why, ok := r.Paused[name]; ok {
 			t.paused = &why
 		}
@@ -142,6 +149,15 @@ func (c *content) table() *event.Table {
 		for i := range c.schema.Columns {
 			t.KeyColumns = append(t.KeyColumns, i)
 		}
+	}
+	return t
+}
+
+// table is a table as the configuration routes it.
+func (c *ScriptSource) table(now *content) *event.Table {
+	t := now.table()
+	if c.cfg.Route != nil {
+		c.cfg.Route(t)
 	}
 	return t
 }
@@ -275,20 +291,51 @@ func (c *ScriptSource) add(it event.Item) {
 func (c *ScriptSource) statement(t *tx, etx *event.Tx, after map[event.TableName]*content, n uint64) uint64 {
 	switch {
 	case t.ddl != nil:
-		table := c.tables[*t.ddl]
-		old := table.now.Schema
-		table.now = after[*t.ddl].table()
-		c.add(event.Item{Kind: event.KindDDL, Seq: c.seq(n), Table: table.now, Tx: etx, DDL: &event.DDL{SQL: "ALTER TABLE ADD COLUMN", Old: old, New: table.now.Schema}})
+		if table := c.tables[*t.ddl]; table != nil {
+			c.definition(table, etx, after[*t.ddl], n)
+		}
 	case t.truncate != nil:
-		c.add(event.Item{Kind: event.KindTruncate, Seq: c.seq(n), Table: c.tables[*t.truncate].now, Tx: etx})
+		if table := c.tables[*t.truncate]; table != nil {
+			c.add(event.Item{Kind: event.KindTruncate, Seq: c.seq(n), Table: table.now, Tx: etx})
+		}
 	default:
 		return n
 	}
 	return n + 2
 }
 
+// definition hands over a changed definition. One of the key begins an attempt in progress
+// anew.
+func (c *ScriptSource) definition(table *sourceTable, etx *event.Tx, after *content, n uint64) {
+	old, due := table.now, ""
+	table.now = c.table(after)
+	if !slices.Equal(old.Schema.PrimaryKey, table.now.Schema.PrimaryKey) {
+		due = "the key changed"
+		for i, a := range c.tries {
+			if a.Table == table.now.Name {
+				c.tries[i] = &try{Attempt: event.Attempt{Table: a.Table, Cause: due}, from: c.s.end()}
+			}
+		}
+	}
+	c.add(event.Item{Kind: event.KindDDL, Seq: c.seq(n), Table: table.now, Tx: etx,
+		DDL: &event.DDL{SQL: "ALTER TABLE", Old: old.Schema, New: table.now.Schema, Due: due}})
+}
+
+// moved reports whether a change takes a row to another key.
+func moved(t *event.Table, ch *Change) bool {
+	for _, k := range append(slices.Clone(t.KeyColumns), t.Schema.PrimaryKey...) {
+		if ch.Before[k] != ch.After[k] {
+			return true
+		}
+	}
+	return false
+}
+
 // change hands over one row. A changed key, and an update of a table without one, is two.
 func (c *ScriptSource) change(ch *Change, etx *event.Tx, index, n uint64) {
+	if c.tables[ch.table] == nil {
+		return
+	}
 	t := c.tables[ch.table].now
 	it := event.Item{Kind: event.KindRow, Index: index, Seq: c.seq(n), Table: t, Tx: etx}
 	if ch.Before != nil {
@@ -302,7 +349,7 @@ func (c *ScriptSource) change(ch *Change, etx *event.Tx, index, n uint64) {
 		it.Op = event.OpCreate
 	case ch.After == nil:
 		it.Op = event.OpDelete
-	case t.Keyless || ch.Before[0] != ch.After[0]:
+	case t.Keyless || moved(t, ch):
 		d, cr := it, it
 		d.Op, d.After = event.OpDelete, nil
 		cr.Op, cr.Before, cr.Part, cr.Seq = event.OpCreate, nil, 1, c.seq(n+1)

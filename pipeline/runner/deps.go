@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -15,6 +16,9 @@ import (
 type Deps struct {
 	Source   func(*spec.Pipeline) (pipeline.Source, error)
 	Snapshot func(*spec.Pipeline) string // initial | never | when_needed
+	// Config is what of a file decides which rows its source produces, as JSON; the
+	// pipeline's checkpoint keeps it. nil keeps nothing.
+	Config   func(*spec.Pipeline) json.RawMessage
 	Sink     func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
 	Endpoint func() *bus.Endpoint
 	Log      *slog.Logger

@@ -37,7 +37,7 @@ type pipe struct {
 	sinks     map[string]pipeline.Sink
 	owners    map[ownerKey]*owner
 	order     []event.TableName
-	paused    map[event.TableName]string
+	paused    map[event.TableName]event.PauseReason
 
 	// goOn ends a stand.
 	goOn chan struct{}
@@ -58,7 +58,7 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 	return &pipe{
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
-		owners: map[ownerKey]*owner{}, paused: map[event.TableName]string{},
+		owners: map[ownerKey]*owner{}, paused: map[event.TableName]event.PauseReason{},
 		goOn: make(chan struct{}, 1), above: map[event.TableName]event.Seq{},
 	}
 }

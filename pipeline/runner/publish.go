@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,10 +17,16 @@ import (
 // publish is one opening of the source: fence, resume, then read and publish until
 // something ends it.
 func (p *pipe) publish(ctx context.Context) error {
+	var config json.RawMessage
+	if p.deps.Config != nil {
+		config = p.deps.Config(p.spec)
+	}
+	var back []event.TableName // of the goroutine that declares
 	publisher, err := p.endpoint.NewPublisher(bus.PublisherConfig{
 		Pipeline:      p.spec.Name,
 		GroupBytes:    int(p.spec.Group.Bytes),
 		GroupInterval: p.spec.Group.Interval.D(),
+		Config:        config,
 		NoSnapshot:    p.deps.Snapshot(p.spec) == "never",
 		OnResolved: func(at event.Position) {
 			if s := p.openSource(); s != nil {
@@ -27,6 +34,7 @@ func (p *pipe) publish(ctx context.Context) error {
 			}
 		},
 		OnPaused: p.tablePaused,
+		OnBack:   func(t event.TableName) { back = append(back, t) },
 		OnDue: func(t event.TableName, cause string) {
 			if s := p.openSource(); s != nil {
 				s.RequestSnapshot([]event.TableName{t}, cause)
@@ -47,7 +55,7 @@ func (p *pipe) publish(ctx context.Context) error {
 	p.mu.Unlock()
 	g, joined := errgroup.WithContext(opening)
 	g.Go(func() error { return publisher.Run(joined) })
-	g.Go(func() error { return p.read(ctx, joined, publisher, resume) })
+	g.Go(func() error { return p.read(ctx, joined, publisher, resume, &back) })
 	err = g.Wait()
 	if cause := context.Cause(opening); errors.Is(cause, errReopen) {
 		return cause
@@ -57,7 +65,7 @@ func (p *pipe) publish(ctx context.Context) error {
 
 // read opens the source and hands its items to the publisher. Sinks outlive the opening,
 // so that they get the pipeline's context.
-func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume pipeline.Resume) (err error) {
+func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume pipeline.Resume, back *[]event.TableName) (err error) {
 	if resume, err = p.carryOut(ctx, publisher, resume); err != nil {
 		return err
 	}
@@ -87,8 +95,9 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 	}
 	p.setSource(source)
 	p.takePauses(source, resume)
+	p.takeBack(source, *back)
 	p.own(whole, opened.Tables)
-	p.askForMissing(source, resume, opened)
+	p.askForMissing(source, publisher.Progress(), resume, opened)
 	p.setState(pipeline.StateRunning, "")
 	p.log.Info("publishing", slog.String("server", opened.Server), slog.String("version", opened.Version),
 		slog.String("file", opened.Position.File), slog.Uint64("pos", opened.Position.Pos), slog.Int("tables", len(opened.Tables)))
@@ -107,7 +116,7 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 }
 
 // askForMissing asks for attempts of tables that no checkpoint knows yet.
-func (p *pipe) askForMissing(source pipeline.Source, resume pipeline.Resume, opened pipeline.Opened) {
+func (p *pipe) askForMissing(source pipeline.Source, due map[event.TableName]event.Attempt, resume pipeline.Resume, opened pipeline.Opened) {
 	if p.deps.Snapshot(p.spec) == "never" {
 		return
 	}
@@ -118,14 +127,28 @@ func (p *pipe) askForMissing(source pipeline.Source, resume pipeline.Resume, ope
 	for _, a := range resume.Attempts {
 		known[a.Table] = true
 	}
-	var missing []event.TableName
 	for _, t := range opened.Tables {
-		if !known[t.Name] {
-			missing = append(missing, t.Name)
+		if known[t.Name] {
+			continue
 		}
+		cause := due[t.Name].Cause
+		if cause == "" {
+			cause = "new table"
+		}
+		source.RequestSnapshot([]event.TableName{t.Name}, cause)
 	}
-	if len(missing) > 0 {
-		source.RequestSnapshot(missing, "new table")
+}
+
+// takeBack lets tables flow again that the pipeline file had paused and does not any
+// more. What they missed comes with an attempt.
+func (p *pipe) takeBack(source pipeline.Source, tables []event.TableName) {
+	for _, t := range tables {
+		p.log.Info("table goes on: the pipeline file is as it was", slog.String("table", t.String()))
+		p.setPaused(t, event.PauseReason{})
+		source.SetPaused(t, false)
+	}
+	if len(tables) > 0 {
+		source.RequestSnapshot(tables, bus.CauseConfiguration)
 	}
 }
 
@@ -142,7 +165,7 @@ func (p *pipe) observe(whole context.Context, item *event.Item) {
 	case event.KindPaused:
 		p.tablePaused(item.Table.Name, *item.Reason)
 	case event.KindResumed:
-		p.setPaused(item.Table.Name, "")
+		p.setPaused(item.Table.Name, event.PauseReason{})
 	}
 }
 
@@ -157,18 +180,25 @@ func (p *pipe) takePauses(source pipeline.Source, resume pipeline.Resume) {
 		}
 	}
 	for t, why := range resume.Paused {
-		p.paused[t] = pauseText(why)
+		if _, newer := p.paused[t]; !newer {
+			p.paused[t] = why
+		}
 	}
 }
 
-func pauseText(why event.PauseReason) string { return why.Code + ": " + why.Text }
+func pauseText(why event.PauseReason) string {
+	if why.Code == "" {
+		return why.Text
+	}
+	return why.Code + ": " + why.Text
+}
 
 // tablePaused takes note of a pause; the first reason stays.
 func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
 	p.mu.Lock()
 	_, known := p.paused[t]
 	if !known {
-		p.paused[t] = pauseText(why)
+		p.paused[t] = why
 	}
 	source := p.source
 	p.mu.Unlock()

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -14,7 +15,7 @@ func (p *pipe) status() pipeline.Status {
 	}
 	source, publisher := p.source, p.publisher
 	tables := append([]event.TableName(nil), p.order...)
-	paused := make(map[event.TableName]string, len(p.paused))
+	paused := make(map[event.TableName]event.PauseReason, len(p.paused))
 	for t, why := range p.paused {
 		paused[t] = why
 	}
@@ -56,7 +57,10 @@ func (p *pipe) status() pipeline.Status {
 			}
 		}
 		if why, ok := paused[name]; ok {
-			t.State, t.Reason = pipeline.StatePaused, why
+			t.State, t.Reason = pipeline.StatePaused, pauseText(why)
+			if why.Code == bus.CodeExcluded { // nobody is to do anything
+				t.State = pipeline.StateStopped
+			}
 		}
 		for _, s := range p.spec.Sinks {
 			if o := owners[ownerKey{s.Name, name}]; o != nil {

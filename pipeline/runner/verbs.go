@@ -32,10 +32,14 @@ func (p *pipe) do(table, verb string) error {
 	if source == nil {
 		return fmt.Errorf("%s: the source of %s is not connected: %w", verb, p.spec.Name, httpapi.ErrState)
 	}
+	tables, err := p.free(verb, table, tables)
+	if err != nil {
+		return err
+	}
 	switch verb {
 	case httpapi.Pause:
 		for _, t := range tables {
-			p.setPaused(t, "paused by request")
+			p.setPaused(t, event.PauseReason{Text: "paused by request"})
 			source.SetPaused(t, true)
 		}
 	case httpapi.Resume:
@@ -44,6 +48,25 @@ func (p *pipe) do(table, verb string) error {
 		source.RequestSnapshot(tables, verb+" by request")
 	}
 	return nil
+}
+
+// free leaves out the tables that the pipeline file holds; asked for by name, such a table
+// is an error that says why.
+func (p *pipe) free(verb, asked string, tables []event.TableName) ([]event.TableName, error) {
+	p.mu.Lock()
+	publisher := p.publisher
+	p.mu.Unlock()
+	var free []event.TableName
+	for _, t := range tables {
+		why := publisher.Held(t)
+		if why != "" && asked != "" {
+			return nil, fmt.Errorf("%s: %s: %w", verb, why, httpapi.ErrState)
+		}
+		if why == "" {
+			free = append(free, t)
+		}
+	}
+	return free, nil
 }
 
 // resume lets those of the tables flow again that are paused. What a table missed is not
@@ -59,7 +82,7 @@ func (p *pipe) resume(source pipeline.Source, asked string, tables []event.Table
 		return fmt.Errorf("%s: table %s is not paused: %w", httpapi.Resume, asked, httpapi.ErrState)
 	}
 	for _, t := range paused {
-		p.setPaused(t, "")
+		p.setPaused(t, event.PauseReason{})
 		source.SetPaused(t, false)
 	}
 	source.RequestSnapshot(paused, "resumed")
@@ -96,10 +119,10 @@ func (p *pipe) pausedTable(source pipeline.Source, t event.TableName) bool {
 	return paused
 }
 
-func (p *pipe) setPaused(t event.TableName, reason string) {
+func (p *pipe) setPaused(t event.TableName, reason event.PauseReason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if reason == "" {
+	if reason == (event.PauseReason{}) {
 		delete(p.paused, t)
 		return
 	}
