@@ -145,6 +145,12 @@ func (b *Broker) open() (err error) {
 			floor, _ := b.offsets.Get(offsets.Key{Topic: message.TopicTransactionHalf, Group: message.GroupTransactionCheck}, 0)
 			return floor
 		},
+		Queues: func(topic string) int32 {
+			if t, ok := b.topics.Get(topic); ok {
+				return t.Queues()
+			}
+			return 0
+		},
 		Now: b.deps.Now, Logger: log, Metrics: b.deps.Registerer,
 	}); err != nil {
 		return err

@@ -111,7 +111,7 @@ func served() []Row {
 		row(protocol.GetBrokerRuntimeInfo, ResourceCluster, ActionGet, (*Processor).runtimeInfo, ""),
 		row(protocol.GetBrokerConfig, ResourceCluster, ActionGet, (*Processor).brokerConfig, "Secrets are left out."),
 
-		later(row(protocol.EndTransaction, ResourceTopic, ActionPub, (*Processor).endTransaction, "Two-way when the one-way bit is not set; final and idempotent.")),
+		later(row(protocol.EndTransaction, ResourceTopic, ActionPub, (*Processor).endTransaction, "Two-way when the one-way bit is not set; final and idempotent. A commit for a queue whose topic was deleted: 17, and the half stays pending.")),
 		later(row(protocol.OpenWriter, ResourceWriter, ActionPub, (*Processor).openWriter, "Millrace's own.")),
 		later(row(protocol.Resolve, ResourceWriter, ActionPub, (*Processor).resolveHalves, "Millrace's own.")),
 	}

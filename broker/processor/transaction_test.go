@@ -189,6 +189,77 @@ func TestAnEndIsFinal(t *testing.T) {
 	check("after a restart")
 }
 
+// Deleting a topic decides no half: it can be rolled back, or committed once its queue is
+// there again, and a commit before that is refused, not lost.
+func TestADeletedTopicDecidesNoHalf(t *testing.T) {
+	s := startServer(t, nil)
+	s.createTopic("t", 2, "")
+	a, b := s.half("t", "KA"), s.half("t", "KB")
+	rollback := b
+	rollback.CommitOrRollback = message.TransactionRollback
+	for _, again := range []bool{false, true} {
+		if again {
+			s.restart()
+		}
+		if ans := s.ask(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "t"}, nil); ans.Code != protocol.Success {
+			t.Fatal(protocol.AsError(ans))
+		}
+		if code := s.end(a); code != protocol.TopicNotExist {
+			t.Fatalf("commit for a topic that is deleted: code %d, want %d", code, protocol.TopicNotExist)
+		}
+	}
+	if code := s.end(rollback); code != protocol.Success {
+		t.Errorf("roll back for a topic that is deleted: code %d", code)
+	}
+	s.restart()
+	s.createTopic("t", 1, "")
+	for _, step := range []struct {
+		what string
+		end  protocol.EndTransactionHeader
+		code int
+	}{
+		{"commit what was rolled back", b, protocol.TransactionShouldRollback},
+		{"commit what stayed pending", a, protocol.Success},
+		{"commit it again", a, protocol.Success},
+	} {
+		if code := s.end(step.end); code != step.code {
+			t.Errorf("the topic is there again, %s: code %d, want %d", step.what, code, step.code)
+		}
+	}
+	if n := s.max("t"); n != 1 {
+		t.Errorf("%d messages are visible, want 1", n)
+	}
+}
+
+// What nobody decides for a topic that is deleted ends as everything that nobody decides.
+func TestAHalfOfADeletedTopicIsGivenUp(t *testing.T) {
+	s := startServer(t, func(c *broker.Config) {
+		c.TransactionTimeOut, c.TransactionCheckInterval, c.TransactionCheckMax = 1, 1, 1
+	})
+	s.createTopic("t", 1, "")
+	a := s.half("t", "KA")
+	if ans := s.ask(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "t"}, nil); ans.Code != protocol.Success {
+		t.Fatal(protocol.AsError(ans))
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(20 * time.Second)
+	for s.max(message.TopicTransactionCheckMax) == 0 {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("it was never put aside")
+		}
+	}
+	for code := 0; code != protocol.TransactionShouldRollback; code = s.end(a) {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("a commit then: code %d, want %d", code, protocol.TransactionShouldRollback)
+		}
+	}
+}
+
 func TestAProducerIsAskedForItsHalf(t *testing.T) {
 	s := startServer(t, func(c *broker.Config) {
 		c.TransactionTimeOut, c.TransactionCheckInterval = 1, 1

@@ -83,6 +83,8 @@ func (p *Processor) gateError(err error) error {
 		r.answer.Code = protocol.Fenced
 	case errors.Is(err, writer.ErrPendingFull), errors.Is(err, txn.ErrTooManyHalves), errors.Is(err, writer.ErrTooMany):
 		r.answer.Code = protocol.FlowControl
+	case errors.Is(err, txn.ErrNoQueue):
+		r.answer.Code = protocol.TopicNotExist
 	case errors.Is(err, writer.ErrIllegal), errors.Is(err, txn.ErrOwned):
 		r.answer.Code = protocol.MessageIllegal
 	default:

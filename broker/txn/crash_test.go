@@ -270,7 +270,7 @@ func verify(t testing.TB, fsys vfs.FS, cfg store.Config, p *promises) error {
 	var stale *writer.StaleError
 	if p.term > 0 {
 		if res := r.open(p.term, "another"); !errors.As(res.err, &stale) {
-			return fmt.Errorf("term %d can be opened again: %v", p.term, res.err)
+			return errors.Join(fmt.Errorf("term %d can be opened again", p.term), res.err)
 		}
 	}
 	o := r.open(p.asked+1, "new")
@@ -292,7 +292,7 @@ func (r *rig) chains(p *promises) error {
 		for at := low; at < high; at++ {
 			res, err := r.store.Get("p-a", q, at, store.GetOptions{MaxMsgs: 1})
 			if err != nil || res.Count != 1 {
-				return fmt.Errorf("queue %d at %d: %v %v", q, at, res.Status, err)
+				return errors.Join(fmt.Errorf("queue %d at %d: status %v, %d messages", q, at, res.Status, res.Count), err)
 			}
 			rec, _, err := message.ParseRecord(res.Buf)
 			if err != nil {
@@ -331,10 +331,10 @@ func (r *rig) halvesKept(p *promises, undecided []txn.HalfState) error {
 func (r *rig) goOn(p *promises, o opened) error {
 	term := o.state.Term
 	if _, err := r.resolve(term-1, []txn.Ref{{First: -1, Key: "none", TransactionID: "none"}}, nil); !errors.Is(err, writer.ErrFenced) {
-		return fmt.Errorf("RESOLVE under a closed term: %v", err)
+		return errors.Join(errors.New("RESOLVE under a closed term is not fenced"), err)
 	}
 	if err := r.send(0, max(term-1, 1), 1<<40, 1<<40-1, "late"); term > 1 && !errors.Is(err, writer.ErrFenced) {
-		return fmt.Errorf("send under a closed term: %v", err)
+		return fmt.Errorf("send under a closed term: %w", err)
 	}
 	first := map[string]string{}
 	for range 2 {

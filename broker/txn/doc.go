@@ -19,6 +19,12 @@
 //   - A pending half does not leave the log: before retention removes its file it is put
 //     again under the same name. A writer's half is never given up; an ordinary one after
 //     15 check-backs, into TRANS_CHECK_MAX_TIME_TOPIC.
+//   - Deleting a topic decides nothing. A half that is bound for it stays pending, and a
+//     commit is refused with [ErrNoQueue] as long as its queue does not exist: the message
+//     would be where nobody can read it. It can be rolled back, and committed when the topic
+//     was created again; an ordinary half that nobody decides ends as any other, after 15
+//     check-backs in TRANS_CHECK_MAX_TIME_TOPIC. A commit that was let in before the
+//     deletion belongs to what is deleted.
 //
 // Lock order: the store's append lock, then Service.mu, then the writer registry's.
 // Nothing of the store is called with Service.mu held.

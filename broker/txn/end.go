@@ -2,6 +2,7 @@ package txn
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -90,6 +91,11 @@ func (h *half) matches(req *EndRequest) bool {
 
 // mayEnd refuses early what the gate would refuse, and what it does not look at.
 func (s *Service) mayEnd(h *half, req *EndRequest) error {
+	if queues := s.deps.Queues; req.Commit && queues != nil {
+		if n := queues(h.to.Topic); h.to.ID >= n {
+			return fmt.Errorf("%w: topic %s, queue %d: the topic has %d; create it again or roll back", ErrNoQueue, h.to.Topic, h.to.ID, n)
+		}
+	}
 	if h.link != nil {
 		if req.Writer == "" && !seeded.On("fence-missing") {
 			return writer.ErrFenced // whoever asks has no term

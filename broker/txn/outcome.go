@@ -53,6 +53,10 @@ var ErrTooManyHalves = errors.New("the broker has too many undecided half messag
 // ErrOwned refuses the half of an ordinary producer for an owned queue.
 var ErrOwned = errors.New("the topic belongs to a writer")
 
+// ErrNoQueue refuses to commit a half whose queue was deleted with its topic. It stays
+// pending.
+var ErrNoQueue = errors.New("the queue that the half message is bound for does not exist")
+
 // outcomeOf tells a refused decision.
 func outcomeOf(err error) Outcome {
 	var link *writer.LinkError

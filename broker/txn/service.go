@@ -58,9 +58,12 @@ type Deps struct {
 	// HalfFloor is the half-queue offset below which a foreign broker has dealt with
 	// everything: the offset of group CID_RMQ_SYS_TRANS. nil is 0.
 	HalfFloor func() int64
-	Now       func() time.Time // nil is time.Now
-	Logger    *slog.Logger
-	Metrics   prometheus.Registerer // may be nil
+	// Queues is how many queues a topic has, 0 when there is no such topic. nil: all have
+	// as many as they are asked for.
+	Queues  func(topic string) int32
+	Now     func() time.Time // nil is time.Now
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer // may be nil
 }
 
 // Service knows all half messages. It is safe for concurrent use.
