@@ -228,6 +228,9 @@ func (r *Reader) CommittedOffset(ctx context.Context, q message.Queue) (int64, e
 }
 
 // CommitOffset stores the reader's group's offset of a queue: the next one to be read.
+// Apache RocketMQ's brokers from 5.0 on refuse it for a group that they do not know, with
+// an *AnswerError of code 26 (SUBSCRIPTION_GROUP_NOT_EXIST), and a reader makes none known:
+// create the group first. Millrace's brokers take it.
 func (r *Reader) CommitOffset(ctx context.Context, q message.Queue, offset int64) error {
 	return r.explain(r.s.CommitOffset(ctx, r.cfg.group, q, offset), "commit an offset of group "+r.cfg.group, q)
 }

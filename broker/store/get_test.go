@@ -159,7 +159,7 @@ func TestAGateDecidesWhereOffsetsAreGivenOut(t *testing.T) {
 	closed := &testGate{refuse: errors.New("closed")}
 	done := make(chan PutResult, 1)
 	s.Put(&PutRequest{Record: testRecord("t", 0, "refused"), Gate: closed, Done: func(r PutResult) { done <- r }})
-	if r := <-done; r.Err != closed.refuse || len(closed.appended) > 0 {
+	if r := <-done; !errors.Is(r.Err, closed.refuse) || len(closed.appended) > 0 {
 		t.Fatalf("a closed gate: %v, appended %v", r.Err, closed.appended)
 	}
 	open := &testGate{}

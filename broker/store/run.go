@@ -25,7 +25,6 @@ type runReader struct {
 	res *GetResult
 
 	start, end int64 // of the run
-	first      int64 // queue offset of its first message
 	units      []consumequeue.Unit
 	offsets    []int64
 	store      [unitsPerRead]consumequeue.Unit

@@ -92,7 +92,7 @@ func (s *Store) Run(ctx context.Context) error {
 	case <-work.Done():
 		err = context.Cause(work)
 		stopLog()
-		<-logDone
+		_ = <-logDone // err came first
 	}
 	if err == nil {
 		err = s.dispatch.drain(work)

@@ -79,7 +79,10 @@ type pullCount struct{ messages, bytes atomic.Int64 }
 func pullAgain(ctx context.Context, r *client.Reader, q message.Queue, count *pullCount) error {
 	for {
 		seen, err := pullAll(ctx, r, q, count)
-		if err != nil || ctx.Err() != nil || seen == 0 {
+		switch {
+		case ctx.Err() != nil: // the time is over, and whatever went wrong did so for that
+			return nil
+		case err != nil || seen == 0:
 			return err
 		}
 	}
@@ -89,16 +92,16 @@ func pullAgain(ctx context.Context, r *client.Reader, q message.Queue, count *pu
 func pullAll(ctx context.Context, r *client.Reader, q message.Queue, count *pullCount) (seen int64, err error) {
 	at, err := r.Min(ctx, q)
 	if err != nil {
-		return 0, ignoreEnd(ctx, err)
+		return 0, err
 	}
 	end, err := r.Max(ctx, q)
 	if err != nil {
-		return 0, ignoreEnd(ctx, err)
+		return 0, err
 	}
 	for at < end {
 		got, err := r.Pull(ctx, q, at, client.PullOptions{MaxMsgs: 512, MaxBytes: 1 << 20})
 		if err != nil {
-			return seen, ignoreEnd(ctx, err)
+			return seen, err
 		}
 		if got.Next <= at {
 			return seen, fmt.Errorf("%v: the broker does not move on from offset %d of %d", q, at, end)
@@ -114,12 +117,4 @@ func pullAll(ctx context.Context, r *client.Reader, q message.Queue, count *pull
 		got.Release()
 	}
 	return seen, nil
-}
-
-// ignoreEnd passes an error on, unless the time is over.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }

@@ -71,7 +71,7 @@ func filesystem(dir string) (string, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return "", fmt.Errorf("look at the filesystem of %s: %w", dir, err)
 	}
-	switch int64(s.Type) {
+	switch int64(s.Type) { //nolint:unconvert // it has another type on other architectures
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
 		return "tmpfs", nil
 	case unix.EXT4_SUPER_MAGIC:

@@ -137,8 +137,8 @@ func (s *source) insertPaced(ctx context.Context, table string, perSecond int, d
 		wg.Go(func() {
 			began := time.Now()
 			for i := 0; time.Since(began) < d && ctx.Err() == nil; i++ {
-				if wait := time.Until(began.Add(time.Duration(i) * pause)); wait > 0 {
-					time.Sleep(wait)
+				if !waitUntil(ctx, began.Add(time.Duration(i)*pause)) {
+					return
 				}
 				var text strings.Builder
 				fmt.Fprintf(&text, "INSERT INTO shop.%s VALUES ", table)
@@ -164,6 +164,22 @@ func (s *source) insertPaced(ctx context.Context, table string, perSecond int, d
 		}
 	}
 	return next.Load(), ctx.Err()
+}
+
+// waitUntil returns false when ctx ends first.
+func waitUntil(ctx context.Context, at time.Time) bool {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // pid is the server's process.

@@ -75,8 +75,8 @@ func (f *freshness) watch(ctx context.Context, part *freshnessPart, newest time.
 			return nil
 		}
 		files, _, now, err := live(table, -1)
-		if err != nil || now == version {
-			continue // a version that is being written is found whole at the next look
+		if now == version || err != nil { // a version that is being written is found whole at the next look
+			continue
 		}
 		version = now
 		top := newest
@@ -85,8 +85,14 @@ func (f *freshness) watch(ctx context.Context, part *freshnessPart, newest time.
 				continue
 			}
 			err := readParquet(ctx, path, []string{"paid_at"}, func(cells []pipeline.Cell) error {
+				if cells[0].Null { // no version of a payment
+					return nil
+				}
 				paid, err := time.Parse(civil, string(cells[0].Text))
-				if err != nil || !paid.After(newest) {
+				if err != nil {
+					return fmt.Errorf("paid_at of a payment: %w", err)
+				}
+				if !paid.After(newest) {
 					return nil
 				}
 				part.samples = append(part.samples, time.Since(paid))

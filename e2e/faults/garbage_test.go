@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -111,7 +112,7 @@ func (w *wire) receive() *remoting.Command {
 	w.t.Helper()
 	var head [4]byte
 	if _, err := io.ReadFull(w.nc, head[:]); err != nil {
-		if e, ok := err.(net.Error); ok && e.Timeout() {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			w.t.Fatalf("neither an answer nor the end of the connection within 10 s")
 		}
 		return nil
@@ -264,7 +265,7 @@ func TestGarbageBytes(t *testing.T) {
 			}
 			_ = w.nc.SetReadDeadline(time.Now().Add(10 * time.Second))
 			if _, err := io.Copy(io.Discard, w.nc); err != nil {
-				if e, ok := err.(net.Error); ok && e.Timeout() {
+				if errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("%s: %s neither answers nor closes the connection within 10 s", name, addr)
 				}
 			}

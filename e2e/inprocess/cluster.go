@@ -31,7 +31,6 @@ type Cluster struct {
 	Names string // the name server's address
 	log   *slog.Logger
 	tune  func(*broker.Config)
-	stop  func()
 
 	mu     sync.Mutex
 	disk   *vfs.Mem
@@ -106,7 +105,9 @@ func New(t testing.TB, tune func(*broker.Config)) *Cluster {
 	s := run(names.Run)
 	t.Cleanup(func() {
 		c.Down()
-		s.end()
+		if err := s.end(); err != nil {
+			t.Errorf("name server: %v", err)
+		}
 	})
 	c.Up()
 	return c

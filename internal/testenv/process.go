@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -31,8 +30,7 @@ type Process struct {
 	log  string
 	done chan struct{}
 
-	once sync.Once
-	err  error // the outcome of Wait; read after done
+	err error // the outcome of Wait; read after done
 }
 
 // StartProcess starts a program in dir; its output goes to <name>.log there. The

@@ -31,7 +31,7 @@ func ensure(ctx context.Context, find func() (string, error), what string, packa
 	fmt.Fprintf(os.Stderr, "%s is missing: %s\n", what, command)
 	out, err := aptInstall(ctx, packages)
 	if err != nil { // the machine's lists may be old or empty
-		if _, err := exec.CommandContext(ctx, "apt-get", "update").CombinedOutput(); err == nil {
+		if exec.CommandContext(ctx, "apt-get", "update").Run() == nil {
 			out, err = aptInstall(ctx, packages)
 		}
 	}

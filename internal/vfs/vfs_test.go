@@ -138,7 +138,7 @@ func TestFilesAgreeWithASlice(t *testing.T) {
 			at, got := rng.Int64N(20_000), make([]byte, 1+rng.IntN(9000))
 			n, err := f.ReadAt(got, at)
 			want := twin[min(int(at), len(twin)):min(int(at)+len(got), len(twin))]
-			if n != len(want) || !bytes.Equal(got[:n], want) || (err == io.EOF) != (n < len(got)) {
+			if n != len(want) || !bytes.Equal(got[:n], want) || errors.Is(err, io.EOF) != (n < len(got)) {
 				t.Fatalf("read %d bytes of %d at %d (%v), want %d", n, len(got), at, err, len(want))
 			}
 		}

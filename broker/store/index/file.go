@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -143,7 +144,7 @@ func (x *file) page(at int64) ([]byte, error) {
 		return p, nil
 	}
 	p := make([]byte, pageSize)
-	if _, err := x.f.ReadAt(p, n*pageSize); err != nil && err != io.EOF {
+	if _, err := x.f.ReadAt(p, n*pageSize); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	x.pages[n] = p

@@ -216,7 +216,7 @@ func (f *Files) each(off, n int64, fn func(h *Handle, at, from, to int64) error)
 func (f *Files) ReadAt(b []byte, off int64) error {
 	return f.each(off, int64(len(b)), func(h *Handle, at, from, to int64) error {
 		n, err := h.ReadAt(b[from:to], at)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if int64(n) == to-from {
 				return nil
 			}

@@ -1,6 +1,3 @@
-// Package errorfs wraps a file system so that each of its operations has a name, a path
-// and a number, and can be made to fail, to tear, or to call the test back. Only tests
-// use it. It keeps no state but the count; what fails when is the [Injector]'s.
 package errorfs
 
 import (
