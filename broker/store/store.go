@@ -92,7 +92,7 @@ func (s *Store) Run(ctx context.Context) error {
 	case <-work.Done():
 		err = context.Cause(work)
 		stopLog()
-		_ = <-logDone // err came first
+		<-logDone //nolint:errcheck // err came first, and is why the log ends
 	}
 	if err == nil {
 		err = s.dispatch.drain(work)

@@ -77,15 +77,16 @@ type pullCount struct{ messages, bytes atomic.Int64 }
 
 // pullAgain reads a queue from its beginning to the end that it has then, over and over.
 func pullAgain(ctx context.Context, r *client.Reader, q message.Queue, count *pullCount) error {
-	for {
+	for ctx.Err() == nil {
 		seen, err := pullAll(ctx, r, q, count)
-		switch {
-		case ctx.Err() != nil: // the time is over, and whatever went wrong did so for that
-			return nil
-		case err != nil || seen == 0:
+		if err != nil && !errors.Is(err, context.Canceled) { // that is how the time ends
 			return err
 		}
+		if seen == 0 {
+			break
+		}
 	}
+	return nil
 }
 
 // pullAll reads a queue once and returns how many messages it has.
