@@ -18,19 +18,23 @@ func (s *Service) beforeDelete(upTo int64) error {
 	if err := s.writers.CarryForward(upTo); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	doubt := len(s.index.inDoubt(upTo))
-	s.mu.Unlock()
-	if doubt > 0 {
-		return errInDoubt
-	}
 	var below []*half
 	s.walk(func(h *half) {
 		if h.phys < upTo {
 			below = append(below, h)
 		}
 	})
-	return s.carry(below)
+	if err := s.carry(below); err != nil {
+		return err
+	}
+	// Last, since a half may be decided while others are carried: what is pending now is
+	// above upTo, so that no decision that comes later is of a half below it.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.index.inDoubt(upTo)) > 0 {
+		return errInDoubt
+	}
+	return nil
 }
 
 // walk looks at every pending half, oldest first, with the mutex held for a moment at a

@@ -97,6 +97,28 @@ func TestAHalfIsDecidedWhileItIsCarriedForward(t *testing.T) {
 	}
 }
 
+// A decision that comes while halves are carried forward keeps the half in the log until it
+// is durable itself: a power cut must not take both.
+func TestRetentionWaitsForADecisionThatIsNotDurable(t *testing.T) {
+	w := newWorld(t)
+	if res := w.half("a", "free", 0, nil, "g"); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	w.log.between = func(string) bool {
+		w.log.hold = true
+		w.end("a", true, nil)
+		return true
+	}
+	err := w.log.retain(w.log.next)
+	w.crash(0)
+	if n := w.txn.Pending(); n != 1 {
+		t.Fatalf("%d halves are pending after a power cut; retention said %v", n, err)
+	}
+	if err == nil {
+		t.Fatal("the file of a half was given free whose decision was not durable")
+	}
+}
+
 // Two ENDs in flight for one half: one decides, both are told the same.
 func TestTwoEndsInFlight(t *testing.T) {
 	for _, first := range []bool{true, false} {
