@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
 
@@ -28,6 +29,7 @@ type current struct {
 	version int64 // of changes/, merged
 	nextAt  time.Time
 
+	top     event.Seq // seeded bug: highest number merged
 	running bool
 	taken   job
 	done    chan error

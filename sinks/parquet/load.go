@@ -11,6 +11,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/millrace/millrace/internal/seeded"
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -18,45 +19,26 @@ import (
 // load gathers what the new files say of the keys of p.
 func (m *merge) load(ctx context.Context, p bucket) error {
 	m.entries, m.sorted = map[string]*entry{}, nil // what the pass before held goes first
-	facts := m.job.facts
-	find := func(name string) (uint32, bool, colType, bool) {
-		for i := range facts.Columns {
-			if c := &facts.Columns[i]; c.Name == name {
-				return c.ID, c.Raw, c.colType(), true
-			}
-		}
-		return 0, false, colType{}, false
+	note := func(hash uint64, key []byte, seq event.Seq, del bool, row []byte) error {
+		m.note(hash, key, seq, del, row)
+		return nil
 	}
-	for _, a := range m.job.files {
-		err := m.scan(ctx, path.Join(m.c.t.changes.Table(), a.Path), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
-			seq, op, q := s.leaf(colSeq), s.leaf(colOp), s.leaf(colQ)
-			if seq < 0 || op < 0 || q < 0 {
-				return nil, errors.New("a technical column is missing")
+	err := ctx.Err()
+	if err != nil {
+		return err
+	}
+	if m.spill == nil {
+		err = m.changes(ctx, note)
+	} else {
+		err = m.spill.each(p, func(key []byte, seq event.Seq, del bool, row []byte) error {
+			if hash := xxhash.Sum64(key); p.has(hash) {
+				return note(hash, key, seq, del, row)
 			}
-			return func(vals []parquet.Value, r parquet.Row) error {
-				if vals == nil {
-					return nil
-				}
-				o := event.Op(r[op].ByteArray()[0])
-				if o == event.OpBelow {
-					return nil // the floor says it
-				}
-				n := event.Seq(r[seq].Int64())
-				if n < m.floor && !(seeded.On("floor-per-queue") && int(r[q].Int32()) != facts.FloorQ) {
-					return nil
-				}
-				m.change(p, vals, n, o == event.OpDelete)
-				return nil
-			}, nil
+			return nil
 		})
-		if err != nil {
-			return err
-		}
 	}
-	if m.rekey {
-		if err := m.loadOld(ctx, p); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if m.keyless {
 		m.loadSide(p)
@@ -79,16 +61,83 @@ func (m *merge) load(ctx context.Context, p bucket) error {
 	return nil
 }
 
-// loadOld takes the rows of current/ as changes: under another key two of them may have
-// become one.
-func (m *merge) loadOld(ctx context.Context, p bucket) error {
-	for _, a := range m.groups[0].files {
+// spillChanges puts the changes aside by their keys' hashes, for passes of a depth.
+func (m *merge) spillChanges(ctx context.Context, depth int) error {
+	t, dir := m.c.t, m.c.log.Table()
+	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
+		return err
+	}
+	var err error
+	if m.spill, err = newSpill(t.sink.fs, tempName(dir, t.token, t.nextTemp()), depth); err != nil {
+		return err
+	}
+	if err := m.changes(ctx, m.spill.add); err != nil {
+		return err
+	}
+	return m.spill.full()
+}
+
+// changes reads the new files, and under another key the rows of current/ as well, and
+// hands over each change with the row's cells, which deletions and tables without a key do
+// not have. key and row are valid during the call.
+func (m *merge) changes(ctx context.Context, change func(hash uint64, key []byte, seq event.Seq, del bool, row []byte) error) error {
+	facts := m.job.facts
+	find := func(name string) (uint32, bool, colType, bool) {
+		for i := range facts.Columns {
+			if c := &facts.Columns[i]; c.Name == name {
+				return c.ID, c.Raw, c.colType(), true
+			}
+		}
+		return 0, false, colType{}, false
+	}
+	var key, row []byte
+	hand := func(vals []parquet.Value, seq event.Seq, del bool) error {
+		key, row = m.lay.appendKey(key[:0], vals), row[:0]
+		if !del && !m.keyless {
+			row = m.appendRow(row, vals)
+		}
+		return change(xxhash.Sum64(key), key, seq, del, row)
+	}
+	for _, a := range m.job.files {
+		err := m.scan(ctx, path.Join(m.c.t.changes.Table(), a.Path), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
+			seq, op, q := s.leaf(colSeq), s.leaf(colOp), s.leaf(colQ)
+			if seq < 0 || op < 0 || q < 0 {
+				return nil, errors.New("a technical column is missing")
+			}
+			return func(vals []parquet.Value, r parquet.Row) error {
+				if vals == nil {
+					return nil
+				}
+				o := event.Op(r[op].ByteArray()[0])
+				if o == event.OpBelow {
+					return nil // the floor says it
+				}
+				n := event.Seq(r[seq].Int64())
+				if n < m.floor && !(seeded.On("floor-per-queue") && int(r[q].Int32()) != facts.FloorQ) {
+					return nil
+				}
+				if seeded.On("progress-by-number") {
+					m.top = max(m.top, n)
+					if n <= m.c.top {
+						return nil
+					}
+				}
+				return hand(vals, n, o == event.OpDelete)
+			}, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !m.rekey {
+		return nil
+	}
+	for _, a := range m.groups[0].files { // under another key two rows may have become one
 		err := m.scanOld(ctx, a, func(vals []parquet.Value, seq event.Seq) error {
 			if vals == nil {
 				return nil
 			}
-			m.change(p, vals, seq, false)
-			return nil
+			return hand(vals, seq, false)
 		})
 		if err != nil {
 			return err
@@ -115,14 +164,8 @@ func (m *merge) entry(hash uint64, key []byte) *entry {
 	return e
 }
 
-// change notes one change if its key is in p.
-func (m *merge) change(p bucket, vals []parquet.Value, seq event.Seq, del bool) {
-	var stack [256]byte
-	key := m.lay.appendKey(stack[:0], vals)
-	hash := xxhash.Sum64(key)
-	if !p.has(hash) {
-		return
-	}
+// note takes in one change.
+func (m *merge) note(hash uint64, key []byte, seq event.Seq, del bool, row []byte) {
 	m.merged++
 	e := m.entry(hash, key)
 	if m.keyless {
@@ -136,11 +179,8 @@ func (m *merge) change(p bucket, vals []parquet.Value, seq event.Seq, del bool) 
 	if seq < e.seq {
 		return
 	}
-	e.seq, e.del, e.row = seq, del, e.row[:0]
-	if !del { // copied, so that no row keeps room that it does not need
-		m.scratch = m.appendRow(m.scratch[:0], vals)
-		e.row = append(e.row, m.scratch...)
-	}
+	// Copied, so that no row keeps room that it does not need.
+	e.seq, e.del, e.row = seq, del, append(e.row[:0], row...)
 }
 
 func (m *merge) appendRow(dst []byte, vals []parquet.Value) []byte {

@@ -15,9 +15,9 @@ import (
 	"github.com/millrace/millrace/sinks/delta"
 )
 
-// merge is one merge of new files of changes/ into current/. It goes over the key hashes
-// in passes, so that the changes of one pass fit into memory: it gathers the newest change
-// of each key, then copies the files of the buckets concerned, replacing and leaving out
+// merge is one merge of new files of changes/ into current/. Where the changes do not fit
+// into memory it puts them aside by the hashes of their keys and goes over these in passes:
+// it gathers the newest change of each key, then copies the files of the buckets concerned, replacing and leaving out
 // rows. One commit makes all of it visible.
 type merge struct {
 	c        *current
@@ -33,13 +33,14 @@ type merge struct {
 	newSide side
 	entries map[string]*entry
 	sorted  []*entry
-	scratch []byte
+	spill   *spill // nil where one pass is enough
 
 	adds    []*delta.Add
 	names   []string
 	removes []*delta.Remove
 	gone    map[*group]bool
 	merged  int64
+	top     event.Seq // seeded bug: highest number read
 	schema  *parquet.Schema
 	leaves  []leafSpec
 }
@@ -83,6 +84,7 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 	if err := m.commit(ctx); err != nil {
 		return false, err
 	}
+	c.top = max(c.top, m.top)
 	labels := []string{c.t.claim.Pipeline, c.t.claim.Sink, c.t.claim.Table.String()}
 	c.t.sink.metrics.merges.WithLabelValues(labels...).Inc()
 	c.t.sink.metrics.mergedRows.WithLabelValues(labels...).Add(float64(m.merged))
@@ -143,6 +145,16 @@ func (m *merge) passes(ctx context.Context) error {
 		return err
 	}
 	m.keepTombstones()
+	if depth > 0 {
+		defer func() {
+			if m.spill != nil {
+				m.spill.remove()
+			}
+		}()
+		if err := m.spillChanges(ctx, depth); err != nil {
+			return err
+		}
+	}
 	for n := range uint64(1) << depth {
 		p := bucket{depth: depth}
 		if depth > 0 {

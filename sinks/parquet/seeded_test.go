@@ -19,6 +19,8 @@ func TestSinkSuitesFindSeededBugs(t *testing.T) {
 		"generation-ignored": "TestALateCommitNamesNoRemovedFile",
 		"rewrite-above-mark": "TestABatchIsCommittedOnTheMarksItWasBuiltOn",
 		"default-not-filled": "TestHistoriesShowWhatTheTwinShows",
+		"end-in-one-queue":   "TestEachQueueIsWaitedFor",
+		"progress-by-number": "TestEachQueueIsWaitedFor",
 	} {
 		t.Run(bug, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+suite+"$", "-test.failfast")
