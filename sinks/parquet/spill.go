@@ -1,0 +1,153 @@
+package parquet
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+const (
+	// spillDepth bounds into how many parts a spill is divided, as a power of two.
+	spillDepth = 8
+	// spillMemory is what the blocks being filled take together.
+	spillMemory = 4 << 20
+)
+
+// spill is a scratch file that holds a merge's changes by the first bits of their keys'
+// hashes, so that each pass reads what it needs and the files of changes/ are read once.
+// It is made of blocks, each of one part and of whole records: the number (8 bytes), 1 for
+// a deletion else 0, and the key and the row's cells, each behind its length as a uvarint.
+// Nobody reads it but the merge that wrote it; it is never synced.
+type spill struct {
+	fs    vfs.FS
+	name  string
+	f     vfs.File
+	at    int64
+	depth int
+	block int
+	parts []spillPart
+	buf   []byte // of the block being read
+}
+
+type spillPart struct {
+	fill   []byte
+	blocks []spillBlock
+}
+
+type spillBlock struct {
+	at   int64
+	size int
+}
+
+func newSpill(fsys vfs.FS, name string, depth int) (*spill, error) {
+	f, err := fsys.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	depth = min(depth, spillDepth)
+	return &spill{fs: fsys, name: name, f: f, depth: depth, block: spillMemory >> depth, parts: make([]spillPart, 1<<depth)}, nil
+}
+
+// add notes a change. key and row are copied.
+func (s *spill) add(hash uint64, key []byte, seq event.Seq, del bool, row []byte) error {
+	p := &s.parts[hash>>(64-s.depth)]
+	if need := 9 + 2*binary.MaxVarintLen32 + len(key) + len(row); len(p.fill) > 0 && len(p.fill)+need > s.block {
+		if err := s.write(p); err != nil {
+			return err
+		}
+	}
+	p.fill = binary.LittleEndian.AppendUint64(p.fill, uint64(seq))
+	if del {
+		p.fill = append(p.fill, 1)
+	} else {
+		p.fill = append(p.fill, 0)
+	}
+	p.fill = binary.AppendUvarint(p.fill, uint64(len(key)))
+	p.fill = append(p.fill, key...)
+	p.fill = binary.AppendUvarint(p.fill, uint64(len(row)))
+	p.fill = append(p.fill, row...)
+	return nil
+}
+
+func (s *spill) write(p *spillPart) error {
+	if len(p.fill) == 0 {
+		return nil
+	}
+	if _, err := s.f.WriteAt(p.fill, s.at); err != nil {
+		return fmt.Errorf("write %s: %w", s.name, err)
+	}
+	p.blocks = append(p.blocks, spillBlock{s.at, len(p.fill)})
+	s.at += int64(len(p.fill))
+	p.fill = p.fill[:0]
+	return nil
+}
+
+// full writes what is still in memory; nothing is added after it.
+func (s *spill) full() error {
+	for i := range s.parts {
+		if err := s.write(&s.parts[i]); err != nil {
+			return err
+		}
+		s.parts[i].fill = nil
+	}
+	return nil
+}
+
+var errSpill = errors.New("the scratch file of a merge is damaged")
+
+// each hands over the changes of the part in which p lies, in the order in which they were
+// added. key and row are valid during the call.
+func (s *spill) each(p bucket, change func(key []byte, seq event.Seq, del bool, row []byte) error) error {
+	for _, b := range s.parts[p.prefix>>(64-s.depth)].blocks {
+		if cap(s.buf) < b.size {
+			s.buf = make([]byte, b.size)
+		}
+		s.buf = s.buf[:b.size]
+		if n, err := s.f.ReadAt(s.buf, b.at); n < b.size {
+			return fmt.Errorf("read %s: %w", s.name, errors.Join(errSpill, err))
+		}
+		if err := eachSpilled(s.buf, change); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+func eachSpilled(b []byte, change func(key []byte, seq event.Seq, del bool, row []byte) error) error {
+	piece := func() (p []byte, ok bool) {
+		n, k := binary.Uvarint(b)
+		if k <= 0 || n > uint64(len(b)-k) {
+			return nil, false
+		}
+		p, b = b[k:k+int(n)], b[k+int(n):]
+		return p, true
+	}
+	for len(b) > 0 {
+		if len(b) < 9 || b[8] > 1 {
+			return errSpill
+		}
+		seq, del := event.Seq(binary.LittleEndian.Uint64(b)), b[8] == 1
+		b = b[9:]
+		key, ok := piece()
+		if !ok {
+			return errSpill
+		}
+		row, ok := piece()
+		if !ok {
+			return errSpill
+		}
+		if err := change(key, seq, del, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove ends the file. One whose name cannot be removed is an orphan and goes by age.
+func (s *spill) remove() {
+	s.f.Close()
+	s.fs.Remove(s.name)
+}

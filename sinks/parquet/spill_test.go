@@ -1,0 +1,110 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// What was put aside comes back once, in order, in the passes that its hash belongs to.
+func TestASpillGivesBackWhatItTook(t *testing.T) {
+	const seed = 11
+	for _, depth := range []int{1, 3, spillDepth, spillDepth + 2} {
+		t.Run(fmt.Sprint(depth), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, uint64(depth)))
+			fsys := vfs.NewMem()
+			s, err := newSpill(fsys, "scratch", depth)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{}
+			add := func(key, row []byte, seq event.Seq, del bool) {
+				t.Helper()
+				if err := s.add(xxhash.Sum64(key), key, seq, del, row); err != nil {
+					t.Fatal(err)
+				}
+				want[string(key)] += fmt.Sprintf("%d %t %x\n", seq, del, row)
+			}
+			for i := range 20_000 {
+				key := binary.AppendUvarint(nil, uint64(rnd.IntN(5000)))
+				add(key, bytes.Repeat([]byte{byte(i)}, rnd.IntN(300)), event.Seq(i), rnd.IntN(4) == 0)
+			}
+			add([]byte("large"), make([]byte, spillMemory), 1, false)
+			add(nil, nil, 2, true)
+			if err := s.full(); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for n := range uint64(1) << depth {
+				p := bucket{depth: depth, prefix: n << (64 - depth)}
+				err := s.each(p, func(key []byte, seq event.Seq, del bool, row []byte) error {
+					if p.has(xxhash.Sum64(key)) {
+						got[string(key)] += fmt.Sprintf("%d %t %x\n", seq, del, row)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(got) != len(want) {
+				t.Fatalf("%d keys came back, %d were put in", len(got), len(want))
+			}
+			for k := range want {
+				if got[k] != want[k] {
+					t.Fatalf("key %x: %.200q, want %.200q", k, got[k], want[k])
+				}
+			}
+			s.remove()
+			if _, err := fsys.Stat("scratch"); err == nil {
+				t.Fatal("the scratch file stays")
+			}
+		})
+	}
+}
+
+func TestEveryCutBlockOfASpillIsAnError(t *testing.T) {
+	s, err := newSpill(vfs.NewMem(), "scratch", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.add(0, []byte("key"), 7, false, bytes.Repeat([]byte{1}, 200)); err != nil {
+		t.Fatal(err)
+	}
+	whole := s.parts[0].fill
+	nothing := func([]byte, event.Seq, bool, []byte) error { return nil }
+	for n := range len(whole) {
+		if err := eachSpilled(whole[:n], nothing); n > 0 && !errors.Is(err, errSpill) {
+			t.Fatalf("%d of %d bytes: %v", n, len(whole), err)
+		}
+	}
+	if err := eachSpilled(whole, nothing); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzSpilled(f *testing.F) {
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'k', 2, 'r', 'w'})
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		size := 0
+		err := eachSpilled(b, func(key []byte, _ event.Seq, _ bool, row []byte) error {
+			size += 11 + len(key) + len(row)
+			return nil
+		})
+		if size > len(b) {
+			t.Fatalf("%d bytes came out of %d", size, len(b))
+		}
+		if err != nil && !errors.Is(err, errSpill) {
+			t.Fatal(err)
+		}
+	})
+}
