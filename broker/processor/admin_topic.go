@@ -57,6 +57,11 @@ func (p *Processor) deleteTopic(x *rpc.Exchange) {
 	p.Writers.Forget(h.Topic)
 	p.Offsets.DropTopic(h.Topic)
 	p.Metrics.forget(h.Topic)
+	// Before anybody can make a topic of that name: its queues begin anew.
+	if err := p.Writers.Settle(); err != nil {
+		p.replyError(x, fmt.Errorf("topic %s is deleted, but a power cut could bring back what its writer is told of it: %w; delete it again", h.Topic, err))
+		return
+	}
 	p.replyOK(x)
 }
 

@@ -28,6 +28,7 @@ type fakeLog struct {
 	done      []func()
 	queues    map[store.QueueID]int64 // next offsets
 	kept      map[store.QueueID]int64 // next offsets that retention has made known
+	dropped   map[string]int64        // deleted topics: records below are none of their queues
 	listeners []store.Listener
 	hooks     []func(int64) error
 	appends   int
@@ -42,7 +43,15 @@ type fakeRecord struct {
 }
 
 func newFakeLog() *fakeLog {
-	return &fakeLog{queues: map[store.QueueID]int64{}, kept: map[store.QueueID]int64{}}
+	return &fakeLog{queues: map[store.QueueID]int64{}, kept: map[store.QueueID]int64{}, dropped: map[string]int64{}}
+}
+
+// drop removes a topic's queues, durably.
+func (l *fakeLog) drop(topic string) {
+	l.dropped[topic] = l.next
+	of := func(id store.QueueID, _ int64) bool { return id.Topic == topic }
+	maps.DeleteFunc(l.queues, of)
+	maps.DeleteFunc(l.kept, of)
 }
 
 // reopen is the log that a restart finds: what was durable, and of the rest the first keep
@@ -51,14 +60,16 @@ func (l *fakeLog) reopen(keep int) *fakeLog {
 	n := min(l.flushed+keep, len(l.recs))
 	f := newFakeLog()
 	f.recs, f.min = slices.Clone(l.recs[:n]), l.min
-	f.kept, f.queues = maps.Clone(l.kept), maps.Clone(l.kept)
+	f.kept, f.queues, f.dropped = maps.Clone(l.kept), maps.Clone(l.kept), maps.Clone(l.dropped)
 	f.flushed, f.dispatch, f.next = n, n, l.next
 	if n < len(l.recs) {
 		f.next = l.recs[n].phys
 	}
 	for _, r := range f.recs {
 		rec := r.record()
-		f.queues[store.QueueID{Topic: rec.Topic, ID: rec.QueueID}] = rec.QueueOffset + 1
+		if r.phys >= f.dropped[rec.Topic] {
+			f.queues[store.QueueID{Topic: rec.Topic, ID: rec.QueueID}] = rec.QueueOffset + 1
+		}
 	}
 	return f
 }

@@ -40,6 +40,7 @@ func (s *Service) rebuild() error {
 		}
 	}
 	s.applied.Store(s.log.MaxPhysical())
+	s.writers.ForgetLost()
 	for q := range s.replay.unop {
 		s.ops = append(s.ops, q)
 	}

@@ -142,10 +142,7 @@ func (r *Registry) Forget(topic string) {
 	for _, w := range r.writers {
 		for id, q := range w.queues {
 			if id.Topic == topic {
-				q.forgotten = true
-				delete(w.queues, id)
-				w.members++
-				w.dirty = true
+				w.forgetLocked(q)
 			}
 		}
 		if w.base.topic == topic {
@@ -153,6 +150,45 @@ func (r *Registry) Forget(topic string) {
 			w.dirty = true
 		}
 	}
+}
+
+// ForgetLost drops what the log's records say of queues that are no more: their topic does
+// not belong to the writer, and the log has given no such offset out. The record that
+// should have said so was lost with the power. Call it when the log has been read.
+func (r *Registry) ForgetLost() {
+	for _, q := range r.strays() {
+		if r.log.NextOffset(q.id.Topic, q.id.ID) > q.offset {
+			continue // its messages are still there: a topic of that name goes on with them
+		}
+		r.mu.Lock()
+		q.owner.forgetLocked(q)
+		r.mu.Unlock()
+	}
+}
+
+// strays are the queues with messages whose topics do not belong to their writers.
+func (r *Registry) strays() (list []*queue) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.writers {
+		for id, q := range w.queues {
+			if q.offset >= 0 && r.topics.Writer(id.Topic) != w.name {
+				list = append(list, q)
+			}
+		}
+	}
+	return list
+}
+
+// forgetLocked drops a queue, and the base that it holds.
+func (w *state) forgetLocked(q *queue) {
+	q.forgotten = true
+	delete(w.queues, q.id)
+	if w.base.topic == q.id.Topic && w.base.queueID == q.id.ID {
+		w.base = noBase
+	}
+	w.members++
+	w.dirty = true
 }
 
 func (r *Registry) writerLocked(name string) *state {
