@@ -101,6 +101,9 @@ func (s *settling) outcome(ctx context.Context, g *checkpoint.Group, h *checkpoi
 	if err != nil {
 		return err
 	}
+	if seeded.On("done-by-number") && s.now.last[h.Queue].hi >= h.Hi {
+		held = true
+	}
 	if !held {
 		s.p.log.Warn("a decided message is neither visible nor pending: what its group holds is read again",
 			slog.Uint64("group", g.N), slog.String("queue", h.Queue.String()), slog.Any("answer", r.Err))

@@ -120,6 +120,44 @@ func TestSeek(t *testing.T) {
 	}
 }
 
+// TestWhatRetentionTookIsNoticed reads a queue of which a message behind the mark has aged
+// out, before the reader came and while it read: nothing behind the hole is delivered.
+func TestWhatRetentionTookIsNoticed(t *testing.T) {
+	q := message.Queue{Topic: "t", BrokerName: "b"}
+	id := pipeline.QueueID{Broker: "b", Topic: "t"}
+	for _, while := range []bool{false, true} {
+		tw := newTwin()
+		put(t, tw, q, rowSlice(0, 10))
+		put(t, tw, q, rowSlice(10, 12))
+		put(t, tw, q, rowSlice(12, 14))
+		cfg := SubscriptionConfig{Table: subTable, Queues: []pipeline.QueueID{id}, Marks: []pipeline.QueueMark{{Queue: id, Seq: 10, ID: rowID(10), Known: true}}}
+		sub := NewSubscription(cfg, patient{tw}, slog.New(slog.DiscardHandler))
+		reading := sub.queues[id]
+		want := WaitGap
+		if while {
+			if err := sub.seek(t.Context(), reading); err != nil {
+				t.Fatal(err)
+			}
+			want = WaitNeedsSnapshot
+		}
+		tw.queues[q].least = 2
+		if while {
+			_, err := tw.Pull(t.Context(), q, reading.offset, client.PullOptions{})
+			if err := sub.pullFailed(t.Context(), reading, err); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := sub.seek(t.Context(), reading); err != nil {
+			t.Fatal(err)
+		}
+		if s := sub.States()[0]; s.Wait != want {
+			t.Errorf("while reading %v: it waits for %q, not for %q", while, s.Wait, want)
+		}
+		if v := reading.link.judge(rowSlice(12, 14)); v != drop {
+			t.Errorf("while reading %v: the row behind the hole has verdict %d", while, v)
+		}
+	}
+}
+
 // patient is a reader whose pulls wait for a message, as a broker holds them.
 type patient struct{ *twin }
 
