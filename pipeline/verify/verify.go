@@ -3,7 +3,9 @@ package verify
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"sort"
 	"strings"
 
@@ -36,13 +38,17 @@ func (t Table) Equal() bool {
 const maxExamples = 5
 
 // Compare reads a table on both sides. An error means that a side could not be read; a
-// difference is no error.
+// difference is no error, nor is a table that the target does not have (fs.ErrNotExist).
 func Compare(ctx context.Context, source, target pipeline.Reader, name event.TableName) (Table, error) {
 	c := comparison{out: Table{Name: name.String()}, rows: map[key]entry{}, counts: map[key]int32{}}
 	if err := source.Read(ctx, name, c.sourceColumns, c.sourceRow); err != nil {
 		return c.out, fmt.Errorf("read %s from the source: %w", name, err)
 	}
-	if err := target.Read(ctx, name, c.targetColumns, c.targetRow); err != nil {
+	err := target.Read(ctx, name, c.targetColumns, c.targetRow)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !c.opened:
+		c.out.Problem = "the target does not have the table: see its state with millrace pipeline status"
+	case err != nil:
 		return c.out, fmt.Errorf("read %s from the target: %w", name, err)
 	}
 	c.finish()
@@ -62,6 +68,7 @@ type comparison struct {
 	out     Table
 	columns []pipeline.ReadColumn // of the source
 	keyed   bool
+	opened  bool // the target told its columns
 	// place[i] is where source column i stands in a target row, raw[i] where the text of
 	// its unholdable values does (-1: nowhere).
 	place, raw []int
@@ -105,6 +112,7 @@ func (c *comparison) targetColumns(columns []pipeline.ReadColumn) error {
 		}
 		return -1
 	}
+	c.opened = true
 	var missing []string
 	for _, want := range c.columns {
 		place := at(func(col pipeline.ReadColumn) bool { return col.RawOf == "" && col.Name == want.Name })

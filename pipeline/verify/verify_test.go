@@ -3,6 +3,8 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -122,6 +124,33 @@ func TestASideThatCannotBeReadIsNamed(t *testing.T) {
 	}
 	if _, err := Compare(t.Context(), side("id*"), broken{}, name); err == nil || err.Error() != "read shop.t from the target: gone" {
 		t.Errorf("%v", err)
+	}
+}
+
+// absent is a target without the table; lost is one whose file is gone.
+type absent struct{ side }
+
+func (absent) Read(context.Context, event.TableName, func([]pipeline.ReadColumn) error, func([]pipeline.Cell) error) error {
+	return fmt.Errorf("find it: %w", fs.ErrNotExist)
+}
+
+type lost struct{ side }
+
+func (lost) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error, _ func([]pipeline.Cell) error) error {
+	return errors.Join(columns(nil), fs.ErrNotExist)
+}
+
+func TestATableThatTheTargetDoesNotHaveIsADifference(t *testing.T) {
+	name := event.TableName{DB: "shop", Table: "t"}
+	got, err := Compare(t.Context(), side("id*\n1\n2"), absent{}, name)
+	if err != nil || got.Missing != 2 || got.Equal() || !strings.Contains(got.Problem, "does not have the table") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err = Compare(t.Context(), side("id*"), absent{}, name); err != nil || got.Equal() {
+		t.Errorf("an empty table that the target lacks is equal: %+v, %v", got, err)
+	}
+	if _, err := Compare(t.Context(), side("id*\n1"), lost{}, name); err == nil {
+		t.Error("a file that is gone is taken for a table that never was")
 	}
 }
 

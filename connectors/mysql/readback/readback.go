@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -52,7 +53,7 @@ func (r *Reader) Close() error { return r.db.Close() }
 // Tables lists the captured base tables.
 func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT table_schema, table_name FROM information_schema.tables
-		WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('mysql','sys','information_schema','performance_schema')
+		WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND table_schema NOT IN ('mysql','sys','information_schema','performance_schema')
 		ORDER BY 1, 2`)
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
@@ -207,6 +208,11 @@ func renderBytes(c column, v []byte) (pipeline.Cell, error) {
 			n = n<<8 | uint64(b)
 		}
 		return text(strconv.FormatUint(n, 10)), nil
+	case "uuid":
+		return text(strings.ReplaceAll(string(v), "-", "")), nil
+	case "inet4", "inet6":
+		address, err := netip.ParseAddr(string(v))
+		return text(hex.EncodeToString(address.AsSlice())), err
 	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob",
 		"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		return text(hex.EncodeToString(v)), nil

@@ -101,6 +101,16 @@ func TestKeysAndTables(t *testing.T) {
 	}
 }
 
+func TestMariaDBsAddressesAreTheirBytes(t *testing.T) {
+	server := testenv.MariaDB(t)
+	exec(t, open(t, server), "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, u UUID, i4 INET4, i6 INET6)",
+		"INSERT INTO shop.a VALUES (1, '79a95763-e5c0-11f1-9645-02fc00000001', '10.1.0.0', '::ffff:1.2.3.4')")
+	_, rows := read(t, reader(t, server), event.TableName{DB: "shop", Table: "a"})
+	if want := []string{"=1", "=79a95763e5c011f1964502fc00000001", "=0a010000", "=00000000000000000000ffff01020304"}; !slices.Equal(rows[0], want) {
+		t.Errorf("%q, not %q", rows[0], want)
+	}
+}
+
 func TestTimesThatAreNone(t *testing.T) {
 	for _, s := range []string{"", "1", "1:2", "a:b:c", "1:2:3.x"} {
 		if us, err := microseconds(s); err == nil {

@@ -127,6 +127,8 @@ func (b *build) spec(n *ast.AlterTableSpec) {
 		b.key, b.keyName, b.dropped = nil, "", true
 	case ast.AlterTableDropIndex:
 		b.dropIndex(n.Name)
+	case ast.AlterTableDropCheck: // DROP CONSTRAINT, which takes unique keys as well
+		b.dropIndex(n.Constraint.Name)
 	case ast.AlterTableRenameIndex:
 		if strings.EqualFold(b.keyName, n.FromKey.O) {
 			b.keyName = n.ToKey.O

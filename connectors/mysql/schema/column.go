@@ -63,7 +63,7 @@ func Column(name, native, charset, collation string, nullable bool) (event.Colum
 	default:
 		stringColumn(&c, base, number(0, 1))
 	}
-	if strings.Contains(lower, "compressed") {
+	if c.Members == nil && strings.Contains(lower, "compressed") {
 		c.Type = event.TypeUnsupported // MariaDB's column compression has a format of its own
 	}
 	return c, nil

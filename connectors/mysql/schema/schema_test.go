@@ -32,6 +32,7 @@ func TestTypeTextsBecomeColumns(t *testing.T) {
 		"bigint(20) unsigned": "2 8 0 0", "tinyint(1)": "1 1 0 0", "decimal(10,2)": "3 10 2 0", "float": "4 0 0 0", "double(5,2)": "5 0 0 0",
 		"datetime(3)": "7 0 3 0", "timestamp": "8 0 0 0", "varchar(20)": "11 0 0 20", "varbinary(9)": "12 0 0 9", "bit(9)": "15 0 0 9",
 		"uuid": "12 0 0 16", "enum('a','it''s','b,c')": "13 0 0 0", "geometry": "17 0 0 0", "varchar(9) /*M!100301 COMPRESSED*/": "18 0 0 9", "xml": "18 0 0 0",
+		"set('compressed','raw')": "14 0 0 0",
 	} {
 		c, err := Column("c", native, "utf8mb4", "utf8mb4_bin", true)
 		if got := fmt.Sprint(uint8(c.Type), c.Precision, c.Scale, c.Length); err != nil || got != want {
@@ -85,6 +86,8 @@ func TestWhatStatementsDo(t *testing.T) {
 		{"ALTER TABLE t TRUNCATE PARTITION p0", "1 d.t 2 due"},
 		{"ALTER TABLE t DROP PRIMARY KEY", "5 d.t due"},
 		{"ALTER TABLE t DROP COLUMN id", "5 d.t due"},
+		{"ALTER TABLE t DROP CONSTRAINT `PRIMARY`", "5 d.t due"},
+		{"ALTER TABLE t DROP CONSTRAINT c1", ""},
 		{"DROP TABLE IF EXISTS x, t", "3 d.t"},
 		{"DROP TEMPORARY TABLE t", ""},
 		{"DROP DATABASE d", "3 d.t"},
