@@ -36,11 +36,14 @@ func TestWhatCannotBeReadPausesItsTableOnly(t *testing.T) {
 			}
 		}
 		paused := map[string]string{}
-		rows := 0
+		rows, xa := 0, event.PauseReason{}
 		for _, it := range collect(t, s, upTo("99,end")) {
 			switch it.Kind {
 			case event.KindPaused:
 				paused[it.Table.Name.Table] = it.Reason.Code
+				if it.Reason.Code == "xa" {
+					xa = *it.Reason
+				}
 			case event.KindRow:
 				if it.Table.Name == tableA {
 					rows++
@@ -51,11 +54,18 @@ func TestWhatCannotBeReadPausesItsTableOnly(t *testing.T) {
 		if got := fmt.Sprint(paused); got != want || rows != 2 {
 			t.Errorf("paused %s, want %s; %d rows of the table that flows", got, want, rows)
 		}
-		// Resumed, the table flows again behind a new snapshot.
-		s.SetPaused(event.TableName{DB: "shop", Table: "m"}, false)
-		g := newTarget(t)
-		drive(t, s, g, func(it *event.Item) bool { return g.ends == 1 })
-		sameRows(t, g.texts(), serverRows(t, db, "SELECT * FROM shop.m"))
+		for _, w := range []string{"table shop.x ", "XA transaction (rows at ", "when it is prepared", "Resume the table when the transaction is committed or rolled back", "XA RECOVER", "new snapshot"} {
+			if !strings.Contains(xa.Text, w) {
+				t.Errorf("%q is not in %q", w, xa.Text)
+			}
+		}
+		// Resumed, a table flows again behind a new snapshot.
+		for _, table := range []string{"m", "x"} {
+			s.SetPaused(event.TableName{DB: "shop", Table: table}, false)
+			g := newTarget(t)
+			drive(t, s, g, func(it *event.Item) bool { return g.ends == 1 })
+			sameRows(t, g.texts(), serverRows(t, db, "SELECT * FROM shop."+table))
+		}
 	})
 }
 

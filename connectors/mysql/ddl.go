@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -129,7 +130,9 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 		o.snap.request(t, ddl.Due)
 	case ddl.Due != "":
 		o.snap.discard(t)
-		o.snap.restart(t, ddl.Due)
+		if !seeded.On("attempt-outlives-ddl") {
+			o.snap.restart(t, ddl.Due)
+		}
 	default:
 		o.snap.discard(t)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/snapshot"
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -43,6 +44,9 @@ func (c *capture) advanceKeyless(a *attempt, here place) error {
 	case k == nil && a.stage == asked:
 		a.stage = asking
 		c.askEnd(a)
+	case k == nil && a.stage == nearing && seeded.On("keyless-begin-early") && a.ev.Begin == 0 && !here.less(a.goal):
+		c.begin(a)
+		a.goal = place{file: here.file, pos: here.pos + 1} // the snapshot is opened somewhere behind it
 	case k == nil && a.stage == nearing:
 		// Waiting at the request's end first keeps the reader's stop short.
 		if !here.less(a.goal) {

@@ -90,7 +90,8 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	}
 	switch {
 	case o.tx.xa:
-		o.pause(t, "xa", fmt.Sprintf("table %s was changed in an XA transaction (%s:%d), which is not read yet; resume it with a new snapshot", t.name, e.Place.File, e.Place.Start))
+		o.pause(t, "xa", fmt.Sprintf("table %s was changed in an XA transaction (rows at %s:%d). Its rows are in the log when it is prepared and hold when it is committed, which is not read yet. Resume the table when the transaction is committed or rolled back (XA RECOVER lists those that are not): a new snapshot follows. Transactions without XA need no pause",
+			t.name, e.Place.File, e.Place.Start))
 		return nil
 	case e.Type == stream.PartialUpdateRowsEvent:
 		o.pause(t, "row_value_options", fmt.Sprintf("table %s: the log holds partial JSON updates; SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot", t.name))
@@ -99,7 +100,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 		o.pause(t, "row_image", fmt.Sprintf("table %s: the log holds partial rows; SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot", t.name))
 		return nil
 	}
-	if !o.plan(m) {
+	if !o.plan(m, place{file: e.Place.File, pos: e.Place.Start}) {
 		return nil
 	}
 	if seeded.On("event-skipped-on-reconnect") && event.MakeSeq(o.epoch, base) > o.passed && o.s.skipOne() {

@@ -46,10 +46,7 @@ type mapped struct {
 
 // newTable makes the event form of a schema under the configuration.
 func (c *Config) newTable(s *event.Schema) (*event.Table, []int, error) {
-	t := &event.Table{Name: s.Name, Schema: s, Queues: c.Queues, Keyless: len(s.PrimaryKey) == 0}
-	if n, ok := c.TableQueues[s.Name.String()]; ok {
-		t.Queues = n
-	}
+	t := &event.Table{Name: s.Name, Schema: s, Queues: c.queuesOf(s.Name), Keyless: len(s.PrimaryKey) == 0}
 	switch names, ok := c.Keys[s.Name.String()]; {
 	case ok:
 		for _, n := range names {
@@ -71,6 +68,13 @@ func (c *Config) newTable(s *event.Schema) (*event.Table, []int, error) {
 	return t, slices.Compact(union), nil
 }
 
+func (c *Config) queuesOf(t event.TableName) int {
+	if n, ok := c.TableQueues[t.String()]; ok {
+		return n
+	}
+	return c.Queues
+}
+
 // setSchema puts a table under a schema; what cannot be captured pauses it.
 func (o *opening) setSchema(t *table, s *event.Schema) {
 	if s == nil {
@@ -80,7 +84,7 @@ func (o *opening) setSchema(t *table, s *event.Schema) {
 	ev, union, err := o.s.cfg.newTable(s)
 	if err != nil {
 		// Its rows cannot be routed; the schema alone is kept.
-		t.ev = &event.Table{Name: s.Name, Schema: s, Queues: 1, Keyless: len(s.PrimaryKey) == 0}
+		t.ev = &event.Table{Name: s.Name, Schema: s, Queues: o.s.cfg.queuesOf(s.Name), Keyless: len(s.PrimaryKey) == 0}
 		t.keyUnion = nil
 		o.pause(t, "key", err.Error()+"; correct tables."+s.Name.String()+".key in the pipeline file")
 		return
@@ -213,7 +217,7 @@ func (o *opening) name(db, table string) event.TableName {
 }
 
 // plan makes sure that m's decoder is for the table's present schema.
-func (o *opening) plan(m *mapped) bool {
+func (o *opening) plan(m *mapped, here place) bool {
 	t := m.table
 	if t.ev == nil || t.ev.Schema == nil {
 		o.pause(t, "schema", fmt.Sprintf("rows of %s came, which the log never created; its definition is unknown. Resume it with a new snapshot", t.name))
@@ -223,6 +227,13 @@ func (o *opening) plan(m *mapped) bool {
 		return true
 	}
 	d, err := decode.NewDecoder(t.ev.Schema, m.tm, o.server.maria)
+	if err != nil && t.loadedAt.file != "" && here.less(t.loadedAt) {
+		// The definition was read from the server, and a statement ahead has made it what it
+		// is: a snapshot behind that statement has these rows.
+		t.skipTo = t.loadedAt
+		o.snap.request(t, "the table's definition is newer than its first rows")
+		return false
+	}
 	if err != nil {
 		o.pause(t, "schema", fmt.Sprintf("table %s: %v. Resume it with a new snapshot, which reads the definition anew", t.name, err))
 		return false
