@@ -103,8 +103,9 @@ func (q *Queue) fileset() (*segment.Files, error) {
 	return q.files, nil
 }
 
-// Read decodes the entries from offset on into dst and returns how many there are. Entries
-// that are not valid are ErrDamaged.
+// Read decodes the entries from offset on into dst and returns how many there are: none
+// where the queue does not hold the offset (any more). Entries that are not valid are
+// ErrDamaged.
 func (q *Queue) Read(offset int64, dst []Unit) (int, error) {
 	q.mu.RLock()
 	filed, top := q.filed, q.maxLocked()
@@ -122,7 +123,11 @@ func (q *Queue) Read(offset int64, dst []Unit) (int, error) {
 	}
 	q.mu.RUnlock()
 	if n > inTail {
-		if err := q.readFiles(offset, dst[:n-inTail]); err != nil {
+		err := q.readFiles(offset, dst[:n-inTail])
+		if errors.Is(err, segment.ErrOutside) && offset < q.Base() {
+			return 0, nil // retention was faster
+		}
+		if err != nil {
 			return 0, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/broker/store/segment"
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/internal/vfs/errorfs"
 )
 
 func newQueue(fsys vfs.FS, base, next int64) *Queue {
@@ -110,6 +111,44 @@ func TestEntriesThatAreNoneAreDamage(t *testing.T) {
 	}
 	if n, err := Last(files); n != 6 || err != nil {
 		t.Errorf("the files end at %d, %v; want 6", n, err)
+	}
+}
+
+// A reader that retention overtakes finds nothing; nothing is damaged.
+func TestAReaderIsOvertakenByRetention(t *testing.T) {
+	var overtake func()
+	fsys := errorfs.Wrap(vfs.NewMem(), errorfs.Func(func(op errorfs.Op) errorfs.Action {
+		if f := overtake; f != nil && op.Kind == errorfs.ReadAt {
+			overtake = nil
+			f()
+		}
+		return errorfs.Action{}
+	}))
+	q := newQueue(fsys, 0, 0)
+	for n := range int64(20) {
+		q.Append(unit(n))
+	}
+	if err := q.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	retain := func(minOffset int64) func() {
+		return func() {
+			if _, err := q.Min(minOffset * 10); err != nil {
+				t.Error(err)
+			}
+			if _, err := q.RemoveBelow(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	var dst [4]Unit
+	overtake = retain(15) // between the two files that the read looks into
+	if n, err := q.Read(5, dst[:]); n != 0 || err != nil {
+		t.Errorf("a read of what was removed just now: %d entries, %v", n, err)
+	}
+	q = newQueue(fsys, 7, 20)
+	if _, err := q.Read(8, dst[:]); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a read of what should be there: %v, want ErrDamaged", err)
 	}
 }
 
