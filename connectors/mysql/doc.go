@@ -12,6 +12,8 @@
 // the position says is pipeline.ErrHistory. A row read by SELECT and the same row read
 // from the log have identical bytes.
 //
-// Not done yet: XA transactions are not held until their commit, so a table they touch
-// is paused; MariaDB 12's log inside InnoDB is not read.
+// Not done yet: XA transactions are not held until their commit. A table that they touch
+// is paused when they are prepared, and a commit that comes after a table was read makes
+// an attempt due (docs/adr/0009-xa-pauses-its-tables.md). MariaDB 12's log inside InnoDB
+// is not read.
 package mysql

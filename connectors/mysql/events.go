@@ -22,7 +22,8 @@ type tx struct {
 	standalone bool // MariaDB: one statement, no end event
 	begun      bool // MySQL: BEGIN was read
 	xa         bool
-	known      bool // it was read from another server before
+	touched    []*table // captured tables with rows in it; of XA transactions only
+	known      bool     // it was read from another server before
 	start      stream.Place
 	time       uint32
 	name       string
@@ -88,6 +89,7 @@ func (o *opening) process(e *stream.Event) error {
 		return o.onQuery(e)
 	case stream.XAPrepareEvent:
 		o.startTx(e)
+		o.prepared(e)
 		return o.endTx(e, o.take(2))
 	case stream.GTIDEvent, stream.GTIDTaggedEvent, stream.MariaGTIDEvent:
 		return o.onGTID(e)
@@ -250,6 +252,9 @@ func (o *opening) onQuery(e *stream.Event) error {
 		o.tx.xa = true
 		return nil
 	case isWord(word, "XA COMMIT"), isWord(word, "XA ROLLBACK"):
+		if !o.tx.begun {
+			o.decidedXA(string(sql), event.MakeSeq(o.epoch, at), isWord(word, "XA COMMIT"))
+		}
 		return o.endTx(e, at+1)
 	}
 	if !o.tx.known {

@@ -46,7 +46,10 @@ type opening struct {
 	maps     map[uint64]*mapped
 	bare     []*mapped // TABLE_MAPs since the last rows event
 	tx       tx
-	serial   uint64 // transactions seen; also the ordinal of boundaries
+	// xa are the XA transactions seen being prepared and not decided, by their identity:
+	// the captured tables that they changed.
+	xa     map[string][]*table
+	serial uint64 // transactions seen; also the ordinal of boundaries
 
 	rd     *stream.Reader
 	batch  stream.Batch

@@ -70,6 +70,9 @@ func (o *opening) onRows(e *stream.Event) error {
 	if h.Flags&decode.EndOfStatement != 0 {
 		o.endStatement()
 	}
+	if m.table != nil {
+		o.tx.touch(m.table)
+	}
 	if m.table == nil || o.tx.known {
 		return nil
 	}
