@@ -154,10 +154,7 @@ func (in *input) fill(need int) error {
 // nextLarge reads the rest of a frame of n bytes that begins with have and
 // consumes the whole buffer.
 func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
-	var b []byte
-	if used, ok := largeFrames.Get().(*[]byte); ok {
-		b = *used
-	}
+	b := takeLarge(n)
 	if first := max(firstLarge, min(n, in.proven, keepLarge)); cap(b) < first {
 		b = make([]byte, first)
 	}
@@ -211,6 +208,21 @@ func (in *input) keep(frame []byte) []byte {
 	b := in.large
 	in.large = nil
 	return b
+}
+
+// takeLarge returns memory that was used before for a frame of n bytes, or nil. What is
+// much larger is left for others: it counts in full against what connections share, and
+// stays with whoever keeps the frame's body.
+func takeLarge(n int) []byte {
+	used, ok := largeFrames.Get().(*[]byte)
+	switch {
+	case !ok:
+		return nil
+	case cap(*used) > 4*max(n, firstLarge):
+		largeFrames.Put(used)
+		return nil
+	}
+	return *used
 }
 
 // giveLarge has memory of a large frame used again.
