@@ -110,6 +110,9 @@ func (t *Table) Register(now time.Time, r Registration) (master string, masterHA
 	if r.Timeout <= 0 {
 		r.Timeout = DefaultTimeout
 	}
+	if p.conn == r.Conn && p.version == r.Version && r.Version != (Version{}) {
+		g.keepPerms(r.Topics)
+	}
 	*p = process{Broker: r.Broker, haAddr: r.HAAddr, conn: r.Conn, timeout: r.Timeout, version: r.Version, last: now}
 	g.processes[r.ID] = p
 	t.groups[r.Name] = g
@@ -120,6 +123,17 @@ func (t *Table) Register(now time.Time, r Registration) (master string, masterHA
 		return m.Addr, m.haAddr, nil
 	}
 	return "", "", nil
+}
+
+// keepPerms has topics keep the perms that they have here: a broker that repeats itself
+// does not know what ChangePerm did.
+func (g *group) keepPerms(topics map[string]Topic) {
+	for name, topic := range topics {
+		if known, ok := g.topics[name]; ok {
+			topic.Perm = known.Perm
+			topics[name] = topic
+		}
+	}
 }
 
 // leader is the id whose word about topics holds: the master's, else the smallest.
@@ -208,7 +222,7 @@ func (t *Table) DeleteTopic(topic, cluster string) {
 }
 
 // ChangePerm sets or clears bits of the perm of all topics of a broker, until it
-// registers again, and returns how many were changed.
+// registers a changed table of topics or anew, and returns how many were changed.
 func (t *Table) ChangePerm(broker string, set, clear int32) (n int) {
 	g := t.groups[broker]
 	if g == nil {

@@ -191,3 +191,32 @@ func TestWipedWritePermission(t *testing.T) {
 		t.Fatalf("%d changed, perm %d", n, table.Route("users")[0].Perm)
 	}
 }
+
+// What an operator takes from a broker, to empty it before it is stopped, stays taken
+// while the broker repeats itself; a change of its topics, or another process, is news.
+func TestWipedWritePermissionOutlivesBeats(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		next func(table *Table, r *Registration)
+		perm int32
+	}{
+		{"the same again", func(*Table, *Registration) {}, 4},
+		{"the same again, with a topic more that was forgotten here", func(table *Table, _ *Registration) { table.DeleteTopic("users", "") }, 4},
+		{"its topics changed", func(_ *Table, r *Registration) { r.Version.Counter++ }, 6},
+		{"it was away", func(table *Table, r *Registration) { table.DropConn(1) }, 6},
+		{"it does not say which version it has", func(_ *Table, r *Registration) { r.Version = Version{} }, 6},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			table := New(Limits{Brokers: 10, Topics: 10})
+			register(t, table, epoch, registration("a", 0, 1, "orders", "users"))
+			table.ChangePerm("a", 0, 2)
+			r := registration("a", 0, 1, "orders", "users")
+			tc.next(table, &r)
+			register(t, table, epoch, r)
+			if got := table.Route("orders")[0].Perm; got != tc.perm {
+				t.Errorf("perm is %d, want %d", got, tc.perm)
+			}
+			expectRoute(t, table, "users", "a[0]")
+		})
+	}
+}
