@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,8 +98,8 @@ func TestADamagedMiddleIsNeverCutOff(t *testing.T) {
 
 func TestALostTailIsFoundAndNamed(t *testing.T) {
 	cfg := testConfig("/store")
-	for name, cut := range map[string]func(*vfs.Mem){
-		"files are missing": func(m *vfs.Mem) {
+	for name, cut := range map[string]func(*vfs.Mem, []PutResult){
+		"files are missing": func(m *vfs.Mem, _ []PutResult) {
 			names, _ := m.ReadDir("/store/commitlog")
 			for _, n := range names[2:] {
 				if err := m.Remove("/store/commitlog/" + n); err != nil {
@@ -106,16 +107,25 @@ func TestALostTailIsFoundAndNamed(t *testing.T) {
 				}
 			}
 		},
-		"the end is missing": func(m *vfs.Mem) {
+		"the end is missing": func(m *vfs.Mem, at []PutResult) {
 			names, _ := m.ReadDir("/store/commitlog")
 			for _, n := range names[3:] {
 				if err := m.Remove("/store/commitlog/" + n); err != nil {
 					t.Fatal(err)
 				}
 			}
-			zero(t, m, "/store/commitlog/"+names[2], 100)
+			// In front of a record: a part of one would be damage, which is never cut off.
+			file := 2 * cfg.FileSizeCommitLog
+			i := slices.IndexFunc(at, func(r PutResult) bool { return r.PhysicalOffset > file })
+			zero(t, m, "/store/commitlog/"+names[2], at[i].PhysicalOffset-file)
 		},
-		"everything is missing": func(m *vfs.Mem) {
+		"consume queues are missing as well": func(m *vfs.Mem, _ []PutResult) {
+			names, _ := m.ReadDir("/store/commitlog")
+			if err := errors.Join(vfs.RemoveTree(m, "/store/consumequeue"), m.Remove("/store/commitlog/"+names[len(names)-1]), m.Remove("/store/commitlog/"+names[len(names)-2])); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"everything is missing": func(m *vfs.Mem, _ []PutResult) {
 			if err := vfs.RemoveTree(m, "/store/commitlog"); err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +133,7 @@ func TestALostTailIsFoundAndNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fsys, at := killed(t, cfg, 120)
-			cut(fsys)
+			cut(fsys, at)
 			if _, err := Open(cfg, fsys, nil, nil); !errors.Is(err, ErrLostTail) || !strings.Contains(err.Error(), "/store/commitlog/") {
 				t.Fatalf("%v; want ErrLostTail that names the file", err)
 			}

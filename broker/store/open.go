@@ -165,14 +165,23 @@ func (s *Store) recover(p *point) (from int64, err error) {
 			s.adoptNext(p)
 			return from, nil
 		case errors.Is(err, commitlog.ErrLostTail) && s.cfg.AcceptLostTail:
-			s.log.Warn("going on without the lost tail, as acceptLostTail says", "err", err)
-			durable = 0
+			durable = s.withoutTail(err)
 		case !errors.Is(err, errOutOfOrder) && !errors.Is(err, errNoIndex) && !errors.Is(err, consumequeue.ErrDamaged) && !errors.Is(err, segment.ErrMissing):
 			return 0, err
 		}
 		s.log.Warn("what is derived from the log does not match it and is made again", "err", err)
 	}
-	return s.rebuild(p, durable)
+	from, err = s.rebuild(p, durable)
+	if errors.Is(err, commitlog.ErrLostTail) && s.cfg.AcceptLostTail {
+		from, err = s.rebuild(p, s.withoutTail(err))
+	}
+	return from, err
+}
+
+// withoutTail returns up to where the log has to reach when its end may be missing.
+func (s *Store) withoutTail(err error) (durable int64) {
+	s.log.Warn("going on without the lost tail, as acceptLostTail says", "err", err)
+	return 0
 }
 
 // placeNext places a record at the end of its queue, which must be where it belongs.
