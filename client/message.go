@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/millrace/millrace/message"
@@ -56,8 +57,12 @@ type SendResult struct {
 	TransactionID string
 }
 
+// errBody says that a message's body cannot be decompressed.
+var errBody = errors.New("its body cannot be read")
+
 // parseMessages decodes an answer's records into room, or into memory of its own where that
-// is too small. Their bytes are shared with body.
+// is too small. Their bytes are shared with body. With errBody come the messages before the
+// one that it names.
 func parseMessages(body []byte, broker string, decompress bool, room []ReceivedMessage) ([]ReceivedMessage, error) {
 	out := room[:0]
 	if n := countRecords(body); n > cap(out) {
@@ -73,7 +78,7 @@ func parseMessages(body []byte, broker string, decompress bool, room []ReceivedM
 		at += n
 		if decompress && r.SysFlag&message.SysCompressed != 0 {
 			if r.Body, err = message.Decompress(r.Body, r.SysFlag); err != nil {
-				return nil, fmt.Errorf("message at offset %d: %w", r.QueueOffset, err)
+				return out[:len(out)-1], fmt.Errorf("message at offset %d: %w: %w", r.QueueOffset, errBody, err)
 			}
 		}
 	}

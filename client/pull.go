@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -87,7 +88,8 @@ func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decom
 
 func parseFound(ans *remoting.Command, res PullResult, q message.Queue, offset int64, decompress, skip bool, room []ReceivedMessage) (PullResult, error) {
 	msgs, err := parseMessages(ans.Body, q.BrokerName, decompress, room)
-	if err != nil {
+	cut := errors.Is(err, errBody) && len(msgs) > 0 // the pull that begins there says so
+	if err != nil && !cut {
 		return PullResult{}, err
 	}
 	next := offset
@@ -107,7 +109,7 @@ func parseFound(ans *remoting.Command, res PullResult, q message.Queue, offset i
 		next = m.QueueOffset + 1
 	}
 	res.Messages = msgs
-	if !skip || res.Next < next {
+	if !skip || cut || res.Next < next {
 		res.Next = next
 	}
 	return res, nil

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,6 +68,38 @@ func TestPullNeverJumps(t *testing.T) {
 		res, err := parsePullAnswer(tc.ans, readQueue, at, true, false, nil)
 		if !tc.err(err) || len(res.Messages) != tc.messages || res.Next != tc.next {
 			t.Errorf("%s: %d messages, next %d, error %v", name, len(res.Messages), res.Next, err)
+		}
+	}
+}
+
+// A body that cannot be decompressed keeps back nothing that is before it, and is named by
+// the pull that begins with it.
+func TestABodyThatCannotBeDecompressedIsMetAlone(t *testing.T) {
+	answer := func(offsets ...int64) *remoting.Command {
+		ans := pullAnswer(protocol.Success, 30, 0, 40, offsets...)
+		for b := ans.Body; len(b) > 0; {
+			rec, n, err := message.ParseRecord(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec.QueueOffset == 12 {
+				binary.BigEndian.PutUint32(b[message.SysFlagAt:], uint32(message.WithCompression(0, message.CompressionZLIB)))
+			}
+			b = b[n:]
+		}
+		return ans
+	}
+	for _, skip := range []bool{false, true} {
+		res, err := parsePullAnswer(answer(10, 11, 12, 13), readQueue, 10, true, skip, nil)
+		if err != nil || len(res.Messages) != 2 || res.Next != 12 {
+			t.Errorf("skip %v: %d messages, next %d, %v", skip, len(res.Messages), res.Next, err)
+		}
+		if _, err := parsePullAnswer(answer(12, 13), readQueue, 12, true, skip, nil); err == nil || !strings.Contains(err.Error(), "offset 12") {
+			t.Errorf("skip %v: the pull that begins with it: %v", skip, err)
+		}
+		res, err = parsePullAnswer(answer(12, 13), readQueue, 12, false, skip, nil)
+		if err != nil || len(res.Messages) != 2 {
+			t.Errorf("skip %v: without decompression: %d messages, %v", skip, len(res.Messages), err)
 		}
 	}
 }
