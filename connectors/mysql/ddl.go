@@ -36,6 +36,13 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 		ANSIQuotes: q.SQLMode&modeANSIQuotes != 0, NoBackslash: q.SQLMode&modeNoBackslash != 0,
 		Table: o.current, Captures: o.filter.Match, Tables: o.names,
 	})
+	here := place{file: e.Place.File, pos: e.Place.Start}
+	for i := range changes {
+		c := &changes[i]
+		if from := o.tables[c.From]; c.Kind == schema.Created && from != nil && from.newer(here) {
+			c.Kind, c.New = schema.Unclear, nil // what that table was here is not known
+		}
+	}
 	for i := range changes {
 		if err := o.applyChange(e, q, seq, &changes[i]); err != nil {
 			return err
@@ -100,16 +107,18 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 		ddl.Old = t.ev.Schema
 	}
 	here := place{file: e.Place.File, pos: e.Place.Start}
-	if c.Kind == schema.Unclear || c.Kind != schema.Dropped && t.loadedAt.file != "" && here.less(t.loadedAt) {
+	if c.Kind == schema.Unclear || c.Kind == schema.Altered && t.newer(here) {
 		if err := o.unclear(t, c, ddl); err != nil {
 			return err
 		}
 	} else if c.New != nil {
-		if c.Charset != "" {
-			t.charset, t.collation = c.Charset, c.Collation
-		}
-		t.keyName = c.Key
+		t.charset, t.collation, t.keyName = c.Charset, c.Collation, c.Key
 		if c.Kind == schema.Created {
+			// Nothing from before it counts, and nothing of what the server has now: a
+			// definition that was read from there may have statements in it that are still ahead.
+			if t.newer(here) && c.From == (event.TableName{}) {
+				ddl.Due = "" // it is the table that the server has, not another in its place
+			}
 			t.skipTo, t.loadedAt = place{}, place{}
 		}
 	}
@@ -146,12 +155,6 @@ func (o *opening) unclear(t *table, c *schema.Change, ddl *event.DDL) error {
 	_, now, err := o.reload(ctx, t)
 	if err != nil {
 		return fmt.Errorf("%w: definition of %s: %w", errAskAgain, t.name, err)
-	}
-	if c.Kind == schema.Created && ddl.Old != nil && now != nil && ddl.Old.ID == now.ID && c.New != nil {
-		// The table was read after it was created, and nothing happened to it since.
-		t.skipTo = place{}
-		ddl.New, ddl.Due = now, ""
-		return nil
 	}
 	c.Kind = schema.Unclear
 	ddl.New = now

@@ -186,6 +186,11 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 			continue
 		}
 		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, loadedAt: end}
+		if !fresh && o.s.cfg.Snapshot.Mode != "never" {
+			// What it was at the position is not known. Its rows come with the attempt that is
+			// due, or from its CREATE TABLE on.
+			t.skipTo = end
+		}
 		o.tables[name] = t
 		o.setSchema(t, l.Schema)
 	}

@@ -120,6 +120,10 @@ func (o *opening) pause(t *table, code, text string) {
 	o.out = append(o.out, event.Item{Kind: event.KindPaused, Table: t.ev, Reason: &p, Seq: event.MakeSeq(o.epoch, o.counter)})
 }
 
+// newer reports whether the table's definition was read from the server behind here:
+// statements between the two may be in it.
+func (t *table) newer(here place) bool { return t.loadedAt.file != "" && here.less(t.loadedAt) }
+
 // flowing reports whether the table's rows are handed over.
 func (t *table) flowing() bool { return t.paused == nil && t.skipTo.file == "" }
 
@@ -133,8 +137,10 @@ func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 	if t.paused == nil {
 		return nil
 	}
+	why := t.paused
 	t.paused = nil
 	if err := o.reloaded(ctx, t); err != nil {
+		t.paused = why // the wish is carried out when the server answers
 		return err
 	}
 	if t.ev == nil {
@@ -227,7 +233,7 @@ func (o *opening) plan(m *mapped, here place) bool {
 		return true
 	}
 	d, err := decode.NewDecoder(t.ev.Schema, m.tm, o.server.maria)
-	if err != nil && t.loadedAt.file != "" && here.less(t.loadedAt) {
+	if err != nil && t.newer(here) {
 		// The definition was read from the server, and a statement ahead has made it what it
 		// is: a snapshot behind that statement has these rows.
 		t.skipTo = t.loadedAt

@@ -379,7 +379,8 @@ func (s *Statement) create(n *ast.CreateTableStmt) []Change {
 		due = "the table was replaced"
 	}
 	if n.ReferTable != nil {
-		like := s.Table(s.name(n.ReferTable))
+		from := s.name(n.ReferTable)
+		like := s.Table(from)
 		if like == nil {
 			return []Change{{Kind: Unclear, Table: name, Due: due}}
 		}
@@ -388,7 +389,7 @@ func (s *Statement) create(n *ast.CreateTableStmt) []Change {
 			columns[i].ID = uint32(i + 1)
 			columns[i].HasDefault, columns[i].Default = false, nil
 		}
-		return []Change{{Kind: Created, Table: name, New: event.NewSchema(name, columns, like.Schema.PrimaryKey), Charset: like.Charset, Collation: like.Collation, Key: like.Key, Due: due}}
+		return []Change{{Kind: Created, Table: name, New: event.NewSchema(name, columns, like.Schema.PrimaryKey), From: from, Charset: like.Charset, Collation: like.Collation, Key: like.Key, Due: due}}
 	}
 	if len(n.Cols) == 0 || n.Select != nil {
 		return []Change{{Kind: Unclear, Table: name, Due: due}}

@@ -30,6 +30,8 @@ type Change struct {
 	Kind  ChangeKind
 	Table event.TableName
 	New   *event.Schema
+	// From is the table whose definition New is, when that is not the statement's own.
+	From event.TableName
 	// Charset and Collation of new columns, with New.
 	Charset, Collation string
 	// Key is the name of the index that is the key, with New.
@@ -193,7 +195,7 @@ func (s *Statement) rename(moves [][2]event.TableName) []Change {
 		default:
 			// Its rows went to the queues of another name until now.
 			c := e.current
-			out = append(out, Change{Kind: Created, Table: name, New: event.NewSchema(name, c.Schema.Columns, c.Schema.PrimaryKey),
+			out = append(out, Change{Kind: Created, Table: name, New: event.NewSchema(name, c.Schema.Columns, c.Schema.PrimaryKey), From: e.from,
 				Charset: c.Charset, Collation: c.Collation, Key: c.Key, Due: fmt.Sprintf("table %s was renamed to %s", e.from, name)})
 		}
 	}

@@ -1,0 +1,83 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// TestRowsAreReadUnderTheDefinitionOfTheirPlace opens behind statements that changed what
+// bytes mean, for tables that the position does not know: one that was created meanwhile,
+// one that was there and is taken in now, and one that was made like another.
+func TestRowsAreReadUnderTheDefinitionOfTheirPlace(t *testing.T) {
+	const columns = " (id INT PRIMARY KEY, e ENUM('x','y') CHARACTER SET latin1, v VARCHAR(9) CHARACTER SET latin1)"
+	turn := func(table string) []string {
+		return []string{
+			"INSERT INTO shop." + table + " VALUES (1,'x','é')",
+			"ALTER TABLE shop." + table + " MODIFY e ENUM('y','x') CHARACTER SET latin1, MODIFY v VARCHAR(9) CHARACTER SET utf8mb4",
+			"INSERT INTO shop." + table + " VALUES (2,'x','é')",
+		}
+	}
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.there"+columns)
+		s := newSource(t, testConfig(srv, "shop.a"))
+		opened := openSource(t, s, pipeline.Resume{})
+		s.Close()
+		exec(t, db, "CREATE TABLE shop.made"+columns)
+		exec(t, db, turn("made")...)
+		exec(t, db, "CREATE TABLE shop.alike LIKE shop.there")
+		exec(t, db, turn("there")...)
+		exec(t, db, turn("alike")...)
+		exec(t, db, "CREATE TABLE shop.plain (id INT PRIMARY KEY, v INT)", "INSERT INTO shop.plain VALUES (1,1),(2,2)")
+		next := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, next, pipeline.Resume{Position: opened.Position, Schemas: schemasOf(nil, opened)})
+		exec(t, db, "INSERT INTO shop.a VALUES (99,1)")
+		plain := 0
+		for _, it := range collect(t, next, upTo("99,1")) {
+			switch {
+			case it.Kind == event.KindPaused:
+				t.Error(it.text)
+			case it.Kind == event.KindRow && it.Table.Name.Table == "plain":
+				plain++
+			case it.Kind == event.KindRow && it.Table.Name != tableA && !strings.Contains(it.text, ",x,é"):
+				t.Errorf("read under another definition: %s", it.text)
+			}
+		}
+		if plain != 2 {
+			t.Errorf("%d rows of a table that was only created", plain)
+		}
+	})
+}
+
+// TestATableIsResumedWhenTheServerAnswersAgain asks for a table to be resumed while its
+// definition cannot be read: the wish stays, and the table's snapshot with it.
+func TestATableIsResumedWhenTheServerAnswersAgain(t *testing.T) {
+	srv := testenv.MariaDB(t)
+	db, err := srv.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)")
+	s := newSource(t, testConfig(srv, "shop.*"))
+	openSource(t, s, pipeline.Resume{})
+	s.SetPaused(tableA, true)
+	collect(t, s, func(it seen) bool { return it.Kind == event.KindPaused })
+	exec(t, db, "INSERT INTO shop.a VALUES (1,1)")
+	o := s.o
+	away, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := o.hold(away, o.tables[tableA], false); !errors.Is(err, context.Canceled) {
+		t.Fatalf("resumed without the server's answer: %v", err)
+	}
+	s.SetPaused(tableA, false)
+	g := newTarget(t)
+	drive(t, s, g, func(*event.Item) bool { return g.ends == 1 })
+	sameRows(t, g.texts(), serverRows(t, db, "SELECT * FROM shop.a"))
+}
