@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/millrace/millrace/broker/store/commitlog"
 	"github.com/millrace/millrace/message"
 )
 
@@ -83,6 +84,9 @@ func (p *put) target(r *message.Record) (err error) {
 func (p *put) appendRecord(r *message.Record) (err error) {
 	if len(r.Body) > int(p.s.cfg.MaxMessageSize) {
 		return fmt.Errorf("%w: body of %d bytes, the limit is %d", ErrMessageTooLarge, len(r.Body), p.s.cfg.MaxMessageSize)
+	}
+	if commitlog.LooksLost(r.Properties) {
+		return fmt.Errorf("%w: properties are text; these begin or end with a zero byte, or hold a sector of them, which is how a disk loses them", ErrBadRecord)
 	}
 	rec := *r
 	rec.QueueOffset, rec.PhysicalOffset, rec.StoreTimestamp = 0, 0, 0

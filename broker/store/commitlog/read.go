@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/millrace/millrace/broker/store/segment"
 	"github.com/millrace/millrace/message"
@@ -139,6 +140,9 @@ func check(rec *message.Record, pos, end int64) error {
 	if rec.PhysicalOffset != pos {
 		return fmt.Errorf("the record there says that it stands at %d", rec.PhysicalOffset)
 	}
+	if strings.IndexByte(rec.Topic, 0) >= 0 {
+		return errors.New("its topic lacks a sector")
+	}
 	if lostSector(rec.Properties, end) {
 		return errors.New("its properties lack a sector")
 	}
@@ -147,6 +151,13 @@ func check(rec *message.Record, pos, end int64) error {
 
 // sector is the unit that a disk writes whole or not at all.
 const sector = 512
+
+// LooksLost tells whether properties look, at some place of a file, as if they lacked a
+// sector. Who appends a record of which recovery would believe that asks first.
+func LooksLost(props []byte) bool {
+	n := len(props)
+	return n > 0 && (props[0] == 0 || props[n-1] == 0) || n > sector && bytes.Contains(props, make([]byte, sector))
+}
 
 // lostSector tells whether all that a sector holds of the properties, which end at end of
 // their file, is zero: no checksum covers them, and text does not look like that.
