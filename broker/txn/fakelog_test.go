@@ -16,8 +16,9 @@ import (
 // fakeLog is a store in a slice: appends are at once, durable when flush is called (or at
 // once, unless hold is set), readable when durable.
 type fakeLog struct {
-	hold    bool
-	failure error
+	hold       bool
+	failure    error // of appends
+	unreadable error // of reads
 
 	mu        sync.Mutex // guards the records: looks into the log work aside
 	recs      []fakeRecord
@@ -169,6 +170,9 @@ func (l *fakeLog) durable() []fakeRecord {
 }
 
 func (l *fakeLog) ReadRecord(phys int64) (message.Record, []byte, error) {
+	if l.unreadable != nil {
+		return message.Record{}, nil, l.unreadable
+	}
 	for _, r := range l.durable() {
 		if r.phys == phys {
 			b := slices.Clone(r.bytes)

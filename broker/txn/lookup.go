@@ -36,12 +36,11 @@ func (s *Service) lookup(req EndRequest, done func(Outcome)) {
 // A half that is in the log, not pending and not committed was rolled back.
 func (s *Service) look(req *EndRequest) Outcome {
 	rec, _, err := s.log.ReadRecord(req.First)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
 		return Outcome{Verdict: Gone}
 	}
 	if err != nil {
-		// An offset that names no record's start is somebody's mistake, not damage.
-		return Outcome{Verdict: Gone}
+		return Outcome{Verdict: Failed, Err: err} // it may be there
 	}
 	if rec.Topic != message.TopicTransactionHalf {
 		return Outcome{Verdict: Gone}

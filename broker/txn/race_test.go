@@ -1,6 +1,7 @@
 package txn_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/millrace/millrace/broker/writer"
@@ -116,6 +117,27 @@ func TestRetentionWaitsForADecisionThatIsNotDurable(t *testing.T) {
 	}
 	if err == nil {
 		t.Fatal("the file of a half was given free whose decision was not durable")
+	}
+}
+
+// A half that cannot be read now is not gone: that would be final.
+func TestAHalfThatCannotBeReadIsNotGone(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Remembered = 1
+	w.start()
+	for _, name := range []string{"a", "b"} {
+		if res := w.half(name, "free", 0, nil, "g"); res.Err != nil {
+			t.Fatal(res.Err)
+		}
+		w.end(name, true, nil)
+	}
+	w.log.unreadable = errors.New("input/output error")
+	if got := describe(w.end("a", true, nil).outcomes[0]); got != "failed: input/output error" {
+		t.Fatal(got)
+	}
+	w.log.unreadable = nil
+	if got := describe(w.end("a", true, nil).outcomes[0]); got != "committed at 0" {
+		t.Fatal(got)
 	}
 }
 
