@@ -113,8 +113,9 @@ func (r *PullResult) Release() {
 const pullSlack = 10 * time.Second
 
 // Pull reads messages of a queue from an offset on: the first has that offset, and each
-// next one the offset behind. *OffsetBelowError and *OffsetAboveError say that the queue begins behind it or ends
-// before it.
+// next one the offset behind. *OffsetBelowError and *OffsetAboveError say that the queue
+// begins behind it or ends before it. A body that cannot be decompressed is an error of
+// the pull that begins with it.
 func (r *Reader) Pull(ctx context.Context, q message.Queue, offset int64, opt PullOptions) (PullResult, error) {
 	if !r.s.Running() {
 		return PullResult{}, ErrClosed

@@ -178,16 +178,3 @@ func refusalOf(err error) (code int, remark string) {
 	}
 	return protocol.SystemError, err.Error()
 }
-
-// What transaction.go and writer.go (same package) offer to the rest:
-//
-//	endTransaction(x)                     37
-//	openWriter(x), resolveHalves(x)       31001, 31002
-//	putHalf(c *sendCall)                  a send that says "prepared": c.rec and c.unique
-//	                                      are ready, its sysFlag has the prepared bit;
-//	                                      it ends with c.refused(err) or c.finish(answer)
-//	gateFor(rec) (store.Gate, error)      the gate of a send to an owned queue
-//	gateError(err) error                  what an append refused by a gate is answered with
-//
-// What the rest offers to them: reply, replyOK, replyError, replyBody, replyHeader,
-// decoded, decodedBody, and sendResponse, the answer of a stored message.

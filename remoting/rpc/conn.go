@@ -207,9 +207,10 @@ func (c *Conn) answered(frame []byte, ans *remoting.Command) {
 
 // Invoke sends a request and waits for its answer. The opaque is assigned
 // here. The request's body is written from where it lies and must not be
-// changed any more, not even after a time-out. The answer is the caller's, who may call its
-// Release when he is done with the body. An error wraps ErrClosed, ErrTimeout or ErrBusy, or says that the request cannot be encoded; when ctx ends, it also
-// wraps ctx's.
+// changed any more, not even after a time-out. The answer is the caller's, who
+// may call its Release when he is done with the body. An error wraps ErrClosed,
+// ErrTimeout or ErrBusy, or says that the request cannot be encoded; when ctx
+// ends, it also wraps ctx's.
 func (c *Conn) Invoke(ctx context.Context, req *remoting.Command) (*remoting.Command, error) {
 	type outcome struct {
 		ans *remoting.Command
