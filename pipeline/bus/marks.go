@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/pipeline/checkpoint"
@@ -132,10 +133,17 @@ func (p *Publisher) markRecord(g *group, s *tableState, it *event.Item, mark *ev
 	g.rec.Marks = append(g.rec.Marks, checkpoint.Mark{Table: name, Mark: mark})
 	switch it.Kind {
 	case event.KindDDL:
-		if it.DDL.New == nil {
+		switch {
+		case it.DDL.New == nil:
 			g.rec.Dropped = append(g.rec.Dropped, name)
-		} else if it.DDL.Due != "" {
+		case it.DDL.Due != "":
 			g.addDue(it.Table.Name, it.DDL.Due)
+		case it.DDL.Old == nil && slices.ContainsFunc(s.queues, func(q *queueState) bool { return q.last != 0 }):
+			// The targets have the rows of the table before it, which go with an attempt.
+			g.addDue(it.Table.Name, causeSameName)
+			if p.cfg.OnDue != nil {
+				p.cfg.OnDue(it.Table.Name, causeSameName)
+			}
 		}
 	case event.KindBegin:
 		s.attempt = attemptRecord(it.Attempt, it.Table.Name)
@@ -149,6 +157,9 @@ func (p *Publisher) markRecord(g *group, s *tableState, it *event.Item, mark *ev
 		s.attempt = checkpoint.Attempt{}
 	}
 }
+
+// causeSameName is the cause of the attempt of a table that was made where another was.
+const causeSameName = "created under the name of a table that was there before"
 
 func attemptRecord(a *event.Attempt, t event.TableName) checkpoint.Attempt {
 	return checkpoint.Attempt{

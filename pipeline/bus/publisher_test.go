@@ -232,6 +232,37 @@ func (b *bench) log() *checkpoint.Log {
 	return log
 }
 
+// TestATableMadeWhereAnotherWasIsDue drops a table and makes one of the same name: its
+// targets have rows of the first, which nothing in the log takes away.
+func TestATableMadeWhereAnotherWasIsDue(t *testing.T) {
+	var asked []string
+	tw := newTwin()
+	b := openBench(t, tw, PublisherConfig{OnDue: func(n event.TableName, cause string) { asked = append(asked, n.Table+": "+cause) }})
+	orders := benchTable("orders", 2)
+	ddl := func(old, now *event.Schema) []event.Item {
+		tx := &event.Tx{ID: "ddl", CommitTime: time.Unix(1700000000, 0), Start: *b.at()}
+		mark := event.Item{Kind: event.KindDDL, Seq: b.seq(), Table: orders, Tx: tx, DDL: &event.DDL{SQL: "ddl", Old: old, New: now}}
+		return []event.Item{mark, {Kind: event.KindCommit, Seq: b.seq(), Tx: tx, Commit: b.at()}}
+	}
+	b.add(ddl(nil, orders.Schema)...)
+	b.add(b.tx("one", orders, "first")...)
+	b.flush()
+	if len(asked) != 0 || len(b.p.Progress()) != 0 {
+		t.Errorf("a new table, whose rows are all in the log, is due: %q, %v", asked, b.p.Progress())
+	}
+	b.add(ddl(orders.Schema, nil)...)
+	b.flush()
+	b.close()
+
+	b = openBench(t, tw, PublisherConfig{OnDue: b.p.cfg.OnDue}) // the queues remember
+	b.add(ddl(nil, orders.Schema)...)
+	b.flush()
+	if want := "orders: " + causeSameName; len(asked) != 1 || asked[0] != want || b.p.Progress()[orders.Name].Cause != causeSameName {
+		t.Errorf("asked for %q, recorded %+v", asked, b.p.Progress())
+	}
+	b.close()
+}
+
 func TestHeartbeatsGoToIdleQueuesOnly(t *testing.T) {
 	b := openBench(t, newTwin(), PublisherConfig{HeartbeatInterval: 1})
 	defer b.close()
