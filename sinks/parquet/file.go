@@ -85,12 +85,7 @@ func newFileWriter(fsys vfs.FS, tmp string, schema *parquet.Schema, leaves []lea
 
 // set gives column i of the present row its value. Every column is given once a row.
 func (fw *fileWriter) set(i int, v parquet.Value) {
-	fw.stats[i].add(v)
-	level := 0
-	if !fw.leaves[i].required && !v.IsNull() {
-		level = 1
-	}
-	fw.vals[i] = append(fw.vals[i], v.Level(0, level, i))
+	fw.vals[i] = append(fw.vals[i], v)
 }
 
 // endRow ends the present row, whose images took so many bytes. The values given are the
@@ -108,6 +103,10 @@ func (fw *fileWriter) flushBatch() error {
 		return nil
 	}
 	for i, c := range fw.cols {
+		fw.stats[i].addAll(fw.vals[i])
+		if !fw.leaves[i].required {
+			setLevels(fw.vals[i], i)
+		}
 		if n, err := c.WriteRowValues(fw.vals[i]); err != nil {
 			return err
 		} else if n != len(fw.vals[i]) {
@@ -120,6 +119,16 @@ func (fw *fileWriter) flushBatch() error {
 		return fw.w.Flush()
 	}
 	return nil
+}
+
+// setLevels says which values of an optional column are there. The library looks at the
+// levels of those alone.
+func setLevels(vals []parquet.Value, column int) {
+	for i := range vals {
+		if v := &vals[i]; !v.IsNull() && v.DefinitionLevel() != 1 {
+			*v = v.Level(0, 1, column)
+		}
+	}
 }
 
 // finish completes the file, makes its bytes durable, and gives it its name. The caller

@@ -94,26 +94,33 @@ func endsOnRune(b []byte) bool {
 	return r != utf8.RuneError || n == 3
 }
 
-func (s *colStats) add(v parquet.Value) {
-	if v.IsNull() {
-		s.nulls++
-		return
-	}
+// addAll takes in a run of the column's values.
+func (s *colStats) addAll(vals []parquet.Value) {
 	switch s.typ.kind {
 	case kindLong, kindDec64, kindCivil, kindInstant:
-		s.addInt(v.Int64())
+		each(s, vals, func(s *colStats, v *parquet.Value) { s.addInt(v.Int64()) })
 	case kindInt, kindDec32, kindDate:
-		s.addInt(int64(v.Int32()))
+		each(s, vals, func(s *colStats, v *parquet.Value) { s.addInt(int64(v.Int32())) })
 	case kindDec128:
-		s.addFixed(v.ByteArray())
+		each(s, vals, func(s *colStats, v *parquet.Value) { s.addFixed(v.ByteArray()) })
 	case kindFloat:
-		s.addFloat(float64(v.Float()))
+		each(s, vals, func(s *colStats, v *parquet.Value) { s.addFloat(float64(v.Float())) })
 	case kindDouble:
-		s.addFloat(v.Double())
+		each(s, vals, func(s *colStats, v *parquet.Value) { s.addFloat(v.Double()) })
 	case kindString:
-		s.addText(v.ByteArray())
-	case kindBinary:
-		s.unusable = true
+		each(s, vals, func(s *colStats, v *parquet.Value) { s.addText(v.ByteArray()) })
+	default:
+		each(s, vals, func(s *colStats, _ *parquet.Value) { s.unusable = true })
+	}
+}
+
+func each(s *colStats, vals []parquet.Value, add func(*colStats, *parquet.Value)) {
+	for i := range vals {
+		if v := &vals[i]; v.IsNull() {
+			s.nulls++
+		} else {
+			add(s, v)
+		}
 	}
 }
 
