@@ -36,6 +36,11 @@ func (b bucket) end() (uint64, bool) {
 	return sum, carry == 0
 }
 
+// last is the greatest hash in b.
+func (b bucket) last() uint64 {
+	return b.prefix | ^uint64(0)>>b.depth
+}
+
 // text is "b" and the bits of the prefix.
 func (b bucket) text() string {
 	var s strings.Builder

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -56,8 +57,11 @@ func (i *Interval) UnmarshalText(b []byte) error {
 		return nil
 	}
 	d, err := time.ParseDuration(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is no duration; write one such as 10s, or off", b)
+	}
 	*i = Interval(d)
-	return err
+	return nil
 }
 
 // MarshalText is the text that UnmarshalText reads.

@@ -61,14 +61,14 @@ func (m *merge) load(ctx context.Context, p bucket) error {
 	return nil
 }
 
-// spillChanges puts the changes aside by their keys' hashes, for passes of a depth.
-func (m *merge) spillChanges(ctx context.Context, depth int) error {
+// spillChanges puts the changes aside by their keys' hashes.
+func (m *merge) spillChanges(ctx context.Context) error {
 	t, dir := m.c.t, m.c.log.Table()
 	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
 		return err
 	}
 	var err error
-	if m.spill, err = newSpill(t.sink.fs, tempName(dir, t.token, t.nextTemp()), depth); err != nil {
+	if m.spill, err = newSpill(t.sink.fs, tempName(dir, t.token, t.nextTemp())); err != nil {
 		return err
 	}
 	if err := m.changes(ctx, m.spill.add); err != nil {

@@ -33,7 +33,8 @@ type merge struct {
 	newSide side
 	entries map[string]*entry
 	sorted  []*entry
-	spill   *spill // nil where one pass is enough
+	spill   *spill  // nil where all changes fit into memory
+	open    *output // of the group that several passes write
 
 	adds    []*delta.Add
 	names   []string
@@ -139,22 +140,20 @@ func (m *merge) readSide(name string) (side, error) {
 }
 
 // passes goes over all key hashes.
-func (m *merge) passes(ctx context.Context) error {
-	depth, err := m.depth(ctx)
+func (m *merge) passes(ctx context.Context) (err error) {
+	defer func() {
+		if m.spill != nil {
+			m.spill.remove()
+		}
+		if m.open != nil {
+			m.open.discard()
+		}
+	}()
+	depth, err := m.prepareChanges(ctx)
 	if err != nil {
 		return err
 	}
 	m.keepTombstones()
-	if depth > 0 {
-		defer func() {
-			if m.spill != nil {
-				m.spill.remove()
-			}
-		}()
-		if err := m.spillChanges(ctx, depth); err != nil {
-			return err
-		}
-	}
 	for n := range uint64(1) << depth {
 		p := bucket{depth: depth}
 		if depth > 0 {
@@ -165,14 +164,13 @@ func (m *merge) passes(ctx context.Context) error {
 		}
 		for i := range m.groups {
 			g := &m.groups[i]
-			r := g.bucket
 			switch {
+			case p.covers(g.bucket):
+				err = m.rewrite(ctx, g)
 			case g.covers(p):
-				r = p
-			case !p.covers(g.bucket):
-				continue
+				err = m.rewritePart(ctx, g, p)
 			}
-			if err := m.rewrite(ctx, g, r); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -180,8 +178,12 @@ func (m *merge) passes(ctx context.Context) error {
 	return nil
 }
 
-// depth is how many bits of the hash one pass takes so that its changes fit into memory.
-func (m *merge) depth(ctx context.Context) (int, error) {
+// entryBytes is about what a change takes in a pass beside its row.
+const entryBytes = 176
+
+// prepareChanges puts the changes aside where they may not fit into memory, and says how
+// many bits of the hash one pass takes so that its changes do.
+func (m *merge) prepareChanges(ctx context.Context) (depth int, err error) {
 	total := int64(0)
 	count := func(dir string, files []*delta.Add) error {
 		for _, a := range files {
@@ -192,7 +194,7 @@ func (m *merge) depth(ctx context.Context) (int, error) {
 			if err != nil {
 				return err
 			}
-			total += s.bytes() + s.pq.NumRows()*64
+			total += s.bytes() + s.pq.NumRows()*entryBytes
 			s.close()
 		}
 		return nil
@@ -205,8 +207,15 @@ func (m *merge) depth(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
-	depth := 0
-	for depth < 16 && total>>depth > int64(m.c.t.sink.cfg.Current.Memory) {
+	memory := int64(m.c.t.sink.cfg.Current.Memory)
+	if total <= memory {
+		return 0, nil
+	}
+	if err := m.spillChanges(ctx); err != nil {
+		return 0, err
+	}
+	total = m.spill.at + m.spill.count*entryBytes
+	for depth < 16 && total>>depth > memory {
 		depth++
 	}
 	return depth, nil

@@ -25,7 +25,7 @@ type output struct {
 	r     bucket
 	split int
 	files []*outFile
-	arena arena
+	vals  []parquet.Value // of the row being written
 	key   []byte
 }
 
@@ -45,51 +45,77 @@ func (m *merge) between(r bucket) []*entry {
 	return m.sorted[from:to]
 }
 
-// rewrite writes the rows of g whose keys are in r anew, if anything about them changes.
-func (m *merge) rewrite(ctx context.Context, g *group, r bucket) error {
-	changed := m.between(r)
-	if !m.touches(g, r, changed) {
+// rewrite writes g anew, if anything about it changes.
+func (m *merge) rewrite(ctx context.Context, g *group) error {
+	changed := m.between(g.bucket)
+	if !m.touches(g, changed) {
 		return nil
 	}
 	m.gone[g] = true
-	o := &output{m: m, r: r, split: m.split(g, r, len(changed))}
-	err := m.copyOld(ctx, g, o)
-	for i := 0; err == nil && i < len(changed); i++ {
-		err = m.emit(o, changed[i])
+	o := &output{m: m, r: g.bucket, split: m.split(g, int64(len(changed)), m.fileRows())}
+	defer o.discard()
+	if err := m.write(ctx, o, g, g.bucket, changed); err != nil {
+		return err
 	}
-	if err == nil {
-		err = o.finish()
-	}
-	o.discard()
-	return err
+	return o.finish(g.last())
 }
 
-// touches reports whether any row of g in r may change.
-func (m *merge) touches(g *group, r bucket, changed []*entry) bool {
-	if len(changed) > 0 || m.full || r.depth > g.depth {
+// rewritePart writes those rows of g anew whose keys are in p, behind those of the pass
+// before.
+func (m *merge) rewritePart(ctx context.Context, g *group, p bucket) error {
+	m.gone[g] = true
+	if m.open == nil || m.open.r != g.bucket {
+		// Each pass reads the whole group: smaller files keep the next large merge from it.
+		m.open = &output{m: m, r: g.bucket, split: m.split(g, m.spill.count>>g.depth, m.fileRows()/4)}
+	}
+	if err := m.write(ctx, m.open, g, p, m.between(p)); err != nil {
+		return err
+	}
+	if err := m.open.flush(); err != nil { // what the rows refer to goes with the pass
+		return err
+	}
+	return m.open.finish(p.last())
+}
+
+func (m *merge) write(ctx context.Context, o *output, g *group, r bucket, changed []*entry) error {
+	if err := m.copyOld(ctx, g, r, o); err != nil {
+		return err
+	}
+	for _, e := range changed {
+		if err := m.emit(o, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// touches reports whether any row of g may change.
+func (m *merge) touches(g *group, changed []*entry) bool {
+	if len(changed) > 0 || m.full {
 		return true
 	}
 	return slices.ContainsFunc(g.files, func(a *delta.Add) bool { return m.lowest(a) < m.floor })
 }
 
-// split is how often to halve r so that its files keep below the bound.
-func (m *merge) split(g *group, r bucket, changed int) int {
-	rows := int64(0)
+func (m *merge) fileRows() int64 { return int64(m.c.t.sink.cfg.Current.FileRows) }
+
+// split is how often to halve g so that its files keep below a number of rows.
+func (m *merge) split(g *group, changed, most int64) int {
+	rows := changed
 	for _, a := range g.files {
 		n, _ := strconv.ParseInt(a.Tags[rowsTag], 10, 64)
 		rows += n
 	}
-	rows = rows>>(r.depth-g.depth) + int64(changed)
 	n := 0
-	for n < maxSplit && r.depth+n < 32 && rows>>n > int64(m.c.t.sink.cfg.Current.FileRows) {
+	for n < maxSplit && g.depth+n < 32 && rows>>n > most {
 		n++
 	}
 	return n
 }
 
-// copyOld copies the rows that no change concerns. Without keys a row that a change
-// concerns is counted with it.
-func (m *merge) copyOld(ctx context.Context, g *group, o *output) error {
+// copyOld copies the rows of g in r that no change concerns. Without keys a row that a
+// change concerns is counted with it.
+func (m *merge) copyOld(ctx context.Context, g *group, r bucket, o *output) error {
 	if m.rekey || m.old == nil {
 		return nil
 	}
@@ -100,7 +126,7 @@ func (m *merge) copyOld(ctx context.Context, g *group, o *output) error {
 			}
 			o.key = m.lay.appendKey(o.key[:0], vals)
 			hash := xxhash.Sum64(o.key)
-			if !o.r.has(hash) {
+			if !r.has(hash) {
 				return nil
 			}
 			e := m.entries[string(o.key)]
@@ -141,7 +167,7 @@ func (m *merge) emit(o *output, e *entry) error {
 		return nil
 	}
 	delete(m.newSide, e.key)
-	vals := make([]parquet.Value, 0, len(m.lay.Columns))
+	vals := o.vals[:0]
 	rest := e.row
 	for i := range m.lay.Columns {
 		var v parquet.Value
@@ -151,6 +177,7 @@ func (m *merge) emit(o *output, e *entry) error {
 		}
 		vals = append(vals, v)
 	}
+	o.vals = vals
 	return o.row(e.hash, vals, e.seq)
 }
 
@@ -270,17 +297,22 @@ func (o *output) flush() error {
 // rowsTag is the number of rows of a file.
 const rowsTag = "millrace.rows"
 
-func (o *output) finish() error {
+// finish completes the files that get no row whose key's hash is above last.
+func (o *output) finish(last uint64) error {
 	m := o.m
-	for len(o.files) > 0 {
-		f := o.files[0]
+	for i := 0; i < len(o.files); {
+		f := o.files[i]
+		if f.last() > last {
+			i++
+			continue
+		}
 		base := fmt.Sprintf("%d-%d-%d-%s.parquet", m.c.t.claim.Generation, m.job.version, m.c.t.nextTemp(), f.text())
 		name := path.Join(m.c.log.Table(), base)
 		size, err := f.fw.finish(name)
 		if err != nil {
 			return err
 		}
-		o.files = o.files[1:]
+		o.files = slices.Delete(o.files, i, i+1)
 		m.names = append(m.names, name)
 		m.adds = append(m.adds, &delta.Add{
 			Path: base, PartitionValues: map[string]string{}, Size: size, ModificationTime: m.c.t.sink.now().UnixMilli(),

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// spillDepth bounds into how many parts a spill is divided, as a power of two.
+	// spillDepth says into how many parts a spill is divided, as a power of two.
 	spillDepth = 8
-	// spillMemory is what the blocks being filled take together.
-	spillMemory = 4 << 20
+	// spillBlockBytes is the size of a block; every part fills one.
+	spillBlockBytes = 16 << 10
 )
 
 // spill is a scratch file that holds a merge's changes by the first bits of their keys'
@@ -25,10 +25,9 @@ type spill struct {
 	fs    vfs.FS
 	name  string
 	f     vfs.File
-	at    int64
-	depth int
-	block int
-	parts []spillPart
+	at    int64 // its size
+	count int64 // of changes
+	parts [1 << spillDepth]spillPart
 	buf   []byte // of the block being read
 }
 
@@ -42,19 +41,19 @@ type spillBlock struct {
 	size int
 }
 
-func newSpill(fsys vfs.FS, name string, depth int) (*spill, error) {
+func newSpill(fsys vfs.FS, name string) (*spill, error) {
 	f, err := fsys.Create(name)
 	if err != nil {
 		return nil, err
 	}
-	depth = min(depth, spillDepth)
-	return &spill{fs: fsys, name: name, f: f, depth: depth, block: spillMemory >> depth, parts: make([]spillPart, 1<<depth)}, nil
+	return &spill{fs: fsys, name: name, f: f}, nil
 }
 
 // add notes a change. key and row are copied.
 func (s *spill) add(hash uint64, key []byte, seq event.Seq, del bool, row []byte) error {
-	p := &s.parts[hash>>(64-s.depth)]
-	if need := 9 + 2*binary.MaxVarintLen32 + len(key) + len(row); len(p.fill) > 0 && len(p.fill)+need > s.block {
+	s.count++
+	p := &s.parts[hash>>(64-spillDepth)]
+	if need := 9 + 2*binary.MaxVarintLen32 + len(key) + len(row); len(p.fill) > 0 && len(p.fill)+need > spillBlockBytes {
 		if err := s.write(p); err != nil {
 			return err
 		}
@@ -98,19 +97,22 @@ func (s *spill) full() error {
 
 var errSpill = errors.New("the scratch file of a merge is damaged")
 
-// each hands over the changes of the part in which p lies, in the order in which they were
-// added. key and row are valid during the call.
+// each hands over the changes of the part in which p lies, or of those that lie in p; in a
+// part they have the order in which they were added. key and row are valid during the call.
 func (s *spill) each(p bucket, change func(key []byte, seq event.Seq, del bool, row []byte) error) error {
-	for _, b := range s.parts[p.prefix>>(64-s.depth)].blocks {
-		if cap(s.buf) < b.size {
-			s.buf = make([]byte, b.size)
-		}
-		s.buf = s.buf[:b.size]
-		if n, err := s.f.ReadAt(s.buf, b.at); n < b.size {
-			return fmt.Errorf("read %s: %w", s.name, errors.Join(errSpill, err))
-		}
-		if err := eachSpilled(s.buf, change); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+	const shift = 64 - spillDepth
+	for i := p.prefix >> shift; i <= p.last()>>shift; i++ {
+		for _, b := range s.parts[i].blocks {
+			if cap(s.buf) < b.size {
+				s.buf = make([]byte, b.size)
+			}
+			s.buf = s.buf[:b.size]
+			if n, err := s.f.ReadAt(s.buf, b.at); n < b.size {
+				return fmt.Errorf("read %s: %w", s.name, errors.Join(errSpill, err))
+			}
+			if err := eachSpilled(s.buf, change); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
 		}
 	}
 	return nil
