@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"sort"
@@ -40,8 +41,9 @@ func fillWhatIsRight(n *yaml.Node, target any) {
 }
 
 var (
-	unmarshaler = reflect.TypeFor[yaml.Unmarshaler]()
-	nodeType    = reflect.TypeFor[yaml.Node]()
+	unmarshaler     = reflect.TypeFor[yaml.Unmarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	nodeType        = reflect.TypeFor[yaml.Node]()
 )
 
 func (d *Document) check(n *yaml.Node, path string, t reflect.Type) {
@@ -50,7 +52,7 @@ func (d *Document) check(n *yaml.Node, path string, t reflect.Type) {
 	}
 	switch {
 	case t == nodeType, t.Kind() == reflect.Interface:
-	case reflect.PointerTo(t).Implements(unmarshaler):
+	case reflect.PointerTo(t).Implements(unmarshaler), n.Kind == yaml.ScalarNode && reflect.PointerTo(t).Implements(textUnmarshaler):
 		d.leaf(n, path, t)
 	case t.Kind() == reflect.Struct:
 		d.structure(n, path, t)
@@ -116,7 +118,7 @@ func (d *Document) leaf(n *yaml.Node, path string, t reflect.Type) {
 	case err == nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && t.Kind() != reflect.String:
 		d.Issues = append(d.Issues, At(d.File, n, path, "the value is empty", "give it a value or remove the key"))
 	case err == nil:
-	case reflect.PointerTo(t).Implements(unmarshaler):
+	case reflect.PointerTo(t).Implements(unmarshaler), n.Kind == yaml.ScalarNode && reflect.PointerTo(t).Implements(textUnmarshaler):
 		d.Issues = append(d.Issues, At(d.File, n, path, err.Error(), ""))
 	default:
 		d.wrong(n, path, kindName(t))

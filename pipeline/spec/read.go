@@ -216,6 +216,10 @@ func (r *reader) component(n *yaml.Node, path string, kinds map[string]Kind, hea
 		r.issue(n, path, "must be a mapping of keys to values", "")
 		return Component{}
 	}
+	shared, own := split(n, head)
+	if head != nil {
+		r.doc.Decode(shared, path, head)
+	}
 	names := make([]string, 0, len(kinds))
 	for name := range kinds {
 		names = append(names, name)
@@ -234,10 +238,6 @@ func (r *reader) component(n *yaml.Node, path string, kinds map[string]Kind, hea
 		}
 		r.issue(typeNode, path+".type", fmt.Sprintf("there is no type %q", typeNode.Value), hint)
 		return Component{}
-	}
-	shared, own := split(n, head)
-	if head != nil {
-		r.doc.Decode(shared, path, head)
 	}
 	cfg := kind.Default()
 	before := len(r.doc.Issues)

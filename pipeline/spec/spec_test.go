@@ -98,6 +98,10 @@ sinks: [{name: lake, type: parquet, path: ./lake, flush: {rows: 10, bytes: 1MiB,
 	if !errors.As(err, &issues) || len(issues) != 2 {
 		t.Errorf("two mistakes, reported are: %v", err)
 	}
+	_, err = Parse("p.yaml", []byte("version: 1\nname: orders\nsource: {type: mysql}\nsinks: [{name: lake, type: parkett}, {name: other}]\n"), kinds(), none)
+	if !errors.As(err, &issues) || len(issues) != 2 || strings.Contains(err.Error(), ".name") {
+		t.Errorf("sinks with names, one of no type and one of an unknown one: %v", err)
+	}
 }
 
 func TestAMistakeInOneFileDoesNotHideTheOthers(t *testing.T) {

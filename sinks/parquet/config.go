@@ -29,7 +29,7 @@ type Flush struct {
 // Current is how current/ is kept.
 type Current struct {
 	// Interval is the least time between two merges into current/; "off" writes changes/
-	// only. A merge that takes long is followed by a pause four times as long.
+	// only. Where merges take long the pauses between them are four times as long.
 	Interval Interval `yaml:"interval"`
 	// Memory bounds the changes that a merge holds at a time.
 	Memory config.Bytes `yaml:"memory"`
