@@ -28,6 +28,7 @@ type current struct {
 	rebuild bool
 	version int64 // of changes/, merged
 	nextAt  time.Time
+	took    time.Duration // by the last merge
 
 	top     event.Seq // seeded bug: highest number merged
 	running bool
@@ -58,6 +59,7 @@ type job struct {
 	files   []*delta.Add
 	rebuild bool
 	id      string // of changes/
+	began   time.Time
 	// committed is set by the merge when current/ says now that it is at version.
 	committed bool
 }
@@ -198,19 +200,25 @@ func (c *current) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.taken = job{
 		version: c.t.changes.Snapshot().Version, id: c.t.changes.Snapshot().Metadata.ID,
-		facts: c.t.led.table, queues: c.t.led.queues, files: c.files, rebuild: c.rebuild,
+		facts: c.t.led.table, queues: c.t.led.queues, files: c.files, rebuild: c.rebuild, began: c.t.sink.now(),
 	}
 	c.cancel, c.running = cancel, true
 	c.files, c.rebuild, c.dirty = nil, false, false
-	began := c.t.sink.now()
 	go func() {
 		err := c.run(ctx, &c.taken)
 		end := c.t.sink.now()
-		// A merge that takes long is followed by a longer pause, so that at most a fifth
-		// of the time goes into rewriting.
-		c.nextAt = end.Add(max(time.Duration(c.t.sink.cfg.Current.Interval), 4*end.Sub(began)))
+		c.nextAt = end.Add(c.pause(end.Sub(c.taken.began)))
 		c.done <- err
 	}()
+}
+
+// pause is how long to wait behind a merge that took so long. Merges that take long are
+// followed by longer pauses, so that about a fifth of the time goes into rewriting at most;
+// a single one that was slow, because the machine was busy or much had come, is not.
+func (c *current) pause(took time.Duration) time.Duration {
+	least := min(took, c.took)
+	c.took = took
+	return max(time.Duration(c.t.sink.cfg.Current.Interval), 4*least)
 }
 
 // run waits for its turn among the sink's tables, merges, and looks after current/'s log.
@@ -221,6 +229,7 @@ func (c *current) run(ctx context.Context, j *job) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	j.began = c.t.sink.now() // other tables' merges are not its own
 	committed, err := c.merge(ctx, j)
 	if err != nil {
 		return err
