@@ -37,6 +37,10 @@ type Runner struct {
 
 	wake chan struct{} // asks for a look at the files at once
 
+	// turn is held by whoever starts, replaces or stops a pipeline: a pause does not stop
+	// one that is being replaced. It is taken before mu.
+	turn sync.Mutex
+
 	mu      sync.Mutex
 	running map[string]*running
 	paused  map[string]*spec.Pipeline
@@ -85,6 +89,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // file with mistakes leaves its pipeline running as it was. last is the mistakes that
 // were logged before, so that they are logged once.
 func (r *Runner) reload(ctx context.Context, last string) string {
+	stamps := fileStamps(r.cfg.Pipelines) // before the files are read: what changes meanwhile is seen the next time
 	found, errs := spec.ReadDir(r.cfg.Pipelines, r.kinds, os.LookupEnv)
 	mistakes := ""
 	for _, err := range errs {
@@ -96,7 +101,7 @@ func (r *Runner) reload(ctx context.Context, last string) string {
 	wanted, read := map[string]bool{}, map[string]bool{}
 	for _, p := range found {
 		wanted[p.Name], read[p.File] = true, true
-		r.want(ctx, p)
+		r.want(ctx, p, stamps[p.File])
 	}
 	left := func(p *spec.Pipeline) bool { // its file is gone, or names another pipeline now
 		_, err := os.Stat(p.File)
@@ -125,8 +130,9 @@ func (r *Runner) reload(ctx context.Context, last string) string {
 }
 
 // want makes a pipeline run as its file says now.
-func (r *Runner) want(ctx context.Context, p *spec.Pipeline) {
-	stamp := fileStamp(p.File)
+func (r *Runner) want(ctx context.Context, p *spec.Pipeline, stamp string) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	r.mu.Lock()
 	old := r.running[p.Name]
 	if old != nil && old.stamp == stamp {
@@ -186,13 +192,21 @@ func (r *Runner) pauseFile(name string) string {
 	return filepath.Join(r.cfg.State, name+".paused")
 }
 
-// fileStamp changes when a file does.
-func fileStamp(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ""
+// fileStamps are, by path, texts that change when the file does.
+func fileStamps(dir string) map[string]string {
+	stamps := map[string]string{}
+	entries, _ := os.ReadDir(dir) // whoever reads the files reports the error
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		if e.IsDir() || ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		if data, err := os.ReadFile(path); err == nil {
+			stamps[path] = string(data)
+		}
 	}
-	return string(data)
+	return stamps
 }
 
 // Statuses are the statuses of all pipelines, by name.
@@ -248,7 +262,7 @@ func (r *Runner) Do(ctx context.Context, name, table, verb string) error {
 	case standing != nil:
 		return r.resume(name)
 	case table == "" && verb == httpapi.Pause:
-		return r.pause(name, one)
+		return r.pause(name)
 	case table == "" && verb == httpapi.Resume && one.pipe.status().State == pipeline.StateRunning:
 		return one.pipe.do("", verb)
 	default:
@@ -257,7 +271,15 @@ func (r *Runner) Do(ctx context.Context, name, table, verb string) error {
 }
 
 // pause stops a pipeline with everything durable, and remembers it.
-func (r *Runner) pause(name string, one *running) error {
+func (r *Runner) pause(name string) error {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	r.mu.Lock()
+	one := r.running[name]
+	r.mu.Unlock()
+	if one == nil {
+		return fmt.Errorf("pause: pipeline %s does not run any more: %w", name, httpapi.ErrState)
+	}
 	if err := vfs.WriteFileAtomic(vfs.OS(), r.pauseFile(name), []byte("paused by request\n")); err != nil {
 		return fmt.Errorf("pause %s: %w", name, err)
 	}

@@ -1,0 +1,58 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/bus"
+	"github.com/millrace/millrace/pipeline/spec"
+)
+
+// TestAFileThatChangesWhileItIsReadIsReadAgain saves a pipeline file a second time while
+// the first content is being parsed: what runs in the end is what the file says.
+func TestAFileThatChangesWhileItIsReadIsReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "p.yaml")
+	save := func(queues string) {
+		text := "version: 1\nname: p\nqueues: " + queues + "\nsource: {type: s}\nsinks: [{name: t, type: t}]\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("1")
+	saved := false
+	empty := func() any { return &struct{}{} }
+	kinds := spec.Kinds{
+		Sources: map[string]spec.Kind{"s": {Default: func() any {
+			if !saved {
+				saved = true
+				save("2")
+			}
+			return &struct{}{}
+		}}},
+		Sinks: map[string]spec.Kind{"t": {Default: empty}},
+	}
+	log := slog.New(slog.DiscardHandler)
+	r, err := New(Config{Pipelines: dir, State: t.TempDir(), Reload: time.Hour}, kinds, Deps{
+		Sink:     func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error) { return nil, errors.New("none") },
+		Endpoint: func() *bus.Endpoint { return bus.NewEndpoint(bus.EndpointConfig{}, log) }, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 2 {
+		r.reload(ctx, "")
+	}
+	if got := r.running["p"].pipe.spec.Queues; got != 2 {
+		t.Errorf("runs with %d queues, the file says 2", got)
+	}
+	cancel()
+	r.stopAll()
+}
