@@ -55,6 +55,27 @@ func TestRowsAreReadUnderTheDefinitionOfTheirPlace(t *testing.T) {
 	})
 }
 
+// TestTheIndexThatIsTheKeyIsNotTakenForAnother goes on with a table whose key is a unique
+// index, when the server, asked now, would name another one: dropping the first is noticed.
+func TestTheIndexThatIsTheKeyIsNotTakenForAnother(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (x INT NOT NULL, y INT NOT NULL, UNIQUE KEY zz (x))", "CREATE TABLE shop.b (id INT PRIMARY KEY)")
+		s := newSource(t, testConfig(srv, "shop.*"))
+		opened := openSource(t, s, pipeline.Resume{})
+		s.Close()
+		exec(t, db, "ALTER TABLE shop.a ADD UNIQUE KEY aa (y)")
+		next := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, next, pipeline.Resume{Position: opened.Position, Schemas: schemasOf(nil, opened)})
+		exec(t, db, "ALTER TABLE shop.a DROP INDEX zz", "INSERT INTO shop.b VALUES (99)")
+		for _, it := range collect(t, next, upTo("-> 99")) {
+			if it.Kind == event.KindDDL && it.DDL.New != nil && len(it.DDL.New.PrimaryKey) == 1 && it.DDL.New.PrimaryKey[0] == 1 && it.DDL.Due != "" {
+				return
+			}
+		}
+		t.Error("rows are still told apart by a column that is unique no more")
+	})
+}
+
 // TestATableIsResumedWhenTheServerAnswersAgain asks for a table to be resumed while its
 // definition cannot be read: the wish stays, and the table's snapshot with it.
 func TestATableIsResumedWhenTheServerAnswersAgain(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -170,13 +171,16 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		}
 		t, l := &table{name: name}, loaded[name]
 		if l != nil {
-			t.charset, t.collation, t.keyName = l.Charset, l.Collation, l.Key
+			t.charset, t.collation = l.Charset, l.Collation
+			if sameKey(s, l.Schema) {
+				t.keyName = l.Key // else it may be another index's, and is asked for when one goes
+			}
 		}
 		switch {
 		case fresh && l == nil:
 			continue // dropped while nobody read
 		case fresh: // what changed since the position that was given up is in no log
-			s, t.loadedAt = schema.KeepIDs(s, l.Schema, uint64(event.MakeSeq(o.epoch, o.counter))), end
+			s, t.loadedAt, t.keyName = schema.KeepIDs(s, l.Schema, uint64(event.MakeSeq(o.epoch, o.counter))), end, l.Key
 		}
 		o.tables[name] = t
 		o.setSchema(t, s)
@@ -201,6 +205,11 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		}
 	}
 	return nil
+}
+
+// sameKey reports whether the keys of two definitions have the same columns.
+func sameKey(a, b *event.Schema) bool {
+	return slices.EqualFunc(a.PrimaryKey, b.PrimaryKey, func(i, k int) bool { return a.Columns[i].Name == b.Columns[k].Name })
 }
 
 // connect proves that the log is the one that the boundary is in and asks for it from
