@@ -92,8 +92,11 @@ func TestErrorsAreProblems(t *testing.T) {
 		detail             string
 	}{
 		{"an unknown pipeline", "GET", "/v1/pipelines/nobody", &fake{}, 404, `the pipeline "nobody" is unknown`},
-		{"an unknown verb", "POST", "/v1/pipelines/orders/explode", &fake{}, 404, `the verb "explode" is unknown; there are [pause resume snapshot reset]`},
-		{"an unknown verb of a table", "POST", "/v1/pipelines/orders/tables/a.b/explode", &fake{}, 404, `the verb "explode" is unknown; there are [pause resume snapshot reset]`},
+		{"an unknown verb", "POST", "/v1/pipelines/orders/explode", &fake{}, 404, `the verb "explode" is unknown; there are pause, resume, snapshot, reset`},
+		{"an unknown verb of a table", "POST", "/v1/pipelines/orders/tables/a.b/explode", &fake{}, 404, `the verb "explode" is unknown; there are pause, resume, snapshot, reset`},
+		{"another method", "DELETE", "/v1/pipelines/orders", &fake{}, 405, "/v1/pipelines/orders takes GET, HEAD, not DELETE"},
+		{"a verb that is read", "GET", "/v1/pipelines/orders/tables/a.b/pause", &fake{}, 405, "/v1/pipelines/orders/tables/a.b/pause takes POST, not GET"},
+		{"a path that is none", "GET", "/v1/pipelines/orders/tables/a.b", &fake{}, 404, "there is no /v1/pipelines/orders/tables/a.b"},
 		{"what the daemon does not know", "POST", "/v1/pipelines/orders/tables/a.b/pause", refuses(fmt.Errorf("the table a.b is %w", ErrUnknown)), 404, "the table a.b is unknown"},
 		{"what does not fit the state", "POST", "/v1/pipelines/orders/snapshot", refuses(fmt.Errorf("snapshot: %w", ErrState)), 409, "snapshot: not possible now"},
 		{"what fails", "POST", "/v1/pipelines/orders/pause", refuses(errors.New("the disk is full")), 500, "the disk is full"},

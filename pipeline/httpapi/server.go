@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/internal/httpserve"
 	"github.com/millrace/millrace/pipeline"
@@ -57,7 +58,7 @@ func Handle(mux *http.ServeMux, d Daemon) {
 	do := func(w http.ResponseWriter, r *http.Request) {
 		verb := r.PathValue("verb")
 		if !slices.Contains(Verbs(), verb) {
-			fail(w, fmt.Errorf("the verb %q is %w; there are %v", verb, ErrUnknown, Verbs()))
+			fail(w, fmt.Errorf("the verb %q is %w; there are %s", verb, ErrUnknown, strings.Join(Verbs(), ", ")))
 			return
 		}
 		if err := d.Do(r.Context(), r.PathValue("name"), r.PathValue("table"), verb); err != nil {
@@ -73,6 +74,23 @@ func Handle(mux *http.ServeMux, d Daemon) {
 	}
 	mux.HandleFunc("POST /v1/pipelines/{name}/{verb}", do)
 	mux.HandleFunc("POST /v1/pipelines/{name}/tables/{table}/{verb}", do)
+	refuse(mux)
+}
+
+// refuse answers what is left below /v1/ with problems, like every other error.
+func refuse(mux *http.ServeMux) {
+	for pattern, allow := range map[string]string{
+		"/v1/pipelines": "GET, HEAD", "/v1/pipelines/{name}": "GET, HEAD",
+		"/v1/pipelines/{name}/{verb}": "POST", "/v1/pipelines/{name}/tables/{table}/{verb}": "POST",
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", allow)
+			httpserve.Fail(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, allow, r.Method))
+		})
+	}
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		httpserve.Fail(w, http.StatusNotFound, fmt.Sprintf("there is no %s", r.URL.Path))
+	})
 }
 
 func find(d Daemon, name string) (pipeline.Status, error) {
