@@ -1,9 +1,11 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -31,6 +33,9 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 	if seq <= o.passed {
 		return nil // the schemas of the position have it already
 	}
+	if err := o.newCascades(q.SQL); err != nil {
+		return err
+	}
 	changes := schema.Apply(schema.Statement{
 		SQL: statementText(q), DB: q.DB, Number: uint64(seq), MariaDB: o.server.maria, LowerCase: o.server.lowerCase,
 		ANSIQuotes: q.SQLMode&modeANSIQuotes != 0, NoBackslash: q.SQLMode&modeNoBackslash != 0,
@@ -48,6 +53,22 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 			return err
 		}
 	}
+	return nil
+}
+
+// newCascades asks for the foreign keys again when a statement may have made one. Those
+// that were known stay known: rows from before their end may be ahead still.
+func (o *opening) newCascades(sql []byte) error {
+	if !o.server.maria || !bytes.Contains(bytes.ToUpper(sql), []byte("REFERENCES")) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(o.ctx, 30*time.Second)
+	defer cancel()
+	now, err := o.server.cascades(ctx, o.db)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errAskAgain, err)
+	}
+	maps.Copy(o.cascades, now)
 	return nil
 }
 
@@ -108,7 +129,10 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 	}
 	here := place{file: e.Place.File, pos: e.Place.Start}
 	if c.Kind == schema.Unclear || c.Kind == schema.Altered && t.newer(here) {
-		if err := o.unclear(t, c, ddl); err != nil {
+		if err := o.unclear(t, c, ddl); errors.Is(err, schema.ErrHidden) {
+			o.pauseHidden(t, err)
+			return nil
+		} else if err != nil {
 			return err
 		}
 	} else if c.New != nil {
