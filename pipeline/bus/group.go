@@ -129,6 +129,9 @@ func (p *Publisher) closeGroup(ctx context.Context) error {
 	if g == nil {
 		return nil
 	}
+	if p.life.Err() != nil {
+		return context.Cause(p.life) // and not what is wrong with a group that was given up half way
+	}
 	p.finishRecord(g)
 	if !g.urgent() && g.rec.To == g.rec.From {
 		p.cur = nil
@@ -140,7 +143,9 @@ func (p *Publisher) closeGroup(ctx context.Context) error {
 	}
 	g.size = min(max(g.size, 1<<10), p.cfg.WindowBytes)
 	if err := p.room.Acquire(ctx, g.size); err != nil {
-		return why(ctx, err)
+		err = why(ctx, err)
+		p.fail(err) // the group's builders are empty: nobody may close it again
+		return err
 	}
 	p.cur, p.pos, p.lastPos = nil, g.rec.To, time.Now()
 	g.pending.Store(int32(len(out)) + 1)

@@ -350,3 +350,28 @@ func TestNumbersThatGoBackRaiseTheEpoch(t *testing.T) {
 		t.Errorf("then: %+v", again.resume)
 	}
 }
+
+// A publisher that was given up while it waited for room says why to whoever comes next,
+// and not what is wrong with a group that was left half way.
+func TestWhatEndedAPublisherIsWhatItSays(t *testing.T) {
+	tw := newTwin()
+	b := openBench(t, tw, PublisherConfig{WindowBytes: 1 << 10})
+	table := benchTable("t", 1)
+	full := errors.New("the disk is full")
+	if err := b.p.room.Acquire(t.Context(), 1<<10); err != nil { // nothing is resolved any more
+		t.Fatal(err)
+	}
+	b.p.fail(full)
+	for i, text := range []string{"a", "b"} {
+		err := b.p.Add(t.Context(), b.tx("g", table, text))
+		if err == nil {
+			err = b.p.Flush(t.Context())
+		}
+		if !errors.Is(err, full) {
+			t.Errorf("try %d: %v", i, err)
+		}
+	}
+	if err := <-b.ran; !errors.Is(err, full) {
+		t.Errorf("run: %v", err)
+	}
+}
