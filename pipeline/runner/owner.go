@@ -94,7 +94,7 @@ func (o *owner) once(ctx context.Context) (err error) {
 	}
 	o.setSubscription(sub)
 	defer o.setSubscription(nil)
-	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateRunning, "" })
+	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason, s.Buffered = pipeline.StateRunning, "", 0 })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sub.Run(ctx) })
 	g.Go(func() error { return o.drain(ctx, sub, target) })

@@ -143,6 +143,7 @@ func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
 	})
 	r.start()
 	r.equal()
+	r.waitFor("nothing to be said to wait, which is in the target", func() bool { return r.table(r.orders).Sinks[0].Buffered == 0 })
 	r.script.Commit(r.orders.Put(2, "b"))
 	r.equal()
 }
