@@ -488,6 +488,7 @@ func (c *capture) failed(a *attempt, err error) {
 	a.failures++
 	a.lastErr = err.Error()
 	c.o.s.metrics.chunks.WithLabelValues("failed").Inc()
+	reconnect(c.o.db) // what was granted meanwhile is seen by new connections only
 	c.o.s.log.Warn("snapshot read failed", "table", a.t.name.String(), "error", err, "failures", a.failures)
 	if a.failures > snapshotFailure && !temporary(err) {
 		c.o.pause(a.t, "snapshot", fmt.Sprintf("the snapshot of %s cannot be read: %v", a.t.name, err))

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -139,7 +140,10 @@ func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 	}
 	why := t.paused
 	t.paused = nil
-	if err := o.reloaded(ctx, t); err != nil {
+	if err := o.reloaded(ctx, t); errors.Is(err, schema.ErrHidden) {
+		o.pauseHidden(t, err)
+		return nil
+	} else if err != nil {
 		t.paused = why // the wish is carried out when the server answers
 		return err
 	}
@@ -151,10 +155,19 @@ func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 	return nil
 }
 
+// pauseHidden stops a table that may still be there but is not shown to the user.
+func (o *opening) pauseHidden(t *table, err error) {
+	o.pause(t, "privilege", fmt.Sprintf("%v; GRANT SELECT ON %s.* TO the user %s, and resume the table with a new snapshot", err, schema.Quote(t.name.DB), o.s.cfg.User))
+}
+
 // reload takes a table's definition from the server as it is now. What the log has
 // between the reader and the server's end is left out; a snapshot must follow.
 func (o *opening) reload(ctx context.Context, t *table) (old, now *event.Schema, err error) {
 	l, err := schema.Load(ctx, o.db, t.name, o.server.maria)
+	if errors.Is(err, schema.ErrHidden) {
+		reconnect(o.db)
+		l, err = schema.Load(ctx, o.db, t.name, o.server.maria)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,10 +3,13 @@ package schema
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	driver "github.com/go-sql-driver/mysql"
 
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -33,7 +36,11 @@ func LoadAll(ctx context.Context, q Querier, f Filter, maria bool) (map[event.Ta
 	return load(ctx, q, maria, "", f.Match)
 }
 
-// Load reads one table; nil when the server does not have it.
+// ErrHidden says that the server does not show a table because of a missing privilege.
+var ErrHidden = errors.New("the user may not read the table")
+
+// Load reads one table; nil when the server does not have it. One that the user may not
+// read is ErrHidden: the server leaves it out of its lists as if it were not there.
 func Load(ctx context.Context, q Querier, name event.TableName, maria bool) (*Loaded, error) {
 	all, err := load(ctx, q, maria, " AND %[1]s.TABLE_SCHEMA="+literal(name.DB)+" AND %[1]s.TABLE_NAME="+literal(name.Table),
 		func(n event.TableName) bool {
@@ -47,7 +54,25 @@ func Load(ctx context.Context, q Querier, name event.TableName, maria bool) (*Lo
 			return l, nil
 		}
 	}
-	return nil, nil
+	return nil, hidden(ctx, q, name)
+}
+
+// hidden tells a table that the user may not see from one that is not there: asked for
+// its rows, the server says which.
+func hidden(ctx context.Context, q Querier, name event.TableName) error {
+	rows, err := q.QueryContext(ctx, "SELECT 1 FROM "+Quote(name.DB)+"."+Quote(name.Table)+" LIMIT 0")
+	if err == nil {
+		return rows.Close() // a view has that name now
+	}
+	var answer *driver.MySQLError
+	if !errors.As(err, &answer) {
+		return fmt.Errorf("ask for %s: %w", name, err)
+	}
+	switch answer.Number {
+	case 1044, 1142, 1143:
+		return fmt.Errorf("%w %s: %w", ErrHidden, name, err)
+	}
+	return nil
 }
 
 // literal quotes a text for a statement, whatever the session's SQL mode.
