@@ -283,8 +283,11 @@ func TestForeignKeysOfMariaDBMakeASnapshotDue(t *testing.T) {
 	}
 	defer db.Close()
 	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.p (id INT PRIMARY KEY)", "CREATE TABLE shop.a (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.p(id) ON DELETE CASCADE)",
-		"INSERT INTO shop.p VALUES (1),(2),(3)", "INSERT INTO shop.a VALUES (1,1),(2,2)")
-	s := newSource(t, testConfig(srv, "shop.*"))
+		"INSERT INTO shop.p VALUES (1),(2),(3)", "INSERT INTO shop.a VALUES (1,1),(2,2)",
+		"CREATE USER reader@'%'", "GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO reader@'%'")
+	cfg := testConfig(srv, "shop.*")
+	cfg.User = "reader"
+	s := newSource(t, cfg)
 	openSource(t, s, pipeline.Resume{})
 	exec(t, db, "DELETE FROM shop.p WHERE id=1")
 	g := newTarget(t)

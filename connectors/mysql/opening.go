@@ -146,7 +146,7 @@ func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 	if err := o.connect(ctx); err != nil {
 		return err
 	}
-	if o.cascades, err = o.server.cascades(ctx, o.db); err != nil {
+	if o.cascades, err = o.server.cascades(ctx, o.db, o.names()); err != nil {
 		return err
 	}
 	o.snap.resume(r.Attempts)

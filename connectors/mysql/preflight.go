@@ -183,11 +183,11 @@ func (p *preflight) tables(ctx context.Context) error {
 	if len(loaded) == 0 {
 		p.warn("tables", "none", "at least one", "the patterns take in no table that the account can see; GRANT SELECT on them, or correct source.tables")
 	}
-	cascades, err := p.server.cascades(ctx, p.db)
+	names := slices.SortedFunc(maps.Keys(loaded), func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) })
+	cascades, err := p.server.cascades(ctx, p.db, names)
 	if err != nil {
 		return err
 	}
-	names := slices.SortedFunc(maps.Keys(loaded), func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) })
 	for _, n := range names {
 		p.table(ctx, n, loaded[n])
 		if cascades[n] {
