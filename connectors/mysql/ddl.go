@@ -33,14 +33,14 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 	if seq <= o.passed {
 		return nil // the schemas of the position have it already
 	}
-	if err := o.newCascades(q.SQL); err != nil {
-		return err
-	}
 	changes := schema.Apply(schema.Statement{
 		SQL: statementText(q), DB: q.DB, Number: uint64(seq), MariaDB: o.server.maria, LowerCase: o.server.lowerCase,
 		ANSIQuotes: q.SQLMode&modeANSIQuotes != 0, NoBackslash: q.SQLMode&modeNoBackslash != 0,
 		Table: o.current, Captures: o.filter.Match, Tables: o.names,
 	})
+	if err := o.newCascades(q.SQL, changes); err != nil {
+		return err
+	}
 	here := place{file: e.Place.File, pos: e.Place.Start}
 	for i := range changes {
 		c := &changes[i]
@@ -58,13 +58,17 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 
 // newCascades asks for the foreign keys again when a statement may have made one. Those
 // that were known stay known: rows from before their end may be ahead still.
-func (o *opening) newCascades(sql []byte) error {
+func (o *opening) newCascades(sql []byte, changes []schema.Change) error {
 	if !o.server.maria || !bytes.Contains(bytes.ToUpper(sql), []byte("REFERENCES")) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(o.ctx, 30*time.Second)
 	defer cancel()
-	now, err := o.server.cascades(ctx, o.db)
+	tables := o.names()
+	for i := range changes {
+		tables = append(tables, changes[i].Table)
+	}
+	now, err := o.server.cascades(ctx, o.db, tables)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errAskAgain, err)
 	}

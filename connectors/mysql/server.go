@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
 
+	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -258,25 +260,27 @@ func temporary(err error) bool {
 	return errors.As(err, &ne) || !errors.Is(err, context.Canceled)
 }
 
-// cascades lists the tables that foreign keys change by themselves. MariaDB writes such
-// changes into no log; MySQL logs them.
-func (s *server) cascades(ctx context.Context, db *sql.DB) (map[event.TableName]bool, error) {
+// cascading is the line of a foreign key in SHOW CREATE TABLE that changes rows by itself.
+var cascading = regexp.MustCompile(`(?m)^ *CONSTRAINT .* FOREIGN KEY .* ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)`)
+
+// cascades are those of the tables that foreign keys change by themselves. MariaDB writes
+// such changes into no log; MySQL logs them. information_schema shows foreign keys to those
+// only who may write, so the tables' own definitions are asked for.
+func (s *server) cascades(ctx context.Context, db *sql.DB, tables []event.TableName) (map[event.TableName]bool, error) {
 	out := map[event.TableName]bool{}
 	if !s.maria {
 		return out, nil
 	}
-	rows, err := db.QueryContext(ctx, "SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS "+
-		"WHERE DELETE_RULE IN ('CASCADE','SET NULL','SET DEFAULT') OR UPDATE_RULE IN ('CASCADE','SET NULL','SET DEFAULT')")
-	if err != nil {
-		return nil, fmt.Errorf("read the foreign keys: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var n event.TableName
-		if err := rows.Scan(&n.DB, &n.Table); err != nil {
-			return nil, fmt.Errorf("read the foreign keys: %w", err)
+	for _, n := range tables {
+		row, err := oneRow(ctx, db, "SHOW CREATE TABLE "+schema.QuoteTable(n))
+		var refused *driver.MySQLError
+		switch {
+		case errors.As(err, &refused) && !temporary(err): // it is gone, or not for us: that is said elsewhere
+		case err != nil:
+			return nil, fmt.Errorf("read the foreign keys of %s: %w", n, err)
+		case len(row) > 1 && cascading.MatchString(row[1]):
+			out[n] = true
 		}
-		out[n] = true
 	}
-	return out, rows.Err()
+	return out, nil
 }
