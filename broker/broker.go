@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/broker/longpoll"
 	"github.com/millrace/millrace/broker/offsets"
 	"github.com/millrace/millrace/broker/processor"
+	"github.com/millrace/millrace/broker/retention"
 	"github.com/millrace/millrace/broker/store"
 	"github.com/millrace/millrace/broker/topics"
 	"github.com/millrace/millrace/broker/txn"
@@ -138,6 +139,9 @@ func (b *Broker) open() (err error) {
 	b.groups = groups.NewRegistry(groups.Limits{Groups: cfg.MaxGroups, Members: cfg.MaxMembersOfGroup, Subscriptions: 1000}, processor.NotifyMembers)
 	b.holds = longpoll.New(longpoll.Limits{Total: cfg.PollingMapSize, PerOwner: 4096, Bytes: maxParkedBytes})
 	b.writers = writer.New(cfg.writerConfig(), processor.WriterTopics{Registry: b.topics}, b.store, b.deps.Registerer)
+	b.store.HoldRetention(retention.New(cfg.holdConfig(), retention.Deps{
+		Log: b.store, Offsets: b.offsets, Owner: b.writers.Owner, Metrics: b.deps.Registerer, Logger: log,
+	}).Keep)
 	if b.txn, err = txn.Open(cfg.txnConfig(), txn.Deps{
 		Log: b.store, Writers: b.writers, Producers: processor.TxnProducers{Registry: b.groups}, FS: fsys,
 		SnapshotFile: path.Join(dir, "millraceTransactions.json"), BrokerName: cfg.BrokerName, StoreHost: b.addr,

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/broker/retention"
 	"github.com/millrace/millrace/broker/store"
 	"github.com/millrace/millrace/broker/txn"
 	"github.com/millrace/millrace/broker/writer"
@@ -42,9 +43,14 @@ type Config struct {
 	FlushConsumerOffset    int64 `yaml:"flushConsumerOffsetInterval"`
 	RegisterNameServer     int64 `yaml:"registerNameServerPeriod"`
 	ShortPollingTimeMills  int64 `yaml:"shortPollingTimeMills"`
+	CleanResourceInterval  int64 `yaml:"cleanResourceInterval"`
 	// FileReservedTime is in hours; RetentionBytes limits the log beside it, 0 does not.
-	FileReservedTime            int64   `yaml:"fileReservedTime"`
-	RetentionBytes              int64   `yaml:"retentionBytes"`
+	FileReservedTime int64 `yaml:"fileReservedTime"`
+	RetentionBytes   int64 `yaml:"retentionBytes"`
+	// What a pipeline's group has not read yet is kept beyond those two up to this age, in
+	// hours, and this length of the log; 0 is twice the one that is exceeded.
+	HoldReservedTime            int64   `yaml:"holdReservedTime"`
+	HoldRetentionBytes          int64   `yaml:"holdRetentionBytes"`
 	DiskSpaceCleanForciblyRatio float64 `yaml:"diskSpaceCleanForciblyRatio"`
 	DiskSpaceWarningLevelRatio  float64 `yaml:"diskSpaceWarningLevelRatio"`
 	MappedFileSizeCommitLog     int64   `yaml:"mappedFileSizeCommitLog"`
@@ -106,6 +112,7 @@ func DefaultConfig() Config {
 		FlushConsumerOffset:         5000,
 		RegisterNameServer:          30_000,
 		ShortPollingTimeMills:       1000,
+		CleanResourceInterval:       s.RetentionInterval.Milliseconds(),
 		FileReservedTime:            int64(s.FileReservedTime / time.Hour),
 		DiskSpaceCleanForciblyRatio: s.DiskCleanRatio,
 		DiskSpaceWarningLevelRatio:  s.DiskFullRatio,
@@ -182,6 +189,9 @@ func (c Config) Validate() error {
 	if c.MaxMessageSize > 15<<20 {
 		bad("maxMessageSize is %d; a frame has room for %d", c.MaxMessageSize, 15<<20)
 	}
+	if c.HoldReservedTime < 0 || c.HoldRetentionBytes < 0 {
+		bad("holdReservedTime is %d and holdRetentionBytes %d; neither is below 0", c.HoldReservedTime, c.HoldRetentionBytes)
+	}
 	errs = append(errs, c.storeConfig(netip.AddrPort{}).Validate(), c.txnConfig().Validate(), c.writerConfig().Validate())
 	return errors.Join(errs...)
 }
@@ -244,6 +254,7 @@ func (c Config) storeConfig(host netip.AddrPort) store.Config {
 	s.SyncFlushTimeout = millis(c.SyncFlushTimeout)
 	s.FileReservedTime = time.Duration(c.FileReservedTime) * time.Hour
 	s.RetentionBytes = c.RetentionBytes
+	s.RetentionInterval = millis(c.CleanResourceInterval)
 	s.DiskCleanRatio, s.DiskFullRatio = c.DiskSpaceCleanForciblyRatio, c.DiskSpaceWarningLevelRatio
 	s.FileSizeCommitLog, s.FileSizeConsumeQueue = c.MappedFileSizeCommitLog, c.MappedFileSizeConsumeQueue
 	s.MessageIndexEnable, s.IndexSlots, s.IndexEntries = c.MessageIndexEnable, c.MaxHashSlotNum, c.MaxIndexNum
@@ -251,6 +262,18 @@ func (c Config) storeConfig(host netip.AddrPort) store.Config {
 	s.AcceptLostTail = c.AcceptLostTail
 	s.StoreHost = host
 	return s
+}
+
+// holdConfig is the bound of what is kept for pipelines.
+func (c Config) holdConfig() retention.Config {
+	hours, bytes := c.HoldReservedTime, c.HoldRetentionBytes
+	if hours == 0 {
+		hours = 2 * c.FileReservedTime
+	}
+	if bytes == 0 {
+		bytes = 2 * c.RetentionBytes
+	}
+	return retention.Config{Time: time.Duration(hours) * time.Hour, Bytes: bytes}
 }
 
 func (c Config) txnConfig() txn.Config {

@@ -12,7 +12,5 @@
 // config/{topics,consumerOffset,subscriptionGroup}.json. The wire is in docs/protocol.md.
 //
 // Not here yet: replication (brokerRole is ASYNC_MASTER), authentication, TLS,
-// configuration at run time. Retention waits for pending halves and for writers' records,
-// not for consumers: what the slowest one has not read goes with its file's time, and it
-// is told so by its next pull.
+// configuration at run time.
 package broker

@@ -106,31 +106,57 @@ func (s *Store) updateFull() {
 	}
 }
 
-// expired says whether the oldest log file may go, where it ends, and why. What it ends
-// with is not younger than the first record of the next file.
+// Why a log file's time is over.
+const (
+	ExpiredTime = "time"
+	ExpiredSize = "size"
+	ExpiredDisk = "disk"
+)
+
+// Expired is the oldest log file, whose time is over.
+type Expired struct {
+	Upto  int64         // where it ends
+	Why   string        // ExpiredTime, ExpiredSize or ExpiredDisk
+	Age   time.Duration // of its youngest record, at least; of ExpiredTime
+	Bytes int64         // of the whole log
+}
+
+// expired says whether the oldest log file may go, and why. What it ends with is not
+// younger than the first record of the next file.
 func (s *Store) expired() (upto int64, why string) {
 	first, end := s.clog.Files().Range()
 	size := s.cfg.FileSizeCommitLog
-	upto = first + size
+	f := Expired{Upto: first + size, Bytes: s.clog.Written() - first}
 	// Only what is durable goes out of sight, and the tail's file stays.
-	if end-first < 2*size || upto > s.clog.Flushed() || upto > s.dispatch.pos.Load() {
+	if end-first < 2*size || f.Upto > s.clog.Flushed() || f.Upto > s.dispatch.pos.Load() {
 		return 0, ""
 	}
-	for _, hold := range s.holds {
-		if hold() < upto {
+	if f.Why, f.Age = s.overdue(f); f.Why == "" {
+		return 0, ""
+	}
+	for _, keep := range s.holds {
+		if keep(f) {
 			return 0, ""
 		}
 	}
-	if s.cfg.RetentionBytes > 0 && s.clog.Written()-first > s.cfg.RetentionBytes {
-		return upto, "size"
-	}
+	return f.Upto, f.Why
+}
+
+// overdue says by which rule a file's time is over. A disk that needs room comes first: it
+// waits for nobody.
+func (s *Store) overdue(f Expired) (why string, age time.Duration) {
 	if u, err := s.DiskUsage(); err == nil && u.Ratio() >= s.cfg.DiskCleanRatio || errors.Is(s.clogErr(), ErrDiskFull) {
-		return upto, "disk"
+		return ExpiredDisk, 0
 	}
-	if s.cfg.FileReservedTime > 0 && s.fileTime(upto) < time.Now().Add(-s.cfg.FileReservedTime).UnixMilli() {
-		return upto, "time"
+	if s.cfg.RetentionBytes > 0 && f.Bytes > s.cfg.RetentionBytes {
+		return ExpiredSize, 0
 	}
-	return 0, ""
+	if s.cfg.FileReservedTime > 0 {
+		if age := time.Since(time.UnixMilli(s.fileTime(f.Upto))); age > s.cfg.FileReservedTime {
+			return ExpiredTime, age
+		}
+	}
+	return "", 0
 }
 
 func (s *Store) clogErr() error { return mapError(s.clog.Err()) }

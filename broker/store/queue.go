@@ -109,6 +109,19 @@ func (s *Store) minOffset(q *queue) (int64, error) {
 	return lo, nil
 }
 
+// Position is where a message of a queue lies in the log. It need not be there any more.
+func (s *Store) Position(topic string, queueID int32, offset int64) (phys int64, ok bool) {
+	q := s.queue(topic, queueID)
+	if q == nil || offset < q.cq.Base() {
+		return 0, false
+	}
+	var u [1]consumequeue.Unit
+	if n, err := q.cq.Read(offset, u[:]); err != nil || n == 0 {
+		return 0, false
+	}
+	return u[0].Phys, true
+}
+
 // NextOffset is the queue offset that the next append to the queue will get. It is ahead
 // of QueueRange by what is not readable yet.
 func (s *Store) NextOffset(topic string, queueID int32) int64 {

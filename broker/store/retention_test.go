@@ -115,7 +115,7 @@ func TestWhoNeedsOldMessagesHoldsThem(t *testing.T) {
 	var need, asked, uptoMax atomic.Int64
 	refuse := atomic.Bool{}
 	refuse.Store(true)
-	s.HoldRetention(func() int64 { return need.Load() })
+	s.HoldRetention(func(f Expired) bool { return need.Load() < f.Upto })
 	s.BeforeDelete(func(upto int64) error {
 		asked.Add(1)
 		uptoMax.Store(max(uptoMax.Load(), upto))

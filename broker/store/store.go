@@ -52,7 +52,7 @@ type Store struct {
 	wakeKeeper  chan struct{}
 
 	listeners []Listener
-	holds     []func() int64
+	holds     []func(Expired) bool
 	hooks     []func(int64) error
 
 	checkpointing sync.Mutex
@@ -158,9 +158,10 @@ func (s *Store) WaitDispatched(ctx context.Context, phys int64) error {
 // called between Open and Run, has not shown.
 func (s *Store) Subscribe(l Listener) { s.listeners = append(s.listeners, l) }
 
-// HoldRetention adds somebody who needs old messages: log files at or above the offset
-// that fn returns are kept. Call it before Run. fn must not block.
-func (s *Store) HoldRetention(fn func() (minPhys int64)) { s.holds = append(s.holds, fn) }
+// HoldRetention adds somebody who may need old messages: a log file whose time is over is
+// kept when fn says so, and asked about again at the next look. Call it before Run. fn must
+// not block; it may read from the store.
+func (s *Store) HoldRetention(fn func(Expired) (keep bool)) { s.holds = append(s.holds, fn) }
 
 // BeforeDelete adds a hook that is called before the log below uptoPhys is removed, to
 // carry forward what is needed of it. An error keeps the file; it is asked again later.
