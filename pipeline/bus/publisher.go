@@ -32,7 +32,7 @@ type PublisherConfig struct {
 	// MaxMessage is the largest body to send: a larger row pauses its table. 0 is what the
 	// broker takes.
 	MaxMessage int
-	// WindowBytes (32 MiB) and WindowGroups (16) bound what is sent and not resolved. Keep
+	// WindowBytes (16 MiB) and WindowGroups (16) bound what is sent and not resolved. Keep
 	// the bytes below half of the broker's maxPendingBytes.
 	WindowBytes  int64
 	WindowGroups int
@@ -64,7 +64,7 @@ func (c *PublisherConfig) setDefaults() {
 	def(&c.GroupBytes, 4<<20)
 	def(&c.GroupInterval, 10*time.Millisecond)
 	def(&c.SliceBytes, 1<<20)
-	def(&c.WindowBytes, 32<<20)
+	def(&c.WindowBytes, 16<<20)
 	def(&c.WindowGroups, 16)
 	def(&c.BaseInterval, 10*time.Second)
 	def(&c.BaseGroups, 1000)

@@ -25,7 +25,7 @@ type SubscriptionConfig struct {
 	// Marks are the positions read back from the target: the only truth about where to go
 	// on. A queue without one has never been seen by the target.
 	Marks []pipeline.QueueMark
-	// PrefetchBytes bounds the bodies held for all queues together (32 MiB).
+	// PrefetchBytes bounds the bodies held for all queues together (16 MiB).
 	PrefetchBytes int64
 	// PullWait is how long a broker may hold a pull on an empty queue (15 s).
 	PullWait time.Duration
@@ -87,7 +87,7 @@ type sentSlice struct {
 // NewSubscription makes a subscription that begins behind cfg.Marks. It starts nothing.
 func NewSubscription(cfg SubscriptionConfig, reader queueReader, log *slog.Logger) *Subscription {
 	if cfg.PrefetchBytes <= 0 {
-		cfg.PrefetchBytes = 32 << 20
+		cfg.PrefetchBytes = 16 << 20
 	}
 	if cfg.PullWait <= 0 {
 		cfg.PullWait = 15 * time.Second
@@ -170,7 +170,7 @@ func (s *Subscription) read(ctx context.Context, q *queueReading) error {
 		return err
 	}
 	for {
-		got, err := s.reader.Pull(ctx, q.q, q.offset, client.PullOptions{MaxMsgs: 32, MaxBytes: 4 << 20, Wait: s.cfg.PullWait})
+		got, err := s.reader.Pull(ctx, q.q, q.offset, client.PullOptions{MaxMsgs: 32, MaxBytes: 2 << 20, Wait: s.cfg.PullWait})
 		if err != nil {
 			if again := s.pullFailed(ctx, q, err); again != nil {
 				return again
