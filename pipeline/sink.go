@@ -85,6 +85,12 @@ type SinkTable interface {
 	Close() error
 }
 
+// Troubled is what a SinkTable may be besides. Trouble says what fails beside the stream
+// and is tried again, "" when nothing does; it is asked by the goroutine of Maintain.
+type Troubled interface {
+	Trouble() string
+}
+
 // Flushed is the outcome of a Flush.
 type Flushed struct {
 	Rows    int

@@ -170,6 +170,7 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 				return fmt.Errorf("maintain %s in sink %s: %w", o.table.Name, o.sink.Name, err)
 			}
 			o.noticeWait(sub)
+			o.noticeTrouble(target)
 		}
 	}
 }
@@ -238,6 +239,23 @@ func (o *owner) noticeWait(sub *bus.Subscription) {
 	o.set(func(s *pipeline.SinkSummary) {
 		if s.State == pipeline.StateWaiting {
 			s.State, s.Reason = pipeline.StateRunning, ""
+		}
+	})
+}
+
+// noticeTrouble shows what fails beside the stream of a table that runs.
+func (o *owner) noticeTrouble(target pipeline.SinkTable) {
+	t, ok := target.(pipeline.Troubled)
+	if !ok {
+		return
+	}
+	trouble := t.Trouble()
+	o.set(func(s *pipeline.SinkSummary) {
+		if s.State == pipeline.StateRunning {
+			s.Reason = trouble
+		}
+		if trouble != "" {
+			s.LastErr = trouble
 		}
 	})
 }

@@ -209,7 +209,7 @@ func (c *compactor) copy(ctx context.Context, facts *tableFact, name, dir string
 		}
 		list, err := s.next()
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		if list == nil {
 			return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
@@ -36,6 +37,8 @@ type current struct {
 	done    chan error
 	cancel  context.CancelFunc
 	vacuum  time.Time
+	// trouble is why the last merge failed.
+	trouble error
 }
 
 // domainMerge is the fact in current/ that says what it was made of.
@@ -249,6 +252,7 @@ func (c *current) ended(err error) error {
 	if j.committed {
 		c.version = j.version
 	}
+	c.trouble = nil
 	if err == nil {
 		return nil
 	}
@@ -259,7 +263,7 @@ func (c *current) ended(err error) error {
 		c.t.log.Warn("looking after current/ failed", "err", err)
 		return nil
 	}
-	if c.rebuild = c.rebuild || j.rebuild || errors.Is(err, fs.ErrNotExist); c.rebuild {
+	if c.rebuild = c.rebuild || j.rebuild || errors.Is(err, fs.ErrNotExist) || c.ruined(err); c.rebuild {
 		if cerr := c.collect(context.Background()); cerr != nil {
 			return cerr
 		}
@@ -278,8 +282,20 @@ func (c *current) ended(err error) error {
 		}
 		c.log = log
 	}
+	var d *damage
+	if errors.As(err, &d) && !c.rebuild {
+		err = fmt.Errorf("%w; bring the file back from a copy, or remove the table's directory: what the source has is then read anew", err)
+	}
+	c.trouble = err
 	c.t.log.Warn("the merge into current/ failed and will be tried again", "err", err)
 	return nil
+}
+
+// ruined reports whether a merge ended at a file of current/ itself that cannot be read.
+// changes/ has what was in it.
+func (c *current) ruined(err error) bool {
+	var d *damage
+	return errors.Is(err, errSide) || errors.As(err, &d) && strings.HasPrefix(d.name, c.log.Table()+"/")
 }
 
 func (c *current) gauge() {

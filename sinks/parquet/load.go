@@ -210,7 +210,7 @@ func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32
 		}
 		list, err := s.next()
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		if list == nil {
 			return nil

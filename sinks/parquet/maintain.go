@@ -36,6 +36,14 @@ func (t *Table) Maintain(ctx context.Context) error {
 	return nil
 }
 
+// Trouble says why current/ stands still while changes/ goes on, "" while it does not.
+func (t *Table) Trouble() string {
+	if t.current == nil || t.current.trouble == nil {
+		return ""
+	}
+	return t.current.trouble.Error()
+}
+
 func (t *Table) checkpoint() error {
 	now := t.sink.now()
 	if err := t.changes.Checkpoint(now.Add(-t.sink.cfg.Keep.Removed.D())); err != nil {

@@ -12,6 +12,7 @@ import (
 
 // scanner reads the rows of one of the sink's own files.
 type scanner struct {
+	name   string
 	file   vfs.File
 	pq     *parquet.File
 	leaves []string
@@ -20,6 +21,15 @@ type scanner struct {
 	buf    []parquet.Row
 }
 
+// damage is what is wrong with a file's content.
+type damage struct {
+	name string
+	err  error
+}
+
+func (d *damage) Error() string { return d.name + " is damaged: " + d.err.Error() }
+func (d *damage) Unwrap() error { return d.err }
+
 func openScanner(fsys vfs.FS, name string) (s *scanner, err error) {
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -27,7 +37,7 @@ func openScanner(fsys vfs.FS, name string) (s *scanner, err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s is damaged: %v", name, p)
+			err = &damage{name, fmt.Errorf("%v", p)}
 		}
 		if err != nil {
 			f.Close()
@@ -39,9 +49,9 @@ func openScanner(fsys vfs.FS, name string) (s *scanner, err error) {
 	}
 	pq, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(128<<10))
 	if err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", name, err)
+		return nil, &damage{name, err}
 	}
-	s = &scanner{file: f, pq: pq, groups: pq.RowGroups(), buf: make([]parquet.Row, batchRows)}
+	s = &scanner{name: name, file: f, pq: pq, groups: pq.RowGroups(), buf: make([]parquet.Row, batchRows)}
 	for _, p := range pq.Schema().Columns() {
 		s.leaves = append(s.leaves, path.Join(p...))
 	}
@@ -71,7 +81,7 @@ func (s *scanner) bytes() int64 {
 func (s *scanner) next() (rows []parquet.Row, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			rows, err = nil, fmt.Errorf("the file is damaged: %v", p)
+			rows, err = nil, &damage{s.name, fmt.Errorf("%v", p)}
 		}
 	}()
 	for {
@@ -83,13 +93,13 @@ func (s *scanner) next() (rows []parquet.Row, err error) {
 		}
 		n, err := s.rows.ReadRows(s.buf)
 		if n > 0 {
-			if err == io.EOF {
-				err = nil
+			if err != nil && err != io.EOF {
+				return nil, &damage{s.name, err}
 			}
-			return s.buf[:n], err
+			return s.buf[:n], nil
 		}
 		if err != nil && err != io.EOF {
-			return nil, err
+			return nil, &damage{s.name, err}
 		}
 		if err := s.rows.Close(); err != nil {
 			return nil, err
