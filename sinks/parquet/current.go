@@ -71,7 +71,10 @@ type job struct {
 func openCurrent(ctx context.Context, t *Table) (*current, error) {
 	c := &current{t: t, dirty: true, version: -1, nextAt: t.sink.now(), vacuum: t.sink.now(), done: make(chan error, 1)}
 	var err error
-	if c.log, err = delta.Open(ctx, t.sink.fs, path.Join(t.dir, "current")); err != nil {
+	if c.log, err = delta.Open(ctx, t.sink.fs, path.Join(t.dir, "current")); errors.Is(err, delta.ErrCorrupt) {
+		err = fmt.Errorf("%w; remove the directory %s: it is then made anew from changes/", err, path.Join(t.dir, "current"))
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := c.claim(ctx); err != nil {

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -73,4 +74,43 @@ func TestADamagedFileIsSaidAndCurrentMadeAnew(t *testing.T) {
 		}
 	}
 	must[int](t)(0, d.table.Close())
+}
+
+// A log with a hole is named with the remedy, and the remedy works.
+func TestALogWithAHoleNamesTheRemedy(t *testing.T) {
+	for _, part := range []string{"current", "changes"} {
+		w, mem := newWorld(t, 6, 1, false), vfs.NewMem()
+		sink := twinSink(t, mem)
+		d := owner(t, w, sink, 1)
+		for range 4 {
+			w.insert()
+			must[int](t)(0, d.write(0, len(w.queues[0])))
+			must[int](t)(0, d.flush())
+			must[int](t)(0, d.table.current.mergeNow())
+		}
+		snap := d.table.changes.Snapshot()
+		if part == "current" {
+			snap = d.table.current.log.Snapshot()
+		}
+		if snap.Checkpoint >= snap.Version-1 {
+			t.Fatalf("a checkpoint at %d of %d leaves no room for a hole", snap.Checkpoint, snap.Version)
+		}
+		hole := fmt.Sprintf("%020d.json", snap.Version-1)
+		must[int](t)(0, d.table.Close())
+		must[int](t)(0, mem.Remove(path.Join(d.table.dir, part, "_delta_log", hole)))
+		_, err := sink.OpenTable(t.Context(), claim(w.schemas, 2))
+		if err == nil || !strings.Contains(err.Error(), hole) || !strings.Contains(err.Error(), "remove the directory "+d.table.dir) {
+			t.Errorf("%s: %v", part, err)
+		}
+		if part == "changes" {
+			continue // what the broker and the source have comes again
+		}
+		must[int](t)(0, vfs.RemoveTree(mem, path.Join(d.table.dir, part)))
+		d.table = open(t, sink, claim(w.schemas, 3))
+		must[int](t)(0, d.table.current.mergeNow())
+		if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
+			t.Errorf("current/ shows %v, not %v", got, want)
+		}
+		must[int](t)(0, d.table.Close())
+	}
 }

@@ -47,7 +47,10 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}
 	var err error
-	if t.changes, err = delta.Open(ctx, s.fs, path.Join(t.dir, "changes")); err != nil {
+	if t.changes, err = delta.Open(ctx, s.fs, path.Join(t.dir, "changes")); errors.Is(err, delta.ErrCorrupt) {
+		err = fmt.Errorf("%w; bring it back from a copy, or remove the directory %s: what the source has is then read anew", err, t.dir)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := t.claimGeneration(ctx); err != nil {
