@@ -134,8 +134,8 @@ func TestALostTailIsFoundAndNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fsys, at := killed(t, cfg, 120)
 			cut(fsys, at)
-			if _, err := Open(cfg, fsys, nil, nil); !errors.Is(err, ErrLostTail) || !strings.Contains(err.Error(), "/store/commitlog/") {
-				t.Fatalf("%v; want ErrLostTail that names the file", err)
+			if _, err := Open(cfg, fsys, nil, nil); !errors.Is(err, ErrLostTail) || !strings.Contains(err.Error(), "/store/commitlog/") || !strings.Contains(err.Error(), "acceptLostTail") {
+				t.Fatalf("%v; want ErrLostTail that names the file and the way out", err)
 			}
 			accept := cfg
 			accept.AcceptLostTail = true
@@ -152,6 +152,20 @@ func TestALostTailIsFoundAndNamed(t *testing.T) {
 			s.mustStop()
 			start(t, fsys, cfg) // accepted once is enough
 		})
+	}
+}
+
+// No log is said to have lost what a checkpoint promises that somebody else has written over.
+func TestACheckpointThatWasOverwrittenPromisesNothing(t *testing.T) {
+	cfg := testConfig("/store")
+	for _, at := range []int64{24, 27, 31, 33, 39} { // of the flushed position, which stands there twice
+		fsys, put := killed(t, cfg, 60)
+		flip(t, fsys, "/store/checkpoint", at)
+		s := start(t, fsys, cfg)
+		if got := s.bodies("orders", 0); len(got) != len(put) {
+			t.Errorf("byte %d: %d of %d messages", at, len(got), len(put))
+		}
+		s.mustStop()
 	}
 }
 

@@ -36,7 +36,11 @@ func openMarks(fsys vfs.FS, name string) (*marks, error) {
 		if len(b) >= 40 {
 			be := binary.BigEndian
 			m.logTime, m.cqTime = int64(be.Uint64(b)), int64(be.Uint64(b[8:]))
-			m.flushed = max(0, int64(be.Uint64(b[24:])))
+			// Written twice, it has no checksum else. Where the two differ, somebody else
+			// wrote there, and no log is held against that.
+			if flushed := be.Uint64(b[24:]); flushed == be.Uint64(b[32:]) {
+				m.flushed = max(0, int64(flushed))
+			}
 		}
 		m.f, err = fsys.OpenReadWrite(name)
 	}
