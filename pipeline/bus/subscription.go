@@ -49,6 +49,8 @@ type QueueState struct {
 	Wait   Wait
 	Mark   event.Seq
 	Behind int64 // messages between the reader and the queue's end
+	// Unflushed are messages with rows that were handed out and are not in the target yet.
+	Unflushed int64
 	// LastCommit is the source commit time of the last row delivered.
 	LastCommit time.Time
 }
@@ -157,7 +159,7 @@ func (s *Subscription) States() []QueueState {
 	states := make([]QueueState, 0, len(s.queues))
 	for _, id := range s.cfg.Queues {
 		q := s.queues[id]
-		states = append(states, QueueState{Queue: id, Wait: q.link.wait, Mark: q.link.mark, Behind: max(0, q.end-q.offset), LastCommit: q.commit})
+		states = append(states, QueueState{Queue: id, Wait: q.link.wait, Mark: q.link.mark, Behind: max(0, q.end-q.offset), Unflushed: int64(len(q.sent)), LastCommit: q.commit})
 	}
 	return states
 }

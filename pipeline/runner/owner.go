@@ -27,6 +27,7 @@ type owner struct {
 	mu     sync.Mutex
 	status pipeline.SinkSummary
 	sub    *bus.Subscription // nil while not reading
+	left   []bus.QueueState  // where the subscription before was when it ended
 }
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
@@ -263,20 +264,28 @@ func (o *owner) noticeTrouble(target pipeline.SinkTable) {
 func (o *owner) setSubscription(s *bus.Subscription) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if s == nil && o.sub != nil {
+		o.left = o.sub.States()
+	}
 	o.sub = s
 }
 
-// summary is the owner's part of the status.
+// summary is the owner's part of the status. What a claim that was lost had taken and not
+// made visible counts as behind until the next one reads: it is read again.
 func (o *owner) summary() pipeline.SinkSummary {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := o.status
-	if o.sub == nil {
-		return s
+	s, queues := o.status, o.left
+	if o.sub != nil {
+		queues = o.sub.States()
 	}
-	for _, q := range o.sub.States() {
-		s.Behind += q.Behind
-		if (q.Behind > 0 || s.Buffered > 0) && !q.LastCommit.IsZero() {
+	for _, q := range queues {
+		behind := q.Behind
+		if o.sub == nil {
+			behind += q.Unflushed
+		}
+		s.Behind += behind
+		if (behind > 0 || s.Buffered > 0) && !q.LastCommit.IsZero() {
 			s.LagSecs = max(s.LagSecs, time.Since(q.LastCommit).Seconds())
 		}
 	}

@@ -123,6 +123,9 @@ func TestATargetThatCannotBeWrittenLosesNothing(t *testing.T) {
 	})
 	r.script.Commit(r.orders.Put(2, "waits"), r.items.Put(2, "goes on"))
 	r.equal(r.items)
+	if s := r.table(r.orders).Sinks[0]; s.Behind == 0 {
+		t.Errorf("what waits for the target is not shown: %+v", s)
+	}
 	r.setFault(nil)
 	r.equal()
 	r.waitFor("running", func() bool { return r.table(r.orders).Sinks[0].State == pipeline.StateRunning })
