@@ -41,6 +41,10 @@ func (s *Server) registerBroker(x *rpc.Exchange) (*remoting.Command, error) {
 	s.mu.Lock()
 	known := s.table.Known(r.Broker)
 	master, masterHA, err := s.table.Register(s.now(), r)
+	if err == nil && !known {
+		close(s.joined)
+		s.joined = make(chan struct{})
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -33,6 +34,8 @@ type Server struct {
 
 	mu    sync.Mutex
 	table *route.Table
+	// joined is closed, and another takes its place, when a broker registers anew.
+	joined chan struct{}
 }
 
 // New checks the configuration and listens, so that Addr is known; nothing is served
@@ -42,7 +45,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("name server: %w", err)
 	}
 	s := &Server{
-		cfg: cfg, log: log, now: deps.Now, ln: deps.Listener, rows: map[int]Row{},
+		cfg: cfg, log: log, now: deps.Now, ln: deps.Listener, rows: map[int]Row{}, joined: make(chan struct{}),
 		table: route.New(route.Limits{Brokers: cfg.MaxBrokers, Topics: cfg.MaxTopics}),
 	}
 	if s.now == nil {
@@ -70,6 +73,25 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 
 // Addr is where the server listens.
 func (s *Server) Addr() string { return s.ln.Addr().String() }
+
+// Await returns when the broker of the name is registered, or ctx ends: for who runs in
+// the same process and would be the first to ask.
+func (s *Server) Await(ctx context.Context, broker string) {
+	for {
+		s.mu.Lock()
+		joined := s.joined
+		there := slices.ContainsFunc(s.table.Groups(), func(g route.Group) bool { return g.Name == broker })
+		s.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-joined:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {

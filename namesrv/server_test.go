@@ -138,6 +138,28 @@ func TestRoutesComeAndGoWithTheirBrokers(t *testing.T) {
 	}
 }
 
+func TestABrokerIsAwaited(t *testing.T) {
+	r := start(t, "")
+	done := make(chan struct{})
+	go func() {
+		r.server.Await(t.Context(), "b")
+		close(done)
+	}()
+	conn := r.dial()
+	r.register(conn, "a")
+	select {
+	case <-done:
+		t.Error("another broker was taken for it")
+	default:
+	}
+	r.register(conn, "b")
+	<-done
+	r.server.Await(t.Context(), "a") // that is there already
+	ended, end := context.WithCancel(t.Context())
+	end()
+	r.server.Await(ended, "c")
+}
+
 func TestDataVersions(t *testing.T) {
 	r := start(t, "")
 	c := r.dial()

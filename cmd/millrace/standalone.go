@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -76,6 +77,9 @@ func standaloneSettings(c *cobra.Command) (standaloneConfig, error) {
 	return cfg, checkExposure(cfg.Insecure, cfg.HTTP, cfg.Namesrv.BindAddress, cfg.Broker.BindAddress)
 }
 
+// registerTime is how long the pipelines wait for the broker before they ask for it.
+const registerTime = 5 * time.Second
+
 func runStandalone(c *cobra.Command, _ []string) error {
 	log, err := logger(c)
 	if err != nil {
@@ -115,6 +119,13 @@ func runStandalone(c *cobra.Command, _ []string) error {
 		return serveDaemon(ctx, l, reg, d, map[string]httpserve.Check{"store": b.Err}, log)
 	}
 	profiles := func(ctx context.Context) error { return servePprof(ctx, c, log) }
+	// Nothing that is there in a moment is said to be missing.
+	pipelines := func(ctx context.Context) error {
+		wait, cancel := context.WithTimeout(ctx, registerTime)
+		names.Await(wait, cfg.Broker.BrokerName)
+		cancel()
+		return d.Run(ctx)
+	}
 	// The pipelines stop first, then the broker that they write to, then the name server.
-	return runStages(c.Context(), stage{d.Run, serve, profiles, keepMemoryLow}, stage{b.Run}, stage{names.Run})
+	return runStages(c.Context(), stage{pipelines, serve, profiles, keepMemoryLow}, stage{b.Run}, stage{names.Run})
 }
