@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/message"
 )
 
 // flip changes a byte of a file.
@@ -31,6 +34,30 @@ func flip(t *testing.T, fsys vfs.FS, name string, at int64) {
 	}
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// renumber overwrites the queue offset in a record.
+func renumber(t *testing.T, fsys vfs.FS, cfg Config, at PutResult, offset int64) {
+	t.Helper()
+	pos, size := at.PhysicalOffset, cfg.FileSizeCommitLog
+	f, err := fsys.OpenReadWrite(fmt.Sprintf("/store/commitlog/%020d", pos-pos%size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(offset)), pos%size+message.QueueOffsetAt); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forget removes the checkpoints: the next start makes everything from the log again.
+func forget(t *testing.T, fsys vfs.FS) {
+	t.Helper()
+	for _, name := range []string{"dispatchCheckpoint", "checkpoint"} {
+		if err := fsys.Remove("/store/" + name); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -93,6 +120,97 @@ func TestADamagedMiddleIsNeverCutOff(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A record's queue offset is under no checksum. When the queues are made again from the
+// log, one that is damaged costs that message and no other, and takes no more files.
+func TestADamagedQueueOffsetCostsOneMessage(t *testing.T) {
+	cfg := testConfig("/store")
+	const n = 60
+	fsys, at := killed(t, cfg, n)
+	forget(t, fsys)
+	sound := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+	s, err := Open(cfg, sound, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := bodies(s, "orders", 0)
+	if err != nil || len(want) != n {
+		t.Fatalf("%d messages: %v", len(want), err)
+	}
+	s.Close()
+	files, _ := sound.ReadDir("/store/consumequeue/orders/0")
+
+	for _, i := range []int{1, 7, n - 2, n - 1} {
+		for _, offset := range []int64{-1, 1 << 62, 1<<55 + 3, 1 << 40, int64(i) + 1, int64(i) + 5, int64(i) - 1} {
+			if i == n-1 && offset == 0 {
+				continue // the topic may have been made anew
+			}
+			c := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+			renumber(t, c, cfg, at[i], offset)
+			s, err := Open(cfg, c, nil, nil)
+			if err != nil {
+				t.Fatalf("message %d says %d: %v", i, offset, err)
+			}
+			if _, top, _ := s.QueueRange("orders", 0); top != n {
+				t.Errorf("message %d says %d: the queue ends at %d, not %d", i, offset, top, n)
+			}
+			for k := range int64(n) {
+				res, err := s.Get("orders", 0, k, GetOptions{MaxMsgs: 1})
+				switch {
+				case int(k) == i:
+					if !errors.Is(err, ErrCorrupt) {
+						t.Errorf("message %d says %d and is served: %v", i, offset, err)
+					}
+				case err != nil || res.Count != 1 || !bytes.Contains(res.Buf, []byte(want[k])):
+					t.Errorf("message %d says %d: message %d is lost: status %d, %v", i, offset, k, res.Status, err)
+				}
+			}
+			s.Close()
+			if now, _ := c.ReadDir("/store/consumequeue/orders/0"); len(now) > len(files)+1 {
+				t.Errorf("message %d says %d: %d consume queue files, where %d do", i, offset, len(now), len(files))
+			}
+		}
+	}
+}
+
+// A topic that was deleted and made again in a store of RocketMQ begins at zero, behind
+// records of the deleted one.
+func TestAHoleKeepsItsOffsetsAndANewTopicBeginsAnew(t *testing.T) {
+	cfg := testConfig("/store")
+	fsys, at := killed(t, cfg, 60)
+	forget(t, fsys)
+	for _, c := range []struct {
+		name     string
+		from     int
+		offset   func(i int) int64
+		min, top int64
+		holes    []int64
+	}{
+		{"three are missing", 20, func(i int) int64 { return int64(i) + 3 }, 0, 63, []int64{20, 21, 22}},
+		{"made anew", 20, func(i int) int64 { return int64(i) - 20 }, 0, 40, nil},
+		{"made anew, one message", 59, func(i int) int64 { return 0 }, 0, 1, nil},
+		{"more are missing than a hole can be", 20, func(i int) int64 { return int64(i) + 1<<20 }, 20 + 1<<20, 60 + 1<<20, nil},
+	} {
+		m := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+		for i := c.from; i < len(at); i++ {
+			renumber(t, m, cfg, at[i], c.offset(i))
+		}
+		s, err := Open(cfg, m, nil, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if low, top, _ := s.QueueRange("orders", 0); low != c.min || top != c.top {
+			t.Errorf("%s: the queue holds %d to %d, not %d to %d", c.name, low, top, c.min, c.top)
+		}
+		for k := c.min; k < c.top; k++ {
+			_, err := s.Get("orders", 0, k, GetOptions{MaxMsgs: 1})
+			if hole := slices.Contains(c.holes, k); hole != errors.Is(err, ErrCorrupt) || !hole && err != nil {
+				t.Errorf("%s: offset %d: %v", c.name, k, err)
+			}
+		}
+		s.Close()
 	}
 }
 

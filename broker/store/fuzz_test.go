@@ -31,14 +31,10 @@ func FuzzRecovery(f *testing.F) {
 	crashed := base.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
 	top := r.MaxPhysical()
 
-	f.Fuzz(func(t *testing.T, changes []byte, forget bool) {
+	f.Fuzz(func(t *testing.T, changes []byte, rebuild bool) {
 		fsys := crashed.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
-		if forget { // without checkpoints everything is read, and any end is believed
-			for _, name := range []string{"dispatchCheckpoint", "checkpoint"} {
-				if err := fsys.Remove("/store/" + name); err != nil {
-					t.Fatal(err)
-				}
-			}
+		if rebuild { // without checkpoints everything is read, and any end is believed
+			forget(t, fsys)
 		}
 		for ; len(changes) >= 3; changes = changes[3:] {
 			pos := int64(binary.BigEndian.Uint16(changes)) % (top + 64)

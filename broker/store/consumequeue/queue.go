@@ -75,13 +75,14 @@ func (q *Queue) Reset(next int64) {
 	q.base, q.filed, q.dirty, q.tail = next, next, next, nil
 }
 
-// Restart is Reset where the files may begin above next: they are removed then.
+// Restart is Reset where next may not follow the files: they are removed then, since
+// files have no gaps.
 func (q *Queue) Restart(next int64) error {
 	files, err := q.fileset()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if first, end := files.Range(); first < end && next*UnitSize < first {
+	if first, end := files.Range(); first < end && (next*UnitSize < first || next*UnitSize > end) {
 		if err := files.RemoveAll(); err != nil {
 			return err
 		}
