@@ -85,7 +85,7 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 }
 
 func TestMemoryLimitFollowsWhatIsAlive(t *testing.T) {
-	for live, want := range map[uint64]int64{0: memoryFloor, 100 << 20: memoryFloor, 400 << 20: 632 << 20} {
+	for live, want := range map[uint64]int64{0: memoryFloor, 80 << 20: memoryFloor, 400 << 20: 632 << 20} {
 		if got := memoryLimit(live); got != want {
 			t.Errorf("with %d bytes alive the limit is %d, want %d", live, got, want)
 		}

@@ -10,7 +10,7 @@ import (
 const (
 	// memoryFloor is how much memory the Go runtime may hold before it collects more eagerly
 	// and returns what it does not use.
-	memoryFloor = 192 << 20
+	memoryFloor = 160 << 20
 	// memoryLook is how often the limit is set anew.
 	memoryLook = 500 * time.Millisecond
 )

@@ -76,7 +76,7 @@ func (i Interval) MarshalText() ([]byte, error) {
 func DefaultConfig() Config {
 	return Config{
 		Flush:       Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)},
-		Current:     Current{Interval: Interval(10 * time.Second), Memory: 32 << 20, FileRows: 1 << 20},
+		Current:     Current{Interval: Interval(10 * time.Second), Memory: 16 << 20, FileRows: 1 << 20},
 		Compression: "zstd",
 		Keep: Keep{
 			Removed: config.Duration(10 * time.Minute),
