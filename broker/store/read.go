@@ -38,29 +38,35 @@ func (s *Store) Get(topic string, queueID int32, offset int64, o GetOptions) (Ge
 	return res, err
 }
 
-// unitsPerRead is how many entries of a consume queue are read at once.
-const unitsPerRead = 64
+const (
+	// unitsPerRead is how many entries of a consume queue are read at once, at most.
+	unitsPerRead = 512
+	// unitsToFilter is how many of them a filter is asked about at once, at least.
+	unitsToFilter = 64
+)
 
 // collect fills res from the entries at offset on, which exist.
 func (s *Store) collect(q *queue, offset int64, o GetOptions, res *GetResult) error {
 	maxMsgs := max(o.MaxMsgs, 1)
-	r := runReader{s: s, q: q, o: &o, res: res}
+	m := s.readMemory()
+	defer s.reads.Put(m)
+	r := runReader{s: s, q: q, o: &o, res: res, m: m}
 	res.Status, res.NextOffset = NoMatchedMessage, offset
-	var units [unitsPerRead]consumequeue.Unit
 	scanned, bytes, taken := 0, 0, 0
 	for taken < maxMsgs && scanned < max(s.cfg.MaxFilterScan, maxMsgs) {
-		want := unitsPerRead
-		if o.Filter == nil && o.MessageFilter == nil {
-			want = min(want, maxMsgs-taken)
+		want := maxMsgs - taken
+		if o.Filter != nil || o.MessageFilter != nil {
+			want = max(want, unitsToFilter)
 		}
-		n, err := q.cq.Read(offset, units[:want])
+		want = min(want, unitsPerRead)
+		n, err := q.cq.ReadWith(offset, m.units[:want], m.entries[:])
 		if err != nil {
 			return s.queueDamage(q, err)
 		}
 		if n == 0 {
 			break
 		}
-		for i, u := range units[:n] {
+		for i, u := range m.units[:n] {
 			if o.Filter != nil && !o.Filter(u.Tags) {
 				continue
 			}

@@ -27,9 +27,24 @@ type runReader struct {
 	start, end int64 // of the run
 	units      []consumequeue.Unit
 	offsets    []int64
-	store      [unitsPerRead]consumequeue.Unit
-	storeOff   [unitsPerRead]int64
-	scratch    []byte
+	m          *readMemory
+}
+
+// readMemory is what one Get at a time works in.
+type readMemory struct {
+	units   [unitsPerRead]consumequeue.Unit // as they were read
+	entries [unitsPerRead * consumequeue.UnitSize]byte
+	run     [unitsPerRead]consumequeue.Unit
+	offsets [unitsPerRead]int64
+	scratch []byte
+}
+
+// readMemory returns memory that goes back into s.reads.
+func (s *Store) readMemory() *readMemory {
+	if m, ok := s.reads.Get().(*readMemory); ok {
+		return m
+	}
+	return new(readMemory)
 }
 
 // add puts a message into the run, reading the run before it when it does not fit in.
@@ -44,7 +59,7 @@ func (r *runReader) add(offset int64, u consumequeue.Unit, left int) error {
 		}
 	}
 	if len(r.units) == 0 {
-		r.units, r.offsets, r.start = r.store[:0], r.storeOff[:0], u.Phys
+		r.units, r.offsets, r.start = r.m.run[:0], r.m.offsets[:0], u.Phys
 		if r.res.Buf == nil {
 			r.res.Buf = r.memory(r.guess(u, left))
 		}
@@ -120,10 +135,10 @@ func (r *runReader) flushWhole(units []consumequeue.Unit, offsets []int64, size 
 
 // flushMixed reads a short run along with the foreign bytes in it.
 func (r *runReader) flushMixed(units []consumequeue.Unit, offsets []int64, span, size int) error {
-	if cap(r.scratch) < span {
-		r.scratch = make([]byte, max(span, readShared))
+	if cap(r.m.scratch) < span {
+		r.m.scratch = make([]byte, max(span, readShared))
 	}
-	b := r.scratch[:span]
+	b := r.m.scratch[:span]
 	if err := r.s.clog.ReadAt(b, r.start); err != nil {
 		return err
 	}

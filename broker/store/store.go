@@ -45,6 +45,7 @@ type Store struct {
 	dispatch dispatcher
 	metrics  *metrics
 	puts     sync.Pool
+	reads    sync.Pool // of *readMemory
 
 	notWritable atomic.Bool
 	ratioFull   atomic.Bool

@@ -108,6 +108,12 @@ func (q *Queue) fileset() (*segment.Files, error) {
 // where the queue does not hold the offset (any more). Entries that are not valid are
 // ErrDamaged.
 func (q *Queue) Read(offset int64, dst []Unit) (int, error) {
+	return q.ReadWith(offset, dst, nil)
+}
+
+// ReadWith is Read with room for the bytes of the entries, of UnitSize each; where that is
+// too small it makes some.
+func (q *Queue) ReadWith(offset int64, dst []Unit, room []byte) (int, error) {
 	q.mu.RLock()
 	filed, top := q.filed, q.maxLocked()
 	n := int(max(0, min(int64(len(dst)), top-offset)))
@@ -124,7 +130,7 @@ func (q *Queue) Read(offset int64, dst []Unit) (int, error) {
 	}
 	q.mu.RUnlock()
 	if n > inTail {
-		err := q.readFiles(offset, dst[:n-inTail])
+		err := q.readFiles(offset, dst[:n-inTail], room)
 		if errors.Is(err, segment.ErrOutside) && offset < q.Base() {
 			return 0, nil // retention was faster
 		}
@@ -135,18 +141,15 @@ func (q *Queue) Read(offset int64, dst []Unit) (int, error) {
 	return n, nil
 }
 
-func (q *Queue) readFiles(offset int64, dst []Unit) error {
+func (q *Queue) readFiles(offset int64, dst []Unit, room []byte) error {
 	files, err := q.fileset()
 	if err != nil {
 		return err
 	}
-	var stack [64 * UnitSize]byte
-	b := stack[:]
-	if n := len(dst) * UnitSize; n > len(b) {
-		b = make([]byte, n)
-	} else {
-		b = b[:n]
+	if n := len(dst) * UnitSize; n > len(room) {
+		room = make([]byte, n)
 	}
+	b := room[:len(dst)*UnitSize]
 	if err := files.ReadAt(b, offset*UnitSize); err != nil {
 		if errors.Is(err, segment.ErrOutside) {
 			return fmt.Errorf("%w: offset %d: %w", ErrDamaged, offset, err)
