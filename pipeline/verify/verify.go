@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sort"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -22,12 +21,12 @@ type Table struct {
 	TargetRows     int64    `json:"target_rows"`
 	SourceChecksum string   `json:"source_checksum"`
 	TargetChecksum string   `json:"target_checksum"`
-	Missing        int64    `json:"missing"`    // in the source only
-	Extra          int64    `json:"extra"`      // in the target only
-	Different      int64    `json:"different"`  // same key, other values
-	Duplicates     int64    `json:"duplicates"` // further rows of a key that the source has too
-	Examples       []string `json:"examples,omitempty"`
-	Problem        string   `json:"problem,omitempty"` // columns that don't match
+	Missing        int64    `json:"missing"`            // in the source only
+	Extra          int64    `json:"extra"`              // in the target only
+	Different      int64    `json:"different"`          // same key, other values
+	Duplicates     int64    `json:"duplicates"`         // further rows of a key that the source has too
+	Examples       []string `json:"examples,omitempty"` // five of each kind at most
+	Problem        string   `json:"problem,omitempty"`  // columns that don't match
 }
 
 // Equal reports whether both sides hold the same rows.
@@ -35,12 +34,13 @@ func (t Table) Equal() bool {
 	return t.Problem == "" && t.Missing+t.Extra+t.Different+t.Duplicates == 0
 }
 
+// maxExamples is how many rows of each kind are named.
 const maxExamples = 5
 
 // Compare reads a table on both sides. An error means that a side could not be read; a
 // difference is no error, nor is a table that the target does not have (fs.ErrNotExist).
 func Compare(ctx context.Context, source, target pipeline.Reader, name event.TableName) (Table, error) {
-	c := comparison{out: Table{Name: name.String()}, rows: map[key]entry{}, counts: map[key]int32{}}
+	c := comparison{out: Table{Name: name.String()}, rows: map[key]entry{}, counts: map[key]int32{}, differing: map[key][]pipeline.Cell{}}
 	if err := source.Read(ctx, name, c.sourceColumns, c.sourceRow); err != nil {
 		return c.out, fmt.Errorf("read %s from the source: %w", name, err)
 	}
@@ -52,6 +52,7 @@ func Compare(ctx context.Context, source, target pipeline.Reader, name event.Tab
 		return c.out, fmt.Errorf("read %s from the target: %w", name, err)
 	}
 	c.finish()
+	c.explain(ctx, source, target, name)
 	return c.out, nil
 }
 
@@ -75,6 +76,9 @@ type comparison struct {
 	rows       map[key]entry // keyed tables
 	counts     map[key]int32 // keyless tables: source rows minus target rows
 	sums       [2]uint64
+	differing  map[key][]pipeline.Cell // what the target says of some keys
+	named      int                     // examples of what the target lacks
+	shown      int                     // examples of what only the target has, without keys
 	scratch    []pipeline.Cell
 	buffer     []byte
 }
@@ -97,7 +101,7 @@ func (c *comparison) sourceRow(cells []pipeline.Cell) error {
 		return nil
 	}
 	if _, twice := c.rows[k]; twice {
-		return fmt.Errorf("the source returned the key %s twice", c.show(cells))
+		return fmt.Errorf("the source returned the key %s twice", c.keyOf(cells))
 	}
 	c.rows[k] = entry{hash: h}
 	return nil
@@ -130,6 +134,36 @@ func (c *comparison) targetColumns(columns []pipeline.ReadColumn) error {
 
 func (c *comparison) targetRow(cells []pipeline.Cell) error {
 	c.out.TargetRows++
+	c.arrange(cells)
+	k, h := c.hash(c.scratch)
+	c.sums[1] += h
+	if !c.keyed {
+		c.counts[k]--
+		return nil
+	}
+	have, ok := c.rows[k]
+	switch {
+	case !ok:
+		if c.out.Extra++; c.out.Extra <= maxExamples {
+			c.example("only in the target: ", c.scratch)
+		}
+		return nil
+	case have.there:
+		if c.out.Duplicates++; c.out.Duplicates <= maxExamples {
+			c.example("twice in the target: ", c.scratch)
+		}
+	case have.hash != h:
+		if c.out.Different++; c.out.Different <= maxExamples {
+			c.differing[k] = clone(c.scratch)
+		}
+	}
+	have.there = true
+	c.rows[k] = have
+	return nil
+}
+
+// arrange puts a target row into scratch, in the order of the source's columns.
+func (c *comparison) arrange(cells []pipeline.Cell) {
 	for i := range c.columns {
 		switch {
 		case c.raw[i] >= 0 && !cells[c.raw[i]].Null:
@@ -140,28 +174,6 @@ func (c *comparison) targetRow(cells []pipeline.Cell) error {
 			c.scratch[i] = pipeline.Cell{Null: true}
 		}
 	}
-	k, h := c.hash(c.scratch)
-	c.sums[1] += h
-	if !c.keyed {
-		c.counts[k]--
-		return nil
-	}
-	have, ok := c.rows[k]
-	switch {
-	case !ok:
-		c.out.Extra++
-		c.example("only in the target: ", c.scratch)
-		return nil
-	case have.there:
-		c.out.Duplicates++
-		c.example("twice in the target: ", c.scratch)
-	case have.hash != h:
-		c.out.Different++
-		c.example("differs: ", c.scratch)
-	}
-	have.there = true
-	c.rows[k] = have
-	return nil
 }
 
 func (c *comparison) finish() {
@@ -179,7 +191,6 @@ func (c *comparison) finish() {
 	}
 	c.out.SourceChecksum = fmt.Sprintf("%016x", c.sums[0])
 	c.out.TargetChecksum = fmt.Sprintf("%016x", c.sums[1])
-	sort.Strings(c.out.Examples)
 }
 
 // hash is the key's and the row's hash; every cell is preceded by its length, and NULL
@@ -209,25 +220,4 @@ func appendCell(b []byte, cell pipeline.Cell) []byte {
 		return binary.AppendUvarint(b, 1<<63)
 	}
 	return append(binary.AppendUvarint(b, uint64(len(cell.Text))), cell.Text...)
-}
-
-func (c *comparison) example(what string, cells []pipeline.Cell) {
-	if len(c.out.Examples) < maxExamples {
-		c.out.Examples = append(c.out.Examples, what+c.show(cells))
-	}
-}
-
-func (c *comparison) show(cells []pipeline.Cell) string {
-	var parts []string
-	for i, cell := range cells {
-		if c.keyed && !c.columns[i].Key {
-			continue
-		}
-		text := "NULL"
-		if !cell.Null {
-			text = string(cell.Text[:min(len(cell.Text), 64)])
-		}
-		parts = append(parts, c.columns[i].Name+"="+text)
-	}
-	return strings.Join(parts, " ")
 }

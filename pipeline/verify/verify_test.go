@@ -63,31 +63,28 @@ func TestCompare(t *testing.T) {
 	}{
 		{"equal in another order", "id* v\n1 a\n2 -", "v id\n- 2\na 1", counts{}},
 		{"both empty", "id* v", "id v", counts{}},
-		{"missing", "id* v\n1 a\n2 b\n3 c", "id v\n2 b", counts{missing: 2}},
+		{"missing", "id* v\n1 a\n2 b\n3 c", "id v\n2 b", counts{missing: 2, example: "only in the source: id=1|only in the source: id=3"}},
 		{"extra", "id* v\n1 a", "id v\n1 a\n9 z", counts{extra: 1, example: "only in the target: id=9"}},
-		{"different", "id* v\n1 a\n2 b", "id v\n1 a\n2 B", counts{different: 1, example: "differs: id=2"}},
-		{"NULL is not empty", "id* v w\n1 a -", "id v w\n1 - a", counts{different: 1, example: "differs: id=1"}},
+		{"different", "id* v\n1 a\n2 b", "id v\n1 a\n2 B", counts{different: 1, example: "differs: id=2: v is b in the source, B in the target"}},
+		{"NULL is not empty", "id* v w\n1 a -", "id v w\n1 - a", counts{different: 1, example: "differs: id=1: v is a in the source, NULL in the target; w is NULL in the source, a in the target"}},
 		{"twice in the target", "id* v\n1 a\n2 b", "id v\n1 a\n1 a\n2 b", counts{duplicates: 1, example: "twice in the target: id=1"}},
 		{"twice, and with other values", "id* v\n1 a", "id v\n1 a\n1 x", counts{duplicates: 1, example: "twice in the target: id=1"}},
 		{"a key of two columns", "a* b* v\n1 2 x\n12 - y", "a b v\n1 2 x\n12 - y", counts{}},
-		{"keys that look alike when joined", "a* b* v\n1 23 x", "a b v\n12 3 x", counts{missing: 1, extra: 1, example: "only in the target: a=12 b=3"}},
-		{"columns that the target lacks", "id* v w\n1 a b", "id v\n1 a", counts{different: 1, problem: "the target lacks the columns w", example: "differs: id=1"}},
+		{"keys that look alike when joined", "a* b* v\n1 23 x", "a b v\n12 3 x", counts{missing: 1, extra: 1, example: "only in the source: a=1 b=23|only in the target: a=12 b=3"}},
+		{"columns that the target lacks", "id* v w\n1 a b", "id v\n1 a", counts{different: 1, problem: "the target lacks the columns w", example: "differs: id=1: w is b in the source, NULL in the target"}},
 		{"columns that only the target has", "id* v\n1 a", "id v _seq\n1 a 7", counts{}},
 		{"a value that the target's type cannot hold", "id* d\n1 0000-00-00\n2 2026-01-01", "id d raw:d\n1 - 0000-00-00\n2 2026-01-01 -", counts{}},
-		{"another text beside the type", "id* d\n1 0000-00-00", "id d raw:d\n1 - 0000-01-00", counts{different: 1, example: "differs: id=1"}},
+		{"another text beside the type", "id* d\n1 0000-00-00", "id d raw:d\n1 - 0000-01-00", counts{different: 1, example: "differs: id=1: d is 0000-00-00 in the source, 0000-01-00 in the target"}},
 		{"keyless: the same multiset", "a b\n1 x\n1 x\n2 y", "a b\n2 y\n1 x\n1 x", counts{}},
-		{"keyless: one too few, one too many", "a b\n1 x\n1 x\n2 y", "a b\n1 x\n2 y\n2 y", counts{missing: 1, extra: 1}},
-		{"keyless: other rows", "a b\n1 x", "a b\nx 1", counts{missing: 1, extra: 1}},
+		{"keyless: one too few, one too many", "a b\n1 x\n1 x\n2 y", "a b\n1 x\n2 y\n2 y", counts{missing: 1, extra: 1, example: "only in the source: a=1 b=x|only in the target: a=2 b=y"}},
+		{"keyless: other rows", "a b\n1 x", "b a\n1 x", counts{missing: 1, extra: 1, example: "only in the source: a=1 b=x|only in the target: a=x b=1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Compare(t.Context(), c.source, c.target, event.TableName{DB: "shop", Table: "t"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			example := ""
-			if len(got.Examples) > 0 {
-				example = got.Examples[0]
-			}
+			example := strings.Join(got.Examples, "|")
 			if g := (counts{got.Missing, got.Extra, got.Different, got.Duplicates, got.Problem, example}); g != c.want {
 				t.Errorf("%+v\nwant %+v", g, c.want)
 			}
@@ -158,5 +155,48 @@ func TestExamplesAreFew(t *testing.T) {
 	got, err := Compare(t.Context(), side("id* v"), side("id v"+strings.Repeat("\n1 a", 1)+"\n2 b\n3 c\n4 d\n5 e\n6 f\n7 g"), event.TableName{})
 	if err != nil || len(got.Examples) != maxExamples || got.Extra != 7 {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// fading is a source whose second reading does not say what the first did.
+type fading struct {
+	first, second side
+	reads         *int
+}
+
+func (fading) Tables(context.Context) ([]event.TableName, error) { return nil, nil }
+func (fading) Close() error                                      { return nil }
+
+func (f fading) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	if *f.reads++; *f.reads == 1 {
+		return f.first.Read(ctx, name, columns, row)
+	}
+	return f.second.Read(ctx, name, columns, row)
+}
+
+func TestWhatASourceNoLongerSaysIsCountedAllTheSame(t *testing.T) {
+	first := side("id* v\n1 a\n2 b\n3 c")
+	target := side("id v\n2 B\n3 C")
+	for _, c := range []struct {
+		second side
+		want   string
+	}{
+		{"id* v\n3 c", "differs: id=2|differs: id=3: v is c in the source, C in the target"},
+		{"id* v w\n3 c d", "differs: id=2|differs: id=3|the rows could not be read again to be named: the table has changed meanwhile"},
+	} {
+		got, err := Compare(t.Context(), fading{first, c.second, new(int)}, target, event.TableName{DB: "shop", Table: "t"})
+		if text := strings.Join(got.Examples, "|"); err != nil || text != c.want || got.Missing != 1 || got.Different != 2 {
+			t.Errorf("%s, %v, missing %d, different %d; want %s", text, err, got.Missing, got.Different, c.want)
+		}
+	}
+}
+
+func TestManyMissingRowsAreNamedByTheFirst(t *testing.T) {
+	got, err := Compare(t.Context(), side("id* v\n1 a\n2 b\n3 c\n4 d\n5 e\n6 f\n7 "+strings.Repeat("ö", 200)), side("id v\n7 x"), event.TableName{})
+	if err != nil || got.Missing != 6 || len(got.Examples) != maxExamples+1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if want := "differs: id=7: v is " + strings.Repeat("ö", shownBytes/2) + "… in the source, x in the target"; got.Examples[0] != want {
+		t.Errorf("%s\nwant %s", got.Examples[0], want)
 	}
 }
