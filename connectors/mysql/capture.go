@@ -96,8 +96,8 @@ func newCapture(o *opening) *capture { return &capture{o: o} }
 func (c *capture) resume(all []event.Attempt) {
 	for _, ev := range all {
 		t := c.o.tables[ev.Table]
-		if t == nil || t.ev == nil {
-			continue
+		if t == nil || t.ev == nil || t.paused != nil {
+			continue // resuming a paused table asks for a snapshot
 		}
 		if ev.Begin != 0 && !t.ev.Keyless {
 			a := c.add(t, ev.Cause)
@@ -165,8 +165,8 @@ func (c *capture) request(t *table, cause string) {
 	if a := c.of(t); a != nil {
 		c.drop(a)
 	}
-	if t.ev == nil || t.ev.Schema == nil {
-		return
+	if t.ev == nil || t.ev.Schema == nil || t.paused != nil {
+		return // resuming a paused table asks for one
 	}
 	c.add(t, cause)
 }

@@ -44,8 +44,8 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 	here := place{file: e.Place.File, pos: e.Place.Start}
 	for i := range changes {
 		c := &changes[i]
-		if from := o.tables[c.From]; c.Kind == schema.Created && from != nil && from.newer(here) {
-			c.Kind, c.New = schema.Unclear, nil // what that table was here is not known
+		if from := o.tables[c.From]; c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned) {
+			c.Kind, c.New = schema.Unclear, nil // what that table was here is not known, or not all of it
 		}
 	}
 	for i := range changes {
@@ -147,7 +147,7 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 			if t.newer(here) && c.From == (event.TableName{}) {
 				ddl.Due = "" // it is the table that the server has, not another in its place
 			}
-			t.skipTo, t.loadedAt = place{}, place{}
+			t.skipTo, t.loadedAt, t.versioned = place{}, place{}, false
 		}
 	}
 	if ddl.Old == nil && ddl.New == nil {

@@ -15,5 +15,5 @@
 // Not done yet: XA transactions are not held until their commit. A table that they touch
 // is paused when they are prepared, and a commit that comes after a table was read makes
 // an attempt due (docs/adr/0009-xa-pauses-its-tables.md). MariaDB 12's log inside InnoDB
-// is not read.
+// is not read. System-versioned tables are paused by name.
 package mysql

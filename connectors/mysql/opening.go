@@ -171,7 +171,7 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		}
 		t, l := &table{name: name}, loaded[name]
 		if l != nil {
-			t.charset, t.collation = l.Charset, l.Collation
+			t.charset, t.collation, t.versioned = l.Charset, l.Collation, l.Versioned
 			if sameKey(s, l.Schema) {
 				t.keyName = l.Key // else it may be another index's, and is asked for when one goes
 			}
@@ -189,7 +189,7 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		if o.tables[name] != nil {
 			continue
 		}
-		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, loadedAt: end}
+		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, versioned: l.Versioned, loadedAt: end}
 		if !fresh && o.s.cfg.Snapshot.Mode != "never" {
 			// What it was at the position is not known. Its rows come with the attempt that is
 			// due, or from its CREATE TABLE on.

@@ -208,6 +208,10 @@ func (p *preflight) tables(ctx context.Context) error {
 
 func (p *preflight) table(ctx context.Context, n event.TableName, l *schema.Loaded) {
 	thing := "table " + n.String()
+	if l.Versioned {
+		p.warn(thing, versionedText, "a table without former rows", "take the table out with \"!"+n.String()+"\", or ALTER TABLE "+schema.QuoteTable(n)+" DROP SYSTEM VERSIONING; until then it is paused")
+		return
+	}
 	for i := range l.Schema.Columns {
 		if err := decode.Supported(&l.Schema.Columns[i]); err != nil {
 			p.warn(thing, err.Error(), "columns that can be captured", "convert the column, or take the table out with \"!"+n.String()+"\"; until then it is paused")

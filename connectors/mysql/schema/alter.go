@@ -28,6 +28,20 @@ type build struct {
 }
 
 func (s *Statement) alter(n *ast.AlterTableStmt) []Change {
+	out := s.alterNamed(n)
+	for _, spec := range n.Specs {
+		if spec.Tp == ast.AlterTableExchangePartition { // the other table has the partition's rows now
+			out = append(out, s.alterTable(s.name(spec.NewTable), func(b *build) { b.isDue(otherRows) })...)
+		}
+	}
+	return out
+}
+
+// otherRows is why an attempt is due where rows came and went without row events.
+const otherRows = "rows came or went with a partition or tablespace"
+
+// alterNamed is what the statement does to the table that it names first.
+func (s *Statement) alterNamed(n *ast.AlterTableStmt) []Change {
 	name := s.name(n.Table)
 	if s.Table(name) == nil {
 		// The table is not captured; it may become so by a new name.
@@ -140,7 +154,7 @@ func (b *build) spec(n *ast.AlterTableSpec) {
 	case ast.AlterTableDropPartition, ast.AlterTableTruncatePartition, ast.AlterTableExchangePartition,
 		ast.AlterTableImportTablespace, ast.AlterTableImportPartitionTablespace, ast.AlterTableDiscardTablespace,
 		ast.AlterTableDiscardPartitionTablespace, ast.AlterTableDropFirstPartition:
-		b.isDue("rows came or went with a partition or tablespace")
+		b.isDue(otherRows)
 	}
 }
 

@@ -29,6 +29,9 @@ type Loaded struct {
 	Key string
 	// Estimate is the server's guess of the number of rows.
 	Estimate uint64
+	// Versioned says that the table keeps its former rows (MariaDB's WITH SYSTEM
+	// VERSIONING): the log has columns and rows that a SELECT does not show.
+	Versioned bool
 }
 
 // LoadAll reads every table that the filter takes in.
@@ -158,13 +161,13 @@ func each(ctx context.Context, q Querier, query string, fn func(v []sql.NullStri
 }
 
 func loadTables(ctx context.Context, q Querier, where string, match func(event.TableName) bool, out map[event.TableName]*builder) error {
-	return each(ctx, q, "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.TABLE_COLLATION, t.ENGINE, t.TABLE_ROWS FROM information_schema.TABLES t "+
+	return each(ctx, q, "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.TABLE_COLLATION, t.ENGINE, t.TABLE_ROWS, t.TABLE_TYPE FROM information_schema.TABLES t "+
 		"WHERE t.TABLE_TYPE IN ('BASE TABLE','SYSTEM VERSIONED') AND "+where, func(v []sql.NullString) error {
 		name := event.TableName{DB: v[0].String, Table: v[1].String}
 		if !match(name) {
 			return nil
 		}
-		l := &Loaded{Collation: v[2].String, Charset: CharsetOf(v[2].String), Engine: v[3].String}
+		l := &Loaded{Collation: v[2].String, Charset: CharsetOf(v[2].String), Engine: v[3].String, Versioned: v[5].String == "SYSTEM VERSIONED"}
 		_, _ = fmt.Sscan(v[4].String, &l.Estimate)
 		out[name] = &builder{loaded: l, keys: map[string]*key{}}
 		return nil

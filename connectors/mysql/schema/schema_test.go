@@ -84,6 +84,8 @@ func TestWhatStatementsDo(t *testing.T) {
 		{"ALTER TABLE t ADD x INT AS (id+1)", "1 d.t 3 due"},
 		{"ALTER TABLE t CONVERT TO CHARACTER SET latin1", "5 d.t due"},
 		{"ALTER TABLE t TRUNCATE PARTITION p0", "1 d.t 2 due"},
+		{"ALTER TABLE other EXCHANGE PARTITION p0 WITH TABLE t", "1 d.t 2 due"},
+		{"ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE other", "1 d.t 2 due"},
 		{"ALTER TABLE t DROP PRIMARY KEY", "5 d.t due"},
 		{"ALTER TABLE t DROP COLUMN id", "5 d.t due"},
 		{"ALTER TABLE t DROP CONSTRAINT `PRIMARY`", "5 d.t due"},
