@@ -15,6 +15,9 @@ import (
 const (
 	firstBuffer = 4 << 10
 	maxBuffer   = 128 << 10
+	// headRead is how much is read at first where a large frame came before: of another
+	// one, only that much is read into the buffer and has to be copied out of it.
+	headRead = 512
 	// A large frame's memory starts with this, or with the largest that the peer has completed
 	// (up to keepLarge), and grows fourfold as bytes arrive.
 	firstLarge = 256 << 10
@@ -65,6 +68,7 @@ type input struct {
 	buf      []byte
 	from, to int       // buf[from:to] is not consumed yet
 	large    []byte    // memory of the frame returned last, if that was a large one
+	afterBig bool      // the frame before was a large one
 	proven   int       // length of the largest frame that the peer completed
 	deadline time.Time // that was set last
 	shared   *budget   // of large frames; nil: no bound
@@ -100,7 +104,7 @@ func (in *input) next() ([]byte, error) {
 			need += n
 			if len(have) >= need {
 				in.from += need
-				in.frameBy = time.Time{}
+				in.frameBy, in.afterBig = time.Time{}, false
 				return have[remoting.LengthLen:need:need], nil
 			}
 			if need > maxBuffer {
@@ -140,7 +144,11 @@ func (in *input) fill(need int) error {
 		in.to = copy(grown, in.buf[in.from:in.to])
 		in.from, in.buf = 0, grown
 	}
-	n, err := in.read(in.buf[in.to:], in.to > in.from)
+	room := in.buf[in.to:]
+	if in.afterBig && in.to == in.from && need <= headRead {
+		room = room[:min(len(room), headRead)]
+	}
+	n, err := in.read(room, in.to > in.from)
 	in.to += n
 	if n > 0 && in.to == len(in.buf) && len(in.buf) < maxBuffer {
 		// The peer has more than fits: read larger pieces from now on.
@@ -180,7 +188,7 @@ func (in *input) nextLarge(have []byte, n int) ([]byte, error) {
 		}
 	}
 	in.proven = max(in.proven, n)
-	in.large, in.frameBy = b, time.Time{}
+	in.large, in.frameBy, in.afterBig = b, time.Time{}, true
 	return b[:n:n], nil
 }
 
