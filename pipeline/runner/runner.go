@@ -195,13 +195,8 @@ func (r *Runner) pauseFile(name string) string {
 // fileStamps are, by path, texts that change when the file does.
 func fileStamps(dir string) map[string]string {
 	stamps := map[string]string{}
-	entries, _ := os.ReadDir(dir) // whoever reads the files reports the error
-	for _, e := range entries {
-		ext := filepath.Ext(e.Name())
-		if e.IsDir() || ext != ".yaml" && ext != ".yml" {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
+	paths, _ := spec.Files(dir) // whoever reads the files reports the errors
+	for _, path := range paths {
 		if data, err := os.ReadFile(path); err == nil {
 			stamps[path] = string(data)
 		}

@@ -57,21 +57,13 @@ func Parse(name string, data []byte, kinds Kinds, env config.Env) (*Pipeline, er
 // mistakes do not hide the others: the pipelines that are right are returned beside the
 // errors. A name used by two files is a mistake of the second.
 func ReadDir(dir string, kinds Kinds, env config.Env) ([]*Pipeline, []error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, []error{fmt.Errorf("read pipelines: %w", err)}
-	}
+	paths, errs := Files(dir)
 	var (
 		pipelines []*Pipeline
-		errs      []error
 		owner     = map[string]string{}
 	)
-	for _, entry := range entries {
-		ext := filepath.Ext(entry.Name())
-		if entry.IsDir() || ext != ".yaml" && ext != ".yml" {
-			continue
-		}
-		p, err := ReadFile(filepath.Join(dir, entry.Name()), kinds, env)
+	for _, path := range paths {
+		p, err := ReadFile(path, kinds, env)
 		if err == nil && owner[p.Name] != "" {
 			err = config.Issues{{File: p.File, Path: "name", Text: fmt.Sprintf("the pipeline %q is already declared in %s", p.Name, owner[p.Name])}}
 		}
@@ -83,6 +75,32 @@ func ReadDir(dir string, kinds Kinds, env config.Env) ([]*Pipeline, []error) {
 		pipelines = append(pipelines, p)
 	}
 	return pipelines, errs
+}
+
+// Files are the paths of the pipeline files of a directory, in the order of names. What has
+// the name of one and is no file is an error and is not opened: reading a pipe waits for
+// whoever writes it, and all other files would wait with it.
+func Files(dir string) (paths []string, errs []error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, []error{fmt.Errorf("read pipelines: %w", err)}
+	}
+	for _, entry := range entries {
+		ext, path := filepath.Ext(entry.Name()), filepath.Join(dir, entry.Name())
+		if entry.IsDir() || ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is no file (%s); take it away, or give it another name", path, info.Mode().Type())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read pipelines: %w", err))
+			continue
+		}
+		paths = append(paths, path)
+	}
+	return paths, errs
 }
 
 func read(doc *config.Document, kinds Kinds) (*Pipeline, error) {

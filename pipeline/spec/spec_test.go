@@ -2,9 +2,11 @@ package spec
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/millrace/millrace/internal/config"
@@ -120,6 +122,34 @@ func TestAMistakeInOneFileDoesNotHideTheOthers(t *testing.T) {
 		t.Errorf("found %v", found)
 	}
 	if len(errs) != 2 || !strings.Contains(errs[1].Error(), "already declared in "+filepath.Join(dir, "a.yaml")) {
+		t.Errorf("errors %v", errs)
+	}
+}
+
+// TestWhatIsNoFileIsNamedAndNotOpened puts things among the pipeline files that have their
+// names: reading the pipe would wait until somebody writes it.
+func TestWhatIsNoFileIsNamedAndNotOpened(t *testing.T) {
+	dir := t.TempDir()
+	good := "version: 1\nname: good\nsource: {type: mysql}\nsinks: [{name: lake, type: parquet, path: x}]\n"
+	elsewhere := filepath.Join(t.TempDir(), "good")
+	if err := errors.Join(
+		os.WriteFile(elsewhere, []byte(good), 0o600), os.Symlink(elsewhere, filepath.Join(dir, "good.yaml")),
+		syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600), os.Symlink("loop.yaml", filepath.Join(dir, "loop.yaml")),
+		os.Symlink(t.TempDir(), filepath.Join(dir, "directory.yaml")), os.Mkdir(filepath.Join(dir, "d.yaml"), 0o700),
+	); err != nil {
+		t.Fatal(err)
+	}
+	found, errs := ReadDir(dir, kinds(), none)
+	if len(found) != 1 || found[0].Name != "good" {
+		t.Errorf("found %v", found)
+	}
+	text := fmt.Sprint(errs)
+	for _, name := range []string{"pipe.yaml", "loop.yaml", "directory.yaml"} {
+		if !strings.Contains(text, filepath.Join(dir, name)) {
+			t.Errorf("%s is not named: %s", name, text)
+		}
+	}
+	if len(errs) != 3 {
 		t.Errorf("errors %v", errs)
 	}
 }
