@@ -214,6 +214,37 @@ func TestAHoleKeepsItsOffsetsAndANewTopicBeginsAnew(t *testing.T) {
 	}
 }
 
+// Whatever became of a consume queue's files, the log has what they held.
+func TestConsumeQueueFilesThatCannotBeUsedAreMadeAgain(t *testing.T) {
+	cfg := testConfig("/store")
+	fsys, at := killed(t, cfg, 5)
+	for name, sizes := range map[string]map[int64]int64{
+		"the first has no content":  {0: 0, cfg.FileSizeConsumeQueue: cfg.FileSizeConsumeQueue},
+		"one in between is missing": {0: cfg.FileSizeConsumeQueue, 2 * cfg.FileSizeConsumeQueue: cfg.FileSizeConsumeQueue},
+		"the last is longer":        {0: 2 * cfg.FileSizeConsumeQueue},
+	} {
+		c := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+		dir := "/store/consumequeue/orders/0"
+		if err := errors.Join(vfs.RemoveTree(c, dir), vfs.MkdirAllSync(c, dir)); err != nil {
+			t.Fatal(err)
+		}
+		for start, size := range sizes {
+			if err := vfs.WriteFileAtomic(c, fmt.Sprintf("%s/%020d", dir, start), make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := Open(cfg, c, nil, nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got, err := bodies(s, "orders", 0); err != nil || len(got) != len(at) {
+			t.Errorf("%s: %d of %d messages: %v", name, len(got), len(at), err)
+		}
+		s.Close()
+	}
+}
+
 func TestALostTailIsFoundAndNamed(t *testing.T) {
 	cfg := testConfig("/store")
 	for name, cut := range map[string]func(*vfs.Mem, []PutResult){

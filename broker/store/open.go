@@ -159,6 +159,9 @@ func (s *Store) recover(p *point) (from int64, err error) {
 			durable = max(durable, p.pos)
 			from, err = s.replayLog(p.pos, durable, p.timestamp, placeNext)
 		}
+		if err == nil {
+			err = s.verifyWritable()
+		}
 		switch {
 		case err == nil:
 			s.adoptNext(p)
@@ -266,6 +269,19 @@ func (s *Store) verifyQueues() error {
 		if !isRecordOf(head[:], q.ID, top-1, u[0].Phys) {
 			return fmt.Errorf("%w: topic %s, queue %d, offset %d leads to %d, where it is not",
 				consumequeue.ErrDamaged, q.Topic, q.ID, top-1, u[0].Phys)
+		}
+	}
+	return nil
+}
+
+// verifyWritable looks at the files of queues that have entries to be written.
+func (s *Store) verifyWritable() error {
+	for _, q := range s.queues {
+		if !q.cq.Dirty() {
+			continue
+		}
+		if err := q.cq.Open(); err != nil {
+			return fmt.Errorf("topic %s, queue %d: %w", q.Topic, q.ID, err)
 		}
 	}
 	return nil

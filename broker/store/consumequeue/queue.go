@@ -91,6 +91,12 @@ func (q *Queue) Restart(next int64) error {
 	return nil
 }
 
+// Open looks at the queue's files, which the first use does otherwise.
+func (q *Queue) Open() error {
+	_, err := q.fileset()
+	return err
+}
+
 func (q *Queue) fileset() (*segment.Files, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

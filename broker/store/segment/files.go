@@ -35,7 +35,7 @@ type Files struct {
 }
 
 // Open looks at what is in dir, which need not exist. A last file that a crash left too
-// short is given its full size.
+// short is given its full size, durably.
 func Open(fsys vfs.FS, cache *Cache, dir string, fileSize int64) (*Files, error) {
 	f := &Files{fs: fsys, cache: cache, dir: dir, size: fileSize, pinned: map[int64]*Handle{}}
 	names, err := fsys.ReadDir(dir)
@@ -83,7 +83,8 @@ func (f *Files) checkSize(at int64, last bool) error {
 		return fmt.Errorf("open short segment file: %w", err)
 	}
 	defer f.cache.release(h)
-	if err := h.Truncate(f.size); err != nil {
+	// Durable before another file stands behind it: a crash would leave a short one there.
+	if err := errors.Join(h.Truncate(f.size), h.Sync()); err != nil {
 		return fmt.Errorf("lengthen segment file %s: %w", name, err)
 	}
 	return nil
@@ -224,6 +225,24 @@ func (f *Files) ReadAt(b []byte, off int64) error {
 		}
 		return err
 	})
+}
+
+// Map shows n bytes from off on, which lie in one file. It fails with errors.ErrUnsupported
+// where files cannot be mapped, and with ErrOutside where there is no file.
+func (f *Files) Map(off int64, n int) (vfs.Mapping, error) {
+	if f.StartOf(off) != f.StartOf(off+int64(n)-1) {
+		return nil, fmt.Errorf("%w: %d bytes at %s are in two", ErrOutside, n, f.Place(off))
+	}
+	var m vfs.Mapping
+	err := f.each(off, int64(n), func(h *Handle, at, _, _ int64) (err error) {
+		file, ok := h.File.(vfs.Mapper)
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		m, err = file.Map(at, n)
+		return err
+	})
+	return m, err
 }
 
 // WriteAt writes b at off; the files exist. They stay open until they are synced, so that

@@ -98,3 +98,25 @@ func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A crash left the last file short, the next start makes another behind it, and the power
+// fails again: the files are as they must be.
+func TestALengthenedLastFileStaysLong(t *testing.T) {
+	fsys := vfs.NewMem()
+	if err := vfs.MkdirAllSync(fsys, "/dir"); err != nil {
+		t.Fatal(err)
+	}
+	if err := vfs.WriteFileAtomic(fsys, "/dir/"+Name(0), make([]byte, 30)); err != nil {
+		t.Fatal(err)
+	}
+	for start := int64(0); start < 300; start += 100 {
+		f, err := Open(fsys, NewCache(fsys, 9), "/dir", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Ensure(start + 100); err != nil {
+			t.Fatal(err)
+		}
+		fsys = fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashLose})
+	}
+}
