@@ -134,6 +134,7 @@ func (c *Conn) serve() error {
 	}
 	c.closeWith(err)
 	writer.Wait()
+	c.out.abandon()
 	return c.Err()
 }
 
