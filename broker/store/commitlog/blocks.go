@@ -207,4 +207,7 @@ func (c *Cursor) Close() {
 
 // TrimReads gives the memory back that readers share, when none has read since the call
 // before.
-func (l *Log) TrimReads() { l.blocks.trim() }
+func (l *Log) TrimReads() {
+	l.blocks.trim()
+	l.windows.trim()
+}
