@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -140,15 +141,35 @@ func (r *Reader) Read(ctx context.Context, name event.TableName, columns func([]
 		return err
 	}
 	for _, path := range t.files {
-		if err := readFile(ctx, filepath.Join(dir, path), t.fields, row); err != nil {
+		if err := readFile(ctx, filepath.Join(dir, path), t.fields, renderings(t.fields, shown), row); err != nil {
 			return fmt.Errorf("file %s: %w", path, err)
 		}
 	}
 	return nil
 }
 
+// dateTimeText is the rendering of texts of dates with times. They have the fraction of the
+// source's column, and dates with times are compared with six digits.
+const dateTimeText = "date-time text"
+
+// renderings says how each field's values are shown: as its type, or as the text of
+// another field's type.
+func renderings(fields []field, shown []pipeline.ReadColumn) []string {
+	kinds := make([]string, len(fields))
+	for i, f := range fields {
+		kinds[i], _ = f.Type.(string)
+	}
+	for i, c := range shown {
+		of := slices.IndexFunc(shown, func(b pipeline.ReadColumn) bool { return b.RawOf == "" && b.Name == c.RawOf })
+		if c.RawOf != "" && of >= 0 && strings.HasPrefix(kinds[of], "timestamp") {
+			kinds[i] = dateTimeText
+		}
+	}
+	return kinds
+}
+
 // readFile reads one data file; a column that the file lacks is NULL in all its rows.
-func readFile(ctx context.Context, path string, fields []field, row func([]pipeline.Cell) error) error {
+func readFile(ctx context.Context, path string, fields []field, kinds []string, row func([]pipeline.Cell) error) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -163,9 +184,7 @@ func readFile(ctx context.Context, path string, fields []field, row func([]pipel
 		return err
 	}
 	place := map[int]int{} // leaf column of the file → field
-	kinds := make([]string, len(fields))
 	for i, f := range fields {
-		kinds[i], _ = f.Type.(string)
 		if leaf, ok := opened.Schema().Lookup(f.Name); ok {
 			place[leaf.ColumnIndex] = i
 		}
@@ -217,6 +236,9 @@ func render(kind string, v parquet.Value) pipeline.Cell {
 	switch {
 	case kind == "string":
 		return pipeline.Cell{Text: v.ByteArray()}
+	case kind == dateTimeText:
+		whole, fraction, _ := strings.Cut(string(v.ByteArray()), ".")
+		s = whole + "." + (fraction + "000000")[:6]
 	case kind == "binary":
 		s = hex.EncodeToString(v.ByteArray())
 	case kind == "date":

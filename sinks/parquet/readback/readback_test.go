@@ -1,6 +1,7 @@
 package readback
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -61,6 +63,51 @@ func TestALogWithAHoleIsRefused(t *testing.T) {
 	}
 	if _, err := openTable(dir); err == nil || err.Error() != "the log of "+dir+" has no version 1 before 2" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTextsOfDatesHaveTheFormOfDates reads dates that are no day of the calendar: the text
+// beside a date with a time has six digits, as the dates themselves and the source's reader
+// have, whatever the source's column shows.
+func TestTextsOfDatesHaveTheFormOfDates(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "p", "shop.t", "current")
+	if err := os.MkdirAll(filepath.Join(dir, "_delta_log"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := func(name, of string) string {
+		return `{"name":"` + name + `","type":"string","nullable":true,"metadata":{"millrace.rawOf":"` + of + `"}}`
+	}
+	schema := `{"type":"struct","fields":[{"name":"a","type":"timestamp_ntz","nullable":true,"metadata":{}},` + text("a__raw", "a") +
+		`,{"name":"escaped","type":"timestamp","nullable":true,"metadata":{"millrace.name":"b c"}},` + text("b__raw", "b c") +
+		`,{"name":"d","type":"date","nullable":true,"metadata":{}},` + text("d__raw", "d") + `]}`
+	quoted, _ := json.Marshal(schema)
+	log := `{"metaData":{"name":"shop.t/current","schemaString":` + string(quoted) + `}}` + "\n" + `{"add":{"path":"1.parquet"}}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "_delta_log", "00000000000000000000.json"), []byte(log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	type line struct {
+		A string `parquet:"a__raw"`
+		B string `parquet:"b__raw"`
+		D string `parquet:"d__raw"`
+	}
+	if err := parquet.WriteFile(filepath.Join(dir, "1.parquet"), []line{
+		{"0000-00-00 00:00:00", "2020-00-01 01:02:03.120", "0000-00-00"}, {"2020-01-00 01:02:03.000001", "0000-00-00 00:00:00.0", "2020-01-00"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err := New(root, "p").Read(t.Context(), event.TableName{DB: "shop", Table: "t"}, func([]pipeline.ReadColumn) error { return nil }, func(cells []pipeline.Cell) error {
+		for _, c := range cells {
+			if !c.Null {
+				got = append(got, string(c.Text))
+			}
+		}
+		return nil
+	})
+	want := []string{"0000-00-00 00:00:00.000000", "2020-00-01 01:02:03.120000", "0000-00-00", "2020-01-00 01:02:03.000001", "0000-00-00 00:00:00.000000", "2020-01-00"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
