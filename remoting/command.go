@@ -107,26 +107,10 @@ type Command struct {
 	Body          []byte
 	Serialization Serialization
 
-	// Parts, of a command that is to be written, are a body in pieces; Body is empty then.
-	// They are only given to the connection's writes and may be memory that Go does not
-	// manage, so that nothing looks at them. A command that was read has none.
-	Parts [][]byte
-
-	// Release, where it is set, gives the memory of Body or Parts back to who lent it. It
-	// is called at most once, by who has the command last, when nobody uses them any more.
-	// Of a command that was read, not calling it costs nothing but that memory's next use;
-	// of an answer that is to be written the connection calls it, whether or not it is
-	// written. It does not block.
+	// Release, where it is set, gives Body's memory back to who lent it. It is called at
+	// most once, by who has the command last, when nobody uses Body any more; not calling it
+	// costs nothing but that memory's next use. It does not block.
 	Release func()
-}
-
-// BodyLen is the length of the body, whole or in parts.
-func (c *Command) BodyLen() int {
-	n := len(c.Body)
-	for _, p := range c.Parts {
-		n += len(p)
-	}
-	return n
 }
 
 // Done calls Release, if it is set, for the only time.
@@ -169,5 +153,5 @@ func (c *Command) String() string {
 	} else if c.IsOneway() {
 		kind = "oneway request"
 	}
-	return fmt.Sprintf("%s code=%d opaque=%d body=%d", kind, c.Code, c.Opaque, c.BodyLen())
+	return fmt.Sprintf("%s code=%d opaque=%d body=%d", kind, c.Code, c.Opaque, len(c.Body))
 }

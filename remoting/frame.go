@@ -27,11 +27,7 @@ func AppendFrame(dst []byte, c *Command) ([]byte, error) {
 	if err != nil {
 		return dst[:start], err
 	}
-	dst = append(dst, c.Body...)
-	for _, p := range c.Parts {
-		dst = append(dst, p...)
-	}
-	return dst, nil
+	return append(dst, c.Body...), nil
 }
 
 // AppendFrameHeader encodes c without its body, which the caller writes right
@@ -50,12 +46,12 @@ func AppendFrameHeader(dst []byte, c *Command) ([]byte, error) {
 	default:
 		return dst[:start], fmt.Errorf("%w: no header has form %d", ErrBadHeader, c.Serialization)
 	}
-	header, body := len(dst)-start-8, c.BodyLen()
-	if total := 4 + header + body; total > MaxFrame || header > MaxHeader {
+	header := len(dst) - start - 8
+	if total := 4 + header + len(c.Body); total > MaxFrame || header > MaxHeader {
 		return dst[:start], fmt.Errorf("%w: %s has a header of %d bytes, the limit for both is %d",
 			ErrFrameTooLarge, c, header, MaxFrame)
 	}
-	binary.BigEndian.PutUint32(dst[start:], uint32(4+header+body))
+	binary.BigEndian.PutUint32(dst[start:], uint32(4+header+len(c.Body)))
 	binary.BigEndian.PutUint32(dst[start+4:], uint32(c.Serialization)<<24|uint32(header))
 	return dst, nil
 }

@@ -130,7 +130,7 @@ func (c *pullCall) mayPark() bool {
 // read looks into the queue and answers, or parks when it may and nothing is there.
 func (c *pullCall) read(mayPark bool) {
 	h, p := &c.header, c.p
-	o := store.GetOptions{MaxMsgs: p.cfg.MaxPullMessages, MaxBytes: p.cfg.DefaultPullBytes, Filter: c.filter, Alloc: p.memory.take, Lend: true}
+	o := store.GetOptions{MaxMsgs: p.cfg.MaxPullMessages, MaxBytes: p.cfg.DefaultPullBytes, Filter: c.filter, Alloc: p.memory.take}
 	if h.MaxMsgNums > 0 {
 		o.MaxMsgs = min(o.MaxMsgs, int(h.MaxMsgNums))
 	}
@@ -252,16 +252,10 @@ func (c *pullCall) answer(code int, remark string, r *store.GetResult) {
 	}
 	h.Encode(ans)
 	if code == protocol.Success {
-		c.p.Metrics.delivered(c.header.Topic, c.header.ConsumerGroup, r.Count, r.Size())
-		if ans.Parts = r.Parts; len(ans.Parts) == 0 {
-			ans.Body = r.Buf
-		}
-		ans.Release = func() {
-			c.p.memory.give(r.Buf)
-			r.Release()
-		}
+		body := r.Buf
+		ans.Body, ans.Release = body, func() { c.p.memory.give(body) }
+		c.p.Metrics.delivered(c.header.Topic, c.header.ConsumerGroup, r.Count, len(r.Buf))
 	} else {
-		r.Release() // there is nothing
 		c.p.Metrics.GetsMissed.Add(1)
 	}
 	c.finish(ans)

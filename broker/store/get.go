@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/binary"
 
-	"github.com/millrace/millrace/broker/store/commitlog"
 	"github.com/millrace/millrace/message"
 )
 
@@ -43,9 +42,6 @@ type GetOptions struct {
 	// Alloc gives memory for a result of about n bytes, which GetResult.Buf then is,
 	// unless it proves too small; nil, or an answer that is smaller, has it made.
 	Alloc func(n int) []byte
-	// Lend allows an answer in Parts, some of them the store's, which the caller gives
-	// back with Release.
-	Lend bool
 }
 
 // GetResult is what a Get found.
@@ -53,78 +49,25 @@ type GetResult struct {
 	Status GetStatus
 	// Buf holds the stored records one behind the other, as a pull answer carries them.
 	// It belongs to the caller.
-	Buf []byte
-	// Parts, where there are any, hold the records instead, in order; whole ones in each.
-	// Some are pieces of Buf. The others are lent: they must not be looked at after
-	// Release, and before it only be given to the system, to be written: it says without
-	// a fault what is wrong when they cannot be read any more.
-	Parts [][]byte
+	Buf   []byte
 	Count int
 	// NextOffset is where to go on. Min and Max are the queue's bounds at that moment.
 	NextOffset, Min, Max int64
 	// LastPhysical is the place of the last message returned, for hints about how far
 	// behind the reader is. -1 without one.
 	LastPhysical int64
-
-	loans  commitlog.Loans
-	parted int // Buf from here on is not among Parts yet
 }
 
-// Release gives back what was lent. Only a Get with Lend owes it; it may be called again.
-func (r *GetResult) Release() {
-	r.loans.Release()
-	r.Parts = nil
-}
-
-// Size is how many bytes the records have.
-func (r *GetResult) Size() (n int) {
-	if len(r.Parts) == 0 {
-		return len(r.Buf)
-	}
-	for _, p := range r.Parts {
-		n += len(p)
-	}
-	return n
-}
-
-// lent adds records that were lent.
-func (r *GetResult) lent(b []byte) {
-	r.partBuf()
-	r.Parts = append(r.Parts, b)
-}
-
-// partBuf makes a part of what came into Buf since the last. When Buf grows its bytes move,
-// and the parts before stay where they are.
-func (r *GetResult) partBuf() {
-	if len(r.Buf) > r.parted {
-		r.Parts = append(r.Parts, r.Buf[r.parted:len(r.Buf):len(r.Buf)])
-		r.parted = len(r.Buf)
-	}
-}
-
-// seal completes Parts, if there are any.
-func (r *GetResult) seal() {
-	if len(r.Parts) > 0 {
-		r.partBuf()
-	}
-}
-
-// Messages cuts Buf, or Parts, into records.
+// Messages cuts Buf into records.
 func (r *GetResult) Messages() [][]byte {
 	out := make([][]byte, 0, r.Count)
-	parts := r.Parts
-	if len(parts) == 0 {
-		parts = [][]byte{r.Buf}
-	}
-	for _, b := range parts {
-		for len(b) > 0 {
-			size, _, err := message.ParseHead(b)
-			if err != nil || size > len(b) {
-				panic("BUG: a Get returned bytes that are no records")
-			}
-			out = append(out, b[:size:size])
-			b = b[size:]
+	for b := r.Buf; len(b) > 0; {
+		size, _, err := message.ParseHead(b)
+		if err != nil || size > len(b) {
+			panic("BUG: a Get returned bytes that are no records")
 		}
+		out = append(out, b[:size:size])
+		b = b[size:]
 	}
 	return out
 }

@@ -145,9 +145,7 @@ func (s *Store) expired() (upto int64, why string) {
 // overdue says by which rule a file's time is over. A disk that needs room comes first: it
 // waits for nobody.
 func (s *Store) overdue(f Expired) (why string, age time.Duration) {
-	u, err := s.DiskUsage()
-	u.Free += s.clog.Removed() // comes by itself: to remove more for it would be too much
-	if err == nil && u.Ratio() >= s.cfg.DiskCleanRatio || errors.Is(s.clogErr(), ErrDiskFull) {
+	if u, err := s.DiskUsage(); err == nil && u.Ratio() >= s.cfg.DiskCleanRatio || errors.Is(s.clogErr(), ErrDiskFull) {
 		return ExpiredDisk, 0
 	}
 	if s.cfg.RetentionBytes > 0 && f.Bytes > s.cfg.RetentionBytes {
@@ -194,7 +192,6 @@ func (s *Store) deleteFirst(upto int64, why string) (bool, error) {
 		return false, fmt.Errorf("remove the log below %d: %w", upto, err)
 	}
 	if ok {
-		s.clog.Removed()
 		s.metrics.deletedFiles.Add(1)
 		s.log.Info("log file deleted", "below", upto, "because", why)
 	}

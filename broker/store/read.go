@@ -33,10 +33,7 @@ func (s *Store) Get(topic string, queueID int32, offset int64, o GetOptions) (Ge
 	case offset > res.Max:
 		res.Status, res.NextOffset = OffsetOverflowBadly, res.Max
 	default:
-		if err = s.collect(q, offset, o, &res); err != nil {
-			res.Release()
-		}
-		res.seal()
+		err = s.collect(q, offset, o, &res)
 	}
 	return res, err
 }
@@ -115,26 +112,9 @@ func (s *Store) readFailed(res *GetResult, err error) error {
 	return nil
 }
 
-// sound tells whether verify has nothing against a record.
-func (s *Store) sound(q *queue, b []byte, offset int64, u consumequeue.Unit) bool {
-	size, _, err := message.ParseHead(b)
-	if err != nil || size != len(b) || len(b) < message.PhysicalOffsetAt+8 || !isRecordOf(b, q.ID, offset, u.Phys) {
-		return false
-	}
-	if !s.cfg.CheckCRCOnRead {
-		return true
-	}
-	var rec message.Record
-	_, err = rec.Parse(b)
-	return err == nil && rec.CheckCRC() == nil && rec.Topic == q.Topic
-}
-
 // verify compares a record that was read with the entry that led to it, and the body with
 // its checksum: a reader gets what was written or an error.
 func (s *Store) verify(q *queue, b []byte, offset int64, u consumequeue.Unit) error {
-	if s.sound(q, b, offset, u) {
-		return nil
-	}
 	size, _, err := message.ParseHead(b)
 	if err != nil || size != len(b) || len(b) < message.PhysicalOffsetAt+8 || !isRecordOf(b, q.ID, offset, u.Phys) {
 		return s.blame(q, offset, u)

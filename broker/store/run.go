@@ -1,7 +1,6 @@
 package store
 
 import (
-	"github.com/millrace/millrace/broker/store/commitlog"
 	"github.com/millrace/millrace/broker/store/consumequeue"
 	"github.com/millrace/millrace/message"
 )
@@ -15,8 +14,6 @@ const (
 	// readShared is from where on a run with foreign bytes comes out of blocks that the
 	// readers of other queues find as well; less is not worth a block.
 	readShared = 32 << 10
-	// lendFrom is how long a run is at least that is lent; less is not worth a part.
-	lendFrom = 16 << 10
 )
 
 // runReader gathers messages that lie close to each other in the log and reads them at
@@ -27,9 +24,7 @@ type runReader struct {
 	o   *GetOptions
 	res *GetResult
 
-	want       int   // the memory that the result needs, while it has none
 	start, end int64 // of the run
-	size       int64 // of its messages
 	units      []consumequeue.Unit
 	offsets    []int64
 	m          *readMemory
@@ -57,27 +52,21 @@ func (s *Store) readMemory() *readMemory {
 func (r *runReader) add(offset int64, u consumequeue.Unit, left int) error {
 	if len(r.units) > 0 {
 		gap := u.Phys - r.end
-		if gap < 0 || gap > readGap || gap > 0 && (u.Phys+int64(u.Size)-r.start > readRun || r.lendable()) || len(r.units) == unitsPerRead {
+		if gap < 0 || gap > readGap || gap > 0 && u.Phys+int64(u.Size)-r.start > readRun || len(r.units) == unitsPerRead {
 			if err := r.flush(); err != nil {
 				return err
 			}
 		}
 	}
 	if len(r.units) == 0 {
-		r.units, r.offsets, r.start, r.size = r.m.run[:0], r.m.offsets[:0], u.Phys, 0
+		r.units, r.offsets, r.start = r.m.run[:0], r.m.offsets[:0], u.Phys
 		if r.res.Buf == nil {
-			r.want = r.guess(u, left)
+			r.res.Buf = r.memory(r.guess(u, left))
 		}
 	}
 	r.units, r.offsets = append(r.units, u), append(r.offsets, offset)
 	r.end = u.Phys + int64(u.Size)
-	r.size += int64(u.Size)
 	return nil
-}
-
-// lendable tells whether the run is worth lending as it is.
-func (r *runReader) lendable() bool {
-	return r.o.Lend && r.o.MessageFilter == nil && r.size == r.end-r.start && r.size >= lendFrom
 }
 
 // guess is how much memory the result needs, if messages are as large as the first.
@@ -113,11 +102,13 @@ func (r *runReader) flush() error {
 	if len(r.units) == 0 {
 		return nil
 	}
-	units, offsets, size := r.units, r.offsets, r.size
+	units, offsets := r.units, r.offsets
 	r.units = nil
+	size := int64(0)
+	for _, u := range units {
+		size += int64(u.Size)
+	}
 	switch span := r.end - r.start; {
-	case r.lendable() && r.flushLent(units, offsets, int(size)):
-		return nil
 	case size == span:
 		return r.flushWhole(units, offsets, int(size))
 	case span >= readShared:
@@ -125,34 +116,6 @@ func (r *runReader) flush() error {
 	default:
 		return r.flushMixed(units, offsets, int(span), int(size))
 	}
-}
-
-// flushLent takes a run without foreign bytes into the result where it lies. Whatever is
-// wrong with it is for flushWhole to say.
-func (r *runReader) flushLent(units []consumequeue.Unit, offsets []int64, size int) bool {
-	b := r.s.clog.Lend(&r.res.loans, r.start, size)
-	if b == nil {
-		return false
-	}
-	err := commitlog.Guard(b, func() error {
-		at := 0
-		for i, u := range units {
-			if to := at + int(u.Size); r.s.sound(r.q, b[at:to:to], offsets[i], u) {
-				at = to
-				continue
-			}
-			return ErrCorrupt
-		}
-		return nil
-	})
-	if err != nil {
-		return false
-	}
-	r.res.lent(b)
-	last := len(units) - 1
-	r.res.Count += len(units)
-	r.res.Status, r.res.NextOffset, r.res.LastPhysical = Found, offsets[last]+1, units[last].Phys
-	return true
 }
 
 // flushWhole reads a run without foreign bytes straight into the result.
@@ -217,9 +180,6 @@ func (r *runReader) room(n int) []byte {
 }
 
 func (r *runReader) grow(n int) {
-	if r.res.Buf == nil {
-		r.res.Buf = r.memory(max(r.want, n))
-	}
 	if need := len(r.res.Buf) + n; need > cap(r.res.Buf) {
 		buf := make([]byte, len(r.res.Buf), max(need, 2*cap(r.res.Buf)))
 		copy(buf, r.res.Buf)

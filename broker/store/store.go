@@ -131,9 +131,6 @@ func (s *Store) Close() error {
 	if s.marks != nil {
 		errs = append(errs, s.marks.close())
 	}
-	if s.clog != nil {
-		s.clog.Unmap()
-	}
 	errs = append(errs, s.cache.Close(), s.lock.Close())
 	return errors.Join(errs...)
 }

@@ -13,6 +13,5 @@
 //
 // Names are slash paths, relative to the process's directory or absolute. Whoever makes a
 // name from outside input checks it first; nothing here does. Files are read and written
-// by offset. A file may be a [Mapper] as well; a fault in a mapping is a signal and not an
-// error, so that only who is ready for one may use it, and nobody has to.
+// by offset; there is no mapping, because a fault in one is a signal and not an error.
 package vfs

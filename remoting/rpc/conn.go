@@ -134,7 +134,6 @@ func (c *Conn) serve() error {
 	}
 	c.closeWith(err)
 	writer.Wait()
-	c.out.abandon()
 	return c.Err()
 }
 

@@ -47,21 +47,19 @@ func (x *Exchange) Request() *remoting.Command { return &x.req }
 // its request counts as unanswered as long as the connection lives. Reply
 // does not block. The answer and its body belong to the connection from then
 // on: the body is written later and must not be changed. The connection calls
-// the answer's Release, once, when the body is written or will never be.
+// the answer's Release when the body is written; a body that is never written
+// is left to the garbage collector.
 func (x *Exchange) Reply(ans *remoting.Command) {
 	if !x.replied.CompareAndSwap(false, true) {
-		ans.Done()
 		return
 	}
 	c := x.conn
 	if x.req.IsOneway() {
-		ans.Done()
 		c.out.settle(x.cost)
 		return
 	}
 	ans.AnswerTo(&x.req)
 	if err := c.out.put(ans, x.cost, x.inline.Load()); err != nil {
-		ans.Done()
 		c.refuse(x, ans, err)
 	}
 }

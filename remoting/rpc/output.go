@@ -38,7 +38,7 @@ type output struct {
 	full    [][]byte  // segments in front of tail
 	tail    []byte
 	spare   []byte   // the tail before, to be used again
-	lent    []func() // gives back bodies in full that were lent; each is called once
+	lent    []func() // gives back bodies in full that were lent
 	signal  bool     // run has been woken and has not taken the segments yet
 	unsent  int      // bytes in full, tail, and the write under way
 	owed    int      // requests without an answer
@@ -54,8 +54,7 @@ func newOutput(nc net.Conn, limits ConnLimits) *output {
 	return o
 }
 
-// put queues c, whose Release is its own from then on; after an error it is the caller's.
-// settled bytes of a request are taken off the account with it
+// put queues c. settled bytes of a request are taken off the account with it
 // (none if negative). With hold the writer is not woken: release will.
 func (o *output) put(c *remoting.Command, settled int, hold bool) error {
 	o.mu.Lock()
@@ -71,16 +70,12 @@ func (o *output) put(c *remoting.Command, settled int, hold bool) error {
 	if err != nil {
 		return err
 	}
-	o.unsent += len(tail) - before + c.BodyLen()
-	if len(c.Parts) == 0 && len(c.Body) <= copyLimit {
+	o.unsent += len(tail) - before + len(c.Body)
+	if len(c.Body) <= copyLimit {
 		o.tail = append(tail, c.Body...)
 		c.Done()
 	} else {
-		o.full = append(o.full, tail)
-		if len(c.Body) > 0 {
-			o.full = append(o.full, c.Body)
-		}
-		o.full = append(o.full, c.Parts...)
+		o.full = append(o.full, tail, c.Body)
 		o.tail, o.spare = o.spare[:0], nil
 		if c.Release != nil {
 			o.lent = append(o.lent, c.Release)
@@ -185,23 +180,13 @@ func (o *output) run(stop <-chan struct{}) error {
 		// Whoever woke us often has more to say: let it.
 		runtime.Gosched()
 		segments, tail, lent, n := o.takeSegments()
-		err := o.write(segments, tail)
-		for _, release := range lent { // after a failed write as well, nobody looks any more
-			release()
-		}
-		if err != nil {
+		if err := o.write(segments, tail); err != nil {
 			return err
 		}
+		for _, release := range lent {
+			release()
+		}
 		o.written(tail, n)
-	}
-}
-
-// abandon gives back what is not going to be written. It is called after close, when run
-// has returned.
-func (o *output) abandon() {
-	_, _, lent, _ := o.takeSegments()
-	for _, release := range lent {
-		release()
 	}
 }
 

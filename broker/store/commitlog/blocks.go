@@ -207,7 +207,4 @@ func (c *Cursor) Close() {
 
 // TrimReads gives the memory back that readers share, when none has read since the call
 // before.
-func (l *Log) TrimReads() {
-	l.blocks.trim()
-	l.windows.trim()
-}
+func (l *Log) TrimReads() { l.blocks.trim() }

@@ -99,10 +99,9 @@ type Log struct {
 	failed   error
 	stopped  bool
 
-	zero    prewriter
-	blocks  blocks
-	windows windows
-	kick    chan struct{} // sync now (async flush)
+	zero   prewriter
+	blocks blocks
+	kick   chan struct{} // sync now (async flush)
 
 	syncing sync.Mutex // one SyncNow at a time; taken before mu
 }
@@ -128,7 +127,6 @@ func New(files *segment.Files, cfg Config, log *slog.Logger) *Log {
 	l.work, l.space = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	l.zero.init()
 	l.blocks = blocks{log: l, kept: map[int64]*block{}}
-	l.windows = windows{log: l, size: windowSize, max: maxWindows, kept: map[int64]*window{}, gone: map[*window]bool{}}
 	return l
 }
 
