@@ -195,7 +195,7 @@ func newPlan(cs columns, s *event.Schema) (*plan, columns, error) {
 		p.cols = append(p.cols, src)
 		p.at = append(p.at, len(p.leaves))
 		named := c.Type == event.TypeEnum || c.Type == event.TypeSet
-		p.leaves = append(p.leaves, leafSpec{name: cs[n].Name, typ: src.typ, dictionary: named})
+		p.leaves = append(p.leaves, leafSpec{name: cs[n].Name, typ: src.typ, dictionary: named, long: isLong(c.Native)})
 		raw := -1
 		if hasRaw(c.Type) {
 			if c.HasDefault && c.Default != nil && isPartial(c.Type, c.Default) || cs.has(c.ID, true) {

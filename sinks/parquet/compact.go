@@ -249,7 +249,7 @@ func (f *tableFact) leaves(names []string) ([]leafSpec, error) {
 		}
 		c := &f.Columns[at]
 		native := strings.ToLower(c.Native)
-		list = append(list, leafSpec{name: n, typ: c.colType(), dictionary: strings.HasPrefix(native, "enum") || strings.HasPrefix(native, "set")})
+		list = append(list, leafSpec{name: n, typ: c.colType(), dictionary: strings.HasPrefix(native, "enum") || strings.HasPrefix(native, "set"), long: isLong(native)})
 	}
 	return list, nil
 }

@@ -16,8 +16,10 @@ const (
 	// groupRows and groupBytes end a row group, so that a writer's memory is bounded.
 	groupRows  = 128 << 10
 	groupBytes = 32 << 20
-	// batchRows are handed to the library's column writers at a time.
-	batchRows = 512
+	// batchRows are handed to the library's column writers at a time, or as many as take
+	// batchBytes.
+	batchRows  = 512
+	batchBytes = 4 << 20
 )
 
 // fileWriter writes one Parquet file under a temporary name. When it is finished the file
@@ -36,6 +38,7 @@ type fileWriter struct {
 	rows       int64
 	groupRows  int64
 	groupBytes int64
+	batchBytes int
 }
 
 // fileOutput appends to a file.
@@ -66,13 +69,21 @@ func newFileWriter(fsys vfs.FS, tmp string, schema *parquet.Schema, leaves []lea
 		return nil, err
 	}
 	fw := &fileWriter{fs: fsys, tmp: tmp, out: &fileOutput{f: f}, leaves: leaves}
-	fw.w = parquet.NewWriter(fw.out, schema,
+	options := []parquet.WriterOption{schema,
 		parquet.Compression(codec),
 		parquet.PageBufferSize(pageBytes),
-		parquet.WriteBufferSize(64<<10),
+		parquet.WriteBufferSize(64 << 10),
 		parquet.DataPageStatistics(false),
 		parquet.CreatedBy("millrace", "1", ""),
-	)
+	}
+	for _, l := range leaves {
+		if l.long {
+			// The library holds the smallest and the largest value of each page whole, and writes
+			// those of a row group so: with rows of megabytes, more than the rows.
+			options = append(options, parquet.SkipPageBounds(l.name))
+		}
+	}
+	fw.w = parquet.NewWriter(fw.out, options...)
 	fw.cols = fw.w.ColumnWriters()
 	fw.vals = make([][]parquet.Value, len(leaves))
 	fw.stats = make([]colStats, len(leaves))
@@ -94,11 +105,13 @@ func (fw *fileWriter) endRow(bytes int) (full bool) {
 	fw.rows++
 	fw.groupRows++
 	fw.groupBytes += int64(bytes)
-	return len(fw.vals[0]) >= batchRows
+	fw.batchBytes += bytes
+	return len(fw.vals[0]) >= batchRows || fw.batchBytes >= batchBytes
 }
 
 // flushBatch hands the batch to the library, which copies it.
 func (fw *fileWriter) flushBatch() error {
+	fw.batchBytes = 0
 	if len(fw.vals[0]) == 0 {
 		return nil
 	}

@@ -184,7 +184,7 @@ func (l *layout) leaves() []leafSpec {
 	var list []leafSpec
 	for i := range l.Columns {
 		c := &l.Columns[i]
-		list = append(list, leafSpec{name: c.Name, typ: c.typ, dictionary: c.Named})
+		list = append(list, leafSpec{name: c.Name, typ: c.typ, dictionary: c.Named, long: isLong(c.Native)})
 	}
 	return append(list, leafSpec{name: colSeq, typ: colType{kind: kindLong}, required: true})
 }

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"reflect"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -12,6 +13,23 @@ type leafSpec struct {
 	typ        colType
 	required   bool
 	dictionary bool
+	// long says that a value may take megabytes.
+	long bool
+}
+
+// isLong reports whether a column of a type of the source's has no small bound.
+func isLong(native string) bool {
+	base := strings.ToLower(native)
+	if end := strings.IndexAny(base, "( "); end >= 0 {
+		base = base[:end]
+	}
+	switch base {
+	case "", "tinytext", "tinyblob":
+		return false
+	case "json", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
+		return true
+	}
+	return strings.HasSuffix(base, "text") || strings.HasSuffix(base, "blob")
 }
 
 // rowNode is a file's root: a group whose columns stand in the order given, where the
