@@ -60,13 +60,13 @@ type SendResult struct {
 // errBody says that a message's body cannot be decompressed.
 var errBody = errors.New("its body cannot be read")
 
-// parseMessages decodes an answer's records into room, or into memory of its own where that
-// is too small. Their bytes are shared with body. With errBody come the messages before the
+// parseMessages decodes an answer's records into room, or into memory of its own where there
+// is none or too little. Their bytes are shared with body. With errBody come the messages before the
 // one that it names.
 func parseMessages(body []byte, broker string, decompress bool, room []ReceivedMessage) ([]ReceivedMessage, error) {
 	out := room[:0]
-	if n := countRecords(body); n > cap(out) {
-		out = make([]ReceivedMessage, 0, n)
+	if cap(out) == 0 { // room that was used before is grown where it has to be: counting takes longer
+		out = make([]ReceivedMessage, 0, countRecords(body))
 	}
 	for at := 0; at < len(body); {
 		out = append(out, ReceivedMessage{BrokerName: broker})
