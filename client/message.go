@@ -61,8 +61,8 @@ type SendResult struct {
 var errBody = errors.New("its body cannot be read")
 
 // parseMessages decodes an answer's records into room, or into memory of its own where there
-// is none or too little. Their bytes are shared with body. With errBody come the messages before the
-// one that it names.
+// is none or too little. Their bytes are shared with body. With errBody come the messages
+// before the one that it names.
 func parseMessages(body []byte, broker string, decompress bool, room []ReceivedMessage) ([]ReceivedMessage, error) {
 	out := room[:0]
 	if cap(out) == 0 { // room that was used before is grown where it has to be: counting takes longer
