@@ -248,7 +248,7 @@ func (c *Client) dialed(addr string, p *peer, nc net.Conn, err error) *Conn {
 		return nil
 	}
 	p.pause = 0
-	p.conn = newConn(nc, c.cfg.ConnLimits, c.cfg.Handler, c.log)
+	p.conn = newConn(nc, c.cfg.ConnLimits, nil, c.cfg.Handler, c.log)
 	p.conn.client = true
 	p.conn.calls.addr, p.conn.calls.hooks = addr, c.cfg.Hooks
 	return p.conn

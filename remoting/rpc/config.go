@@ -57,9 +57,13 @@ func (l ConnLimits) withDefaults() ConnLimits {
 // ServerConfig configures a Server. The zero value is good.
 type ServerConfig struct {
 	ConnLimits
-	MaxConnections int           // 10,000
-	MaxLargeFrames int64         // bytes of frames above 128 KiB under way, over all connections, 512 MiB
-	DrainTimeout   time.Duration // for answers that are due when the server stops, 5 s
+	MaxConnections int   // 10,000
+	MaxLargeFrames int64 // bytes of frames above 128 KiB under way, over all connections, 512 MiB
+	// MaxUnsent is how many bytes wait to be written over all connections, 256 MiB. Beyond
+	// it each connection has one answer at a time; beyond twice as much large answers are
+	// refused with SYSTEM_BUSY.
+	MaxUnsent    int64
+	DrainTimeout time.Duration // for answers that are due when the server stops, 5 s
 	// Opened and Closed, where set, are called once per connection: before
 	// its first request, and after its last. They must not block.
 	Opened func(*Conn)
@@ -73,6 +77,9 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	}
 	if c.MaxLargeFrames <= 0 {
 		c.MaxLargeFrames = 512 << 20
+	}
+	if c.MaxUnsent <= 0 {
+		c.MaxUnsent = 256 << 20
 	}
 	if c.DrainTimeout <= 0 {
 		c.DrainTimeout = 5 * time.Second

@@ -34,12 +34,12 @@ type Conn struct {
 	values map[any]any
 }
 
-func newConn(nc net.Conn, limits ConnLimits, h Handler, log *slog.Logger) *Conn {
+func newConn(nc net.Conn, limits ConnLimits, all *unsent, h Handler, log *slog.Logger) *Conn {
 	c := &Conn{
 		nc:      nc,
 		log:     log,
 		handler: h,
-		out:     newOutput(nc, limits),
+		out:     newOutput(nc, limits, all),
 		remote:  addrPort(nc.RemoteAddr()),
 		local:   addrPort(nc.LocalAddr()),
 		done:    make(chan struct{}),
@@ -134,6 +134,7 @@ func (c *Conn) serve() error {
 	}
 	c.closeWith(err)
 	writer.Wait()
+	c.out.abandon()
 	return c.Err()
 }
 

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/millrace/millrace/remoting"
@@ -69,9 +70,15 @@ func (c *Conn) refuse(x *Exchange, ans *remoting.Command, err error) {
 	if c.closing() {
 		return
 	}
-	c.log.Warn("answer cannot be sent", "remote", c.RemoteAddrPort(), "request", x.req.Code, "answer", ans.Code, "error", err)
-	const systemError = 1
-	short := remoting.NewResponse(systemError, "the answer is too large to be sent").AnswerTo(&x.req)
+	const systemError, systemBusy = 1, 2
+	code, remark := systemError, "the answer is too large to be sent"
+	if errors.Is(err, errCrowded) {
+		code, remark = systemBusy, err.Error() // one of many: the client tells who asked
+	} else {
+		c.log.Warn("answer cannot be sent", "remote", c.RemoteAddrPort(), "request", x.req.Code, "answer", ans.Code, "error", err)
+	}
+	ans.Done()
+	short := remoting.NewResponse(code, remark).AnswerTo(&x.req)
 	if err := c.out.put(short, x.cost, false); err != nil {
 		c.closeWith(err)
 	}

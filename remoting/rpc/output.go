@@ -1,10 +1,12 @@
 package rpc
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/remoting"
@@ -26,11 +28,15 @@ const (
 	overrun = 4
 )
 
+// errCrowded says that the server's connections together have too much to write.
+var errCrowded = errors.New("too many answers wait for peers that do not read them; try again later")
+
 // output is what a connection still has to write, and the account of what it
 // owes. One goroutine, run, writes.
 type output struct {
 	nc     net.Conn
 	limits ConnLimits
+	all    *unsent       // of the server; nil: no bound over connections
 	wake   chan struct{} // capacity 1
 
 	mu      sync.Mutex
@@ -48,8 +54,26 @@ type output struct {
 	parked  bool     // the reader waits on drained
 }
 
-func newOutput(nc net.Conn, limits ConnLimits) *output {
-	o := &output{nc: nc, limits: limits, wake: make(chan struct{}, 1)}
+// unsent is what all connections of a server have to write. Over the limit a connection
+// has one answer at a time; over twice the limit large answers are refused, until peers
+// have read or been cut off.
+type unsent struct {
+	limit int64
+	bytes atomic.Int64
+}
+
+func (u *unsent) add(n int) {
+	if u != nil {
+		u.bytes.Add(int64(n))
+	}
+}
+
+func (u *unsent) over() bool { return u != nil && u.bytes.Load() > u.limit }
+
+func (u *unsent) refuses(n int) bool { return u != nil && u.bytes.Load()+int64(n) > 2*u.limit }
+
+func newOutput(nc net.Conn, limits ConnLimits, all *unsent) *output {
+	o := &output{nc: nc, limits: limits, all: all, wake: make(chan struct{}, 1)}
 	o.drained.L = &o.mu
 	return o
 }
@@ -65,12 +89,16 @@ func (o *output) put(c *remoting.Command, settled int, hold bool) error {
 	if o.unsent > overrun*o.limits.MaxPendingBytes {
 		return fmt.Errorf("%w: %d bytes", ErrBusy, o.unsent)
 	}
+	if len(c.Body) > copyLimit && o.all.refuses(len(c.Body)) {
+		return errCrowded
+	}
 	before := len(o.tail)
 	tail, err := remoting.AppendFrameHeader(o.tail, c)
 	if err != nil {
 		return err
 	}
 	o.unsent += len(tail) - before + len(c.Body)
+	o.all.add(len(tail) - before + len(c.Body))
 	if len(c.Body) <= copyLimit {
 		o.tail = append(tail, c.Body...)
 		c.Done()
@@ -116,7 +144,8 @@ func (o *output) wakeLocked() {
 func (o *output) owe(n int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.err == nil && (o.owed >= o.limits.MaxPending || o.owedLen > o.limits.MaxPendingBytes || o.unsent > o.limits.MaxPendingBytes) {
+	for o.err == nil && (o.owed >= o.limits.MaxPending || o.owedLen > o.limits.MaxPendingBytes || o.unsent > o.limits.MaxPendingBytes ||
+		o.unsent > 0 && o.all.over()) {
 		o.wakeLocked()
 		o.parked = true
 		o.drained.Wait()
@@ -163,6 +192,15 @@ func (o *output) close(err error) {
 	o.mu.Unlock()
 }
 
+// abandon takes what will never be written off the server's account. It is called after
+// close, when run has returned.
+func (o *output) abandon() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all.add(-o.unsent)
+	o.unsent = 0
+}
+
 func (o *output) writes() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -207,6 +245,7 @@ func (o *output) written(tail []byte, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.unsent -= n
+	o.all.add(-n)
 	o.wrote++
 	if cap(tail) <= keepLimit && o.spare == nil {
 		o.spare = tail[:0]

@@ -16,6 +16,7 @@ type Server struct {
 	handler Handler
 	log     *slog.Logger
 	large   *budget
+	unsent  *unsent
 
 	mu       sync.Mutex
 	conns    map[*Conn]struct{}
@@ -29,7 +30,7 @@ func NewServer(cfg ServerConfig, h Handler, log *slog.Logger) *Server {
 		log = slog.New(slog.DiscardHandler)
 	}
 	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, handler: h, log: log, large: &budget{limit: cfg.MaxLargeFrames}, conns: make(map[*Conn]struct{})}
+	return &Server{cfg: cfg, handler: h, log: log, large: &budget{limit: cfg.MaxLargeFrames}, unsent: &unsent{limit: cfg.MaxUnsent}, conns: make(map[*Conn]struct{})}
 }
 
 // Serve accepts on ln until ctx ends or ln fails. It closes ln, stops reading
@@ -75,7 +76,7 @@ func (s *Server) acceptAll(ctx context.Context, ln net.Listener, serving *sync.W
 }
 
 func (s *Server) open(nc net.Conn, serving *sync.WaitGroup) {
-	c := newConn(nc, s.cfg.ConnLimits, s.handler, s.log)
+	c := newConn(nc, s.cfg.ConnLimits, s.unsent, s.handler, s.log)
 	c.in.sniff, c.in.shared = true, s.large
 	if !s.register(c) {
 		_ = nc.Close()
