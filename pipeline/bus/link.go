@@ -22,6 +22,22 @@ const (
 	WaitNeedsSnapshot Wait = "NEEDS_SNAPSHOT"
 )
 
+// Explain says in words what a reader met. It stands behind the reason's name.
+func (w Wait) Explain() string {
+	switch w {
+	case WaitNew:
+		return "the target has nothing of the table yet, and the queue's first messages are gone"
+	case WaitGap:
+		return "messages behind what the target has are gone from the broker"
+	case WaitLostTail:
+		return "the broker lacks what the target has: it lost its end, or another process with a broker of its own " +
+			"writes into this target (let only one of them)"
+	case WaitNeedsSnapshot:
+		return "the broker's retention took messages before the sink had read them"
+	}
+	return ""
+}
+
 // verdict is what the link rule says of one slice.
 type verdict uint8
 

@@ -225,7 +225,7 @@ func (o *owner) noticeWait(sub *bus.Subscription) {
 		if q.Wait == bus.WaitNone {
 			continue
 		}
-		reason := fmt.Sprintf("queue %d waits for a new snapshot: %s", q.Queue.Queue, q.Wait)
+		reason := fmt.Sprintf("queue %d waits for a new snapshot: %s (%s)", q.Queue.Queue, q.Wait, q.Wait.Explain())
 		o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateWaiting, reason })
 		if q.Behind > 0 {
 			return // the BEGIN that it waits for may be there already
