@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,4 +56,60 @@ func TestAFileThatChangesWhileItIsReadIsReadAgain(t *testing.T) {
 	}
 	cancel()
 	r.stopAll()
+}
+
+// TestAFileWithMistakesIsShown: whoever looks at the status sees which file is not used.
+func TestAFileWithMistakesIsShown(t *testing.T) {
+	dir := t.TempDir()
+	save := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const good = "version: 1\nname: p\nsource: {type: s}\nsinks: [{name: t, type: t}]\n"
+	save("p.yaml", good)
+	save("other.yaml", good+"nonsense: 1\n")
+	empty := func() any { return &struct{}{} }
+	kinds := spec.Kinds{Sources: map[string]spec.Kind{"s": {Default: empty}}, Sinks: map[string]spec.Kind{"t": {Default: empty}}}
+	log := slog.New(slog.DiscardHandler)
+	r, err := New(Config{Pipelines: dir, State: t.TempDir(), Reload: time.Hour}, kinds, Deps{
+		Sink:     func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error) { return nil, errors.New("none") },
+		Endpoint: func() *bus.Endpoint { return bus.NewEndpoint(bus.EndpointConfig{}, log) }, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer r.stopAll()
+	defer cancel()
+	reason := func(name string) string {
+		for _, s := range r.Statuses() {
+			if s.Name == name {
+				return s.Reason + " " + s.LastErr
+			}
+		}
+		return "not shown"
+	}
+	has := func(name, part string, want bool) {
+		t.Helper()
+		if got := reason(name); strings.Contains(got, part) != want {
+			t.Errorf("%s: %q; want %q in it: %v", name, got, part, want)
+		}
+	}
+	r.reload(ctx, "")
+	has("other", "nonsense", true)
+	has("p", "mistakes", false)
+	if err := r.Ready(); err == nil {
+		t.Error("ready, with a file that is not used")
+	}
+	save("p.yaml", good+"quues: 3\n")
+	r.reload(ctx, "")
+	has("p", "what it said before is in use", true)
+	has("p", "quues", true)
+	save("p.yaml", good)
+	save("other.yaml", "version: 1\nname: q\nsource: {type: s}\nsinks: [{name: t, type: t}]\n")
+	r.reload(ctx, "")
+	has("p", "mistakes", false)
+	has("other", "not shown", true)
+	has("q", "mistakes", false)
 }

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/httpapi"
@@ -44,7 +47,8 @@ type Runner struct {
 	mu      sync.Mutex
 	running map[string]*running
 	paused  map[string]*spec.Pipeline
-	ready   bool // the directory was read once
+	broken  map[string]string // what is wrong with files, by path
+	ready   bool              // the directory was read once
 }
 
 type running struct {
@@ -120,7 +124,7 @@ func (r *Runner) reload(ctx context.Context, last string) string {
 			delete(r.paused, name)
 		}
 	}
-	r.ready = true
+	r.ready, r.broken = true, brokenFiles(errs)
 	r.mu.Unlock()
 	for _, one := range gone {
 		one.stop()
@@ -212,7 +216,12 @@ func (r *Runner) Statuses() []pipeline.Status {
 		pipes = append(pipes, one.pipe)
 	}
 	all := make([]pipeline.Status, 0, len(r.running)+len(r.paused))
+	files := map[string]string{}
+	for _, one := range r.running {
+		files[one.pipe.spec.Name] = one.pipe.spec.File
+	}
 	for name, p := range r.paused {
+		files[name] = p.File
 		standing := pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: "paused by request",
 			Source: pipeline.SourceSummary{Type: p.Source.Type}, Tables: []pipeline.TableStatus{}}
 		if _, err := os.Stat(r.pauseFile(name)); errors.Is(err, fs.ErrNotExist) { // resumed a moment ago
@@ -224,8 +233,53 @@ func (r *Runner) Statuses() []pipeline.Status {
 	for _, p := range pipes {
 		all = append(all, p.status())
 	}
+	all = append(all, r.unused(all, files)...)
 	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return all
+}
+
+// brokenFiles says by path what is wrong with files that have mistakes.
+func brokenFiles(errs []error) map[string]string {
+	broken := map[string]string{}
+	for _, err := range errs {
+		var issues config.Issues
+		if errors.As(err, &issues) && len(issues) > 0 {
+			broken[issues[0].File] = issues.Error()
+		}
+	}
+	return broken
+}
+
+// unused shows which pipeline files have mistakes: on the pipeline that runs as its file
+// was before, else as one that stands. files are those of the pipelines in all.
+func (r *Runner) unused(all []pipeline.Status, files map[string]string) (standing []pipeline.Status) {
+	r.mu.Lock()
+	broken := maps.Clone(r.broken)
+	r.mu.Unlock()
+	names := map[string]bool{}
+	for i := range all {
+		s := &all[i]
+		names[s.Name] = true
+		what := broken[files[s.Name]]
+		if what == "" {
+			continue
+		}
+		delete(broken, files[s.Name])
+		s.LastErr = "the file has mistakes; what it said before is in use: " + what
+		if s.Reason == "" {
+			s.Reason = s.LastErr
+		}
+	}
+	for path, what := range broken {
+		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		if names[name] {
+			name = filepath.Base(path)
+		}
+		reason := "the file has mistakes and is not used: " + what
+		standing = append(standing, pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: reason, LastErr: reason,
+			Tables: []pipeline.TableStatus{}})
+	}
+	return standing
 }
 
 // Ready is nil when every pipeline runs, or stands because someone asked for it.

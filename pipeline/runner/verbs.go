@@ -26,11 +26,11 @@ func (p *pipe) do(table, verb string) error {
 	}
 	source := p.openSource()
 	tables := p.named(table)
-	if len(tables) == 0 && table != "" {
-		return fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
-	}
 	if source == nil {
 		return fmt.Errorf("%s: the source of %s is not connected: %w", verb, p.spec.Name, httpapi.ErrState)
+	}
+	if len(tables) == 0 && table != "" {
+		return fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
 	}
 	tables, err := p.free(verb, table, tables)
 	if err != nil {
