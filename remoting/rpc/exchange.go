@@ -48,8 +48,8 @@ func (x *Exchange) Request() *remoting.Command { return &x.req }
 // its request counts as unanswered as long as the connection lives. Reply
 // does not block. The answer and its body belong to the connection from then
 // on: the body is written later and must not be changed. The connection calls
-// the answer's Release when the body is written; a body that is never written
-// is left to the garbage collector.
+// the answer's Release when the body is written or refused; one that is not
+// written because the connection ends is left to the garbage collector.
 func (x *Exchange) Reply(ans *remoting.Command) {
 	if !x.replied.CompareAndSwap(false, true) {
 		return

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -28,8 +27,9 @@ const (
 	overrun = 4
 )
 
-// errCrowded says that the server's connections together have too much to write.
-var errCrowded = errors.New("too many answers wait for peers that do not read them; try again later")
+// errCrowded says that the server's connections together have too much to write. It is an
+// ErrBusy.
+var errCrowded = fmt.Errorf("%w for peers that do not read; try again later", ErrBusy)
 
 // output is what a connection still has to write, and the account of what it
 // owes. One goroutine, run, writes.

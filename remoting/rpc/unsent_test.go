@@ -53,7 +53,7 @@ func TestConnectionsShareWhatMayBeUnsent(t *testing.T) {
 		if *waiting {
 			t.Error("over the limit a connection has several answers at a time")
 		}
-		if err := answer(good, mib); !errors.Is(err, errCrowded) {
+		if err := answer(good, mib); !errors.Is(err, errCrowded) || !errors.Is(err, ErrBusy) {
 			t.Errorf("over twice the limit a large answer is taken: %v", err)
 		}
 		if err := answer(good, copyLimit); err != nil {
