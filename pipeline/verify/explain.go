@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -20,10 +22,10 @@ var errEnough = errors.New("enough examples")
 func (c *comparison) explain(ctx context.Context, source, target pipeline.Reader, name event.TableName) {
 	var err error
 	if c.out.Missing > 0 || len(c.differing) > 0 {
-		err = source.Read(ctx, name, c.sameColumns, c.explainSource)
+		err = source.Read(ctx, name, same(c.columns), c.explainSource)
 	}
 	if !c.keyed && c.out.Extra > 0 && (err == nil || errors.Is(err, errEnough)) {
-		err = target.Read(ctx, name, func([]pipeline.ReadColumn) error { return nil }, c.explainTarget)
+		err = target.Read(ctx, name, same(c.target), c.explainTarget)
 	}
 	for _, cells := range c.differing {
 		c.example("differs: ", cells)
@@ -34,11 +36,14 @@ func (c *comparison) explain(ctx context.Context, source, target pipeline.Reader
 	}
 }
 
-func (c *comparison) sameColumns(columns []pipeline.ReadColumn) error {
-	if !slices.Equal(columns, c.columns) {
-		return errors.New("the table has changed meanwhile")
+// same refuses columns that are not those of the first reading.
+func same(first []pipeline.ReadColumn) func([]pipeline.ReadColumn) error {
+	return func(columns []pipeline.ReadColumn) error {
+		if !slices.Equal(columns, first) {
+			return errors.New("the table has changed meanwhile")
+		}
+		return nil
 	}
-	return nil
 }
 
 // explainSource looks at a row of the source: does the target lack it, or differ?
@@ -109,10 +114,14 @@ func show(cell pipeline.Cell) string {
 	if cell.Null {
 		return "NULL"
 	}
-	if len(cell.Text) > shownBytes {
-		return strings.ToValidUTF8(string(cell.Text[:shownBytes]), "") + "…"
+	text, more := string(cell.Text), ""
+	if len(text) > shownBytes {
+		text, more = strings.ToValidUTF8(text[:shownBytes], ""), "…"
 	}
-	return string(cell.Text)
+	if strings.ContainsFunc(text, unicode.IsControl) { // it must not move the reader's cursor
+		text = strconv.Quote(text)
+	}
+	return text + more
 }
 
 // clone copies a row whose cells are valid during a call only.

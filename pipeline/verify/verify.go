@@ -68,6 +68,7 @@ type entry struct {
 type comparison struct {
 	out     Table
 	columns []pipeline.ReadColumn // of the source
+	target  []pipeline.ReadColumn // the target's own
 	keyed   bool
 	opened  bool // the target told its columns
 	// place[i] is where source column i stands in a target row, raw[i] where the text of
@@ -116,7 +117,7 @@ func (c *comparison) targetColumns(columns []pipeline.ReadColumn) error {
 		}
 		return -1
 	}
-	c.opened = true
+	c.opened, c.target = true, columns
 	var missing []string
 	for _, want := range c.columns {
 		place := at(func(col pipeline.ReadColumn) bool { return col.RawOf == "" && col.Name == want.Name })

@@ -158,7 +158,7 @@ func TestExamplesAreFew(t *testing.T) {
 	}
 }
 
-// fading is a source whose second reading does not say what the first did.
+// fading is a side whose second reading does not say what the first did.
 type fading struct {
 	first, second side
 	reads         *int
@@ -198,5 +198,23 @@ func TestManyMissingRowsAreNamedByTheFirst(t *testing.T) {
 	}
 	if want := "differs: id=7: v is " + strings.Repeat("ö", shownBytes/2) + "… in the source, x in the target"; got.Examples[0] != want {
 		t.Errorf("%s\nwant %s", got.Examples[0], want)
+	}
+}
+
+// A target without a key is read again for its examples, and may have other columns then.
+func TestATargetThatChangedMeanwhileIsCountedAllTheSame(t *testing.T) {
+	target := fading{side("a b\n1 x\n2 y"), side("a\n1\n2"), new(int)}
+	got, err := Compare(t.Context(), side("a b\n1 x"), target, event.TableName{})
+	want := "the rows could not be read again to be named: the table has changed meanwhile"
+	if text := strings.Join(got.Examples, "|"); err != nil || got.Extra != 1 || text != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestValuesAreShownOnOneLine(t *testing.T) {
+	for text, want := range map[string]string{"plain ö": "plain ö", "two\nlines": `"two\nlines"`, "\x1b[2J": `"\x1b[2J"`, "": ""} {
+		if got := show(pipeline.Cell{Text: []byte(text)}); got != want {
+			t.Errorf("%q is shown as %s", text, got)
+		}
 	}
 }
