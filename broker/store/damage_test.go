@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/broker/store/consumequeue"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/message"
 )
@@ -167,11 +168,43 @@ func TestADamagedQueueOffsetCostsOneMessage(t *testing.T) {
 					t.Errorf("message %d says %d: message %d is lost: status %d, %v", i, offset, k, res.Status, err)
 				}
 			}
+			// Who reads many at a time gets those in front of it, then the error.
+			from := int64(max(0, i-5))
+			if res, err := s.Get("orders", 0, from, GetOptions{MaxMsgs: 32}); err != nil || int64(res.Count) != int64(i)-from || res.NextOffset != int64(i) {
+				t.Errorf("message %d says %d: from %d on %d messages, next %d: %v", i, offset, from, res.Count, res.NextOffset, err)
+			}
 			s.Close()
 			if now, _ := c.ReadDir("/store/consumequeue/orders/0"); len(now) > len(files)+1 {
 				t.Errorf("message %d says %d: %d consume queue files, where %d do", i, offset, len(now), len(files))
 			}
 		}
+	}
+}
+
+// A log whose every record leaves a hole takes files, not memory.
+func TestHolesDoNotPileUpInMemory(t *testing.T) {
+	cfg := testConfig("/store")
+	s, err := Open(cfg, vfs.NewMem(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r := placer{s: s, queues: map[*consumequeue.Queue]*placing{}}
+	for i := range int64(20) {
+		rec := testRecord("orders", 0, "x")
+		rec.QueueOffset = i * maxHoles
+		if err := r.place(&s.dispatch, rec, i*100, 100); err != nil {
+			t.Fatal(err)
+		}
+		if s.queue("orders", 0).cq.Full() {
+			t.Fatalf("after record %d the entries wait in memory", i)
+		}
+	}
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	if top := s.queue("orders", 0).cq.Max(); top < 18*maxHoles {
+		t.Errorf("the queue ends at %d", top)
 	}
 }
 

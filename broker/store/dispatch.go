@@ -214,10 +214,17 @@ func (d *dispatcher) toQueue(rec *message.Record, phys int64, size int32) error 
 			errOutOfOrder, rec.Topic, rec.QueueID, rec.QueueOffset, phys, top)
 	}
 	q.cq.Append(consumequeue.Unit{Phys: phys, Size: size, Tags: d.s.tagsCode(rec)})
-	if q.cq.Full() {
-		if err := q.cq.Write(); err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-			return fmt.Errorf("write consume queue of topic %s, queue %d: %w", rec.Topic, rec.QueueID, err)
-		}
+	return q.spill()
+}
+
+// spill writes a queue's entries when enough of them wait in memory. On a full disk they
+// go on waiting.
+func (q *queue) spill() error {
+	if !q.cq.Full() {
+		return nil
+	}
+	if err := q.cq.Write(); err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("write consume queue of topic %s, queue %d: %w", q.Topic, q.ID, err)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func (s *Store) collect(q *queue, offset int64, o GetOptions, res *GetResult) er
 		want = min(want, unitsPerRead)
 		n, err := q.cq.ReadWith(offset, m.units[:want], m.entries[:])
 		if err != nil {
-			return s.queueDamage(q, err)
+			return s.readFailed(res, s.queueDamage(q, err))
 		}
 		if n == 0 {
 			break
@@ -101,15 +101,18 @@ func (s *Store) collect(q *queue, offset int64, o GetOptions, res *GetResult) er
 	return nil
 }
 
-// readFailed turns messages that retention took under the reader's hands into a status.
+// readFailed ends a result at what cannot be read. What stands before it is answered:
+// whoever reads on begins with it and is told. Messages that retention took under the
+// reader's hands are a status.
 func (s *Store) readFailed(res *GetResult, err error) error {
-	if !errors.Is(err, commitlog.ErrNotFound) {
-		return mapError(err)
-	}
-	if res.Count == 0 {
+	switch {
+	case res.Count > 0:
+		return nil
+	case errors.Is(err, commitlog.ErrNotFound):
 		res.Status = MessageWasRemoving
+		return nil
 	}
-	return nil
+	return mapError(err)
 }
 
 // verify compares a record that was read with the entry that led to it, and the body with

@@ -132,7 +132,7 @@ func (r *placer) settle(p *placing, next int64) error {
 	}
 	p.q.cq.Append(p.unit)
 	p.odd = false
-	return nil
+	return p.q.spill()
 }
 
 func (r *placer) odd(what string, p *placing, due int64) {

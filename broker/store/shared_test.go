@@ -70,20 +70,24 @@ func TestMixedQueuesAreReadAsTheyWerePut(t *testing.T) {
 	}
 }
 
-// Damage in what a large read brings is told, and what was read of it is not kept.
+// Damage in what a large read brings ends it, whoever reads on is told, and what was read
+// of it is not kept.
 func TestDamageInAMixedReadIsTold(t *testing.T) {
 	fsys := vfs.NewMem()
 	s, bodies, first := mixedStore(t, fsys)
 	size := s.cfg.FileSizeCommitLog
-	get := func() (GetResult, error) { return s.Get("mixed", 0, 0, GetOptions{MaxMsgs: 60, MaxBytes: 1 << 20}) }
+	o := GetOptions{MaxMsgs: 60, MaxBytes: 1 << 20}
 	for range 2 {
 		pos := first[20].PhysicalOffset
 		flip(t, fsys, fmt.Sprintf("/store/commitlog/%020d", pos-pos%size), pos%size+95)
-		if _, err := get(); !errors.Is(err, ErrCorrupt) {
+		if res, err := s.Get("mixed", 0, 0, o); err != nil || res.Count != 20 || res.NextOffset != 20 {
+			t.Fatalf("in front of a damaged body: %d messages, next %d, %v", res.Count, res.NextOffset, err)
+		}
+		if _, err := s.Get("mixed", 0, 20, o); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("a damaged body: %v, want ErrCorrupt", err)
 		}
 		flip(t, fsys, fmt.Sprintf("/store/commitlog/%020d", pos-pos%size), pos%size+95)
-		if res, err := get(); err != nil || res.Count != 60 || len(bodies[0]) < 60 {
+		if res, err := s.Get("mixed", 0, 0, o); err != nil || res.Count != 60 || len(bodies[0]) < 60 {
 			t.Fatalf("mended again: %d messages, %v", res.Count, err)
 		}
 		s.clog.TrimReads()

@@ -111,8 +111,8 @@ func (q *Queue) fileset() (*segment.Files, error) {
 }
 
 // Read decodes the entries from offset on into dst and returns how many there are: none
-// where the queue does not hold the offset (any more). Entries that are not valid are
-// ErrDamaged.
+// where the queue does not hold the offset (any more). It ends in front of an entry that is
+// not valid; one at offset itself is ErrDamaged.
 func (q *Queue) Read(offset int64, dst []Unit) (int, error) {
 	return q.ReadWith(offset, dst, nil)
 }
@@ -136,21 +136,22 @@ func (q *Queue) ReadWith(offset int64, dst []Unit, room []byte) (int, error) {
 	}
 	q.mu.RUnlock()
 	if n > inTail {
-		err := q.readFiles(offset, dst[:n-inTail], room)
+		valid, err := q.readFiles(offset, dst[:n-inTail], room)
 		if errors.Is(err, segment.ErrOutside) && offset < q.Base() {
 			return 0, nil // retention was faster
 		}
-		if err != nil {
-			return 0, err
+		if err != nil || valid < n-inTail {
+			return valid, err
 		}
 	}
 	return n, nil
 }
 
-func (q *Queue) readFiles(offset int64, dst []Unit, room []byte) error {
+// readFiles returns how many entries are valid, up to the first that is not.
+func (q *Queue) readFiles(offset int64, dst []Unit, room []byte) (int, error) {
 	files, err := q.fileset()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n := len(dst) * UnitSize; n > len(room) {
 		room = make([]byte, n)
@@ -158,16 +159,20 @@ func (q *Queue) readFiles(offset int64, dst []Unit, room []byte) error {
 	b := room[:len(dst)*UnitSize]
 	if err := files.ReadAt(b, offset*UnitSize); err != nil {
 		if errors.Is(err, segment.ErrOutside) {
-			return fmt.Errorf("%w: offset %d: %w", ErrDamaged, offset, err)
+			return 0, fmt.Errorf("%w: offset %d: %w", ErrDamaged, offset, err)
 		}
-		return err
+		return 0, err
 	}
 	for i := range dst {
-		if dst[i] = ParseUnit(b[i*UnitSize:]); !dst[i].Valid() {
-			return fmt.Errorf("%w: offset %d in %s", ErrDamaged, offset+int64(i), files.Place((offset+int64(i))*UnitSize))
+		if dst[i] = ParseUnit(b[i*UnitSize:]); dst[i].Valid() {
+			continue
 		}
+		if i > 0 {
+			return i, nil
+		}
+		return 0, fmt.Errorf("%w: offset %d in %s", ErrDamaged, offset, files.Place(offset*UnitSize))
 	}
-	return nil
+	return len(dst), nil
 }
 
 // Min is the first offset whose message is at or above minPhys in the log: what is below

@@ -89,8 +89,16 @@ func TestEntriesThatAreNoneAreDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dst [32]Unit
-	if _, err := newQueue(fsys, 0, 12).Read(8, dst[:]); !errors.Is(err, ErrDamaged) {
+	if n, err := newQueue(fsys, 0, 12).Read(8, dst[:]); n != 2 || err != nil || dst[1] != unit(9) {
+		t.Errorf("in front of entries that were never written: %d, %v, want 2", n, err)
+	}
+	if _, err := newQueue(fsys, 0, 12).Read(10, dst[:]); !errors.Is(err, ErrDamaged) {
 		t.Errorf("entries that were never written: %v, want ErrDamaged", err)
+	}
+	q = newQueue(fsys, 0, 12)
+	q.Append(unit(12))
+	if n, err := q.Read(8, dst[:]); n != 2 || err != nil {
+		t.Errorf("in front of a hole that entries in memory follow: %d, %v, want 2", n, err)
 	}
 	if _, err := newQueue(fsys, 0, 30).Read(20, dst[:]); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a file that is missing: %v, want ErrDamaged", err)
