@@ -106,10 +106,40 @@ func TestAFileWithMistakesIsShown(t *testing.T) {
 	r.reload(ctx, "")
 	has("p", "what it said before is in use", true)
 	has("p", "quues", true)
+	// Files that would have the same name are told apart, and one that cannot be read is shown.
+	save("other.yml", "nonsense: 1\n")
+	save("huge.yaml", strings.Repeat("#", 9<<20))
+	r.reload(ctx, "")
+	has("other", "other.yaml:", true)
+	has("other.yml", "other.yml:", true)
+	has("huge", "huge.yaml: ", true)
+	for _, name := range []string{"other.yml", "huge.yaml"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	save("p.yaml", good)
 	save("other.yaml", "version: 1\nname: q\nsource: {type: s}\nsinks: [{name: t, type: t}]\n")
 	r.reload(ctx, "")
 	has("p", "mistakes", false)
 	has("other", "not shown", true)
 	has("q", "mistakes", false)
+}
+
+// TestAMistakeDoesNotHideWhatHappened: the status of a pipeline that has met an error says
+// so beside the mistakes of its file.
+func TestAMistakeDoesNotHideWhatHappened(t *testing.T) {
+	r := &Runner{broken: map[string]string{"p.yaml": "p.yaml:3:1: unknown key"}}
+	all := []pipeline.Status{{Name: "p", State: pipeline.StateRunning, LastErr: "the disk is full"}}
+	if standing := r.unused(all, map[string]string{"p": "p.yaml"}); len(standing) != 0 {
+		t.Errorf("shown besides: %+v", standing)
+	}
+	for _, part := range []string{"unknown key", "the disk is full"} {
+		if !strings.Contains(all[0].LastErr, part) {
+			t.Errorf("%q is not in %q", part, all[0].LastErr)
+		}
+	}
+	if all[0].State != pipeline.StateRunning || !strings.Contains(all[0].Reason, "unknown key") {
+		t.Errorf("%+v", all[0])
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -265,16 +266,22 @@ func (r *Runner) unused(all []pipeline.Status, files map[string]string) (standin
 			continue
 		}
 		delete(broken, files[s.Name])
-		s.LastErr = "the file has mistakes; what it said before is in use: " + what
+		mistakes := "the file has mistakes; what it said before is in use: " + what
 		if s.Reason == "" {
-			s.Reason = s.LastErr
+			s.Reason = mistakes
 		}
+		if s.LastErr != "" {
+			mistakes += "; and before that: " + s.LastErr
+		}
+		s.LastErr = mistakes
 	}
-	for path, what := range broken {
+	for _, path := range slices.Sorted(maps.Keys(broken)) {
+		what := broken[path]
 		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 		if names[name] {
 			name = filepath.Base(path)
 		}
+		names[name] = true
 		reason := "the file has mistakes and is not used: " + what
 		standing = append(standing, pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: reason, LastErr: reason,
 			Tables: []pipeline.TableStatus{}})

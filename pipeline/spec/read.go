@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,7 +56,8 @@ func Parse(name string, data []byte, kinds Kinds, env config.Env) (*Pipeline, er
 
 // ReadDir reads every *.yaml and *.yml of a directory, in the order of names. Files with
 // mistakes do not hide the others: the pipelines that are right are returned beside the
-// errors. A name used by two files is a mistake of the second.
+// errors. A name used by two files is a mistake of the second. The error of a file is a
+// config.Issues even where it could not be read.
 func ReadDir(dir string, kinds Kinds, env config.Env) ([]*Pipeline, []error) {
 	paths, errs := Files(dir)
 	var (
@@ -64,6 +66,10 @@ func ReadDir(dir string, kinds Kinds, env config.Env) ([]*Pipeline, []error) {
 	)
 	for _, path := range paths {
 		p, err := ReadFile(path, kinds, env)
+		var issues config.Issues
+		if err != nil && !errors.As(err, &issues) {
+			err = config.Issues{{File: path, Text: err.Error()}}
+		}
 		if err == nil && owner[p.Name] != "" {
 			err = config.Issues{{File: p.File, Path: "name", Text: fmt.Sprintf("the pipeline %q is already declared in %s", p.Name, owner[p.Name])}}
 		}
