@@ -15,6 +15,7 @@ import (
 func (p *Publisher) recordLoop(ctx context.Context) error {
 	tick := time.NewTicker(p.cfg.BaseInterval)
 	defer tick.Stop()
+	var waiting []*asking
 	for {
 		select {
 		case <-ctx.Done():
@@ -23,10 +24,16 @@ func (p *Publisher) recordLoop(ctx context.Context) error {
 			if err := p.baseIfDue(ctx); err != nil {
 				return err
 			}
+		case a := <-p.asked:
+			if err := p.recordDue(ctx, a.due); err != nil {
+				return err
+			}
+			waiting = p.answer(append(waiting, a))
 		case g := <-p.closed:
 			if err := p.decide(ctx, g); err != nil {
 				return err
 			}
+			waiting = p.answer(waiting)
 			select {
 			case p.ready <- g:
 			case <-ctx.Done():
@@ -57,6 +64,7 @@ func (p *Publisher) decide(ctx context.Context, g *group) error {
 	}
 	p.ck.mu.Lock()
 	defer p.ck.mu.Unlock()
+	p.ck.keepDueLocked(g.rec)
 	if err := p.ck.decideLocked(ctx, g.rec); err != nil {
 		return err
 	}

@@ -128,6 +128,7 @@ type Publisher struct {
 	closed chan *group         // sent, to be recorded, in order
 	ready  chan *group         // decided, to be resolved, in order
 	opened chan struct{}       // a group was begun: its interval runs
+	asked  chan *asking        // by others than the stream, of the records
 
 	// held are the tables that Declare paused, and why; ck.mu guards it.
 	held map[event.TableName]string
@@ -171,6 +172,7 @@ func newPublisher(cfg PublisherConfig, log *slog.Logger, connect func(context.Co
 		cfg: cfg, log: log.With(slog.String("pipeline", cfg.Pipeline)), connect: connect,
 		room:   semaphore.NewWeighted(cfg.WindowBytes),
 		closed: make(chan *group, cfg.WindowGroups), ready: make(chan *group, cfg.WindowGroups), opened: make(chan struct{}, 1),
+		asked:  make(chan *asking),
 		tables: map[*event.Table]*tableState{}, named: map[event.TableName]*tableState{}, topics: map[string]event.TableName{},
 		queues: map[checkpoint.Queue]*queueState{}, trims: map[*queueState]struct{}{},
 	}

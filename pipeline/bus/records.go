@@ -34,10 +34,12 @@ type checkpointLog struct {
 	base      int64             // offset of the newest Base
 	baseAt    time.Time
 	sinceBase int
+
+	wished map[checkpoint.TableName]wished
 }
 
 func (l *checkpointLog) init(p *Publisher) {
-	l.p, l.base = p, -1
+	l.p, l.base, l.wished = p, -1, map[checkpoint.TableName]wished{}
 	l.q = message.Queue{Topic: event.CheckpointTopic(p.cfg.Pipeline), BrokerName: p.cfg.Broker}
 }
 

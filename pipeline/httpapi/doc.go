@@ -6,4 +6,9 @@
 //	GET  /v1/pipelines/{name}                          one
 //	POST /v1/pipelines/{name}/{verb}                   pause | resume | snapshot | reset
 //	POST /v1/pipelines/{name}/tables/{db.table}/{verb} the same for one table
+//
+// 200 to a verb on a table says that it is recorded: neither kill -9 nor a pause of the
+// pipeline forgets it. 503 says that it is not yet (the source or the broker is away or
+// busy), after ten seconds at most: ask again. 409 says that it does not fit the present
+// state, 404 that there is no such pipeline or table.
 package httpapi

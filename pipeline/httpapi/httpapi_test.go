@@ -99,6 +99,7 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"a path that is none", "GET", "/v1/pipelines/orders/tables/a.b", &fake{}, 404, "there is no /v1/pipelines/orders/tables/a.b"},
 		{"what the daemon does not know", "POST", "/v1/pipelines/orders/tables/a.b/pause", refuses(fmt.Errorf("the table a.b is %w", ErrUnknown)), 404, "the table a.b is unknown"},
 		{"what does not fit the state", "POST", "/v1/pipelines/orders/snapshot", refuses(fmt.Errorf("snapshot: %w", ErrState)), 409, "snapshot: not possible now"},
+		{"what is not durable yet", "POST", "/v1/pipelines/orders/tables/a.b/pause", refuses(fmt.Errorf("pause: %w: ask again", ErrPending)), 503, "pause: not durable yet: ask again"},
 		{"what fails", "POST", "/v1/pipelines/orders/pause", refuses(errors.New("the disk is full")), 500, "the disk is full"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

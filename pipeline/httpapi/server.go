@@ -28,7 +28,8 @@ type Daemon interface {
 	Statuses() []pipeline.Status
 	// Do carries a verb out on a pipeline, or on one table of it ("" = all).
 	// ErrUnknown when there is no such pipeline or table, ErrState when the verb does not
-	// fit its present state.
+	// fit its present state, ErrPending when what was asked for is not durable yet. nil says
+	// that it is.
 	Do(ctx context.Context, name, table, verb string) error
 }
 
@@ -37,6 +38,10 @@ var ErrUnknown = errors.New("unknown")
 
 // ErrState says that a verb does not fit the present state.
 var ErrState = errors.New("not possible now")
+
+// ErrPending says that what was asked for is on its way and would be forgotten if the
+// process ended now.
+var ErrPending = errors.New("not durable yet")
 
 // Handle adds the routes to mux.
 func Handle(mux *http.ServeMux, d Daemon) {
@@ -109,6 +114,8 @@ func fail(w http.ResponseWriter, err error) {
 		status = http.StatusNotFound
 	case errors.Is(err, ErrState):
 		status = http.StatusConflict
+	case errors.Is(err, ErrPending):
+		status = http.StatusServiceUnavailable
 	}
 	httpserve.Fail(w, status, err.Error())
 }

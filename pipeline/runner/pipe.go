@@ -38,6 +38,8 @@ type pipe struct {
 	owners    map[ownerKey]*owner
 	order     []event.TableName
 	paused    map[event.TableName]event.PauseReason
+	// again are those who wait for a table to be taken up and hear that it is paused anew.
+	again map[event.TableName]context.CancelCauseFunc
 
 	// goOn ends a stand.
 	goOn chan struct{}
@@ -58,7 +60,7 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 	return &pipe{
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
-		owners: map[ownerKey]*owner{}, paused: map[event.TableName]event.PauseReason{},
+		owners: map[ownerKey]*owner{}, paused: map[event.TableName]event.PauseReason{}, again: map[event.TableName]context.CancelCauseFunc{},
 		goOn: make(chan struct{}, 1), above: map[event.TableName]event.Seq{},
 	}
 }

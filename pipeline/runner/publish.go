@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/httpapi"
 )
 
 // publish is one opening of the source: fence, resume, then read and publish until
@@ -200,13 +201,16 @@ func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
 	if !known {
 		p.paused[t] = why
 	}
-	source := p.source
+	source, again := p.source, p.again[t]
 	p.mu.Unlock()
 	if known {
 		return
 	}
 	if source != nil {
 		source.SetPaused(t, true)
+	}
+	if again != nil {
+		again(fmt.Errorf("resume: table %s is paused again: %s: %w", t, pauseText(why), httpapi.ErrState))
 	}
 	p.log.Error("table paused", slog.String("table", t.String()), slog.String("code", why.Code), slog.String("reason", why.Text))
 }

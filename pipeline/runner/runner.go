@@ -320,9 +320,9 @@ func (r *Runner) Do(ctx context.Context, name, table, verb string) error {
 	case table == "" && verb == httpapi.Pause:
 		return r.pause(name)
 	case table == "" && verb == httpapi.Resume && one.pipe.status().State == pipeline.StateRunning:
-		return one.pipe.do("", verb)
+		return one.pipe.do(ctx, "", verb)
 	default:
-		return one.pipe.do(table, verb)
+		return one.pipe.do(ctx, table, verb)
 	}
 }
 

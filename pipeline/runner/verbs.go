@@ -1,16 +1,23 @@
 package runner
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
 )
 
-// do carries out a verb on the pipeline or one table of it. Pausing a whole pipeline is
-// the runner's.
-func (p *pipe) do(table, verb string) error {
+// recordWait is how long a verb waits until what it asks for is recorded.
+const recordWait = 10 * time.Second
+
+// do carries out a verb on the pipeline or one table of it; nil says that it is durable.
+// Pausing a whole pipeline is the runner's.
+func (p *pipe) do(ctx context.Context, table, verb string) error {
 	if standing, reason := p.standing(); standing {
 		if table == "" && verb != httpapi.Pause {
 			if verb != httpapi.Resume {
@@ -24,38 +31,65 @@ func (p *pipe) do(table, verb string) error {
 		}
 		return fmt.Errorf("%s: pipeline %s stands still: %s: %w", verb, p.spec.Name, reason, httpapi.ErrState)
 	}
-	source := p.openSource()
-	tables := p.named(table)
+	p.mu.Lock()
+	source, publisher := p.source, p.publisher
+	p.mu.Unlock()
 	if source == nil {
 		return fmt.Errorf("%s: the source of %s is not connected: %w", verb, p.spec.Name, httpapi.ErrState)
 	}
+	tables := p.named(table)
 	if len(tables) == 0 && table != "" {
 		return fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
 	}
-	tables, err := p.free(verb, table, tables)
+	tables, err := free(publisher, verb, table, tables)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, recordWait)
+	defer cancel()
 	switch verb {
 	case httpapi.Pause:
 		for _, t := range tables {
 			p.setPaused(t, event.PauseReason{Text: "paused by request"})
 			source.SetPaused(t, true)
 		}
+		return p.pending(verb, publisher.AwaitPaused(ctx, tables, true))
 	case httpapi.Resume:
-		return p.resume(source, table, tables)
-	case httpapi.Snapshot, httpapi.Reset:
-		source.RequestSnapshot(tables, verb+" by request")
+		return p.resume(ctx, source, publisher, table, tables)
+	default:
+		return p.snapshot(ctx, source, publisher, verb, table, tables)
 	}
-	return nil
+}
+
+// pending says of a verb that was asked for that it is not recorded, and why.
+func (p *pipe) pending(verb string, err error) error {
+	switch {
+	case err == nil || errors.Is(err, httpapi.ErrState):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("nothing was recorded within %s: the source is away or within a long transaction, or the broker is away", recordWait)
+	}
+	return fmt.Errorf("%s: %w: pipeline %s forgets it if the process ends now; see its status and ask again: %w", verb, httpapi.ErrPending, p.spec.Name, err)
+}
+
+// snapshot makes an attempt of each table due that is not paused: one that is gets its own
+// when it is resumed.
+func (p *pipe) snapshot(ctx context.Context, source pipeline.Source, publisher *bus.Publisher, verb, asked string, tables []event.TableName) error {
+	var due []event.TableName
+	for _, t := range tables {
+		if !p.pausedTable(source, t) {
+			due = append(due, t)
+		}
+	}
+	if len(due) == 0 && asked != "" {
+		return fmt.Errorf("%s: table %s is paused; resume it, which reads it anew: %w", verb, asked, httpapi.ErrState)
+	}
+	return p.pending(verb, publisher.MakeDue(ctx, due, verb+" by request"))
 }
 
 // free leaves out the tables that the pipeline file holds; asked for by name, such a table
 // is an error that says why.
-func (p *pipe) free(verb, asked string, tables []event.TableName) ([]event.TableName, error) {
-	p.mu.Lock()
-	publisher := p.publisher
-	p.mu.Unlock()
+func free(publisher *bus.Publisher, verb, asked string, tables []event.TableName) ([]event.TableName, error) {
 	var free []event.TableName
 	for _, t := range tables {
 		why := publisher.Held(t)
@@ -71,7 +105,7 @@ func (p *pipe) free(verb, asked string, tables []event.TableName) ([]event.Table
 
 // resume lets those of the tables flow again that are paused. What a table missed is not
 // read again: a new attempt replaces all of it.
-func (p *pipe) resume(source pipeline.Source, asked string, tables []event.TableName) error {
+func (p *pipe) resume(ctx context.Context, source pipeline.Source, publisher *bus.Publisher, asked string, tables []event.TableName) error {
 	var paused []event.TableName
 	for _, t := range tables {
 		if p.pausedTable(source, t) {
@@ -81,12 +115,29 @@ func (p *pipe) resume(source pipeline.Source, asked string, tables []event.Table
 	if len(paused) == 0 && asked != "" {
 		return fmt.Errorf("%s: table %s is not paused: %w", httpapi.Resume, asked, httpapi.ErrState)
 	}
+	ctx, again := context.WithCancelCause(ctx)
+	defer again(nil)
 	for _, t := range paused {
-		p.setPaused(t, event.PauseReason{})
+		p.takeUp(t, again)
+		defer p.takenUp(t)
 		source.SetPaused(t, false)
 	}
 	source.RequestSnapshot(paused, "resumed")
-	return nil
+	return p.pending(httpapi.Resume, publisher.AwaitPaused(ctx, paused, false))
+}
+
+// takeUp forgets a table's pause; again hears of it when the table is paused anew.
+func (p *pipe) takeUp(t event.TableName, again context.CancelCauseFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.paused, t)
+	p.again[t] = again
+}
+
+func (p *pipe) takenUp(t event.TableName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.again, t)
 }
 
 // standing reports whether the pipeline stands until somebody lets it go on.
