@@ -181,6 +181,33 @@ func TestADamagedQueueOffsetCostsOneMessage(t *testing.T) {
 	}
 }
 
+// Two damaged neighbours cost two messages, and not what stands before them.
+func TestDamagedNeighboursCostNoOtherMessage(t *testing.T) {
+	cfg := testConfig("/store")
+	const n = 60
+	fsys, at := killed(t, cfg, n)
+	forget(t, fsys)
+	for _, offsets := range [][2]int64{{1 << 40, 1 << 41}, {1 << 41, 1 << 40}, {1 << 40, -1}, {3, 1 << 40}, {1 << 40, 1 << 40}} {
+		c := fsys.CrashClone(vfs.CrashOpts{Mode: vfs.CrashKeep})
+		renumber(t, c, cfg, at[20], offsets[0])
+		renumber(t, c, cfg, at[21], offsets[1])
+		s, err := Open(cfg, c, nil, nil)
+		if err != nil {
+			t.Fatalf("%d: %v", offsets, err)
+		}
+		if low, top, _ := s.QueueRange("orders", 0); low != 0 || top != n {
+			t.Errorf("%d: the queue holds %d to %d, not 0 to %d", offsets, low, top, n)
+		}
+		for k := range int64(n) {
+			_, err := s.Get("orders", 0, k, GetOptions{MaxMsgs: 1})
+			if damaged := k == 20 || k == 21; damaged != errors.Is(err, ErrCorrupt) || !damaged && err != nil {
+				t.Errorf("%d: message %d: %v", offsets, k, err)
+			}
+		}
+		s.Close()
+	}
+}
+
 // A log whose every record leaves a hole takes files, not memory.
 func TestHolesDoNotPileUpInMemory(t *testing.T) {
 	cfg := testConfig("/store")

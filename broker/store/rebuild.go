@@ -112,23 +112,25 @@ func (r *placer) place(d *dispatcher, rec *message.Record, phys int64, size int3
 	return d.toQueue(rec, phys, size)
 }
 
-// settle decides on the record set aside, knowing the offset of the one that follows.
+// settle decides on the record set aside, knowing the offset of the one that follows. A
+// queue gives up what it has for a new beginning only where two records agree on it, or at
+// zero.
 func (r *placer) settle(p *placing, next int64) error {
 	due := p.q.cq.Max()
-	possible := p.offset >= 0 && p.offset < maxQueueOffset
+	possible := p.offset >= 0 && p.offset < maxQueueOffset && next != due+1
 	switch gap := p.offset - due; {
-	case next == due+1 || !possible:
-		r.odd("a record's offset is damaged", p, due)
-	case gap > 0 && gap <= maxHoles:
+	case possible && gap > 0 && gap <= maxHoles:
 		r.odd("records of a queue are missing", p, due)
 		for range gap { // they lead to a record with another offset, which no reader takes for them
 			p.q.cq.Append(p.unit)
 		}
-	default:
+	case possible && (p.offset == 0 || next == p.offset+1):
 		r.odd("a queue's offsets do not follow each other; it begins anew", p, due)
 		if err := p.q.cq.Restart(p.offset); err != nil {
 			return err
 		}
+	default:
+		r.odd("a record's offset is damaged", p, due)
 	}
 	p.q.cq.Append(p.unit)
 	p.odd = false
