@@ -53,6 +53,10 @@ type QueueState struct {
 	Unflushed int64
 	// LastCommit is the source commit time of the last row delivered.
 	LastCommit time.Time
+	// Read is when the broker last answered; zero when it has not yet. Trouble is why it
+	// does not since then.
+	Read    time.Time
+	Trouble string
 }
 
 // Subscription reads the queues of one table for one owner (delivery K3): in each queue
@@ -77,6 +81,9 @@ type queueReading struct {
 	offset int64 // next to pull
 	end    int64
 	commit time.Time
+	// answered is when the broker last did; trouble is why it does not since then.
+	answered time.Time
+	trouble  string
 	// sent are deliveries whose mark is not committed yet, oldest first.
 	sent []sentSlice
 }
@@ -159,7 +166,7 @@ func (s *Subscription) States() []QueueState {
 	states := make([]QueueState, 0, len(s.queues))
 	for _, id := range s.cfg.Queues {
 		q := s.queues[id]
-		states = append(states, QueueState{Queue: id, Wait: q.link.wait, Mark: q.link.mark, Behind: max(0, q.end-q.offset), Unflushed: int64(len(q.sent)), LastCommit: q.commit})
+		states = append(states, QueueState{Queue: id, Wait: q.link.wait, Mark: q.link.mark, Behind: max(0, q.end-q.offset), Unflushed: int64(len(q.sent)), LastCommit: q.commit, Read: q.answered, Trouble: q.trouble})
 	}
 	return states
 }
@@ -172,7 +179,11 @@ func (s *Subscription) read(ctx context.Context, q *queueReading) error {
 		return err
 	}
 	for {
-		got, err := s.reader.Pull(ctx, q.q, q.offset, client.PullOptions{MaxMsgs: 32, MaxBytes: 2 << 20, Wait: s.cfg.PullWait})
+		wait := s.cfg.PullWait
+		if q.trouble != "" { // written by this goroutine only
+			wait = 0 // that it is over shows at once, not when the next message comes
+		}
+		got, err := s.reader.Pull(ctx, q.q, q.offset, client.PullOptions{MaxMsgs: 32, MaxBytes: 2 << 20, Wait: wait})
 		if err != nil {
 			if again := s.pullFailed(ctx, q, err); again != nil {
 				return again
@@ -180,7 +191,7 @@ func (s *Subscription) read(ctx context.Context, q *queueReading) error {
 			continue
 		}
 		s.mu.Lock()
-		q.end = got.Max
+		q.end, q.answered, q.trouble = got.Max, time.Now(), ""
 		s.mu.Unlock()
 		for i := range got.Messages {
 			back, err := s.take(ctx, q, &got.Messages[i])
@@ -201,6 +212,7 @@ func (s *Subscription) seek(ctx context.Context, q *queueReading) error {
 		if err == nil {
 			s.mu.Lock()
 			q.offset, q.link.wait = at.offset, at.wait
+			q.answered, q.trouble = time.Now(), ""
 			s.mu.Unlock()
 			if at.wait != WaitNone {
 				s.log.Warn("queue waits for the next BEGIN of its table", slog.String("queue", queueText(q.q)),
@@ -208,6 +220,7 @@ func (s *Subscription) seek(ctx context.Context, q *queueReading) error {
 			}
 			return nil
 		}
+		s.failed(q, err)
 		s.log.Warn("queue can't be sought", slog.String("queue", queueText(q.q)), slog.Any("error", err))
 		if err := pause(ctx, retryPull); err != nil {
 			return err
@@ -235,8 +248,16 @@ func (s *Subscription) pullFailed(ctx context.Context, q *queueReading, err erro
 		s.waitFor(q, WaitLostTail, 0)
 		return s.seek(ctx, q)
 	}
+	s.failed(q, err)
 	s.log.Warn("queue can't be read", slog.String("queue", queueText(q.q)), slog.Any("error", err))
 	return pause(ctx, retryPull)
+}
+
+// failed keeps for people why a queue can't be read.
+func (s *Subscription) failed(q *queueReading, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.trouble = err.Error()
 }
 
 func (s *Subscription) waitFor(q *queueReading, why Wait, offset int64) {

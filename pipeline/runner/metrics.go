@@ -24,7 +24,7 @@ var (
 	snapshot  = prometheus.NewDesc("millrace_table_snapshot_percent", "Progress of the table's attempt.", tableLabels, nil)
 	stands    = prometheus.NewDesc("millrace_table_paused", "1 when the table stands still.", tableLabels, nil)
 	sinkRows  = prometheus.NewDesc("millrace_sink_table_rows_total", "Rows made visible in the target since the process started.", sinkLabels, nil)
-	sinkLag   = prometheus.NewDesc("millrace_sink_table_lag_seconds", "Age of the oldest row that is on its way to the target.", sinkLabels, nil)
+	sinkLag   = prometheus.NewDesc("millrace_sink_table_lag_seconds", "Age of the oldest row that is on its way to the target; while its queues can't be read, at least the time since they could be.", sinkLabels, nil)
 	behind    = prometheus.NewDesc("millrace_sink_table_behind_messages", "Messages between the reader and the ends of its queues.", sinkLabels, nil)
 	sinkStand = prometheus.NewDesc("millrace_sink_table_waiting", "1 when the target table is not being written, for whatever reason.", sinkLabels, nil)
 )

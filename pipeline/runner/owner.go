@@ -28,12 +28,15 @@ type owner struct {
 	status pipeline.SinkSummary
 	sub    *bus.Subscription // nil while not reading
 	left   []bus.QueueState  // where the subscription before was when it ended
+	// read is when all queues had last been read when that one ended; before the first one,
+	// when the owner was made.
+	read time.Time
 }
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
 	return &owner{
 		pipe: p, sink: s, table: t, log: p.log.With(slog.String("sink", s.Name), slog.String("table", t.Name.String())),
-		status: pipeline.SinkSummary{Sink: s.Name, State: pipeline.StateStarting},
+		status: pipeline.SinkSummary{Sink: s.Name, State: pipeline.StateStarting}, read: time.Now(),
 	}
 }
 
@@ -172,6 +175,7 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 			}
 			o.noticeWait(sub)
 			o.noticeTrouble(target)
+			o.noticeUnread(sub)
 		}
 	}
 }
@@ -261,23 +265,56 @@ func (o *owner) noticeTrouble(target pipeline.SinkTable) {
 	})
 }
 
+// noticeUnread keeps why queues can't be read for when they can be again. That they can't
+// is shown by summary, without waiting for the target's turn.
+func (o *owner) noticeUnread(sub *bus.Subscription) {
+	for _, q := range sub.States() {
+		if q.Trouble != "" {
+			o.set(func(s *pipeline.SinkSummary) { s.LastErr = unread(q) })
+			return
+		}
+	}
+}
+
+func unread(q bus.QueueState) string {
+	return fmt.Sprintf("queue %d can't be read: %s", q.Queue.Queue, q.Trouble)
+}
+
 func (o *owner) setSubscription(s *bus.Subscription) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s == nil && o.sub != nil {
 		o.left = o.sub.States()
+		before := o.read
+		for i, q := range o.left {
+			if at := readAt(q, before); i == 0 || at.Before(o.read) {
+				o.read = at
+			}
+		}
 	}
 	o.sub = s
 }
 
+// readAt is when a queue was last read, given when it was under the subscription before.
+func readAt(q bus.QueueState, before time.Time) time.Time {
+	if q.Read.IsZero() {
+		return before
+	}
+	return q.Read
+}
+
 // summary is the owner's part of the status. What a claim that was lost had taken and not
-// made visible counts as behind until the next one reads: it is read again.
+// made visible counts as behind until the next one reads: it is read again. While nothing
+// can be read nobody knows what there is: the lag is at least the time since it could be.
 func (o *owner) summary() pipeline.SinkSummary {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s, queues := o.status, o.left
-	if o.sub != nil {
+	switch {
+	case o.sub != nil:
 		queues = o.sub.States()
+	case s.State == pipeline.StateRetrying || s.State == pipeline.StatePaused:
+		s.LagSecs = time.Since(o.read).Seconds()
 	}
 	for _, q := range queues {
 		behind := q.Behind
@@ -287,6 +324,14 @@ func (o *owner) summary() pipeline.SinkSummary {
 		s.Behind += behind
 		if (behind > 0 || s.Buffered > 0) && !q.LastCommit.IsZero() {
 			s.LagSecs = max(s.LagSecs, time.Since(q.LastCommit).Seconds())
+		}
+		if o.sub == nil || q.Trouble == "" && !q.Read.IsZero() {
+			continue
+		}
+		s.LagSecs = max(s.LagSecs, time.Since(readAt(q, o.read)).Seconds())
+		if q.Trouble != "" {
+			s.State, s.Reason = pipeline.StateRetrying, unread(q)
+			s.LastErr = s.Reason
 		}
 	}
 	return s
