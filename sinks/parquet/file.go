@@ -39,6 +39,7 @@ type fileWriter struct {
 	groupRows  int64
 	groupBytes int64
 	batchBytes int
+	ones       []*int // of long columns: see openLeaf
 }
 
 // fileOutput appends to a file.
@@ -76,11 +77,12 @@ func newFileWriter(fsys vfs.FS, tmp string, schema *parquet.Schema, leaves []lea
 		parquet.DataPageStatistics(false),
 		parquet.CreatedBy("millrace", "1", ""),
 	}
-	for _, l := range leaves {
+	fw.ones = make([]*int, len(leaves))
+	for i, l := range leaves {
 		if l.long {
-			// The library holds the smallest and the largest value of each page whole, and writes
-			// those of a row group so: with rows of megabytes, more than the rows.
+			fw.ones[i] = new(int)
 			options = append(options, parquet.SkipPageBounds(l.name))
+			options[0] = schemaOf(leaves, fw.ones)
 		}
 	}
 	fw.w = parquet.NewWriter(fw.out, options...)
@@ -117,6 +119,9 @@ func (fw *fileWriter) flushBatch() error {
 	}
 	for i, c := range fw.cols {
 		fw.stats[i].addAll(fw.vals[i])
+		if fw.ones[i] != nil {
+			noteOnes(fw.ones[i], fw.vals[i])
+		}
 		if !fw.leaves[i].required {
 			setLevels(fw.vals[i], i)
 		}

@@ -52,3 +52,63 @@ func TestTypesWithoutASmallBound(t *testing.T) {
 		}
 	}
 }
+
+// TestReadersFindLongValuesByThePageIndex looks at the index that readers skip pages by: no
+// page's bounds leave out a value of it.
+func TestReadersFindLongValuesByThePageIndex(t *testing.T) {
+	fs := vfs.NewMem()
+	leaves := []leafSpec{{name: "text", typ: colType{kind: kindString}, long: true}, {name: "bytes", typ: colType{kind: kindBinary}, long: true}, {name: "none", typ: colType{kind: kindString}, long: true}}
+	fw, err := newFileWriter(fs, "tmp", newSchema(leaves), leaves, codecOf("zstd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := [][]string{{"", "a", "\U0010ffff\U0010ffff"}, {"", "\x00", "\xff\xff\xff"}}
+	for group := range 2 {
+		for i := range 3 {
+			for c := range values {
+				fw.set(c, parquet.ByteArrayValue([]byte(values[c][i])))
+			}
+			fw.set(2, parquet.NullValue())
+			fw.endRow(10)
+		}
+		fw.groupBytes = int64(1-group) * groupBytes // two row groups
+		if err := fw.flushBatch(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size, err := fw.finish("file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Open("file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	file, err := parquet.OpenFile(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	indexes := file.ColumnIndexes()
+	if len(indexes) != 2*len(leaves) {
+		t.Fatalf("%d column indexes", len(indexes))
+	}
+	for i, index := range indexes {
+		c := i % len(leaves)
+		if len(index.NullPages) != 1 || index.NullPages[0] != (c == 2) {
+			t.Fatalf("column %d: %+v", c, index)
+		}
+		for _, v := range append(values, nil)[c] {
+			if bytes.Compare(index.MinValues[0], []byte(v)) > 0 || bytes.Compare(index.MaxValues[0], []byte(v)) < 0 {
+				t.Errorf("column %d: %q is not from %q to %q", c, v, index.MinValues[0], index.MaxValues[0])
+			}
+		}
+	}
+	for _, g := range file.Metadata().RowGroups {
+		for _, c := range g.Columns {
+			if c.MetaData.Statistics.MaxValue != nil {
+				t.Errorf("bounds of a long column: %+v", c.MetaData.Statistics)
+			}
+		}
+	}
+}

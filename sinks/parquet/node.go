@@ -39,10 +39,16 @@ type rowNode struct {
 	fields []parquet.Field
 }
 
-func newSchema(leaves []leafSpec) *parquet.Schema {
+func newSchema(leaves []leafSpec) *parquet.Schema { return schemaOf(leaves, make([]*int, len(leaves))) }
+
+// schemaOf is newSchema for one file; ones are set of its long columns.
+func schemaOf(leaves []leafSpec, ones []*int) *parquet.Schema {
 	n := &rowNode{Group: parquet.Group{}}
-	for _, l := range leaves {
+	for i, l := range leaves {
 		leaf := l.typ.leaf(l.required, l.dictionary)
+		if ones[i] != nil {
+			leaf = l.openNode(ones[i])
+		}
 		n.Group[l.name] = leaf
 		n.fields = append(n.fields, field{Node: leaf, name: l.name})
 	}
