@@ -12,7 +12,8 @@ import (
 const (
 	// spillDepth says into how many parts a spill is divided, as a power of two.
 	spillDepth = 8
-	// spillBlockBytes is the size of a block; every part fills one.
+	// spillBlockBytes is the size of a block, unless a single change takes more; every part
+	// fills one.
 	spillBlockBytes = 16 << 10
 )
 
@@ -68,7 +69,12 @@ func (s *spill) add(hash uint64, key []byte, seq event.Seq, del bool, row []byte
 	p.fill = append(p.fill, key...)
 	p.fill = binary.AppendUvarint(p.fill, uint64(len(row)))
 	p.fill = append(p.fill, row...)
-	return nil
+	if len(p.fill) < spillBlockBytes {
+		return nil
+	}
+	err := s.write(p)
+	p.fill = nil // or each part would keep room for its largest row
+	return err
 }
 
 func (s *spill) write(p *spillPart) error {

@@ -111,3 +111,42 @@ func FuzzSpilled(f *testing.F) {
 		}
 	})
 }
+
+// Rows of megabytes pass through: no part keeps room for the largest that it had.
+func TestSpillKeepsNoRoomForLargeRows(t *testing.T) {
+	s, err := newSpill(vfs.NewMem(), "/spill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.remove()
+	row := make([]byte, 40*spillBlockBytes)
+	const changes = 512
+	for i := range uint64(changes) {
+		if err := s.add(i<<(64-spillDepth), []byte{byte(i)}, event.Seq(i), false, row[:len(row)>>(i%10)]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := 0
+	for i := range s.parts {
+		kept += cap(s.parts[i].fill)
+	}
+	if most := 2 * spillBlockBytes * len(s.parts); kept > most {
+		t.Errorf("%d bytes are kept in memory, more than %d", kept, most)
+	}
+	if err := s.full(); err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	if err := s.each(bucket{}, func(_ []byte, seq event.Seq, _ bool, r []byte) error {
+		if len(r) != len(row)>>(seq%10) {
+			t.Errorf("the row of %d has %d bytes", seq, len(r))
+		}
+		got++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got != changes {
+		t.Errorf("%d of %d changes came back", got, changes)
+	}
+}
