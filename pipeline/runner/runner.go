@@ -319,8 +319,6 @@ func (r *Runner) Do(ctx context.Context, name, table, verb string) error {
 		return r.resume(name)
 	case table == "" && verb == httpapi.Pause:
 		return r.pause(name)
-	case table == "" && verb == httpapi.Resume && one.pipe.status().State == pipeline.StateRunning:
-		return one.pipe.do(ctx, "", verb)
 	default:
 		return one.pipe.do(ctx, table, verb)
 	}

@@ -60,8 +60,8 @@ type ServerConfig struct {
 	MaxConnections int   // 10,000
 	MaxLargeFrames int64 // bytes of frames above 128 KiB under way, over all connections, 512 MiB
 	// MaxUnsent is how many bytes wait to be written over all connections, 256 MiB. Beyond
-	// it each connection has one answer at a time; beyond twice as much large answers are
-	// refused with SYSTEM_BUSY.
+	// it no request is taken of a connection that has something to write; beyond twice as
+	// much large answers are refused with SYSTEM_BUSY.
 	MaxUnsent    int64
 	DrainTimeout time.Duration // for answers that are due when the server stops, 5 s
 	// Opened and Closed, where set, are called once per connection: before

@@ -54,9 +54,9 @@ type output struct {
 	parked  bool     // the reader waits on drained
 }
 
-// unsent is what all connections of a server have to write. Over the limit a connection
-// has one answer at a time; over twice the limit large answers are refused, until peers
-// have read or been cut off.
+// unsent is what all connections of a server have to write. Over the limit no request is
+// taken of a connection that has something to write; over twice the limit large answers are
+// refused, until peers have read or been cut off.
 type unsent struct {
 	limit int64
 	bytes atomic.Int64
@@ -97,8 +97,9 @@ func (o *output) put(c *remoting.Command, settled int, hold bool) error {
 	if err != nil {
 		return err
 	}
-	o.unsent += len(tail) - before + len(c.Body)
-	o.all.add(len(tail) - before + len(c.Body))
+	n := len(tail) - before + len(c.Body)
+	o.unsent += n
+	o.all.add(n)
 	if len(c.Body) <= copyLimit {
 		o.tail = append(tail, c.Body...)
 		c.Done()

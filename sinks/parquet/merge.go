@@ -16,9 +16,9 @@ import (
 )
 
 // merge is one merge of new files of changes/ into current/. Where the changes do not fit
-// into memory it puts them aside by the hashes of their keys and goes over these in passes:
-// it gathers the newest change of each key, then copies the files of the buckets concerned, replacing and leaving out
-// rows. One commit makes all of it visible.
+// into memory it puts them aside by the hashes of their keys and goes over these in
+// passes: it gathers the newest change of each key, then copies the files of the buckets
+// concerned, replacing and leaving out rows. One commit makes all of it visible.
 type merge struct {
 	c        *current
 	job      *job
