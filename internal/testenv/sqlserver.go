@@ -89,12 +89,6 @@ func startServer(ctx context.Context, p program, dir string, opts ServerOptions)
 	if s.opts.ServerID == 0 {
 		s.opts.ServerID = 1
 	}
-	if s.Port == 0 {
-		if s.Port, err = FreePort(); err != nil {
-			return nil, err
-		}
-	}
-	s.Addr = "127.0.0.1:" + strconv.Itoa(s.Port)
 	if _, err := os.Stat(s.Data); err != nil {
 		from := opts.Data
 		if from == "" {
@@ -106,7 +100,18 @@ func startServer(ctx context.Context, p program, dir string, opts ServerOptions)
 			return nil, err
 		}
 	}
-	return s, s.start(ctx)
+	for try := 0; ; try++ {
+		if opts.Port == 0 {
+			if s.Port, err = FreePort(); err != nil {
+				return nil, err
+			}
+		}
+		s.Addr = "127.0.0.1:" + strconv.Itoa(s.Port)
+		// Somebody else may have taken the port before the server did.
+		if err = s.start(ctx); err == nil || opts.Port != 0 || try == 4 || !strings.Contains(err.Error(), "Address already in use") {
+			return s, err
+		}
+	}
 }
 
 func (s *Server) start(ctx context.Context) error {
