@@ -42,7 +42,7 @@ func receive(t *testing.T, c <-chan pulled) pulled {
 	select {
 	case p := <-c:
 		return p
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("no answer to a parked pull")
 		return pulled{}
 	}

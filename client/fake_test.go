@@ -125,7 +125,7 @@ func (f *fakeServer) requestsLocked(code int) []*remoting.Command {
 // wait waits until n requests of a code have come in.
 func (f *fakeServer) wait(code, n int) []*remoting.Command {
 	f.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		f.mu.Lock()
 		got, changed := f.requestsLocked(code), f.changed

@@ -99,7 +99,7 @@ func TestSendWithoutAnswerIsUncertain(t *testing.T) {
 	c.topic("T", 1)
 	c.broker["a"].on(protocol.SendMessageV2, never)
 	c.broker["b"].on(protocol.SendMessageV2, refuse(protocol.SystemBusy))
-	p := newTestProducer(t, c, WithSendTimeout(50*time.Millisecond), WithRetries(1))
+	p := newTestProducer(t, c, WithSendTimeout(500*time.Millisecond), WithRetries(1))
 	for range 2 {
 		if _, err := p.Send(within(t), message.New("T", []byte("x"))); !errors.Is(err, ErrUncertain) {
 			t.Fatalf("send: %v", err)
@@ -280,7 +280,7 @@ func TestInFlightLimitHoldsSendsBack(t *testing.T) {
 	release := make(chan struct{})
 	var once sync.Once
 	c.broker["a"].on(protocol.SendMessageV2, never)
-	p := newTestProducer(t, c, WithMaxInFlight(2, 1<<20), WithSendTimeout(10*time.Second), WithRetries(0))
+	p := newTestProducer(t, c, WithMaxInFlight(2, 1<<20), WithSendTimeout(2*time.Minute), WithRetries(0))
 	t.Cleanup(func() { once.Do(func() { close(release) }) })
 	for range 2 {
 		p.SendAsync(within(t), message.New("T", []byte("x")), func(SendResult, error) {})
@@ -338,7 +338,7 @@ func TestHookFailsAndDropsRequests(t *testing.T) {
 	mode := "fail"
 	set := func(m string) { mu.Lock(); mode = m; mu.Unlock() }
 	is := func(m string) bool { mu.Lock(); defer mu.Unlock(); return mode == m }
-	p := newTestProducer(t, c, WithRetries(0), WithSendTimeout(50*time.Millisecond), WithHook(Hook{
+	p := newTestProducer(t, c, WithRetries(0), WithSendTimeout(time.Second), WithHook(Hook{
 		Request: func(_ string, req *remoting.Command) error {
 			if req.Code == protocol.SendMessageV2 && is("fail") {
 				return errors.New("cut")

@@ -169,7 +169,7 @@ func TestRefusalsAreTyped(t *testing.T) {
 }
 
 func TestUnansweredSendIsUncertain(t *testing.T) {
-	c, w := openedWriter(t, 5, WithSendTimeout(30*time.Millisecond))
+	c, w := openedWriter(t, 5, WithSendTimeout(500*time.Millisecond))
 	c.broker["a"].on(protocol.SendMessageV2, never)
 	if _, err := w.SendHalf(within(t), ownedQueue, message.New("", []byte("x")), Link{Lo: 1, Hi: 2}); !errors.Is(err, ErrUncertain) {
 		t.Fatalf("send: %v", err)

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 status=0
 packages=$(grep -rlE --include='*_test.go' '^//go:build seeded' . | xargs -n1 dirname | sort -u)
-go test -tags seeded -count=1 -timeout 5m -p 2 -v -run 'Seeded' $packages >"$work/own" 2>&1 || status=1
+go test -tags seeded -count=1 -timeout 20m -p 2 -v -run 'Seeded' $packages >"$work/own" 2>&1 || status=1
 echo "seeded bugs:"
 awk '/^ *--- (PASS|FAIL): Test[^ ]*Seeded[^ ]*\// {
        split($3, part, "/"); printf "  %-28s %s  %s\n", part[2], ($2 == "PASS:" ? "found by" : "NOT FOUND by"), part[1] }' "$work/own" | sort
@@ -17,7 +17,7 @@ while read -r bug package tests; do
   case "$bug" in ''|'#'*) continue ;; esac
   binary="$work/$(echo "$package" | tr -c 'a-z0-9\n' _).test"
   [ -x "$binary" ] || go test -tags seeded -c -o "$binary" "$package" || { status=1; continue; }
-  if (cd "$package" && MILLRACE_SEEDED_BUG=$bug "$binary" -test.count=1 -test.timeout 4m -test.failfast -test.run "$tests" >"$work/out" 2>&1); then
+  if (cd "$package" && MILLRACE_SEEDED_BUG=$bug "$binary" -test.count=1 -test.timeout 15m -test.failfast -test.run "$tests" >"$work/out" 2>&1); then
     if grep -q '^skipped:' "$work/out"; then
       printf '  %-28s skipped (MILLRACE_SKIP)\n' "$bug"
     else

@@ -11,8 +11,8 @@ trap 'rm -f "$MILLRACE_SKIP_LIST"' EXIT
 status=0
 jvm=$(grep -rlE --include='*_test.go' 'NeedRocketMQ|FetchRocketMQ' . | xargs -n1 dirname | sort -u)
 others=$(go list ./... | grep -vxF "$(echo "$jvm" | sed 's#^\.#github.com/millrace/millrace#')")
-go test -timeout 12m -p 2 $others || status=1
-go test -timeout 12m -p 1 $jvm || status=1
+go test -timeout 40m -p 2 $others || status=1
+go test -timeout 40m -p 1 $jvm || status=1
 ./e2e/fuzz.sh "${FUZZTIME:-10s}" || status=1
 ./e2e/seeded.sh || status=1
 if [ -s "$MILLRACE_SKIP_LIST" ]; then

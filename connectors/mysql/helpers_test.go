@@ -77,7 +77,7 @@ type seen struct {
 // collect reads until stop says so, as many items as it takes. Images are copied.
 func collect(t testing.TB, s *Source, stop func(seen) bool) []seen {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var out []seen
 	for {
@@ -168,7 +168,7 @@ func upTo(mark string) func(seen) bool {
 	}
 }
 
-// cfgHeartbeats is long enough for a server to send what it has.
+// cfgHeartbeats is how long a source is watched that is to find nothing wrong.
 const cfgHeartbeats = 1500 * time.Millisecond
 
 func copyDir(t testing.TB, from, to string) {

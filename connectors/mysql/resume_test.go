@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/pipeline"
@@ -166,13 +167,13 @@ func TestRestoredServerIsFound(t *testing.T) {
 		all := collect(t, s, upTo("99,end"))
 		s.Close()
 		at := *all[len(all)-1].Commit
-		reopen := func(what string, at event.Position) error {
+		reopen := func(at event.Position, patience time.Duration) error {
 			t.Helper()
 			s := newSource(t, testConfig(srv, "shop.*"))
 			_, err := s.Open(t.Context(), pipeline.Resume{Position: at})
 			for err == nil {
 				// The comparison comes with the first events.
-				ctx, cancel := context.WithTimeout(t.Context(), cfgHeartbeats)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				_, err = s.Next(ctx)
 				cancel()
 				if errors.Is(err, context.DeadlineExceeded) {
@@ -182,7 +183,7 @@ func TestRestoredServerIsFound(t *testing.T) {
 			s.Close()
 			return err
 		}
-		if err := reopen("same", at); err != nil {
+		if err := reopen(at, cfgHeartbeats); err != nil {
 			t.Fatal("the same server:", err)
 		}
 		if err := srv.Stop(); err != nil {
@@ -190,11 +191,11 @@ func TestRestoredServerIsFound(t *testing.T) {
 		}
 		restoreDir(t, backup, srv.Data)
 		start()
-		if err := reopen("shorter", at); !errors.Is(err, pipeline.ErrHistory) {
+		if err := reopen(at, 2*time.Minute); !errors.Is(err, pipeline.ErrHistory) {
 			t.Error("a shorter log:", err)
 		}
 		exec(t, db, "INSERT INTO shop.a VALUES (2,'two')", "INSERT INTO shop.a VALUES (3,'end')", "INSERT INTO shop.a VALUES (4,'more')")
-		if err := reopen("rewritten", at); !errors.Is(err, pipeline.ErrHistory) {
+		if err := reopen(at, 2*time.Minute); !errors.Is(err, pipeline.ErrHistory) {
 			t.Error("a rewritten log:", err)
 		}
 		exec(t, db, "FLUSH BINARY LOGS", "INSERT INTO shop.a VALUES (5,'x')", "FLUSH BINARY LOGS")
@@ -202,12 +203,12 @@ func TestRestoredServerIsFound(t *testing.T) {
 		for n := 2; n > 1; n, _ = lastLog(t, db) { // a server keeps a log while somebody reads it
 			exec(t, db, "PURGE BINARY LOGS TO '"+logs+"'")
 		}
-		if err := reopen("purged", at); !errors.Is(err, pipeline.ErrHistory) {
+		if err := reopen(at, 2*time.Minute); !errors.Is(err, pipeline.ErrHistory) {
 			t.Error("a purged log:", err)
 		}
 		other := at
 		other.Server = "another"
-		if err := reopen("other", other); !errors.Is(err, pipeline.ErrOtherServer) {
+		if err := reopen(other, 2*time.Minute); !errors.Is(err, pipeline.ErrOtherServer) {
 			t.Error("another server:", err)
 		}
 	})

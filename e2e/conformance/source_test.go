@@ -61,7 +61,7 @@ func run(t testing.TB, db *sql.DB, statements ...string) {
 // purge begins a new log and takes all others away. A log that a reader which has just
 // gone still holds open is not taken: the server notices by and by.
 func purge(db *sql.DB) error {
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -351,7 +351,7 @@ func (w *world) compare() error {
 }
 
 func (w *world) merged(t pipeline.SinkTable, name event.TableName) error {
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

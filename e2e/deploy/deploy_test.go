@@ -65,7 +65,7 @@ func runs(t *testing.T, cmd *exec.Cmd, http string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	healthy := waitHealthy(ctx, http)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -16,7 +16,7 @@ import (
 // why, and looks that nothing was skipped meanwhile.
 func (s *stage) pausedByHistory(ctx context.Context) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	eventually(ctx, s.t, "wait for the pause", 100*time.Millisecond, func() (bool, string) {
 		now, err := s.status(ctx)

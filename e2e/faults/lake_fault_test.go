@@ -29,7 +29,7 @@ func TestLakeThatIsAwayIsNamedAndCaughtUpWith(t *testing.T) {
 	if err := os.WriteFile(s.lake, nil, 0o644); err != nil { // no directory can be made there
 		t.Fatal(err)
 	}
-	named, end := context.WithTimeout(ctx, time.Minute)
+	named, end := context.WithTimeout(ctx, 2*time.Minute)
 	defer end()
 	eventually(named, t, "name the lake", 100*time.Millisecond, func() (bool, string) {
 		now, err := s.status(ctx)

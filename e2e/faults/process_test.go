@@ -118,7 +118,7 @@ func (p *program) terminate() {
 	}
 	select {
 	case <-p.proc.Done():
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		p.t.Fatalf("%s did not end within 30 s of SIGTERM:\n%s", p.name, p.proc.Log())
 	}
 	if err := p.proc.Err(); err != nil {

@@ -91,7 +91,7 @@ func (s *stage) place(t *testing.T) {
 func (s *stage) status(ctx context.Context) (pipeline.Status, error) {
 	s.t.Helper()
 	s.alive()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return s.http.Pipeline(ctx, "shop")
 }
@@ -164,7 +164,7 @@ func (s *stage) equal(ctx context.Context) {
 		s.t.Fatal(err)
 	}
 	var last []byte
-	began, waitUntil := time.Now(), time.Now().Add(90*time.Second)
+	began, waitUntil := time.Now(), time.Now().Add(2*time.Minute)
 	eventually(ctx, s.t, "compare", time.Second, func() (bool, string) {
 		out, err := exec.CommandContext(ctx, path, "pipeline", "verify", s.file).CombinedOutput()
 		last = out

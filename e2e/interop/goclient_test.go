@@ -197,7 +197,7 @@ func TestGoClientRunsTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Shutdown() })
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for i := range 5 {
 		for _, prefix := range []string{"commit", "rollback", "later-commit", "later-rollback"} {

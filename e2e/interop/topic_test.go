@@ -15,7 +15,7 @@ func (c *cluster) createTopic(t *testing.T, name string, queues int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := a.Start(ctx); err != nil {
 		t.Fatal(err)

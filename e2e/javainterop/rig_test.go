@@ -137,7 +137,7 @@ func newProducer(t *testing.T, names string, check client.TransactionChecker) *c
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		_ = p.Close(ctx) // its broker may be gone
 	})
@@ -147,7 +147,7 @@ func newProducer(t *testing.T, names string, check client.TransactionChecker) *c
 // waitFor asks until ok says nil.
 func waitFor(t *testing.T, what string, ok func() error) {
 	t.Helper()
-	deadline := time.NewTimer(90 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -13,14 +14,21 @@ import (
 	"time"
 )
 
+// The ports that FreePort picks from. They lie below those that systems give to outgoing
+// connections and to who listens on port 0 (Linux from 32768, the others from 49152): of
+// those, one that is free now is somebody else's when the server starts.
+const firstPort, lastPort = 12000, 32000
+
 // FreePort is a TCP port of the loopback address that nobody listens on now.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))); err == nil {
+			return l.Addr().(*net.TCPAddr).Port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("no free port from %d to %d: %w", firstPort, lastPort, err)
 }
 
 // Process is a program that was started, with its output in a file.

@@ -63,7 +63,7 @@ func FetchRocketMQ(ctx context.Context) (*RocketMQ, error) {
 // NeedRocketMQ is FetchRocketMQ for tests; MILLRACE_SKIP knows it as rocketmq.
 func NeedRocketMQ(t testing.TB) *RocketMQ {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	r, err := FetchRocketMQ(ctx)
 	if err != nil {
@@ -128,8 +128,9 @@ type RocketMQServer struct {
 	proc *Process
 }
 
-// Stop ends the server in order, or kills it when that takes more than 20 seconds.
-func (s *RocketMQServer) Stop() error { return s.proc.Stop(20 * time.Second) }
+// Stop ends the server in order, or kills it when that takes more than three minutes. A
+// broker waits ten seconds for threads of its own, and twice that on a busy machine.
+func (s *RocketMQServer) Stop() error { return s.proc.Stop(3 * time.Minute) }
 
 // Pid is the process id.
 func (s *RocketMQServer) Pid() int { return s.proc.Pid() }

@@ -9,7 +9,7 @@ import (
 
 func TestRocketMQClusterStartsAndStops(t *testing.T) {
 	r := NeedRocketMQ(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	ns, err := r.StartNamesrv(ctx, t.TempDir())
 	if err != nil {

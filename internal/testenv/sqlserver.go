@@ -70,7 +70,7 @@ func (s *Server) Pid() int { return s.proc.Pid() }
 func (s *Server) Kill() { s.proc.Kill() }
 
 // Stop shuts the server down in order.
-func (s *Server) Stop() error { return s.proc.Stop(30 * time.Second) }
+func (s *Server) Stop() error { return s.proc.Stop(3 * time.Minute) }
 
 // Start starts the server again on its data and port after Stop or Kill. Further
 // arguments stay in force.
@@ -143,7 +143,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.proc = p
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if err := p.WaitReady(ctx, s.ping); err != nil {
 		p.Kill()
@@ -204,7 +204,7 @@ func (p program) version(ctx context.Context) (string, error) {
 // runServer is the shared part of the test helpers: start, and stop with the test.
 func runServer(t testing.TB, kind string, start func(ctx context.Context, dir string) (*Server, error)) *Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	s, err := start(ctx, t.TempDir())
 	if errors.Is(err, errUnavailable) {

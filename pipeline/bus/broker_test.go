@@ -83,7 +83,7 @@ func (c *cluster) start() {
 // waitRegistered waits until the name server tells of the broker.
 func (c *cluster) waitRegistered() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	a, err := admin.New(client.WithNameServers(c.names))
 	if err != nil {
@@ -117,7 +117,7 @@ func (c *cluster) connect(hook rpc.Hook) func(context.Context) (publisherDeps, e
 // snapshot reads everything that the broker holds into a twin, which check reads.
 func (c *cluster) snapshot(s *script) *twin {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	r, err := client.NewReader(client.WithNameServers(c.names))
 	if err != nil {

@@ -183,7 +183,7 @@ func TestSubscriptionDeliversEachRowOnce(t *testing.T) {
 		table := r.s.tables[0]
 		marks := map[pipeline.QueueID]pipeline.QueueMark{}
 		delivered := map[event.Identity]int{}
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		done := make(chan error, 1)
 		go func() { done <- r.run(ctx) }()
 		var published error
