@@ -61,10 +61,6 @@ func noteOnes(most *int, vals []parquet.Value) {
 		if vals[i].IsNull() {
 			continue
 		}
-		b, n := vals[i].ByteArray(), 0
-		for n < len(b) && b[n] == 0xFF {
-			n++
-		}
-		*most = max(*most, n)
+		*most = max(*most, leadingOnes(vals[i].ByteArray()))
 	}
 }

@@ -176,7 +176,7 @@ func (t colType) leaf(required, dictionary bool) parquet.Node {
 	case kindString:
 		n = parquet.String()
 	case kindBinary:
-		n = parquet.Leaf(parquet.ByteArrayType)
+		n = parquet.Leaf(boundedBytes{parquet.ByteArrayType})
 	}
 	if dictionary {
 		enc = &parquet.RLEDictionary
