@@ -87,7 +87,7 @@ func TestRuntimeInformation(t *testing.T) {
 	if v, ok := ans.Ext.Get("version"); !ok || v == "" {
 		t.Error("the configuration has no version")
 	}
-	for name, want := range map[string]float64{"rocketmq_messages_in_total": 1, "rocketmq_throughput_in_total": 1, "rocketmq_broker_permission": 6} {
+	for name, want := range map[string]float64{"rocketmq_messages_in_total": 1, "rocketmq_throughput_in_total": 1, "rocketmq_broker_permission": 6, "millrace_remoting_connections": 1} {
 		if got := r.metric(name, nil); got != want {
 			t.Errorf("%s is %v", name, got)
 		}

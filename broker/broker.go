@@ -164,13 +164,13 @@ func (b *Broker) open() (err error) {
 		Txn: b.txn, Writers: b.writers, Metrics: processor.NewMetrics(b.deps.Registerer),
 		Authorizer: b.deps.Authorizer, Now: b.deps.Now, Log: log,
 	})
+	b.store.Subscribe(b.processor)
+	b.server = rpc.NewServer(rpc.ServerConfig{MaxConnections: cfg.MaxConnections, Closed: b.closed}, b.processor, log)
 	if b.deps.Registerer != nil {
-		if err := b.deps.Registerer.Register(b.processor); err != nil {
+		if err := errors.Join(b.deps.Registerer.Register(b.processor), b.deps.Registerer.Register(remotingMetrics{b.server})); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	b.store.Subscribe(b.processor)
-	b.server = rpc.NewServer(rpc.ServerConfig{MaxConnections: cfg.MaxConnections, Closed: b.closed}, b.processor, log)
 	b.names = newRegistrar(b)
 	b.topics.OnChange(b.names.changed)
 	return nil

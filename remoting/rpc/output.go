@@ -58,8 +58,9 @@ type output struct {
 // taken of a connection that has something to write; over twice the limit large answers are
 // refused, until peers have read or been cut off.
 type unsent struct {
-	limit int64
-	bytes atomic.Int64
+	limit   int64
+	bytes   atomic.Int64
+	refused atomic.Uint64 // answers
 }
 
 func (u *unsent) add(n int) {
@@ -90,6 +91,7 @@ func (o *output) put(c *remoting.Command, settled int, hold bool) error {
 		return fmt.Errorf("%w: %d bytes", ErrBusy, o.unsent)
 	}
 	if len(c.Body) > copyLimit && o.all.refuses(len(c.Body)) {
+		o.all.refused.Add(1)
 		return errCrowded
 	}
 	before := len(o.tail)

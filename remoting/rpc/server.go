@@ -22,6 +22,7 @@ type Server struct {
 	conns    map[*Conn]struct{}
 	stopping bool
 	full     bool // the last connection was turned away
+	turned   uint64
 }
 
 // NewServer makes a server; Serve starts it.
@@ -110,6 +111,7 @@ func (s *Server) register(c *Conn) bool {
 				"limit", s.cfg.MaxConnections, "remote", c.RemoteAddrPort())
 		}
 		s.full = true
+		s.turned++
 		return false
 	}
 	s.full = false
@@ -126,6 +128,24 @@ func (s *Server) report(c *Conn, err error) {
 		s.log.Info("idle connection closed", "remote", c.RemoteAddrPort())
 	default:
 		s.log.Warn("connection closed", "remote", c.RemoteAddrPort(), "error", err)
+	}
+}
+
+// ServerStats says how a server stands to the bounds of its configuration.
+type ServerStats struct {
+	Connections        int    // open now
+	UnsentBytes        int64  // that wait to be written, over all connections
+	RefusedAnswers     uint64 // since the start, by MaxUnsent
+	RefusedConnections uint64 // since the start, by MaxConnections
+}
+
+// Stats may be called by anybody at any time.
+func (s *Server) Stats() ServerStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ServerStats{
+		Connections: len(s.conns), RefusedConnections: s.turned,
+		UnsentBytes: s.unsent.bytes.Load(), RefusedAnswers: s.unsent.refused.Load(),
 	}
 }
 

@@ -56,6 +56,9 @@ func TestConnectionsShareWhatMayBeUnsent(t *testing.T) {
 		if err := answer(good, mib); !errors.Is(err, errCrowded) || !errors.Is(err, ErrBusy) {
 			t.Errorf("over twice the limit a large answer is taken: %v", err)
 		}
+		if n := all.refused.Load(); n != 1 {
+			t.Errorf("%d refusals are counted", n)
+		}
 		if err := answer(good, copyLimit); err != nil {
 			t.Errorf("a small answer is refused: %v", err)
 		}
