@@ -112,12 +112,19 @@ func (s *stage) settled(ctx context.Context) {
 	if err := s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'shop'").Scan(&tables); err != nil {
 		s.t.Fatal(err)
 	}
+	last := "no status"
+	defer func() {
+		if s.t.Failed() {
+			s.t.Log(s.proc.Log())
+		}
+	}()
 	eventually(ctx, s.t, "settle", 100*time.Millisecond, func() (bool, string) {
 		now, err := s.status(ctx)
 		if err != nil {
-			return false, err.Error()
+			return false, err.Error() + "; before that: " + last
 		}
-		return isSettled(now, file, pos, tables), describe(now)
+		last = describe(now)
+		return isSettled(now, file, pos, tables), last
 	})
 }
 

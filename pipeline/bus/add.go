@@ -346,7 +346,7 @@ func (p *Publisher) settleDoubt(ctx context.Context, it *event.Item, doubt error
 		return errors.Join(doubt, err)
 	}
 	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
+	defer p.ck.unlock()
 	if err := p.ck.raiseEpochLocked(ctx, "numbers in doubt", it.Table.Name); err != nil {
 		return errors.Join(doubt, err)
 	}

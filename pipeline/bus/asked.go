@@ -82,7 +82,7 @@ func (p *Publisher) recordDue(ctx context.Context, due []checkpoint.Due) error {
 
 func (l *checkpointLog) makeDue(ctx context.Context, due []checkpoint.Due) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	for _, d := range due {
 		w := wished{cause: d.Cause, begin: l.wished[d.Table].begin}
 		for _, a := range l.state.Tries {

@@ -105,3 +105,40 @@ func TestAwaitPausedMeansTheRecord(t *testing.T) {
 		t.Errorf("a publisher that stops: %v", err)
 	}
 }
+
+// TestWhoLooksNeverWaits: while the broker does not answer the records are locked, and that
+// is what somebody wants to see who looks at the pipeline.
+func TestWhoLooksNeverWaits(t *testing.T) {
+	tw := newTwin()
+	table := benchTable("orders", 2)
+	b := openBench(t, tw, PublisherConfig{})
+	if err := b.p.Declare(t.Context(), []*event.Table{table}); err != nil {
+		t.Fatal(err)
+	}
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	b.conn.mu.Lock()
+	b.conn.hook = func(string, bool) error {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-answer
+		return nil
+	}
+	b.conn.mu.Unlock()
+	done := make(chan error, 1)
+	go func() { done <- b.p.MakeDue(t.Context(), []event.TableName{table.Name}, "asked") }()
+	<-asked
+	before, progress, held := b.p.Status(), b.p.Progress()[table.Name], b.p.Held(table.Name)
+	close(answer)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if before.Epoch == 0 || progress.Cause == "asked" || held != "" {
+		t.Errorf("while the broker is asked: %+v, %+v, held %q", before, progress, held)
+	}
+	if got := b.p.Progress()[table.Name].Cause; got != "asked" {
+		t.Errorf("when it has answered: due for %q", got)
+	}
+	b.close()
+}

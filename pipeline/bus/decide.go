@@ -63,7 +63,7 @@ func (p *Publisher) decide(ctx context.Context, g *group) error {
 		g.rec.Halves[i].ID, g.rec.Halves[i].Tx = g.refs[i].ID, g.refs[i].TransactionID
 	}
 	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
+	defer p.ck.unlock()
 	p.ck.keepDueLocked(g.rec)
 	if err := p.ck.decideLocked(ctx, g.rec); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (p *Publisher) decide(ctx context.Context, g *group) error {
 // schemas when they were not written for long.
 func (p *Publisher) baseIfDue(ctx context.Context) error {
 	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
+	defer p.ck.unlock()
 	old := time.Since(time.Unix(p.ck.state.SchemasAt, 0)) > schemaRefresh
 	if p.ck.sinceBase == 0 && !old {
 		return nil
@@ -144,7 +144,7 @@ func (p *Publisher) resolve(ctx context.Context, batch []*group) error {
 	p.ck.mu.Lock()
 	at := batch[len(batch)-1].rec
 	p.ck.state.SetResolved(at.N)
-	p.ck.mu.Unlock()
+	p.ck.unlock()
 	if p.cfg.OnResolved != nil {
 		p.cfg.OnResolved(event.Position(at.To))
 	}

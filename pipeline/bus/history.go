@@ -22,7 +22,7 @@ func (p *Publisher) ForgetHistory(ctx context.Context, cause string) (pipeline.R
 		return pipeline.Resume{}, why(ctx, err)
 	}
 	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
+	defer p.ck.unlock()
 	s := p.ck.state
 	s.Position, s.OpenTx, s.Taken, s.XA = checkpoint.Position{}, nil, nil, nil
 	tables := make([]event.TableName, len(s.Tables))

@@ -43,7 +43,7 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	defer p.mu.Unlock()
 	p.fitMessages()
 	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
+	defer p.ck.unlock()
 	var early *checkpointRead
 	if seeded.On("open-after-read") {
 		if early, err = p.ck.read(ctx, -1); err != nil {

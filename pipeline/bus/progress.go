@@ -2,25 +2,72 @@ package bus
 
 import "github.com/millrace/millrace/pipeline/event"
 
-// Progress is how far the attempts are by what is decided: what a restart would find.
-// Due tables have an attempt without BEGIN.
-func (p *Publisher) Progress() map[event.TableName]event.Attempt {
-	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
-	progress := map[event.TableName]event.Attempt{}
-	if p.ck.state == nil {
-		return progress
+// shown is what the records said when their lock was last released. The lock is held while
+// the broker is asked, for as long as it is away, and whoever looks at a pipeline then
+// wants to see just that: he never waits.
+type shown struct {
+	status   PublisherStatus
+	progress map[event.TableName]event.Attempt
+	held     map[event.TableName]string
+}
+
+// unlock releases the lock and shows the state.
+func (l *checkpointLog) unlock() {
+	l.shown.Store(l.lookLocked())
+	l.mu.Unlock()
+}
+
+func (l *checkpointLog) lookLocked() *shown {
+	out := &shown{status: PublisherStatus{Term: l.p.term}, held: l.held}
+	st := l.state
+	if st == nil {
+		return out
 	}
-	for _, d := range p.ck.state.Due {
-		progress[event.TableName(d.Table)] = event.Attempt{Table: event.TableName(d.Table), Cause: d.Cause}
+	s := &out.status
+	s.Epoch, s.Group, s.Resolved, s.Position = st.Epoch, st.N, st.Resolved, event.Position(st.Position)
+	for i := range st.Queues {
+		if st.Queues[i].TrimUpto != 0 {
+			s.Trimming++
+		}
 	}
-	for _, a := range p.ck.state.Tries {
-		progress[event.TableName(a.Table)] = event.Attempt{
+	out.progress = make(map[event.TableName]event.Attempt, len(st.Due)+len(st.Tries))
+	for _, d := range st.Due {
+		out.progress[event.TableName(d.Table)] = event.Attempt{Table: event.TableName(d.Table), Cause: d.Cause}
+	}
+	for _, a := range st.Tries {
+		out.progress[event.TableName(a.Table)] = event.Attempt{
 			Table: event.TableName(a.Table), Begin: a.Begin, Chunk: a.Chunk, Rows: a.Rows, Estimate: a.Estimate, Cause: a.Cause,
 		}
 	}
-	return progress
+	return out
 }
+
+// PublisherStatus is what people see of a publisher.
+type PublisherStatus struct {
+	Term     uint64
+	Epoch    uint16
+	Group    uint64 // last decided
+	Resolved uint64
+	Rows     uint64
+	Trimmed  uint64
+	Bytes    uint64
+	Halves   uint64
+	Trimming int // queues whose messages are held against what is read again
+	Position event.Position
+}
+
+// Status is a snapshot for people and metrics. Any goroutine may ask; it never waits.
+func (p *Publisher) Status() PublisherStatus {
+	s := p.ck.shown.Load().status
+	s.Rows, s.Trimmed = p.stats.rows.Load(), p.stats.trimmed.Load()
+	s.Bytes, s.Halves = p.stats.bytes.Load(), p.stats.halves.Load()
+	return s
+}
+
+// Progress is how far the attempts are by what is decided: what a restart would find. Due
+// tables have an attempt without BEGIN. Any goroutine may ask; it never waits. The map is
+// not to be changed.
+func (p *Publisher) Progress() map[event.TableName]event.Attempt { return p.ck.shown.Load().progress }
 
 // Tables are those that the checkpoint knows, so that what their queues hold can be read
 // while the source is away. They come without schemas.

@@ -130,9 +130,6 @@ type Publisher struct {
 	opened chan struct{}       // a group was begun: its interval runs
 	asked  chan *asking        // by others than the stream, of the records
 
-	// held are the tables that Declare paused, and why; ck.mu guards it.
-	held map[event.TableName]string
-
 	// mu guards what Add builds. Where locks nest the order is mu, ck.mu, schemas.mu. Add
 	// waits for room with mu held, so the loops that make room never take it.
 	mu      sync.Mutex
@@ -287,39 +284,6 @@ func (p *Publisher) checkLoop(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// PublisherStatus is what people see of a publisher.
-type PublisherStatus struct {
-	Term     uint64
-	Epoch    uint16
-	Group    uint64 // last decided
-	Resolved uint64
-	Rows     uint64
-	Trimmed  uint64
-	Bytes    uint64
-	Halves   uint64
-	Trimming int // queues whose messages are held against what is read again
-	Position event.Position
-}
-
-// Status is a snapshot for people and metrics; any goroutine may ask.
-func (p *Publisher) Status() PublisherStatus {
-	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
-	s := PublisherStatus{
-		Term: p.term, Rows: p.stats.rows.Load(), Trimmed: p.stats.trimmed.Load(),
-		Bytes: p.stats.bytes.Load(), Halves: p.stats.halves.Load(),
-	}
-	if st := p.ck.state; st != nil {
-		s.Epoch, s.Group, s.Resolved, s.Position = st.Epoch, st.N, st.Resolved, event.Position(st.Position)
-		for _, q := range st.Queues {
-			if q.TrimUpto != 0 {
-				s.Trimming++
-			}
-		}
-	}
-	return s
 }
 
 func publisherQueue(q checkpoint.Queue) message.Queue {

@@ -19,6 +19,7 @@ import (
 type bench struct {
 	t      *testing.T
 	twin   *twin
+	conn   *twinConn
 	p      *Publisher
 	resume pipeline.Resume
 	cancel func()
@@ -39,7 +40,7 @@ func openBench(t *testing.T, tw *twin, cfg PublisherConfig) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, twin: tw, p: p, ran: make(chan error, 1), n: 2}
+	b := &bench{t: t, twin: tw, conn: conn, p: p, ran: make(chan error, 1), n: 2}
 	if b.resume, err = p.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/client"
@@ -36,11 +37,15 @@ type checkpointLog struct {
 	sinceBase int
 
 	wished map[checkpoint.TableName]wished
+	held   map[event.TableName]string // that Declare paused, and why
+
+	shown atomic.Pointer[shown]
 }
 
 func (l *checkpointLog) init(p *Publisher) {
 	l.p, l.base, l.wished = p, -1, map[checkpoint.TableName]wished{}
 	l.q = message.Queue{Topic: event.CheckpointTopic(p.cfg.Pipeline), BrokerName: p.cfg.Broker}
+	l.shown.Store(&shown{})
 }
 
 // appendLocked appends one record. It is durable on return.
@@ -151,7 +156,7 @@ func (p *Publisher) RaiseEpochTo(ctx context.Context, least uint16, cause string
 		return pipeline.Resume{}, why(ctx, err)
 	}
 	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
+	defer p.ck.unlock()
 	if least > maxEpoch {
 		return pipeline.Resume{}, p.wrap("raise the epoch", fmt.Errorf("%d is above %d: make a new pipeline", least, maxEpoch))
 	}

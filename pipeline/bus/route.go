@@ -68,7 +68,7 @@ func (d *declaring) known(was *checkpoint.Table, t *event.Table) {
 			s.routeKey = slices.Clone(was.Key)
 		}
 		d.pause(t.Name, CodeRoute, why)
-		d.p.held[t.Name] = why
+		d.p.ck.held[t.Name] = why
 		return
 	}
 	if s.paused && byFile(s.code) {
@@ -86,7 +86,7 @@ func (d *declaring) left(captured []*event.Table) {
 		}
 		why := fmt.Sprintf("table %s is not captured any more: no pattern of source.tables in the pipeline file names it, or the server has it no longer; name it again, and it goes on with a new snapshot", name)
 		d.pause(name, CodeExcluded, why)
-		d.p.held[name] = why
+		d.p.ck.held[name] = why
 	}
 }
 
@@ -160,12 +160,8 @@ func keyNames(t *event.Table) (names []string) {
 }
 
 // Held says why a table cannot be resumed while the pipeline file is as it is; "" when it
-// can. Any goroutine may ask.
-func (p *Publisher) Held(t event.TableName) string {
-	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
-	return p.held[t]
-}
+// can. Any goroutine may ask; it never waits.
+func (p *Publisher) Held(t event.TableName) string { return p.ck.shown.Load().held[t] }
 
 // rowOf is the record of a table under a new definition. Its route stays what its queues
 // were filled by, also while the file asks for another.

@@ -89,8 +89,8 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
-	p.held = map[event.TableName]string{}
+	defer p.ck.unlock()
+	p.ck.held = map[event.TableName]string{}
 	d := declaring{p: p}
 	if err := d.config(); err != nil {
 		return err
