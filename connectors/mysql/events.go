@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -112,13 +113,9 @@ func (o *opening) between(e *stream.Event) {
 		// Where only GTIDs name the place, no place is known before a transaction's end.
 		return
 	}
-	if e.Type == stream.RotateEvent && len(e.Body) > 8 {
-		pos, file := uint64(0), string(e.Body[8:])
-		for i := 7; i >= 0; i-- {
-			pos = pos<<8 | uint64(e.Body[i])
-		}
-		if file != o.boundary.File || pos > o.boundary.Pos {
-			o.boundary.File, o.boundary.Pos = file, pos
+	if to, ok := rotation(e); ok {
+		if to.file != o.boundary.File || to.pos > o.boundary.Pos {
+			o.boundary.File, o.boundary.Pos = to.file, to.pos
 			o.moved = true
 		}
 		return
@@ -129,9 +126,21 @@ func (o *opening) between(e *stream.Event) {
 	}
 }
 
+// rotation is where the log goes on by a ROTATE event.
+func rotation(e *stream.Event) (to place, ok bool) {
+	if e.Type != stream.RotateEvent || len(e.Body) <= 8 {
+		return place{}, false
+	}
+	return place{file: string(e.Body[8:]), pos: binary.LittleEndian.Uint64(e.Body)}, true
+}
+
 // proveHistory compares the first event of the log with the fingerprint and then drops
 // events up to the boundary.
 func (o *opening) proveHistory(e *stream.Event) (skip bool, err error) {
+	if to, ok := rotation(e); ok && o.verify == nil && to.file != o.skipTo.file && o.skipTo.less(to) {
+		o.skipTo = place{} // there is nothing behind the boundary in its file: the next one holds what comes
+		return false, nil
+	}
 	if e.Artificial() || e.Type == stream.FormatEvent || e.Type == stream.HeartbeatEvent || e.Type == stream.HeartbeatV2Event || e.Type == stream.RotateEvent {
 		return true, nil
 	}

@@ -153,7 +153,7 @@ func (o *opening) lost(ctx context.Context, err error) error {
 
 // beat hands over a heartbeat when the boundary moved without an item that says so.
 func (o *opening) beat() {
-	if !o.moved || o.lastEnd == 0 || time.Since(o.lastBeat) < o.s.cfg.Heartbeat/2 {
+	if !o.moved || o.passed != 0 || time.Since(o.lastBeat) < o.s.cfg.Heartbeat/2 {
 		return
 	}
 	o.moved, o.lastBeat = false, time.Now()

@@ -213,3 +213,54 @@ func TestRestoredServerIsFound(t *testing.T) {
 		}
 	})
 }
+
+// A server that nobody writes to may rotate its log, be restarted and remove the old file:
+// the place follows, or the next opening would miss a file that held nothing.
+func TestTheIdlePlaceFollowsTheLog(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))")
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		exec(t, db, "INSERT INTO shop.a VALUES (1,'end')")
+		all := collect(t, s, upTo("1,end"))
+		s.Close()
+		at := *all[len(all)-1].Commit
+		follow := func(s *Source, what string) {
+			t.Helper()
+			_, end := lastLog(t, db)
+			all := collect(t, s, func(it seen) bool { return it.Kind == event.KindHeartbeat && it.Commit.File == end })
+			at = *all[len(all)-1].Commit
+			if read := s.Status().Read; read.File != end {
+				t.Errorf("%s: the status shows %s, the log is at %s", what, read.File, end)
+			}
+		}
+
+		s = newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{Position: at})
+		exec(t, db, "FLUSH BINARY LOGS")
+		follow(s, "rotated")
+		srv.Kill()
+		if err := srv.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		follow(s, "restarted")
+		s.Close()
+
+		_, end := lastLog(t, db)
+		for n := 2; n > 1; n, _ = lastLog(t, db) { // a server keeps a log while somebody reads it
+			exec(t, db, "PURGE BINARY LOGS TO '"+end+"'")
+		}
+		s = newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{Position: at})
+		exec(t, db, "INSERT INTO shop.a VALUES (2,'end')")
+		rows := 0
+		for _, it := range collect(t, s, upTo("2,end")) {
+			if it.Kind == event.KindRow {
+				rows++
+			}
+		}
+		if rows != 1 {
+			t.Errorf("%d rows behind the place", rows)
+		}
+	})
+}

@@ -12,7 +12,7 @@ const (
 	KindBegin                     // BEGIN of an attempt; every queue
 	KindChunkEnd                  // the rows of a chunk are complete; carries the attempt's new cursor; no message of its own
 	KindEnd                       // END of an attempt; every queue
-	KindHeartbeat                 // the reader stands at Commit; may become a message in idle queues
+	KindHeartbeat                 // the reader stands at Commit; may become a message in idle queues; Seq is 0 before the first transaction of an opening
 	KindPaused                    // the source stopped this table, with a reason; no message
 	KindResumed                   // the source took this table up again; no message
 )
