@@ -94,14 +94,17 @@ func (w *Writer) RoutesChanged() {}
 
 // Open takes the writer at one broker under a term: every lower term is fenced there
 // from now on, durably. The same opener (a random id for each attempt of its owner)
-// asking again succeeds again, with present values, so a lost answer may be repeated.
-// *StaleError when the broker knows a term at least as high.
+// asking again succeeds again, with present values, so a lost answer, which is
+// ErrUncertain after the send timeout, may be repeated. *StaleError when the broker knows
+// a term at least as high.
 func (w *Writer) Open(ctx context.Context, broker string, term uint64, opener string) (WriterState, error) {
 	if !w.s.Running() {
 		return WriterState{}, ErrClosed
 	}
 	w.s.AddBroker(broker)
-	ans, err := w.s.InvokeBroker(ctx, broker, func() *remoting.Command {
+	limited, cancel := context.WithTimeout(ctx, w.cfg.send.timeout)
+	defer cancel()
+	ans, err := w.s.InvokeBroker(limited, broker, func() *remoting.Command {
 		return session.Request(protocol.OpenWriter, &protocol.OpenWriterHeader{Writer: w.name, Term: term, Opener: opener})
 	})
 	if err == nil {

@@ -349,3 +349,12 @@ func TestWriterSurvivesALostConnection(t *testing.T) {
 		t.Fatalf("the writer was opened %d times", n)
 	}
 }
+
+func TestUnansweredOpeningIsUncertain(t *testing.T) {
+	c := newFakeCluster(t, "a")
+	c.broker["a"].on(protocol.OpenWriter, never)
+	w := newTestWriter(t, c, WithSendTimeout(500*time.Millisecond))
+	if _, err := w.Open(context.WithoutCancel(t.Context()), "a", 1, "opener"); !errors.Is(err, ErrUncertain) {
+		t.Fatalf("open: %v", err)
+	}
+}

@@ -110,7 +110,9 @@ func (c *cluster) connect(hook rpc.Hook) func(context.Context) (publisherDeps, e
 	e := NewEndpoint(EndpointConfig{NameServers: c.names, Broker: "b", Worker: "w", Options: []client.Option{
 		client.WithHook(hook), client.WithRetryBackoff(5 * time.Millisecond),
 	}}, slog.New(slog.DiscardHandler))
-	e.writerOptions = []client.WriterOption{client.WithSendTimeout(500 * time.Millisecond)}
+	if hook.Answer != nil {
+		e.writerOptions = []client.WriterOption{client.WithSendTimeout(500 * time.Millisecond)}
+	}
 	return e.connectPublisher("p", "b")
 }
 
