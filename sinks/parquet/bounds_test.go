@@ -54,6 +54,16 @@ func writeRowGroups(t *testing.T, leaves []leafSpec, groups [][]string) *parquet
 			t.Fatal(err)
 		}
 	}
+	file := finished(t, fs, fw)
+	if n := len(file.ColumnIndexes()); n != len(groups) {
+		t.Fatalf("%d row groups, want %d", n, len(groups))
+	}
+	return file
+}
+
+// finished ends a file and opens it with the library.
+func finished(t *testing.T, fs vfs.FS, fw *fileWriter) *parquet.File {
+	t.Helper()
 	size, err := fw.finish("file")
 	if err != nil {
 		t.Fatal(err)
@@ -66,9 +76,6 @@ func writeRowGroups(t *testing.T, leaves []leafSpec, groups [][]string) *parquet
 	file, err := parquet.OpenFile(f, size)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if n := len(file.ColumnIndexes()); n != len(groups) {
-		t.Fatalf("%d row groups, want %d", n, len(groups))
 	}
 	return file
 }

@@ -76,19 +76,7 @@ func TestReadersFindLongValuesByThePageIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	size, err := fw.finish("file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := fs.Open("file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	file, err := parquet.OpenFile(f, size)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := finished(t, fs, fw)
 	indexes := file.ColumnIndexes()
 	if len(indexes) != 2*len(leaves) {
 		t.Fatalf("%d column indexes", len(indexes))
