@@ -33,13 +33,12 @@ func exactKeys(b []byte) bool {
 		if err != nil || !ok {
 			return false
 		}
-		lower := strings.ToLower(key)
-		for _, name := range []string{"code", "opaque", "remark", "extfields"} {
-			if strings.EqualFold(key, name) && (seen[name] || key != name && key != "extFields") {
+		for _, name := range []string{"code", "opaque", "remark", "extFields"} {
+			if strings.EqualFold(key, name) && (seen[name] || key != name) {
 				return false
 			}
 		}
-		seen[lower] = true
+		seen[key] = true
 		var skip json.RawMessage
 		if d.Decode(&skip) != nil {
 			return false
@@ -62,6 +61,7 @@ func FuzzJSONHeader(f *testing.F) {
 	}
 	f.Add([]byte(`{"code":1,"extFields":{"a":"\ud83d\ude00","b":4,"c":false,"d":null,"a":"x"},"z":[{"q":"\u0000"}]}`))
 	f.Add([]byte("{\"remark\":\"\xff\xc3\",\"opaque\":-0}"))
+	f.Add([]byte(`{"extfields":{"a":"b"}}`))
 	f.Fuzz(func(t *testing.T, header []byte) {
 		if len(header) > 1<<16 {
 			return
