@@ -62,6 +62,29 @@ func TestCheckpointLosesItsEnd(t *testing.T) {
 	}
 }
 
+// TestARecordIsLost: the broker lost the record of the last group and has its messages.
+func TestARecordIsLost(t *testing.T) {
+	tw := newTwin()
+	b := openBench(t, tw, PublisherConfig{})
+	table := benchTable("t", 1)
+	if err := b.p.Declare(t.Context(), []*event.Table{table}); err != nil {
+		t.Fatal(err)
+	}
+	b.add(b.tx("g1", table, "recorded")...)
+	b.flush()
+	b.add(b.tx("g2", table, "its record is lost")...)
+	b.flush()
+	epoch := b.p.Status().Epoch
+	b.close()
+	tw.lose(message.Queue{Topic: event.CheckpointTopic("p"), BrokerName: "b"}, 1, false)
+
+	again := openBench(t, tw, PublisherConfig{})
+	defer again.close()
+	if again.resume.Epoch <= epoch || !due(again.resume, table.Name, "numbers in doubt") {
+		t.Errorf("epoch %d, %d before; attempts %+v", again.resume.Epoch, epoch, again.resume.Attempts)
+	}
+}
+
 // forgetful is a rig whose broker loses the last records of the checkpoint.
 func forgetful(rng *rand.Rand) *rig {
 	r := lossy(rng, func(r *rig, _ int) {
