@@ -128,7 +128,7 @@ func TestGarbageCostsItsOwnConnectionOnly(t *testing.T) {
 
 func readUntilClosed(t *testing.T, c net.Conn) bool {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(25 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := io.Copy(io.Discard, c)

@@ -43,7 +43,7 @@ func BenchmarkSend(b *testing.B) {
 				req := remoting.NewRequest(protocol.SendMessageV2)
 				sendHeader("bench", int32(n%4), props).Encode(req)
 				req.Body = text
-				err := conn.InvokeAsync(req, 2*time.Minute, func(ans *remoting.Command, err error) {
+				err := conn.InvokeAsync(req, 25*time.Second, func(ans *remoting.Command, err error) {
 					if err != nil || ans.Code != protocol.Success {
 						failed.Add(1)
 					}

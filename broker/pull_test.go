@@ -42,7 +42,7 @@ func receive(t *testing.T, c <-chan pulled) pulled {
 	select {
 	case p := <-c:
 		return p
-	case <-time.After(2 * time.Minute):
+	case <-time.After(25 * time.Second):
 		t.Fatal("no answer to a parked pull")
 		return pulled{}
 	}

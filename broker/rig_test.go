@@ -126,7 +126,7 @@ func run(t testing.TB, service func(context.Context) error) (stop func()) {
 			if err != nil {
 				t.Errorf("on stop: %v", err)
 			}
-		case <-time.After(2 * time.Minute):
+		case <-time.After(25 * time.Second):
 			t.Error("it does not stop")
 		}
 	}
@@ -141,7 +141,7 @@ func (r *rig) ask(addr string, code int, h encoder, body []byte) *remoting.Comma
 		h.Encode(req)
 	}
 	req.Body = body
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 	defer cancel()
 	ans, err := r.client.Invoke(ctx, addr, req)
 	if err != nil {
@@ -264,7 +264,7 @@ func (p *pushed) next(t testing.TB) *remoting.Command {
 	select {
 	case c := <-p.got:
 		return c
-	case <-time.After(2 * time.Minute):
+	case <-time.After(25 * time.Second):
 		t.Fatal("the broker sends nothing")
 		return nil
 	}
@@ -273,7 +273,7 @@ func (p *pushed) next(t testing.TB) *remoting.Command {
 // waitFor polls a condition that others make true.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
+	deadline := time.NewTimer(25 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -125,7 +125,7 @@ func (f *fakeServer) requestsLocked(code int) []*remoting.Command {
 // wait waits until n requests of a code have come in.
 func (f *fakeServer) wait(code, n int) []*remoting.Command {
 	f.t.Helper()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(25 * time.Second)
 	for {
 		f.mu.Lock()
 		got, changed := f.requestsLocked(code), f.changed

@@ -21,7 +21,7 @@ func testOptions(names string) Option {
 // within is a context for one test step.
 func within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -42,7 +42,7 @@ func started[T startable](t testing.TB) func(T, error) T {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 			defer cancel()
 			if err := c.Close(ctx); err != nil {
 				t.Errorf("close: %v", err)

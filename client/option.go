@@ -133,7 +133,7 @@ type SendOption interface {
 func (f sendOption) applyProducer(c *producerConfig) { f(&c.send) }
 func (f sendOption) applyWriter(c *writerConfig)     { f(&c.send) }
 
-// WithSendTimeout bounds one attempt of a send (3 s; a Writer's 10 s).
+// WithSendTimeout bounds one attempt of a send (3 s; a Writer's 10 s, its openings' too).
 func WithSendTimeout(d time.Duration) SendOption {
 	return sendOption(func(c *sendConfig) { c.timeout = d })
 }

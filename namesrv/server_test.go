@@ -66,7 +66,7 @@ func (r *rig) ask(c *rpc.Client, code int, h encoder, body any) *remoting.Comman
 			r.t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 	defer cancel()
 	ans, err := c.Invoke(ctx, r.server.Addr(), req)
 	if err != nil {
@@ -282,7 +282,7 @@ func TestConfiguration(t *testing.T) {
 // waitFor polls a condition that another goroutine makes true.
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
+	deadline := time.NewTimer(25 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

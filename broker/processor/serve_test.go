@@ -32,7 +32,7 @@ func serve(t *testing.T, p *Processor) (ask func(code int) *remoting.Command) {
 	})
 	return func(code int) *remoting.Command {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 		defer cancel()
 		ans, err := client.Invoke(ctx, ln.Addr().String(), remoting.NewRequest(code))
 		if err != nil {

@@ -77,7 +77,7 @@ func (s *server) ask(code int, h header, body []byte) *remoting.Command {
 	req := remoting.NewRequest(code)
 	h.Encode(req)
 	req.Body = body
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 	defer cancel()
 	ans, err := s.client.Invoke(ctx, s.broker.Addr(), req)
 	if err != nil {
@@ -243,7 +243,7 @@ func TestAHalfOfADeletedTopicIsGivenUp(t *testing.T) {
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(2 * time.Minute)
+	limit := time.After(25 * time.Second)
 	for s.max(message.TopicTransactionCheckMax) == 0 {
 		select {
 		case <-tick.C:
@@ -373,7 +373,7 @@ func BenchmarkTransactions(b *testing.B) {
 				req := remoting.NewRequest(code)
 				h.Encode(req)
 				req.Body = body
-				if err := conn.InvokeAsync(req, 2*time.Minute, done); err != nil {
+				if err := conn.InvokeAsync(req, 25*time.Second, done); err != nil {
 					done(nil, err)
 				}
 			}

@@ -115,7 +115,7 @@ func (r *rig) min(topic string) int64 {
 
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(25 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

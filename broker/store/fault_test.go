@@ -18,7 +18,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(2 * time.Minute)
+	limit := time.After(25 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -104,7 +104,7 @@ func (r *running) mustPut(rec *message.Record) PutResult {
 // settle waits until everything that was put can be read.
 func (r *running) settle() {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 	defer cancel()
 	if err := r.WaitDispatched(ctx, r.MaxPhysical()); err != nil {
 		r.t.Fatalf("wait for dispatch: %v", err)

@@ -58,7 +58,7 @@ func brokerConfig(t *testing.T) string {
 // listening waits until a program takes connections.
 func listening(t *testing.T, p *program, addr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 	defer cancel()
 	eventually(ctx, t, "wait until "+p.name+" listens", 20*time.Millisecond, func() (bool, string) {
 		p.alive()
@@ -101,7 +101,7 @@ func (w *wire) ask(c *remoting.Command) *remoting.Command {
 // send writes bytes and returns the first frame that comes back, or nil.
 func (w *wire) send(b []byte) *remoting.Command {
 	w.t.Helper()
-	_ = w.nc.SetDeadline(time.Now().Add(2 * time.Minute))
+	_ = w.nc.SetDeadline(time.Now().Add(25 * time.Second))
 	if _, err := w.nc.Write(b); err != nil {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (w *wire) receive() *remoting.Command {
 	var head [4]byte
 	if _, err := io.ReadFull(w.nc, head[:]); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			w.t.Fatalf("neither an answer nor the end of the connection within two minutes")
+			w.t.Fatalf("neither an answer nor the end of the connection within 25 s")
 		}
 		return nil
 	}
@@ -134,7 +134,7 @@ func exchange(nc net.Conn, c *remoting.Command) *remoting.Command {
 	if err != nil {
 		return nil
 	}
-	_ = nc.SetDeadline(time.Now().Add(2 * time.Minute))
+	_ = nc.SetDeadline(time.Now().Add(25 * time.Second))
 	if _, err := nc.Write(b); err != nil {
 		return nil
 	}
@@ -258,10 +258,10 @@ func TestGarbageBytes(t *testing.T) {
 			if tcp, ok := w.nc.(*net.TCPConn); ok {
 				_ = tcp.CloseWrite()
 			}
-			_ = w.nc.SetReadDeadline(time.Now().Add(2 * time.Minute))
+			_ = w.nc.SetReadDeadline(time.Now().Add(25 * time.Second))
 			if _, err := io.Copy(io.Discard, w.nc); err != nil {
 				if errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Errorf("%s: %s neither answers nor closes the connection within two minutes", name, addr)
+					t.Errorf("%s: %s neither answers nor closes the connection within 25 s", name, addr)
 				}
 			}
 			w.close()

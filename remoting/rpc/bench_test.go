@@ -40,7 +40,7 @@ func BenchmarkPingPong(b *testing.B) {
 					QueueID: 3, BornTimestamp: 1700000000000, Properties: "UNIQ_KEY\x017F0000010000000000000000000000AB\x02WAIT\x01true\x02"}
 				h.Encode(req)
 				req.Body = body
-				c.InvokeAsync(s.addr, req, 2*time.Minute, func(_ *remoting.Command, err error) {
+				c.InvokeAsync(s.addr, req, 25*time.Second, func(_ *remoting.Command, err error) {
 					if err != nil {
 						b.Error(err)
 					}

@@ -35,7 +35,7 @@ func TestAFrameTakesMemoryOfItsOwnSize(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(2 * time.Minute):
+	case <-time.After(25 * time.Second):
 		t.Error("the peer is still writing")
 	}
 }

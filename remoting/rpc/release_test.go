@@ -38,7 +38,7 @@ func TestLentBodiesArriveWhole(t *testing.T) {
 		x.Reply(ans)
 	})
 	c := newClient(t, rpc.ClientConfig{})
-	ctx := within(t, 2*time.Minute)
+	ctx := within(t, 25*time.Second)
 	var wg sync.WaitGroup
 	for caller := range callers {
 		wg.Go(func() {

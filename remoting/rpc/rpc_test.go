@@ -102,7 +102,7 @@ func TestInvokeReturnsTheAnswerOfItsRequest(t *testing.T) {
 			req := request(1, strings.Repeat("x", size))
 			req.Serialization = form
 			req.Ext.Set("k", fmt.Sprint(size))
-			ans, err := c.Invoke(within(t, 2*time.Minute), s.addr, req)
+			ans, err := c.Invoke(within(t, 25*time.Second), s.addr, req)
 			if err != nil {
 				t.Fatalf("%d bytes: %v", size, err)
 			}
@@ -133,7 +133,7 @@ func TestAnswersMayComeInAnyOrder(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			ans, err := c.Invoke(within(t, 2*time.Minute), s.addr, remoting.NewRequest(1000+i))
+			ans, err := c.Invoke(within(t, 25*time.Second), s.addr, remoting.NewRequest(1000+i))
 			if err != nil || ans.Code != 1000+i {
 				t.Errorf("request %d: %v, %v", i, ans, err)
 			}
@@ -151,7 +151,7 @@ func TestOnewayIsServedInOrderAndNotAnswered(t *testing.T) {
 		x.Reply(remoting.NewResponse(0, ""))
 	})
 	c := newClient(t, rpc.ClientConfig{})
-	ctx := within(t, 2*time.Minute)
+	ctx := within(t, 25*time.Second)
 	for i := range 100 {
 		if err := c.Oneway(ctx, s.addr, remoting.NewRequest(i)); err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func TestServerInvokesItsClient(t *testing.T) {
 	opened := make(chan *rpc.Conn, 1)
 	s := startServer(t, rpc.ServerConfig{Opened: func(c *rpc.Conn) { opened <- c }}, echo)
 	c := newClient(t, rpc.ClientConfig{Handler: rpc.HandlerFunc(echo)})
-	ctx := within(t, 2*time.Minute)
+	ctx := within(t, 25*time.Second)
 	if _, err := c.Invoke(ctx, s.addr, remoting.NewRequest(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -194,12 +194,12 @@ func TestUnknownAnswersAreDropped(t *testing.T) {
 func TestCallsFailWhenTheConnectionGoes(t *testing.T) {
 	s := startServer(t, rpc.ServerConfig{}, func(x *rpc.Exchange) { x.Conn().Close() })
 	c := newClient(t, rpc.ClientConfig{})
-	_, err := c.Invoke(within(t, 2*time.Minute), s.addr, remoting.NewRequest(1))
+	_, err := c.Invoke(within(t, 25*time.Second), s.addr, remoting.NewRequest(1))
 	if !errors.Is(err, rpc.ErrClosed) {
 		t.Fatalf("got %v", err)
 	}
 	done := make(chan error, 1)
-	c.InvokeAsync(s.addr, remoting.NewRequest(1), 2*time.Minute, func(_ *remoting.Command, err error) { done <- err })
+	c.InvokeAsync(s.addr, remoting.NewRequest(1), 25*time.Second, func(_ *remoting.Command, err error) { done <- err })
 	if err := <-done; !errors.Is(err, rpc.ErrClosed) {
 		t.Fatalf("async: got %v", err)
 	}
@@ -227,7 +227,7 @@ func TestClientSaysWhatItCouldNotDial(t *testing.T) {
 	addr := ln.Addr().String()
 	ln.Close()
 	c := newClient(t, rpc.ClientConfig{})
-	if _, err := c.Invoke(within(t, 2*time.Minute), addr, remoting.NewRequest(1)); !errors.Is(err, rpc.ErrDial) || !strings.Contains(err.Error(), addr) {
+	if _, err := c.Invoke(within(t, 25*time.Second), addr, remoting.NewRequest(1)); !errors.Is(err, rpc.ErrDial) || !strings.Contains(err.Error(), addr) {
 		t.Fatalf("got %v", err)
 	}
 	// The next attempt waits, and the caller's deadline holds meanwhile.
@@ -248,7 +248,7 @@ func TestClientConnectsAgain(t *testing.T) {
 		echo(x)
 	})
 	c := newClient(t, rpc.ClientConfig{})
-	ctx := within(t, 2*time.Minute)
+	ctx := within(t, 25*time.Second)
 	if _, err := c.Invoke(ctx, s.addr, remoting.NewRequest(1)); err == nil {
 		t.Fatal("the first call should have failed")
 	}
@@ -287,7 +287,7 @@ func TestHooksFailDropAndDelay(t *testing.T) {
 		},
 	}
 	c := newClient(t, rpc.ClientConfig{Hooks: []rpc.Hook{hook}})
-	if _, err := c.Invoke(within(t, 2*time.Minute), s.addr, remoting.NewRequest(1)); !errors.Is(err, boom) {
+	if _, err := c.Invoke(within(t, 25*time.Second), s.addr, remoting.NewRequest(1)); !errors.Is(err, boom) {
 		t.Errorf("failed request: got %v", err)
 	}
 	if _, err := c.Invoke(within(t, 500*time.Millisecond), s.addr, remoting.NewRequest(2)); !errors.Is(err, rpc.ErrTimeout) {
@@ -295,7 +295,7 @@ func TestHooksFailDropAndDelay(t *testing.T) {
 	}
 	order := make(chan int, 2)
 	for _, code := range []int{3, 4} {
-		c.InvokeAsync(s.addr, remoting.NewRequest(code), 2*time.Minute, func(_ *remoting.Command, err error) { order <- code })
+		c.InvokeAsync(s.addr, remoting.NewRequest(code), 25*time.Second, func(_ *remoting.Command, err error) { order <- code })
 	}
 	if a, b := <-order, <-order; a != 4 || b != 3 {
 		t.Errorf("the delayed answer came in place %d, %d", a, b)
@@ -310,7 +310,7 @@ func TestStoppingServerAnswersWhatItOwes(t *testing.T) {
 	s := startServer(t, rpc.ServerConfig{DrainTimeout: 2 * time.Minute}, func(x *rpc.Exchange) { got <- x })
 	c := newClient(t, rpc.ClientConfig{})
 	answered := make(chan error, 1)
-	c.InvokeAsync(s.addr, remoting.NewRequest(1), 2*time.Minute, func(_ *remoting.Command, err error) { answered <- err })
+	c.InvokeAsync(s.addr, remoting.NewRequest(1), 25*time.Second, func(_ *remoting.Command, err error) { answered <- err })
 	x := <-got
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.stop() }()
@@ -351,7 +351,7 @@ func TestTooLargeAnswerBecomesAnError(t *testing.T) {
 		x.Reply(ans)
 	})
 	c := newClient(t, rpc.ClientConfig{})
-	ans, err := c.Invoke(within(t, 2*time.Minute), s.addr, remoting.NewRequest(1))
+	ans, err := c.Invoke(within(t, 25*time.Second), s.addr, remoting.NewRequest(1))
 	if err != nil || ans.Code != 1 || !strings.Contains(ans.Remark, "too large") {
 		t.Fatalf("got %v, %v", ans, err)
 	}
@@ -366,7 +366,7 @@ func TestConnValues(t *testing.T) {
 	})
 	c := newClient(t, rpc.ClientConfig{})
 	for want := range 3 {
-		ans, err := c.Invoke(within(t, 2*time.Minute), s.addr, remoting.NewRequest(1))
+		ans, err := c.Invoke(within(t, 25*time.Second), s.addr, remoting.NewRequest(1))
 		if err != nil || ans.Code != want || ans.Remark != "127.0.0.1" {
 			t.Fatalf("got %v, %v", ans, err)
 		}
