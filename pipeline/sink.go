@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -89,6 +90,16 @@ type SinkTable interface {
 // and is tried again, "" when nothing does; it is asked by the goroutine of Maintain.
 type Troubled interface {
 	Trouble() string
+}
+
+// Dated is what a SinkTable may be besides. CompleteTo is the time up to which everything
+// that the source committed is in the target, by the source's clock: for readers of the
+// change log, and for readers of the table as it is. Zero says that this is not known, or
+// that there is no whole table yet. Under an attempt it stays at what it was before the
+// attempt's BEGIN. It is a lower bound: what the source did not commit it can't know of.
+// The goroutine of Maintain asks.
+type Dated interface {
+	CompleteTo() (changes, current time.Time)
 }
 
 // Flushed is the outcome of a Flush.

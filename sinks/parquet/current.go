@@ -28,8 +28,10 @@ type current struct {
 	// rebuild: current/ is made anew from all of changes/.
 	rebuild bool
 	version int64 // of changes/, merged
-	nextAt  time.Time
-	took    time.Duration // by the last merge
+	// complete is the commit time up to which current/ has everything, in microseconds.
+	complete int64
+	nextAt   time.Time
+	took     time.Duration // by the last merge
 
 	top     event.Seq // seeded bug: highest number merged
 	running bool
@@ -52,6 +54,8 @@ type mergeFact struct {
 	Layout  json.RawMessage `json:"layout"`
 	Side    string          `json:"side,omitempty"` // tombstone file
 	Open    []uint64        `json:"open,omitempty"`
+	// Complete is the commit time up to which current/ has everything, in microseconds.
+	Complete int64 `json:"complete,omitempty"`
 }
 
 // job is what one merge works on. Nothing in it changes any more.
@@ -87,7 +91,7 @@ func openCurrent(ctx context.Context, t *Table) (*current, error) {
 	} else if f == nil || f.Changes != changes.Metadata.ID || f.Version > changes.Version {
 		c.rebuild = true
 	} else {
-		c.version = f.Version
+		c.version, c.complete = f.Version, f.Complete
 	}
 	return c, c.collect(ctx)
 }
@@ -185,6 +189,18 @@ func (c *current) due() bool {
 	return len(c.files) > 0 || c.rebuild || c.dirty || behind
 }
 
+// level says that current/ lacks nothing of changes/.
+func (c *current) level() bool {
+	return len(c.files) == 0 && !c.rebuild && !c.dirty && !c.running && c.trouble == nil
+}
+
+// leave keeps how far current/ is complete, before changes/ moves on.
+func (c *current) leave() {
+	if c.level() {
+		c.complete = completeTo(c.t.led.table, c.t.led.queues)
+	}
+}
+
 // step collects a merge that has ended and begins one that is due.
 func (c *current) step() error {
 	if c.running {
@@ -254,6 +270,9 @@ func (c *current) ended(err error) error {
 	c.gauge()
 	if j.committed {
 		c.version = j.version
+	}
+	if j.committed || err == nil { // where nothing was committed there was nothing to merge
+		c.complete = completeTo(j.facts, j.queues)
 	}
 	c.trouble = nil
 	if err == nil {

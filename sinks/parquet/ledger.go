@@ -37,6 +37,9 @@ type queueFact struct {
 	ID     string    `json:"id"`
 	// High is the highest row number present when the mark was written.
 	High event.Seq `json:"high"`
+	// Done is the commit time, in microseconds by the source's clock, up to which the queue
+	// is complete; 0 while it is not known.
+	Done int64 `json:"done,omitempty"`
 }
 
 // tableFact is what belongs to all queues of the table.
@@ -57,6 +60,10 @@ type tableFact struct {
 	Open []event.Seq `json:"open,omitempty"`
 	// Ends are the ENDs that some queues have passed and others not.
 	Ends []endFact `json:"ends,omitempty"`
+	// Due: an attempt that begins above it is needed, because values changed unlogged.
+	Due event.Seq `json:"due,omitempty"`
+	// Held is how far the table was complete before Due or the first of Open.
+	Held int64 `json:"held,omitempty"`
 }
 
 // endFact is an END on its way through the queues.
@@ -133,6 +140,12 @@ func (t *tableFact) raiseFloor(s event.Seq, q int) {
 	t.Floor, t.FloorQ = s, q
 	t.Open = slices.DeleteFunc(t.Open, func(b event.Seq) bool { return b <= s })
 	t.Ends = slices.DeleteFunc(t.Ends, func(e endFact) bool { return e.Begin <= s })
+	if t.Due <= s {
+		t.Due = 0
+	}
+	if t.whole() {
+		t.Held = 0
+	}
 }
 
 // ledger is what the log of changes/ says of the table's progress.

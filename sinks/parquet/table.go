@@ -201,6 +201,9 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 		return pipeline.Flushed{}, err
 	}
 	out.Version = version
+	if t.current != nil {
+		t.current.leave()
+	}
 	t.led.table, t.led.queues = b.facts, b.queues
 	for q := range b.touched {
 		t.led.txns[q] = int64(b.queues[q].Seq)
@@ -374,4 +377,8 @@ func (t *Table) Close() error {
 
 var errClosed = errors.New("the table is closed")
 
-var _ pipeline.SinkTable = (*Table)(nil)
+var (
+	_ pipeline.SinkTable = (*Table)(nil)
+	_ pipeline.Troubled  = (*Table)(nil)
+	_ pipeline.Dated     = (*Table)(nil)
+)

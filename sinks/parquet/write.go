@@ -56,6 +56,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 		fs.Route, fs.RouteAt = s.Mark.Queues, s.Mark.Seq
 	}
 	f.Seq, f.ID = s.Hi, s.To.String()
+	f.pass(s)
 	t.batch.touched[f.Q] = true
 	return nil
 }
@@ -252,8 +253,13 @@ func imageOf(r *event.Row) event.Image {
 // brings none: what was there is kept.
 func (t *Table) writeSchema(s *event.Slice, schema *event.Schema) error {
 	t.batch.factsChanged = true
-	if s.Kind == event.KindBegin {
+	switch {
+	case s.Kind == event.KindBegin:
+		t.batch.hold()
 		t.batch.facts.begin(s.Mark.Seq)
+	case s.Mark.Due != "":
+		t.batch.hold()
+		t.batch.facts.Due = max(t.batch.facts.Due, s.Mark.Seq)
 	}
 	if schema == nil {
 		return nil

@@ -1,0 +1,100 @@
+package parquet
+
+import (
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// TestCompleteToIsWhatEveryQueueHas follows the time up to which readers have everything:
+// the slower queue holds it, an attempt holds it until END has passed every queue, and a
+// heartbeat moves it without rows; it is the same after the table was opened again.
+func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
+	mem, m := vfs.NewMem(), schemas{}
+	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{
+		{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}, {ID: 2, Name: "v", Type: event.TypeText},
+	}})
+	sink := twinSink(t, mem)
+	table := open(t, sink, claim(m, 1))
+	at := func(sec int) time.Time {
+		if sec == 0 {
+			return time.Time{}
+		}
+		return day.Add(time.Duration(sec) * time.Second)
+	}
+	put := func(q int, seq, prev event.Seq, tx string, sec int, whole bool) {
+		t.Helper()
+		sl := rows(s, prev, tx, create(seq, 0, image(t, s, int(seq), "x")))
+		sl.Txs[0].CommitTime, sl.Txs[0].End = at(sec), whole
+		write(t, table, q, sl)
+	}
+	put2 := func(kind event.Kind, seq event.Seq, prev [2]event.Seq, mk event.Mark, queues ...int) {
+		t.Helper()
+		mk.Seq, mk.Queues = seq, 2
+		for _, q := range queues {
+			write(t, table, q, mark(kind, s, prev[q], mk))
+		}
+	}
+	see := func(what string, changes, current int) {
+		t.Helper()
+		if a, b := table.CompleteTo(); !a.Equal(at(changes)) || !b.Equal(at(current)) {
+			t.Errorf("%s: complete to %s and %s, not %s and %s", what, a, b, at(changes), at(current))
+		}
+	}
+	none := time.UnixMicro(0)
+	see("nothing came", 0, 0)
+	put2(event.KindBegin, 10, [2]event.Seq{}, event.Mark{Attempt: 10, Time: none}, 0, 1)
+	put(0, 12, 10, "snap/10/1", 5, true)
+	put(0, 14, 12, "g14", 6, true)
+	flush(t, table)
+	see("an attempt", 0, 0)
+	put2(event.KindEnd, 20, [2]event.Seq{14, 10}, event.Mark{Attempt: 10, Time: none}, 0)
+	flush(t, table)
+	see("END in one queue", 0, 0)
+	put2(event.KindEnd, 20, [2]event.Seq{14, 10}, event.Mark{Attempt: 10, Time: none}, 1)
+	flush(t, table)
+	see("END in both, one without a time", 0, 0)
+	put2(event.KindHeartbeat, 22, [2]event.Seq{20, 20}, event.Mark{Time: at(9)}, 1)
+	flush(t, table)
+	see("not merged", 6, 0)
+	must[int](t)(0, table.current.mergeNow())
+	see("merged", 6, 6)
+	put(0, 30, 20, "g30", 10, false)
+	flush(t, table)
+	see("half a transaction", 6, 6)
+	put(0, 32, 30, "g30", 10, true)
+	flush(t, table)
+	see("the slower queue", 9, 6)
+	must[int](t)(0, table.current.mergeNow())
+	put2(event.KindHeartbeat, 40, [2]event.Seq{32, 22}, event.Mark{Time: at(20)}, 0, 1)
+	flush(t, table)
+	see("heartbeats need no merge", 20, 20)
+	put(1, 42, 40, "g42", 25, true)
+	put2(event.KindHeartbeat, 44, [2]event.Seq{40, 42}, event.Mark{Time: at(30)}, 0)
+	flush(t, table)
+	see("rows need one", 25, 20)
+
+	table.Close()
+	table = open(t, sink, claim(m, 2))
+	if a, _ := table.CompleteTo(); !a.Equal(at(25)) {
+		t.Errorf("opened again: complete to %s", a)
+	}
+	must[int](t)(0, table.current.mergeNow())
+	see("opened again, merged", 25, 25)
+	table.Close()
+	table = open(t, sink, claim(m, 3))
+	see("opened again once more", 25, 25)
+
+	put2(event.KindDDL, 50, [2]event.Seq{44, 42}, event.Mark{Due: "converted", Time: at(40)}, 0, 1)
+	put2(event.KindHeartbeat, 52, [2]event.Seq{50, 50}, event.Mark{Time: at(50)}, 0, 1)
+	flush(t, table)
+	must[int](t)(0, table.current.mergeNow())
+	see("an attempt is due", 25, 25)
+	put2(event.KindBegin, 60, [2]event.Seq{52, 52}, event.Mark{Attempt: 60, Time: none}, 0, 1)
+	put2(event.KindEnd, 62, [2]event.Seq{60, 60}, event.Mark{Attempt: 60, Time: none}, 0, 1)
+	flush(t, table)
+	must[int](t)(0, table.current.mergeNow())
+	see("it has ended", 50, 50)
+}
