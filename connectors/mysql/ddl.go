@@ -21,11 +21,8 @@ import (
 // the event is read again over a new connection.
 var errAskAgain = errors.New("the server did not answer a question about a table")
 
-// The SQL modes of a statement that change how it is read.
-const (
-	modeANSIQuotes  = 1 << 2
-	modeNoBackslash = 1 << 20
-)
+// threadSpecific is the flag of a statement that may have used a temporary table.
+const threadSpecific = 4
 
 // onStatement applies a statement that is no frame of a transaction. at is its number.
 func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error {
@@ -34,8 +31,9 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 		return nil // the schemas of the position have it already
 	}
 	changes := schema.Apply(schema.Statement{
-		SQL: statementText(q), DB: q.DB, Number: uint64(seq), MariaDB: o.server.maria, LowerCase: o.server.lowerCase,
-		ANSIQuotes: q.SQLMode&modeANSIQuotes != 0, NoBackslash: q.SQLMode&modeNoBackslash != 0,
+		SQL: statementText(q), DB: q.DB, Number: uint64(seq), Mode: schema.Mode(q.SQLMode),
+		MariaDB: o.server.maria, Version: schema.VersionID(o.server.version), LowerCase: o.server.lowerCase,
+		Thread: q.Thread, ThreadSpecific: e.Flags&threadSpecific != 0, Temporary: &o.temporary,
 		Table: o.current, Captures: o.filter.Match, Tables: o.names,
 	})
 	if err := o.newCascades(q.SQL, changes); err != nil {
@@ -44,6 +42,9 @@ func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error
 	here := place{file: e.Place.File, pos: e.Place.Start}
 	for i := range changes {
 		c := &changes[i]
+		if c.Kind == schema.Audit {
+			c.Kind = schema.Unclear
+		}
 		if from := o.tables[c.From]; c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned) {
 			c.Kind, c.New = schema.Unclear, nil // what that table was here is not known, or not all of it
 		}
@@ -92,7 +93,7 @@ func (o *opening) current(n event.TableName) *schema.Current {
 	if t == nil || t.ev == nil || t.ev.Schema == nil {
 		return nil
 	}
-	return &schema.Current{Schema: t.ev.Schema, Charset: t.charset, Collation: t.collation, Key: t.keyName}
+	return &schema.Current{Schema: t.ev.Schema, Charset: t.charset, Collation: t.collation, Key: t.keyName, Indexes: t.indexes}
 }
 
 func (o *opening) names() []event.TableName {
@@ -140,7 +141,7 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 			return err
 		}
 	} else if c.New != nil {
-		t.charset, t.collation, t.keyName = c.Charset, c.Collation, c.Key
+		t.charset, t.collation, t.keyName, t.indexes = c.Charset, c.Collation, c.Key, c.Indexes
 		if c.Kind == schema.Created {
 			// Nothing from before it counts, and nothing of what the server has now: a
 			// definition that was read from there may have statements in it that are still ahead.

@@ -44,9 +44,11 @@ type opening struct {
 	tables map[event.TableName]*table
 	// cascades are the tables that a foreign key of the server changes by itself.
 	cascades map[event.TableName]bool
-	maps     map[uint64]*mapped
-	bare     []*mapped // TABLE_MAPs since the last rows event
-	tx       tx
+	// temporary are the temporary tables of the sessions in the log.
+	temporary schema.Temporary
+	maps      map[uint64]*mapped
+	bare      []*mapped // TABLE_MAPs since the last rows event
+	tx        tx
 	// xa are the XA transactions seen being prepared and not decided, by their identity:
 	// the captured tables that they changed.
 	xa     map[string][]*table
@@ -173,14 +175,15 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		if l != nil {
 			t.charset, t.collation, t.versioned = l.Charset, l.Collation, l.Versioned
 			if sameKey(s, l.Schema) {
-				t.keyName = l.Key // else it may be another index's, and is asked for when one goes
+				t.keyName, t.indexes = l.Key, l.Indexes // else it may be another index's, and is asked for when one goes
 			}
 		}
 		switch {
 		case fresh && l == nil:
 			continue // dropped while nobody read
 		case fresh: // what changed since the position that was given up is in no log
-			s, t.loadedAt, t.keyName = schema.KeepIDs(s, l.Schema, uint64(event.MakeSeq(o.epoch, o.counter))), end, l.Key
+			s, t.loadedAt = schema.KeepIDs(s, l.Schema, uint64(event.MakeSeq(o.epoch, o.counter))), end
+			t.keyName, t.indexes = l.Key, l.Indexes
 		}
 		o.tables[name] = t
 		o.setSchema(t, s)
@@ -189,7 +192,7 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 		if o.tables[name] != nil {
 			continue
 		}
-		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, versioned: l.Versioned, loadedAt: end}
+		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned, loadedAt: end}
 		if !fresh && o.s.cfg.Snapshot.Mode != "never" {
 			// What it was at the position is not known. Its rows come with the attempt that is
 			// due, or from its CREATE TABLE on.

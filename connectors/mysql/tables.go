@@ -22,8 +22,9 @@ type table struct {
 	keyUnion []int
 	// charset and collation are those of new columns that name none.
 	charset, collation string
-	keyName            string // of the index that is the key, "" when not known
-	versioned          bool   // keeps its former rows, as the server says
+	keyName            string         // of the index that is the key, "" when not known
+	indexes            []schema.Index // nil when not known
+	versioned          bool           // keeps its former rows, as the server says
 	// loadedAt is the server's end when the definition was read from it: statements up
 	// to there may be in it already.
 	loadedAt place
@@ -193,7 +194,7 @@ func (o *opening) reload(ctx context.Context, t *table) (old, now *event.Schema,
 	}
 	if l != nil {
 		now = schema.KeepIDs(old, l.Schema, o.counter)
-		t.charset, t.collation, t.keyName, t.versioned = l.Charset, l.Collation, l.Key, l.Versioned
+		t.charset, t.collation, t.keyName, t.indexes, t.versioned = l.Charset, l.Collation, l.Key, l.Indexes, l.Versioned
 	}
 	t.loadedAt, t.skipTo = end, end
 	return old, now, nil

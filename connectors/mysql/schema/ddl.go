@@ -12,59 +12,6 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// ChangeKind is what a statement does to a table.
-type ChangeKind uint8
-
-// The kinds of changes.
-const (
-	Altered   ChangeKind = iota + 1 // New is its definition from here on
-	Created                         // New is its definition
-	Dropped                         // the table is gone
-	Truncated                       // its rows are gone
-	Unclear                         // its definition must be read from the server
-	Written                         // rows were changed by a statement, without row events
-)
-
-// Change is what a statement does to one table.
-type Change struct {
-	Kind  ChangeKind
-	Table event.TableName
-	New   *event.Schema
-	// From is the table whose definition New is, when that is not the statement's own.
-	From event.TableName
-	// Charset and Collation of new columns, with New.
-	Charset, Collation string
-	// Key is the name of the index that is the key, with New.
-	Key string
-	// Due says why stored values may be others now without row events; "" when not.
-	Due string
-}
-
-// Current is a table before a statement.
-type Current struct {
-	Schema             *event.Schema
-	Charset, Collation string
-	// Key is the name of the index that gives the schema its key, "" when not known.
-	Key string
-}
-
-// Statement is a QUERY event that is no frame of a transaction.
-type Statement struct {
-	SQL    string
-	DB     string // default database
-	Number uint64 // of the statement; identities of new columns come from it
-	// ANSIQuotes and NoBackslash are the session's SQL modes that change how it is read.
-	ANSIQuotes, NoBackslash bool
-	MariaDB                 bool
-	LowerCase               bool
-	// Table looks a captured table up, nil when it is not captured or not there.
-	Table func(event.TableName) *Current
-	// Captures reports whether a table of that name would be captured.
-	Captures func(event.TableName) bool
-	// Tables lists the captured tables.
-	Tables func() []event.TableName
-}
-
 // Apply says what the statement does to captured tables. Statements that concern none
 // give nothing.
 func Apply(s Statement) []Change {
@@ -76,19 +23,28 @@ func Apply(s Statement) []Change {
 		return nil
 	}
 	p := parser.New()
-	mode := mysql.SQLMode(0)
-	if s.ANSIQuotes {
-		mode |= mysql.ModeANSIQuotes
-	}
-	if s.NoBackslash {
-		mode |= mysql.ModeNoBackslashEscapes
-	}
-	p.SetSQLMode(mode)
+	p.SetSQLMode(s.Mode.parser())
 	nodes, _, err := p.ParseSQL(s.SQL)
 	if err != nil || len(nodes) != 1 {
 		return s.unclear(Unclear, "the statement could not be understood")
 	}
 	return s.apply(nodes[0])
+}
+
+// parser is the mode as the parser knows it.
+func (m Mode) parser() (mode mysql.SQLMode) {
+	for _, x := range [...]struct {
+		ours   Mode
+		theirs mysql.SQLMode
+	}{
+		{RealAsFloat, mysql.ModeRealAsFloat}, {PipesAsConcat, mysql.ModePipesAsConcat}, {ANSIQuotes, mysql.ModeANSIQuotes},
+		{IgnoreSpace, mysql.ModeIgnoreSpace}, {NoBackslashEscapes, mysql.ModeNoBackslashEscapes}, {HighNotPrecedence, mysql.ModeHighNotPrecedence},
+	} {
+		if m&x.ours != 0 {
+			mode |= x.theirs
+		}
+	}
+	return mode
 }
 
 func (s *Statement) apply(node ast.StmtNode) []Change {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -27,6 +26,8 @@ type Loaded struct {
 	Engine             string
 	// Key is the name of the index that gives the schema its key.
 	Key string
+	// Indexes are all indexes.
+	Indexes []Index
 	// Estimate is the server's guess of the number of rows.
 	Estimate uint64
 	// Versioned says that the table keeps its former rows (MariaDB's WITH SYSTEM
@@ -86,12 +87,7 @@ func literal(s string) string {
 type builder struct {
 	loaded  *Loaded
 	columns []event.Column
-	keys    map[string]*key
-}
-
-type key struct {
-	unique, usable bool
-	columns        []string
+	indexes []Index // by name
 }
 
 func load(ctx context.Context, q Querier, maria bool, where string, match func(event.TableName) bool) (map[event.TableName]*Loaded, error) {
@@ -126,7 +122,8 @@ func load(ctx context.Context, q Querier, maria bool, where string, match func(e
 			b.columns[i].ID = uint32(i + 1)
 		}
 		var key []int
-		key, b.loaded.Key = primaryKey(b)
+		b.loaded.Indexes = b.indexes
+		key, b.loaded.Key = chooseKey(b.columns, b.indexes)
 		b.loaded.Schema = event.NewSchema(name, b.columns, key)
 		out[name] = b.loaded
 	}
@@ -169,7 +166,7 @@ func loadTables(ctx context.Context, q Querier, where string, match func(event.T
 		}
 		l := &Loaded{Collation: v[2].String, Charset: CharsetOf(v[2].String), Engine: v[3].String, Versioned: v[5].String == "SYSTEM VERSIONED"}
 		_, _ = fmt.Sscan(v[4].String, &l.Estimate)
-		out[name] = &builder{loaded: l, keys: map[string]*key{}}
+		out[name] = &builder{loaded: l, indexes: []Index{}}
 		return nil
 	})
 }
@@ -221,53 +218,20 @@ func isJSONCheck(clause, column string) bool {
 }
 
 func loadKeys(ctx context.Context, q Querier, where string, tables map[event.TableName]*builder) error {
-	return each(ctx, q, "SELECT s.TABLE_SCHEMA, s.TABLE_NAME, s.INDEX_NAME, s.NON_UNIQUE, s.COLUMN_NAME, s.SUB_PART, s.NULLABLE "+
+	return each(ctx, q, "SELECT s.TABLE_SCHEMA, s.TABLE_NAME, s.INDEX_NAME, s.NON_UNIQUE, s.COLUMN_NAME, s.SUB_PART "+
 		"FROM information_schema.STATISTICS s WHERE "+where+" ORDER BY s.TABLE_SCHEMA, s.TABLE_NAME, s.INDEX_NAME, s.SEQ_IN_INDEX", func(v []sql.NullString) error {
 		b := tables[event.TableName{DB: v[0].String, Table: v[1].String}]
 		if b == nil {
 			return nil
 		}
-		k := b.keys[v[2].String]
-		if k == nil {
-			k = &key{unique: v[3].String == "0", usable: true}
-			b.keys[v[2].String] = k
+		at := slices.IndexFunc(b.indexes, func(x Index) bool { return x.Name == v[2].String })
+		if at < 0 {
+			at = len(b.indexes)
+			b.indexes = append(b.indexes, Index{Name: v[2].String, Unique: v[3].String == "0"})
 		}
-		primary := strings.EqualFold(v[2].String, "PRIMARY")
-		if !v[4].Valid || !primary && (v[5].Valid || v[6].String == "YES") {
-			k.usable = false
-		}
-		k.columns = append(k.columns, v[4].String)
+		x := &b.indexes[at]
+		x.Partial = x.Partial || !v[4].Valid || v[5].Valid // a part that is an expression has no column
+		x.Columns = append(x.Columns, v[4].String)
 		return nil
 	})
-}
-
-// primaryKey is the primary key, else the first by name of the unique keys over columns
-// that are never NULL.
-func primaryKey(b *builder) (columns []int, name string) {
-	names := slices.Sorted(maps.Keys(b.keys))
-	for i, n := range names {
-		if strings.EqualFold(n, "PRIMARY") {
-			names[0], names[i] = names[i], names[0]
-			break
-		}
-	}
-	for _, n := range names {
-		k := b.keys[n]
-		if !k.unique || !k.usable {
-			continue
-		}
-		var cols []int
-		for _, c := range k.columns {
-			i := slices.IndexFunc(b.columns, func(col event.Column) bool { return strings.EqualFold(col.Name, c) })
-			if i < 0 {
-				cols = nil
-				break
-			}
-			cols = append(cols, i)
-		}
-		if cols != nil {
-			return cols, n
-		}
-	}
-	return nil, ""
 }
