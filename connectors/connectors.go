@@ -98,7 +98,7 @@ func mysqlReadback(p *spec.Pipeline) (pipeline.Reader, error) {
 		return nil, fmt.Errorf("tables of pipeline %s: %w", p.Name, err)
 	}
 	return readback.New(readback.Config{
-		Address: cfg.Address, User: cfg.User, Password: cfg.Password,
+		Account:  cfg.Account(),
 		Captured: func(n event.TableName) bool { return filter.Match(n) },
 	})
 }

@@ -318,5 +318,5 @@ func (c *capture) hand(a *attempt, rows []event.Image, cursor []byte) {
 
 // snapshotOptions are for connections that read rows.
 func (s *Source) snapshotOptions(srv *server) snapshot.Options {
-	return snapshot.Options{Address: s.cfg.Address, User: s.cfg.User, Password: s.cfg.Password, MariaDB: srv.maria}
+	return snapshot.Options{Account: s.cfg.Account(), MariaDB: srv.maria}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 )
 
@@ -17,6 +18,8 @@ type Config struct {
 	Address  string `yaml:"address"`
 	User     string `yaml:"user"`
 	Password string `yaml:"password"`
+	// TLS is what connections to the server need of TLS.
+	TLS account.TLS `yaml:"tls"`
 	// Tables are patterns over "db.table", * matching any run of characters; a pattern
 	// that begins with ! takes out again. The last one that matches decides.
 	Tables []string `yaml:"tables"`
@@ -50,6 +53,7 @@ type SnapshotConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Address:   "127.0.0.1:3306",
+		TLS:       account.TLS{Mode: account.Preferred},
 		Queues:    4,
 		Heartbeat: 5 * time.Second,
 		Snapshot:  SnapshotConfig{Mode: "initial", ChunkRows: 8192, Parallel: 2},
@@ -70,6 +74,7 @@ func (c *Config) Validate() error {
 	if c.User == "" {
 		bad("user: is empty")
 	}
+	errs = append(errs, c.TLS.Mistakes()...)
 	if _, err := schema.ParseFilter(c.Tables); err != nil {
 		bad("tables: %w", err)
 	}
@@ -96,6 +101,20 @@ func (c *Config) Validate() error {
 		bad("heartbeat: %s is not between 100ms and 1h", c.Heartbeat)
 	}
 	return errors.Join(errs...)
+}
+
+// Account is whom to connect to, and how.
+func (c *Config) Account() account.Account {
+	return account.Account{Address: c.Address, User: c.User, Password: c.Password, TLS: c.TLS}
+}
+
+// unreached is the error of a connection that was not made. What the server answered says
+// itself what is to be done; where nothing answered the address may be another one's.
+func (c *Config) unreached(err error) error {
+	if account.Refused(err) != 0 {
+		return fmt.Errorf("connect to %s as %s: %w", c.Address, c.User, err)
+	}
+	return fmt.Errorf("connect to %s as %s: %w; see that the server runs there and can be reached, and that source.address is right", c.Address, c.User, err)
 }
 
 // serverID is the configured replica number or a random one far above those that

@@ -100,7 +100,7 @@ func (s *Source) open(ctx context.Context, r pipeline.Resume) (*opening, error) 
 func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 	var err error
 	if o.server, err = ask(ctx, o.db); err != nil {
-		return fmt.Errorf("connect to %s as %s: %w; see that the server runs there, and that address, user and password of the source are right", o.s.cfg.Address, o.s.cfg.User, err)
+		return o.s.cfg.unreached(err)
 	}
 	fresh := r.Position.File == "" && r.Position.GTIDSet == ""
 	other := !fresh && r.Position.Server != "" && r.Position.Server != o.server.identity
@@ -239,7 +239,7 @@ func (o *opening) connect(ctx context.Context) error {
 		return err
 	}
 	rd, err := stream.Open(ctx, stream.Options{
-		Address: o.s.cfg.Address, User: o.s.cfg.User, Password: o.s.cfg.Password, ServerID: o.s.serverID,
+		Account: o.s.cfg.Account(), ServerID: o.s.serverID,
 		MariaDB: o.server.maria, Annotate: o.server.maria && o.server.number >= 1104, Heartbeat: o.s.cfg.Heartbeat,
 	}, start)
 	if err != nil {

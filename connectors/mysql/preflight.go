@@ -34,7 +34,7 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 	defer db.Close()
 	p := &preflight{cfg: &s.cfg, db: db}
 	if p.server, err = ask(ctx, db); err != nil {
-		return nil, fmt.Errorf("connect to %s as %s: %w", s.cfg.Address, s.cfg.User, err)
+		return nil, s.cfg.unreached(err)
 	}
 	p.vars, err = variables(ctx, db, "log_bin", "binlog_format", "binlog_row_image", "binlog_row_value_options", "gtid_mode", "gtid_strict_mode",
 		"sync_binlog", "binlog_expire_logs_seconds", "expire_logs_days", "server_id", "log_replica_updates", "log_slave_updates", "binlog_storage_engine", "vitess_version")

@@ -33,20 +33,15 @@ type server struct {
 
 // openDB makes the pool for questions and snapshots.
 func (c *Config) openDB() (*sql.DB, error) {
-	cfg := driver.NewConfig()
-	cfg.User, cfg.Passwd, cfg.Addr, cfg.Net = c.User, c.Password, c.Address, "tcp"
-	if strings.HasPrefix(c.Address, "/") {
-		cfg.Net = "unix"
-	}
-	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 10*time.Second, 30*time.Minute, time.Minute
-	cfg.Logger = &driver.NopLogger{}
-	cfg.Params = map[string]string{"time_zone": "'+00:00'"}
-	cfg.InterpolateParams = true
-	connector, err := driver.NewConnector(cfg)
+	who := c.Account()
+	db, err := who.DB(func(cfg *driver.Config) {
+		cfg.ReadTimeout, cfg.WriteTimeout = 30*time.Minute, time.Minute
+		cfg.Params = map[string]string{"time_zone": "'+00:00'"}
+		cfg.InterpolateParams = true
+	})
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", c.Address, err)
+		return nil, err
 	}
-	db := sql.OpenDB(connector)
 	db.SetMaxIdleConns(idleConns)
 	db.SetConnMaxIdleTime(time.Minute)
 	return db, nil

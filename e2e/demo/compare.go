@@ -9,6 +9,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/readback"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -19,7 +20,7 @@ import (
 // identities that changes/ holds twice. It reports whether everything was right.
 func compare(ctx context.Context, address string, l lake) (right bool, err error) {
 	source, err := readback.New(readback.Config{
-		Address: address, User: "millrace", Password: password,
+		Account:  account.Account{Address: address, User: "millrace", Password: password},
 		Captured: func(n event.TableName) bool { return n.DB == "shop" },
 	})
 	if err != nil {

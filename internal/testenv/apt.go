@@ -22,6 +22,18 @@ type aptSource struct {
 // unpack downloads packages with everything they need that the machine does not have
 // and unpacks them below root. It needs no privileges and installs nothing.
 func (a aptSource) unpack(ctx context.Context, root string, packages ...string) error {
+	return a.fetch(ctx, root, closure, packages)
+}
+
+// unpackAlone does the same without what the packages need.
+func (a aptSource) unpackAlone(ctx context.Context, root string, packages ...string) error {
+	return a.fetch(ctx, root, func(ctx context.Context, options, packages []string) ([]string, error) {
+		_, err := closure(ctx, options, packages) // whether they can be had at all
+		return packages, err
+	}, packages)
+}
+
+func (a aptSource) fetch(ctx context.Context, root string, which func(ctx context.Context, options, packages []string) ([]string, error), packages []string) error {
 	for _, tool := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is not on this machine, and %s was not found either; install it", tool, strings.Join(packages, ", "))
@@ -31,12 +43,12 @@ func (a aptSource) unpack(ctx context.Context, root string, packages ...string) 
 	if err != nil {
 		return err
 	}
-	names, err := closure(ctx, options, packages)
+	names, err := which(ctx, options, packages)
 	if err != nil && a.suite == "" {
 		// The machine's lists are old or empty: take fresh ones aside.
 		a.suite = "-"
 		if options, err = a.options(ctx); err == nil {
-			names, err = closure(ctx, options, packages)
+			names, err = which(ctx, options, packages)
 		}
 	}
 	if err != nil {

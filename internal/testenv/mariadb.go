@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,6 +47,44 @@ func findMariaDB(ctx context.Context) (program, error) {
 	p := program{kind: "mariadb", path: filepath.Join(root, "usr/sbin/mariadbd"), base: filepath.Join(root, "usr"), env: []string{"LD_LIBRARY_PATH=" + libs}}
 	_, err = p.version(ctx)
 	return p, err
+}
+
+// MariaDBPlugins is the directory of the server's loadable plugins, for --plugin-dir: that
+// of the installed server, or Debian's beside the unpacked one.
+func MariaDBPlugins(t testing.TB) string {
+	t.Helper()
+	dir, err := findMariaDBPlugins(t.Context())
+	if err != nil {
+		Missing(t, "mariadb", unavailable("mariadb's plugins", err))
+	}
+	return dir
+}
+
+func findMariaDBPlugins(ctx context.Context) (string, error) {
+	const plugin = "auth_ed25519.so"
+	p, err := findMariaDB(ctx)
+	if err != nil {
+		return "", err
+	}
+	if own := filepath.Join(p.base, "lib/mysql/plugin"); exists(filepath.Join(own, plugin)) {
+		return own, nil
+	}
+	root, err := Cached(ctx, "mariadb-plugins", func(ctx context.Context, dir string) error {
+		return aptSource{dir: filepath.Join(dir, "apt")}.unpackAlone(ctx, dir, "mariadb-server")
+	})
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, "usr/lib/mysql/plugin")
+	if !exists(filepath.Join(dir, plugin)) {
+		return "", fmt.Errorf("the package mariadb-server holds no %s", plugin)
+	}
+	return dir, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // installed looks at a program of the machine; what it answers decides what it is.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -23,28 +24,24 @@ type Reader struct {
 
 // Config says where to read.
 type Config struct {
-	Address, User, Password string
+	Account account.Account
 	// Captured says which tables count; nil = all that are no system tables.
 	Captured func(event.TableName) bool
 }
 
 // New makes a reader; it connects on first use.
 func New(cfg Config) (*Reader, error) {
-	dsn := mysql.NewConfig()
-	dsn.Net, dsn.Addr, dsn.User, dsn.Passwd = "tcp", cfg.Address, cfg.User, cfg.Password
-	if strings.HasPrefix(cfg.Address, "/") {
-		dsn.Net = "unix"
-	}
-	dsn.Params = map[string]string{"time_zone": "'+00:00'"} // the driver's character set is utf8mb4
-	connector, err := mysql.NewConnector(dsn)
+	db, err := cfg.Account.DB(func(dsn *mysql.Config) {
+		dsn.Params = map[string]string{"time_zone": "'+00:00'"} // the driver's character set is utf8mb4
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reader of %s: %w", cfg.Address, err)
+		return nil, fmt.Errorf("reader of %s: %w", cfg.Account.Address, err)
 	}
 	captured := cfg.Captured
 	if captured == nil {
 		captured = func(event.TableName) bool { return true }
 	}
-	return &Reader{db: sql.OpenDB(connector), tables: captured}, nil
+	return &Reader{db: db, tables: captured}, nil
 }
 
 // Close ends the connections.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -140,7 +141,7 @@ func exec(t *testing.T, db *sql.DB, statements ...string) {
 }
 
 func reader(t *testing.T, s *testenv.Server) *Reader {
-	r, err := New(Config{Address: s.Addr, User: "root"})
+	r, err := New(Config{Account: account.Account{Address: s.Addr, User: "root"}})
 	if err != nil {
 		t.Fatal(err)
 	}

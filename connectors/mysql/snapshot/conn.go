@@ -4,20 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
-	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 	perrors "github.com/pingcap/errors"
+
+	"github.com/millrace/millrace/connectors/mysql/account"
 )
 
 // Options say whom to ask.
 type Options struct {
-	Address, User, Password string
-	MariaDB                 bool
-	Dial                    func(ctx context.Context, network, address string) (net.Conn, error)
+	Account account.Account
+	MariaDB bool
 }
 
 // Conn is a connection that reads rows as the server sends them. One goroutine uses it,
@@ -26,26 +24,14 @@ type Conn struct{ c *client.Conn }
 
 // Dial connects and sets what the texts of values depend on.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
-	dial := o.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	}
-	network := "tcp"
-	if strings.HasPrefix(o.Address, "/") {
-		network = "unix"
-	}
-	c, err := client.ConnectWithDialer(ctx, network, o.Address, o.User, o.Password, "",
-		func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dial(ctx, network, address)
-		},
-		func(c *client.Conn) error {
-			c.BufferSize = 64 << 10
-			c.UnsetCapability(mysql.CLIENT_DEPRECATE_EOF)
-			c.UnsetCapability(mysql.CLIENT_QUERY_ATTRIBUTES)
-			return nil
-		})
+	c, err := o.Account.Conn(ctx, func(c *client.Conn) error {
+		c.BufferSize = 64 << 10
+		c.UnsetCapability(mysql.CLIENT_DEPRECATE_EOF)
+		c.UnsetCapability(mysql.CLIENT_QUERY_ATTRIBUTES)
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", o.Address, perrors.Cause(err))
+		return nil, err
 	}
 	conn := &Conn{c: c}
 	statements := []string{

@@ -4,27 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"github.com/millrace/millrace/connectors/mysql/account"
 )
 
 // Options say whom to read and as whom.
 type Options struct {
-	Address, User, Password string
-	ServerID                uint32
-	MariaDB                 bool
+	Account  account.Account
+	ServerID uint32
+	MariaDB  bool
 	// Annotate asks for the events that MariaDB otherwise keeps back: from 11.4 on,
 	// positions can be told only when every event comes.
 	Annotate  bool
 	Heartbeat time.Duration
-	// Dial opens the connection; nil is a net.Dialer.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Start says from where to read: a place in a file, or a set of transactions that are
@@ -103,21 +101,9 @@ func (r *Reader) Close() {
 func (r *Reader) Drop() { r.conn.Conn.Conn.Close() }
 
 func (r *Reader) connect(ctx context.Context) error {
-	dial := r.opts.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	}
-	network := "tcp"
-	if strings.HasPrefix(r.opts.Address, "/") {
-		network = "unix"
-	}
-	conn, err := client.ConnectWithDialer(ctx, network, r.opts.Address, r.opts.User, r.opts.Password, "",
-		func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dial(ctx, network, address)
-		},
-		func(c *client.Conn) error { c.BufferSize = 64 << 10; return nil })
+	conn, err := r.opts.Account.Conn(ctx, func(c *client.Conn) error { c.BufferSize = 64 << 10; return nil })
 	if err != nil {
-		return fmt.Errorf("connect to %s as %s: %w", r.opts.Address, r.opts.User, plain(err))
+		return err
 	}
 	r.conn = conn
 	return nil
