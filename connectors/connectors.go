@@ -30,8 +30,8 @@ type Type struct {
 	New func(p *spec.Pipeline, d Deps) (pipeline.Source, error)
 	// Readback makes the reader that verification uses.
 	Readback func(p *spec.Pipeline) (pipeline.Reader, error)
-	// Snapshot is the mode: initial, never or when_needed.
-	Snapshot func(p *spec.Pipeline) string
+	// Snapshot is when tables are read as a whole.
+	Snapshot func(p *spec.Pipeline) pipeline.SnapshotMode
 	// Config is what of the file decides which rows the source produces, as JSON.
 	Config func(p *spec.Pipeline) json.RawMessage
 }
@@ -48,7 +48,7 @@ func Types() map[string]Type {
 				return mysql.New(mysqlConfig(p), d.Log, d.Reg)
 			},
 			Readback: mysqlReadback,
-			Snapshot: func(p *spec.Pipeline) string { return p.Source.Config.(*mysql.Config).Snapshot.Mode },
+			Snapshot: func(p *spec.Pipeline) pipeline.SnapshotMode { return p.Source.Config.(*mysql.Config).Snapshot.Mode },
 			Config:   mysqlInForce,
 		},
 	}

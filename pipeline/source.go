@@ -103,7 +103,8 @@ type SourceStatus struct {
 // SourceTable is a captured table's part of SourceStatus.
 type SourceTable struct {
 	Name     event.TableName
-	State    string // streaming | snapshot | due | paused
+	State    State           // running | snapshot | due | paused | dropped
+	Code     event.PauseCode // of a pause
 	Reason   string
 	Attempt  event.Attempt
 	Rows     uint64 // rows handed over since Open

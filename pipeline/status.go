@@ -1,31 +1,26 @@
 package pipeline
 
-import "time"
+import (
+	"time"
 
-// The states of a pipeline and of a table.
-const (
-	StateStarting = "starting"
-	StateRunning  = "running"  // streaming: every row goes where it should
-	StateSnapshot = "snapshot" // an attempt is in progress; the stream flows beside it
-	StateWaiting  = "waiting"  // the sink waits for BEGIN, with its reason
-	StateRetrying = "retrying" // something failed that may pass; back-off
-	StatePaused   = "paused"   // stands still until someone resumes it, with its reason
-	StateStopped  = "stopped"
+	"github.com/millrace/millrace/pipeline/event"
 )
 
 // Status is what people see of one pipeline.
 type Status struct {
-	Name     string         `json:"name"`
-	State    string         `json:"state"`
-	Reason   string         `json:"reason,omitempty"`
-	Source   SourceSummary  `json:"source"`
-	Tables   []TableStatus  `json:"tables"`
-	Sinks    []string       `json:"sinks"`
-	Since    time.Time      `json:"since"`
-	Errors   int64          `json:"errors"`
-	LastErr  string         `json:"last_error,omitempty"`
-	LagSecs  float64        `json:"lag_seconds"`
-	Position PositionStatus `json:"position"`
+	Name  string `json:"name"`
+	State State  `json:"state"`
+	// Code is why it is paused.
+	Code     event.PauseCode `json:"code,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
+	Source   SourceSummary   `json:"source"`
+	Tables   []TableStatus   `json:"tables"`
+	Sinks    []string        `json:"sinks"`
+	Since    time.Time       `json:"since"`
+	Errors   int64           `json:"errors"`
+	LastErr  string          `json:"last_error,omitempty"`
+	LagSecs  float64         `json:"lag_seconds"`
+	Position PositionStatus  `json:"position"`
 }
 
 // SourceSummary is the source's part of Status.
@@ -47,10 +42,11 @@ type PositionStatus struct {
 
 // TableStatus is one source table in one pipeline.
 type TableStatus struct {
-	Name     string  `json:"name"`
-	State    string  `json:"state"`
-	Reason   string  `json:"reason,omitempty"`
-	Snapshot float64 `json:"snapshot_percent"`
+	Name     string          `json:"name"`
+	State    State           `json:"state"`
+	Code     event.PauseCode `json:"code,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
+	Snapshot float64         `json:"snapshot_percent"`
 	// Rows published since the process started.
 	Rows  uint64        `json:"rows"`
 	Sinks []SinkSummary `json:"sinks"`
@@ -58,14 +54,15 @@ type TableStatus struct {
 
 // SinkSummary is one target table of a TableStatus.
 type SinkSummary struct {
-	Sink       string  `json:"sink"`
-	State      string  `json:"state"`
-	Reason     string  `json:"reason,omitempty"`
-	Generation uint64  `json:"generation"`
-	Rows       uint64  `json:"rows"`
-	Flushes    uint64  `json:"flushes"`
-	Buffered   int     `json:"buffered_rows"`
-	LagSecs    float64 `json:"lag_seconds"`
-	Behind     int64   `json:"behind_messages"`
-	LastErr    string  `json:"last_error,omitempty"`
+	Sink       string          `json:"sink"`
+	State      State           `json:"state"`
+	Code       event.PauseCode `json:"code,omitempty"`
+	Reason     string          `json:"reason,omitempty"`
+	Generation uint64          `json:"generation"`
+	Rows       uint64          `json:"rows"`
+	Flushes    uint64          `json:"flushes"`
+	Buffered   int             `json:"buffered_rows"`
+	LagSecs    float64         `json:"lag_seconds"`
+	Behind     int64           `json:"behind_messages"`
+	LastErr    string          `json:"last_error,omitempty"`
 }

@@ -46,16 +46,16 @@ makes no load of its own: the source's writers do, or a backlog.`,
 
 // pipelineResult is what was seen of a pipeline during a time.
 type pipelineResult struct {
-	Pipeline  string       `json:"pipeline"`
-	State     string       `json:"state"`
-	Seconds   float64      `json:"seconds"`
-	Tables    []tableRates `json:"tables"`
-	LagSecs   float64      `json:"lag_seconds"` // of the source, at the end
-	Errors    int64        `json:"errors"`
-	CPU       float64      `json:"cpu_seconds"`
-	RSSMiB    float64      `json:"rss_mib"`
-	GCSeconds float64      `json:"gc_pause_seconds"`
-	NetMiB    float64      `json:"network_mib"`
+	Pipeline  string         `json:"pipeline"`
+	State     pipeline.State `json:"state"`
+	Seconds   float64        `json:"seconds"`
+	Tables    []tableRates   `json:"tables"`
+	LagSecs   float64        `json:"lag_seconds"` // of the source, at the end
+	Errors    int64          `json:"errors"`
+	CPU       float64        `json:"cpu_seconds"`
+	RSSMiB    float64        `json:"rss_mib"`
+	GCSeconds float64        `json:"gc_pause_seconds"`
+	NetMiB    float64        `json:"network_mib"`
 }
 
 // tableRates is a table in one target.

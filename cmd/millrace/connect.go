@@ -105,7 +105,7 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 				Reg: replacing{prometheus.WrapRegistererWith(prometheus.Labels{"pipeline": p.Name}, reg)},
 			})
 		},
-		Snapshot: func(p *spec.Pipeline) string { return connectors.Types()[p.Source.Type].Snapshot(p) },
+		Snapshot: func(p *spec.Pipeline) pipeline.SnapshotMode { return connectors.Types()[p.Source.Type].Snapshot(p) },
 		Config:   func(p *spec.Pipeline) json.RawMessage { return connectors.Types()[p.Source.Type].Config(p) },
 		Sink: func(p *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
 			return sinks.New(s.Type, s.Config, sinks.Deps{

@@ -40,7 +40,7 @@ func TestWhatCannotBeReadPausesItsTableOnly(t *testing.T) {
 		for _, it := range collect(t, s, upTo("99,end")) {
 			switch it.Kind {
 			case event.KindPaused:
-				paused[it.Table.Name.Table] = it.Reason.Code
+				paused[it.Table.Name.Table] = string(it.Reason.Code)
 				if it.Reason.Code == "xa" {
 					xa = *it.Reason
 				}

@@ -355,7 +355,7 @@ func (c *capture) advance(a *attempt, here place) error {
 			return nil
 		}
 		if err := a.prepare(c.o); err != nil {
-			c.o.pause(a.t, "snapshot", err.Error())
+			c.o.pause(a.t, event.PauseSnapshot, err.Error())
 			return nil
 		}
 		a.stage = reading
@@ -491,7 +491,7 @@ func (c *capture) failed(a *attempt, err error) {
 	reconnect(c.o.db) // what was granted meanwhile is seen by new connections only
 	c.o.s.log.Warn("snapshot read failed", "table", a.t.name.String(), "error", err, "failures", a.failures)
 	if a.failures > snapshotFailure && !temporary(err) {
-		c.o.pause(a.t, "snapshot", fmt.Sprintf("the snapshot of %s cannot be read: %v", a.t.name, err))
+		c.o.pause(a.t, event.PauseSnapshot, fmt.Sprintf("the snapshot of %s cannot be read: %v", a.t.name, err))
 	}
 }
 
@@ -525,18 +525,18 @@ func (c *capture) post(a *attempt, done bool, apply func()) {
 
 // describe is the table's part of the status.
 func (c *capture) describe(t *table) pipeline.SourceTable {
-	st := pipeline.SourceTable{Name: t.name, State: "streaming", Rows: t.rows}
+	st := pipeline.SourceTable{Name: t.name, State: pipeline.StateRunning, Rows: t.rows}
 	if a := c.of(t); a != nil {
-		st.State, st.Reason, st.Attempt, st.Snapshot = "snapshot", a.ev.Cause, a.ev, a.ev.Percent()
+		st.State, st.Reason, st.Attempt, st.Snapshot = pipeline.StateSnapshot, a.ev.Cause, a.ev, a.ev.Percent()
 		if a.stage < reading {
-			st.State = "due"
+			st.State = pipeline.StateDue
 		}
 		if a.lastErr != "" && a.failures > 0 {
 			st.Reason += ": " + a.lastErr
 		}
 	}
 	if t.paused != nil {
-		st.State, st.Reason = "paused", t.paused.Code+": "+t.paused.Text
+		st.State, st.Code, st.Reason = pipeline.StatePaused, t.paused.Code, t.paused.String()
 	}
 	return st
 }

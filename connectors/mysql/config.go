@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/schema"
+	"github.com/millrace/millrace/pipeline"
 )
 
 // Config says which server to read, what of it, and how.
@@ -44,9 +45,9 @@ type Config struct {
 type SnapshotConfig struct {
 	// Mode is initial (new tables get an attempt), never, or when_needed. The source
 	// itself begins attempts only when asked; the runner reads this.
-	Mode      string `yaml:"mode"`
-	ChunkRows int    `yaml:"chunk_rows"`
-	Parallel  int    `yaml:"parallel"`
+	Mode      pipeline.SnapshotMode `yaml:"mode"`
+	ChunkRows int                   `yaml:"chunk_rows"`
+	Parallel  int                   `yaml:"parallel"`
 }
 
 // DefaultConfig is what a pipeline file need not say.
@@ -56,7 +57,7 @@ func DefaultConfig() Config {
 		TLS:       account.TLS{Mode: account.Preferred},
 		Queues:    4,
 		Heartbeat: 5 * time.Second,
-		Snapshot:  SnapshotConfig{Mode: "initial", ChunkRows: 8192, Parallel: 2},
+		Snapshot:  SnapshotConfig{Mode: pipeline.SnapshotInitial, ChunkRows: 8192, Parallel: 2},
 	}
 }
 
@@ -87,7 +88,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	switch c.Snapshot.Mode {
-	case "initial", "never", "when_needed":
+	case pipeline.SnapshotInitial, pipeline.SnapshotNever, pipeline.SnapshotWhenNeeded:
 	default:
 		bad("snapshot.mode: %q is not initial, never or when_needed", c.Snapshot.Mode)
 	}

@@ -123,7 +123,7 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 		o.tell(event.Item{Kind: event.KindTruncate, Seq: seq, Table: t.ev, Tx: o.txEvent()}, t)
 		return nil
 	case schema.Written:
-		o.pause(t, "statement", fmt.Sprintf("table %s was changed by a statement without row events at %s:%d; SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot",
+		o.pause(t, event.PauseStatement, fmt.Sprintf("table %s was changed by a statement without row events at %s:%d; SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot",
 			t.name, e.Place.File, e.Place.Start))
 		return nil
 	}

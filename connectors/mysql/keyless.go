@@ -70,7 +70,7 @@ func (c *capture) advanceKeyless(a *attempt, here place) error {
 func (c *capture) openKeyless(a *attempt, here place) {
 	plan, err := snapshot.NewPlan(a.t.ev.Schema, c.o.server.maria)
 	if err != nil {
-		c.o.pause(a.t, "snapshot", err.Error())
+		c.o.pause(a.t, event.PauseSnapshot, err.Error())
 		return
 	}
 	k := &keyless{holds: true, blocks: make(chan block, 1)}

@@ -193,7 +193,7 @@ func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool)
 			continue
 		}
 		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned, loadedAt: end}
-		if !fresh && o.s.cfg.Snapshot.Mode != "never" {
+		if !fresh && o.s.cfg.Snapshot.Mode != pipeline.SnapshotNever {
 			// What it was at the position is not known. Its rows come with the attempt that is
 			// due, or from its CREATE TABLE on.
 			t.skipTo = end

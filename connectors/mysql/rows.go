@@ -93,14 +93,14 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	}
 	switch {
 	case o.tx.xa:
-		o.pause(t, "xa", fmt.Sprintf("table %s was changed in an XA transaction (rows at %s:%d). Its rows are in the log when it is prepared and hold when it is committed, which is not read yet. Resume the table when the transaction is committed or rolled back (XA RECOVER lists those that are not): a new snapshot follows. Transactions without XA need no pause",
+		o.pause(t, event.PauseXA, fmt.Sprintf("table %s was changed in an XA transaction (rows at %s:%d). Its rows are in the log when it is prepared and hold when it is committed, which is not read yet. Resume the table when the transaction is committed or rolled back (XA RECOVER lists those that are not): a new snapshot follows. Transactions without XA need no pause",
 			t.name, e.Place.File, e.Place.Start))
 		return nil
 	case e.Type == stream.PartialUpdateRowsEvent:
-		o.pause(t, "row_value_options", fmt.Sprintf("table %s: the log holds partial JSON updates; SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot", t.name))
+		o.pause(t, event.PauseRowValueOptions, fmt.Sprintf("table %s: the log holds partial JSON updates; SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot", t.name))
 		return nil
 	case !h.Full:
-		o.pause(t, "row_image", fmt.Sprintf("table %s: the log holds partial rows; SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot", t.name))
+		o.pause(t, event.PauseRowImage, fmt.Sprintf("table %s: the log holds partial rows; SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot", t.name))
 		return nil
 	}
 	if !o.plan(m, place{file: e.Place.File, pos: e.Place.Start}) {
@@ -114,7 +114,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if errors.Is(err, errRow) {
 		// Nothing of this event is handed over: the table stops here.
 		o.buf, o.out = o.buf[:mark], o.out[:items]
-		o.pause(t, "undecodable", fmt.Sprintf("table %s, rows at %s:%d: %v; resume it with a new snapshot, or report the value", t.name, e.Place.File, e.Place.Start, err))
+		o.pause(t, event.PauseUndecodable, fmt.Sprintf("table %s, rows at %s:%d: %v; resume it with a new snapshot, or report the value", t.name, e.Place.File, e.Place.Start, err))
 		return nil
 	}
 	return err

@@ -89,20 +89,20 @@ func (o *opening) setSchema(t *table, s *event.Schema) {
 		// Its rows cannot be routed; the schema alone is kept.
 		t.ev = &event.Table{Name: s.Name, Schema: s, Queues: o.s.cfg.queuesOf(s.Name), Keyless: len(s.PrimaryKey) == 0}
 		t.keyUnion = nil
-		o.pause(t, "key", err.Error()+"; correct tables."+s.Name.String()+".key in the pipeline file")
+		o.pause(t, event.PauseKey, err.Error()+"; correct tables."+s.Name.String()+".key in the pipeline file")
 		return
 	}
 	t.ev, t.keyUnion = ev, union
 	if t.versioned {
-		o.pause(t, "versioned", fmt.Sprintf("table %s: %s; take the table out with \"!%s\", or ALTER TABLE %s DROP SYSTEM VERSIONING and resume it with a new snapshot",
+		o.pause(t, event.PauseVersioned, fmt.Sprintf("table %s: %s; take the table out with \"!%s\", or ALTER TABLE %s DROP SYSTEM VERSIONING and resume it with a new snapshot",
 			s.Name, versionedText, s.Name, schema.QuoteTable(s.Name)))
 		return
 	}
 	for i := range s.Columns {
 		if err := decode.Supported(&s.Columns[i]); err != nil {
-			code := "type"
+			code := event.PauseType
 			if s.Columns[i].Type != event.TypeUnsupported {
-				code = "charset"
+				code = event.PauseCharset
 			}
 			o.pause(t, code, fmt.Sprintf("table %s: %v; convert the column, or take the table out with \"!%s\"", s.Name, err, s.Name))
 			return
@@ -115,7 +115,7 @@ func (o *opening) setSchema(t *table, s *event.Schema) {
 const versionedText = "system-versioned tables (WITH SYSTEM VERSIONING) are not supported"
 
 // pause stops a table's rows, with the reason, until SetPaused(false).
-func (o *opening) pause(t *table, code, text string) {
+func (o *opening) pause(t *table, code event.PauseCode, text string) {
 	if t.paused != nil {
 		return
 	}
@@ -125,7 +125,7 @@ func (o *opening) pause(t *table, code, text string) {
 	}
 	t.paused = &p
 	o.abandon(t, "the table was paused")
-	o.s.log.Warn("table paused", "table", t.name.String(), "code", code, "reason", text)
+	o.s.log.Warn("table paused", "table", t.name.String(), "code", string(code), "reason", text)
 	if t.ev == nil {
 		t.ev = &event.Table{Name: t.name, Queues: 1}
 	}
@@ -143,7 +143,7 @@ func (t *table) flowing() bool { return t.paused == nil && t.skipTo.file == "" }
 // out and the position behind it are recorded together.
 func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 	if hold {
-		o.pause(t, "request", "paused by request")
+		o.pause(t, event.PauseRequest, "paused by request")
 		return nil
 	}
 	if t.paused == nil {
@@ -171,7 +171,7 @@ func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
 
 // pauseHidden stops a table that may still be there but is not shown to the user.
 func (o *opening) pauseHidden(t *table, err error) {
-	o.pause(t, "privilege", fmt.Sprintf("%v; GRANT SELECT ON %s.* TO the user %s, and resume the table with a new snapshot", err, schema.Quote(t.name.DB), o.s.cfg.User))
+	o.pause(t, event.PausePrivilege, fmt.Sprintf("%v; GRANT SELECT ON %s.* TO the user %s, and resume the table with a new snapshot", err, schema.Quote(t.name.DB), o.s.cfg.User))
 }
 
 // reload takes a table's definition from the server as it is now. What the log has
@@ -253,7 +253,7 @@ func (o *opening) name(db, table string) event.TableName {
 func (o *opening) plan(m *mapped, here place) bool {
 	t := m.table
 	if t.ev == nil || t.ev.Schema == nil {
-		o.pause(t, "schema", fmt.Sprintf("rows of %s came, which the log never created; its definition is unknown. Resume it with a new snapshot", t.name))
+		o.pause(t, event.PauseSchema, fmt.Sprintf("rows of %s came, which the log never created; its definition is unknown. Resume it with a new snapshot", t.name))
 		return false
 	}
 	if m.decoder != nil && m.schema == t.ev.Schema {
@@ -268,7 +268,7 @@ func (o *opening) plan(m *mapped, here place) bool {
 		return false
 	}
 	if err != nil {
-		o.pause(t, "schema", fmt.Sprintf("table %s: %v. Resume it with a new snapshot, which reads the definition anew", t.name, err))
+		o.pause(t, event.PauseSchema, fmt.Sprintf("table %s: %v. Resume it with a new snapshot, which reads the definition anew", t.name, err))
 		return false
 	}
 	m.decoder, m.schema = d, t.ev.Schema

@@ -42,7 +42,7 @@ func TestSystemVersionedTablesAreNamed(t *testing.T) {
 	for _, it := range all {
 		switch {
 		case it.Kind == event.KindPaused:
-			said[it.Table.Name.Table] = it.Reason.Code + ": " + it.Reason.Text
+			said[it.Table.Name.Table] = string(it.Reason.Code) + ": " + it.Reason.Text
 		case it.Kind == event.KindRow && it.Table.Name.Table != "b", it.Kind == event.KindBegin:
 			t.Errorf("handed over: %s", it.text)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/testenv"
@@ -135,12 +134,12 @@ func (d *daemon) streaming(ctx context.Context, n int) error {
 }
 
 // do pauses or resumes the pipeline and waits until it is so.
-func (d *daemon) do(ctx context.Context, verb, state string) error {
+func (d *daemon) do(ctx context.Context, verb string, state pipeline.State) error {
 	if _, err := d.client.Do(ctx, "bench", "", verb); err != nil {
 		return fmt.Errorf("%s the pipeline: %w", verb, err)
 	}
 	if state == "" {
 		return nil
 	}
-	return d.until(ctx, "wait for "+state, func(s pipeline.Status) bool { return strings.EqualFold(s.State, state) })
+	return d.until(ctx, "wait for "+string(state), func(s pipeline.Status) bool { return s.State == state })
 }

@@ -76,7 +76,7 @@ func (c *Cluster) Daemon(p Plan) *Daemon {
 	}
 	r, err := runner.New(runner.Config{Pipelines: filepath.Join(p.Dir, "pipelines"), State: filepath.Join(p.Dir, "state"), Reload: p.Reload}, Kinds(), runner.Deps{
 		Source:   p.Source,
-		Snapshot: func(*spec.Pipeline) string { return "initial" },
+		Snapshot: func(*spec.Pipeline) pipeline.SnapshotMode { return pipeline.SnapshotInitial },
 		Config:   p.Config,
 		Sink: func(file *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
 			if s.Type == "target" {

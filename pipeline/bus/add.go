@@ -320,11 +320,11 @@ func (p *Publisher) addResumed(ctx context.Context, it *event.Item) error {
 	}
 	if s.route != "" { // asked for by a person: the file does not permit it
 		s.paused = false
-		p.pauseTable(s, event.PauseReason{Code: CodeRoute, Text: s.route})
+		p.pauseTable(s, event.PauseReason{Code: event.PauseRoute, Text: s.route})
 		return nil
 	}
 	cause := "resumed"
-	if byFile(s.code) {
+	if s.code.ByFile() {
 		cause = CauseConfiguration
 	}
 	s.paused, s.code = false, ""

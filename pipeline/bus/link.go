@@ -22,6 +22,9 @@ const (
 	WaitNeedsSnapshot Wait = "NEEDS_SNAPSHOT"
 )
 
+// Waits are all reasons.
+func Waits() []Wait { return []Wait{WaitNew, WaitGap, WaitLostTail, WaitNeedsSnapshot} }
+
 // Explain says in words what a reader met. It stands behind the reason's name.
 func (w Wait) Explain() string {
 	switch w {

@@ -12,20 +12,8 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// Codes of the pauses that the pipeline file asks for. They end by themselves with the
-// opening that finds the file as it was: see PublisherConfig.OnBack.
-const (
-	// CodeRoute: the file gives the table another number of queues, or another key, than
-	// its queues were filled by.
-	CodeRoute = "route"
-	// CodeExcluded: the table is not captured any more.
-	CodeExcluded = "excluded"
-)
-
 // CauseConfiguration is the cause of attempts that a change of the pipeline file makes due.
 const CauseConfiguration = "configuration changed"
-
-func byFile(code string) bool { return code == CodeRoute || code == CodeExcluded }
 
 // declaring is what one Declare found the file to have changed.
 type declaring struct {
@@ -67,11 +55,11 @@ func (d *declaring) known(was *checkpoint.Table, t *event.Table) {
 		if d.p.keyChanged(was, t) {
 			s.routeKey = slices.Clone(was.Key)
 		}
-		d.pause(t.Name, CodeRoute, why)
+		d.pause(t.Name, event.PauseRoute, why)
 		d.p.ck.held[t.Name] = why
 		return
 	}
-	if s.paused && byFile(s.code) {
+	if s.paused && s.code.ByFile() {
 		d.back = append(d.back, t.Name)
 	}
 }
@@ -85,17 +73,17 @@ func (d *declaring) left(captured []*event.Table) {
 			continue
 		}
 		why := fmt.Sprintf("table %s is not captured any more: no pattern of source.tables in the pipeline file names it, or the server has it no longer; name it again, and it goes on with a new snapshot", name)
-		d.pause(name, CodeExcluded, why)
+		d.pause(name, event.PauseExcluded, why)
 		d.p.ck.held[name] = why
 	}
 }
 
 // pause notes a pause that the file asks for. A table that is paused for another reason
 // keeps that.
-func (d *declaring) pause(name event.TableName, code, text string) {
+func (d *declaring) pause(name event.TableName, code event.PauseCode, text string) {
 	s, st := d.p.named[name], d.p.ck.state
 	at := slices.IndexFunc(st.Paused, func(x checkpoint.Paused) bool { return event.TableName(x.Table) == name })
-	if at >= 0 && (!byFile(st.Paused[at].Code) || st.Paused[at].Code == code && st.Paused[at].Text == text) {
+	if at >= 0 && (!st.Paused[at].Code.ByFile() || st.Paused[at].Code == code && st.Paused[at].Text == text) {
 		return
 	}
 	x := checkpoint.Paused{Table: checkpoint.TableName(name), Code: code, Text: text, Where: st.Position}
@@ -110,7 +98,7 @@ func (d *declaring) pause(name event.TableName, code, text string) {
 func (d *declaring) tell() {
 	for _, x := range d.paused {
 		name := event.TableName(x.Table)
-		d.p.log.Warn("table paused by the pipeline file", slog.String("table", name.String()), slog.String("code", x.Code), slog.String("reason", x.Text))
+		d.p.log.Warn("table paused by the pipeline file", slog.String("table", name.String()), slog.String("code", string(x.Code)), slog.String("reason", x.Text))
 		if d.p.cfg.OnPaused != nil {
 			d.p.cfg.OnPaused(name, event.PauseReason{Code: x.Code, Text: x.Text, Where: event.Position(x.Where)})
 		}
@@ -146,7 +134,7 @@ func routeText(name event.TableName, wasQueues int, wasKey []string, queues int,
 // misfit pauses a table that comes with another number of queues than it has.
 func (p *Publisher) misfit(s *tableState, t *event.Table) {
 	s.route = routeText(t.Name, len(s.queues), keyNames(s.table), max(t.Queues, 1), keyNames(t))
-	p.pauseTable(s, event.PauseReason{Code: CodeRoute, Text: s.route})
+	p.pauseTable(s, event.PauseReason{Code: event.PauseRoute, Text: s.route})
 }
 
 func keyNames(t *event.Table) (names []string) {

@@ -82,7 +82,7 @@ func TestAChangedRouteStopsItsTableAlone(t *testing.T) {
 				if opening > 0 { // it is known already, and told once
 					why = recorded
 				}
-				if why.Code != CodeRoute || len(b.paused) > 1 || len(b.back) > 0 || b.p.Held(table.Name) != why.Text || b.p.Held(beside.Name) != "" {
+				if why.Code != event.PauseRoute || len(b.paused) > 1 || len(b.back) > 0 || b.p.Held(table.Name) != why.Text || b.p.Held(beside.Name) != "" {
 					t.Fatalf("opening %d: %+v, %+v, back %v, held %q", opening, b.paused, b.resume.Paused, b.back, b.p.Held(table.Name))
 				}
 				for _, w := range c.words {
@@ -98,7 +98,7 @@ func TestAChangedRouteStopsItsTableAlone(t *testing.T) {
 				if b.messages(table) != before || b.messages(beside) != all+1 {
 					t.Errorf("opening %d: %d and %d messages, before %d and %d", opening, b.messages(table), b.messages(beside), before, all)
 				}
-				if s := b.state(); len(s.Paused) != 1 || s.Paused[0].Code != CodeRoute {
+				if s := b.state(); len(s.Paused) != 1 || s.Paused[0].Code != event.PauseRoute {
 					t.Errorf("opening %d: paused in the state: %+v", opening, s.Paused)
 				}
 				b.close()
@@ -203,7 +203,7 @@ func TestTablesComeAndGoWithTheConfiguration(t *testing.T) {
 	b.close()
 
 	b = openFiled(t, tw, `{"tables":["a & c"]}`, beside, later)
-	if why := b.paused[table.Name]; why.Code != CodeExcluded || len(b.paused) != 1 || b.p.Held(table.Name) == "" || !strings.Contains(why.Text, "shop.t ") {
+	if why := b.paused[table.Name]; why.Code != event.PauseExcluded || len(b.paused) != 1 || b.p.Held(table.Name) == "" || !strings.Contains(why.Text, "shop.t ") {
 		t.Fatalf("left out: %+v", b.paused)
 	}
 	if s := b.state(); !dueFor(s, later.Name, "configuration changed: new table") || string(s.Config) != `{"tables":["a \u0026 c"]}` {
@@ -216,7 +216,7 @@ func TestTablesComeAndGoWithTheConfiguration(t *testing.T) {
 	if b.p.ck.last != bases+2 { // Open, and the Base of the opening
 		t.Errorf("the same configuration was written anew")
 	}
-	if len(b.paused) > 0 || b.resume.Paused[table.Name].Code != CodeExcluded {
+	if len(b.paused) > 0 || b.resume.Paused[table.Name].Code != event.PauseExcluded {
 		t.Errorf("left out again: %+v, recorded %+v", b.paused, b.resume.Paused)
 	}
 	b.close()
@@ -239,7 +239,7 @@ func TestAPersonsPauseOutlivesTheFile(t *testing.T) {
 	tw := newTwin()
 	table, beside := benchTable("t", 2), benchTable("u", 1)
 	b := openFiled(t, tw, "", table, beside)
-	b.add(event.Item{Kind: event.KindPaused, Table: table, Reason: &event.PauseReason{Code: "request", Text: "paused by request"}})
+	b.add(event.Item{Kind: event.KindPaused, Table: table, Reason: &event.PauseReason{Code: event.PauseRequest, Text: "paused by request"}})
 	b.flush()
 	b.close()
 	b = openFiled(t, tw, "", beside)
@@ -263,7 +263,7 @@ func TestAnItemOfAnotherRouteStopsItsTableAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.flush()
-	if b.paused[table.Name].Code != CodeRoute || b.messages(table) != 0 || b.messages(beside) != 1 {
+	if b.paused[table.Name].Code != event.PauseRoute || b.messages(table) != 0 || b.messages(beside) != 1 {
 		t.Errorf("paused %+v, %d and %d messages", b.paused, b.messages(table), b.messages(beside))
 	}
 }

@@ -27,7 +27,7 @@ type tableState struct {
 	table  *event.Table // under the schema in force
 	queues []*queueState
 	paused bool
-	code   string // why it is paused
+	code   event.PauseCode // why it is paused
 	// route says how the route that the pipeline file asks for differs; routeKey is then
 	// the key that its queues were filled by, if that is what differs.
 	route    string
@@ -304,7 +304,7 @@ func oversize(t *event.Table, it *event.Item, size, limit int) event.PauseReason
 	}
 	key := keyText(t, img)
 	return event.PauseReason{
-		Code: "oversize",
+		Code: event.PauseOversize,
 		Text: "the row " + key + " of " + t.Name.String() + " takes " + strconv.Itoa(size) + " bytes, the broker's limit is " + strconv.Itoa(limit) +
 			": raise maxMessageSize at the broker and start it again, or make the row smaller, then resume the table",
 		Serial: key, Where: it.Tx.Start,

@@ -159,11 +159,11 @@ type Table struct {
 
 // Paused is a table that stands still, with its reason and a position of its own.
 type Paused struct {
-	Table  TableName `json:"table"`
-	Code   string    `json:"code"`
-	Text   string    `json:"text"`
-	Serial string    `json:"serial,omitempty"`
-	Where  Position  `json:"where"`
+	Table  TableName       `json:"table"`
+	Code   event.PauseCode `json:"code"`
+	Text   string          `json:"text"`
+	Serial string          `json:"serial,omitempty"`
+	Where  Position        `json:"where"`
 }
 
 // OpenTx is what is known of a transaction in which a group ended: the row counts that

@@ -110,7 +110,7 @@ type Reservation struct {
 
 // PauseReason says why a table (or a whole pipeline) stands still.
 type PauseReason struct {
-	Code   string // history | charset | undecodable | oversize | schema | xa | target | paused | …
+	Code   PauseCode
 	Text   string // the thing, the cause and the remedy
 	Where  Position
 	Serial string // gtid or key concerned, may be empty

@@ -229,7 +229,7 @@ func (c *ScriptSource) grant() {
 			c.tries = slices.DeleteFunc(c.tries, func(a *try) bool { return a.Table == w.table })
 			c.tries = append(c.tries, &try{Attempt: event.Attempt{Table: w.table, Cause: w.cause}, from: c.s.end()})
 		case *w.paused && t.paused == nil:
-			t.paused = &event.PauseReason{Code: "paused", Text: "by request", Where: c.position()}
+			t.paused = &event.PauseReason{Code: event.PauseRequest, Text: "by request", Where: c.position()}
 			c.tries = slices.DeleteFunc(c.tries, func(a *try) bool { return a.Table == w.table })
 			c.out = append(c.out, event.Item{Kind: event.KindPaused, Table: t.now, Reason: t.paused, Seq: c.seq(c.counter)})
 		case !*w.paused && t.paused != nil:
@@ -490,17 +490,17 @@ func (c *ScriptSource) report(err error) {
 	}
 	for _, name := range c.order {
 		t := c.tables[name]
-		one := pipeline.SourceTable{Name: name, State: "streaming", Rows: t.rows}
+		one := pipeline.SourceTable{Name: name, State: pipeline.StateRunning, Rows: t.rows}
 		for _, a := range c.tries {
 			if a.Table == name {
-				one.State, one.Attempt, one.Snapshot = "snapshot", a.Attempt, a.Percent()
+				one.State, one.Attempt, one.Snapshot = pipeline.StateSnapshot, a.Attempt, a.Percent()
 				if a.Begin == 0 {
-					one.State = "due"
+					one.State = pipeline.StateDue
 				}
 			}
 		}
 		if t.paused != nil {
-			one.State, one.Reason = "paused", t.paused.Code+": "+t.paused.Text
+			one.State, one.Code, one.Reason = pipeline.StatePaused, t.paused.Code, t.paused.String()
 		}
 		st.Tables = append(st.Tables, one)
 	}
@@ -517,8 +517,8 @@ func (c *ScriptSource) Status() pipeline.SourceStatus {
 	st.Tables = slices.Clone(st.Tables)
 	for _, w := range c.wishes { // what was asked for is due, also before the reader has heard of it
 		for i := range st.Tables {
-			if st.Tables[i].Name == w.table && w.paused == nil && st.Tables[i].State == "streaming" {
-				st.Tables[i].State = "due"
+			if st.Tables[i].Name == w.table && w.paused == nil && st.Tables[i].State == pipeline.StateRunning {
+				st.Tables[i].State = pipeline.StateDue
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func (p *pipe) snapshotDue(table event.TableName, mark event.Seq, cause string) 
 		return
 	}
 	for _, t := range source.Status().Tables {
-		if t.Name == table && (t.State == "snapshot" || t.State == "due" || t.State == "paused") {
+		if t.Name == table && (t.State == pipeline.StateSnapshot || t.State == pipeline.StateDue || t.State == pipeline.StatePaused) {
 			return
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // Deps is what a runner needs of the rest.
 type Deps struct {
 	Source   func(*spec.Pipeline) (pipeline.Source, error)
-	Snapshot func(*spec.Pipeline) string // initial | never | when_needed
+	Snapshot func(*spec.Pipeline) pipeline.SnapshotMode
 	// Config is what of a file decides which rows its source produces, as JSON; the
 	// pipeline's checkpoint keeps it. nil keeps nothing.
 	Config   func(*spec.Pipeline) json.RawMessage

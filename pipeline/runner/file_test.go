@@ -157,10 +157,10 @@ func TestTablesComeAndGoWithTheFile(t *testing.T) {
 		r.script.Commit(r.items.Delete(3), r.items.Put(3, "unread"), r.orders.Put(3, "b"))
 		r.start()
 		r.waitFor("the table's end", func() bool {
-			return r.pipeline().State == pipeline.StateRunning && r.table(r.items).State == pipeline.StateStopped
+			return r.pipeline().State == pipeline.StateRunning && r.table(r.items).State == pipeline.StateExcluded
 		})
 		r.equal(r.orders)
-		if s := r.table(r.items); s.State != pipeline.StateStopped || !strings.Contains(s.Reason, "not captured any more") {
+		if s := r.table(r.items); s.State != pipeline.StateExcluded || !strings.Contains(s.Reason, "not captured any more") {
 			t.Errorf("left out: %s, %q", s.State, s.Reason)
 		}
 		if p := r.pipeline(); p.State != pipeline.StateRunning || p.Errors != 0 || r.paused(r.items) != 0 {

@@ -45,7 +45,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
 	for _, p := range c.runner.Statuses() {
-		gauge(up, truth(p.State == pipeline.StateRunning), p.Name, p.State)
+		gauge(up, truth(p.State == pipeline.StateRunning), p.Name, string(p.State))
 		gauge(lag, p.LagSecs, p.Name)
 		count(failures, float64(p.Errors), p.Name)
 		for _, t := range p.Tables {

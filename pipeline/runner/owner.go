@@ -59,7 +59,7 @@ func (o *owner) run(ctx context.Context) {
 			break
 		}
 	}
-	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateStopped, "" })
+	o.set(func(s *pipeline.SinkSummary) { s.State, s.Code, s.Reason = pipeline.StateStopped, "", "" })
 }
 
 // unwritableMost is the longest pause before a target that can't be written is tried
@@ -67,11 +67,13 @@ func (o *owner) run(ctx context.Context) {
 const unwritableMost = time.Minute
 
 func (o *owner) failed(err error) {
-	state := pipeline.StateRetrying
+	state, code := pipeline.StateRetrying, event.PauseCode("")
 	if errors.Is(err, pipeline.ErrUnwritable) {
-		state = pipeline.StatePaused // goes on by itself when the target can be written again
+		state, code = pipeline.StatePaused, event.PauseTarget // goes on by itself when the target can be written again
 	}
-	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason, s.LastErr = state, err.Error(), err.Error() })
+	o.set(func(s *pipeline.SinkSummary) {
+		s.State, s.Code, s.Reason, s.LastErr = state, code, err.Error(), err.Error()
+	})
 	o.log.Warn("target table will be taken anew", slog.Any("error", err))
 }
 
@@ -98,7 +100,9 @@ func (o *owner) once(ctx context.Context) (err error) {
 	}
 	o.setSubscription(sub)
 	defer o.setSubscription(nil)
-	o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason, s.Buffered = pipeline.StateRunning, "", 0 })
+	o.set(func(s *pipeline.SinkSummary) {
+		s.State, s.Code, s.Reason, s.Buffered = pipeline.StateRunning, "", "", 0
+	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sub.Run(ctx) })
 	g.Go(func() error { return o.drain(ctx, sub, target) })
@@ -330,7 +334,7 @@ func (o *owner) summary() pipeline.SinkSummary {
 		}
 		s.LagSecs = max(s.LagSecs, time.Since(readAt(q, o.read)).Seconds())
 		if q.Trouble != "" {
-			s.State, s.Reason = pipeline.StateRetrying, unread(q)
+			s.State, s.Code, s.Reason = pipeline.StateRetrying, "", unread(q)
 			s.LastErr = s.Reason
 		}
 	}

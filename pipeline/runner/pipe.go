@@ -27,7 +27,8 @@ type pipe struct {
 	wg sync.WaitGroup
 
 	mu      sync.Mutex
-	state   string
+	state   pipeline.State
+	code    event.PauseCode // of a pause
 	reason  string
 	errors  int64
 	lastErr string
@@ -69,7 +70,7 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 func (p *pipe) run(ctx context.Context) error {
 	defer func() { p.setState(pipeline.StateStopped, "") }()
 	for err := p.makeSinks(); err != nil; err = p.makeSinks() {
-		if !p.stand(ctx, err) {
+		if !p.stand(ctx, event.PauseFile, err) {
 			return p.close(ctx)
 		}
 	}
@@ -80,16 +81,16 @@ func (p *pipe) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return p.close(ctx)
-		case errors.Is(err, pipeline.ErrHistory) && p.deps.Snapshot(p.spec) == "when_needed":
+		case errors.Is(err, pipeline.ErrHistory) && p.deps.Snapshot(p.spec) == pipeline.SnapshotWhenNeeded:
 			p.log.Error("the source's history does not match: beginning anew with a snapshot of every table", slog.Any("error", err))
 			p.giveUpPosition()
 		case errors.Is(err, pipeline.ErrHistory):
-			if !p.stand(ctx, fmt.Errorf("%w; `millrace pipeline snapshot %s` begins anew", err, p.spec.Name)) {
+			if !p.stand(ctx, event.PauseHistory, fmt.Errorf("%w; `millrace pipeline snapshot %s` begins anew", err, p.spec.Name)) {
 				return p.close(ctx)
 			}
 			continue
 		}
-		p.fail(pipeline.StateRetrying, err)
+		p.fail(pipeline.StateRetrying, "", err)
 		p.log.Warn("publishing stopped and will be tried again", slog.Any("error", err))
 		if again.wait(ctx, started) != nil {
 			return p.close(ctx)
@@ -113,9 +114,9 @@ func (p *pipe) makeSinks() error {
 
 // stand pauses the pipeline with a reason until somebody lets it go on; false when ctx
 // has ended.
-func (p *pipe) stand(ctx context.Context, why error) bool {
-	p.fail(pipeline.StatePaused, why)
-	p.log.Error("pipeline paused", slog.Any("reason", why))
+func (p *pipe) stand(ctx context.Context, code event.PauseCode, why error) bool {
+	p.fail(pipeline.StatePaused, code, why)
+	p.log.Error("pipeline paused", slog.String("code", string(code)), slog.Any("reason", why))
 	select {
 	case <-p.goOn:
 		p.setState(pipeline.StateStarting, "")
@@ -136,16 +137,16 @@ func (p *pipe) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (p *pipe) setState(state, reason string) {
+func (p *pipe) setState(state pipeline.State, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state, p.reason = state, reason
+	p.state, p.code, p.reason = state, "", reason
 }
 
-func (p *pipe) fail(state string, err error) {
+func (p *pipe) fail(state pipeline.State, code event.PauseCode, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state, p.reason, p.lastErr = state, err.Error(), err.Error()
+	p.state, p.code, p.reason, p.lastErr = state, code, err.Error(), err.Error()
 	p.errors++
 }
 

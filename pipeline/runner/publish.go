@@ -28,7 +28,7 @@ func (p *pipe) publish(ctx context.Context) error {
 		GroupBytes:    int(p.spec.Group.Bytes),
 		GroupInterval: p.spec.Group.Interval.D(),
 		Config:        config,
-		NoSnapshot:    p.deps.Snapshot(p.spec) == "never",
+		NoSnapshot:    p.deps.Snapshot(p.spec) == pipeline.SnapshotNever,
 		OnResolved: func(at event.Position) {
 			if s := p.openSource(); s != nil {
 				s.Resolved(at)
@@ -118,7 +118,7 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 
 // askForMissing asks for attempts of tables that no checkpoint knows yet.
 func (p *pipe) askForMissing(source pipeline.Source, due map[event.TableName]event.Attempt, resume pipeline.Resume, opened pipeline.Opened) {
-	if p.deps.Snapshot(p.spec) == "never" {
+	if p.deps.Snapshot(p.spec) == pipeline.SnapshotNever {
 		return
 	}
 	known := map[event.TableName]bool{}
@@ -187,13 +187,6 @@ func (p *pipe) takePauses(source pipeline.Source, resume pipeline.Resume) {
 	}
 }
 
-func pauseText(why event.PauseReason) string {
-	if why.Code == "" {
-		return why.Text
-	}
-	return why.Code + ": " + why.Text
-}
-
 // tablePaused takes note of a pause; the first reason stays.
 func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
 	p.mu.Lock()
@@ -210,9 +203,9 @@ func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
 		source.SetPaused(t, true)
 	}
 	if again != nil {
-		again(fmt.Errorf("resume: table %s is paused again: %s: %w", t, pauseText(why), httpapi.ErrState))
+		again(fmt.Errorf("resume: table %s is paused again: %s: %w", t, why.String(), httpapi.ErrState))
 	}
-	p.log.Error("table paused", slog.String("table", t.String()), slog.String("code", why.Code), slog.String("reason", why.Text))
+	p.log.Error("table paused", slog.String("table", t.String()), slog.String("code", string(why.Code)), slog.String("reason", why.Text))
 }
 
 func (p *pipe) openSource() pipeline.Source {

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
 	"github.com/millrace/millrace/pipeline/spec"
 )
@@ -169,7 +170,7 @@ func (r *Runner) start(ctx context.Context, p *spec.Pipeline, stamp string) {
 	go func() {
 		defer close(one.done)
 		if err := one.pipe.run(ctx); err != nil {
-			one.pipe.fail(pipeline.StatePaused, err)
+			one.pipe.fail(pipeline.StatePaused, event.PauseStart, err)
 			r.log.Error("pipeline stopped", slog.String("pipeline", p.Name), slog.Any("error", err))
 		}
 	}()
@@ -223,10 +224,10 @@ func (r *Runner) Statuses() []pipeline.Status {
 	}
 	for name, p := range r.paused {
 		files[name] = p.File
-		standing := pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: "paused by request",
+		standing := pipeline.Status{Name: name, State: pipeline.StatePaused, Code: event.PauseRequest, Reason: event.Requested().String(),
 			Source: pipeline.SourceSummary{Type: p.Source.Type}, Tables: []pipeline.TableStatus{}}
 		if _, err := os.Stat(r.pauseFile(name)); errors.Is(err, fs.ErrNotExist) { // resumed a moment ago
-			standing.State, standing.Reason = pipeline.StateStarting, ""
+			standing.State, standing.Code, standing.Reason = pipeline.StateStarting, "", ""
 		}
 		all = append(all, standing)
 	}
@@ -283,7 +284,7 @@ func (r *Runner) unused(all []pipeline.Status, files map[string]string) (standin
 		}
 		names[name] = true
 		reason := "the file has mistakes and is not used: " + what
-		standing = append(standing, pipeline.Status{Name: name, State: pipeline.StatePaused, Reason: reason, LastErr: reason,
+		standing = append(standing, pipeline.Status{Name: name, State: pipeline.StateInvalid, Reason: reason, LastErr: reason,
 			Tables: []pipeline.TableStatus{}})
 	}
 	return standing
@@ -298,7 +299,7 @@ func (r *Runner) Ready() error {
 		return errors.New("the pipeline files have not been read yet")
 	}
 	for _, s := range r.Statuses() {
-		if s.State != pipeline.StateRunning && s.Reason != "paused by request" {
+		if pipeline.Blocks(s.State, s.Code) {
 			return fmt.Errorf("pipeline %s is %s: %s", s.Name, s.State, s.Reason)
 		}
 	}

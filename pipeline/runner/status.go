@@ -2,7 +2,6 @@ package runner
 
 import (
 	"github.com/millrace/millrace/pipeline"
-	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -10,7 +9,7 @@ import (
 func (p *pipe) status() pipeline.Status {
 	p.mu.Lock()
 	out := pipeline.Status{
-		Name: p.spec.Name, State: p.state, Reason: p.reason, Since: p.since, Errors: p.errors, LastErr: p.lastErr,
+		Name: p.spec.Name, State: p.state, Code: p.code, Reason: p.reason, Since: p.since, Errors: p.errors, LastErr: p.lastErr,
 		Source: pipeline.SourceSummary{Type: p.spec.Source.Type}, Tables: []pipeline.TableStatus{},
 	}
 	source, publisher := p.source, p.publisher
@@ -47,19 +46,16 @@ func (p *pipe) status() pipeline.Status {
 	for _, name := range tables {
 		t := pipeline.TableStatus{Name: name.String(), State: out.State}
 		if from, ok := known[name]; ok {
-			t.State, t.Reason, t.Rows = from.State, from.Reason, from.Rows
+			t.State, t.Code, t.Reason, t.Rows = from.State, from.Code, from.Reason, from.Rows
 			t.Snapshot = 100
 			if attempt, under := progress[name]; under {
 				t.Snapshot = attempt.Percent()
 			}
-			if t.State == "streaming" {
-				t.State = pipeline.StateRunning
-			}
 		}
 		if why, ok := paused[name]; ok {
-			t.State, t.Reason = pipeline.StatePaused, pauseText(why)
-			if why.Code == bus.CodeExcluded { // nobody is to do anything
-				t.State = pipeline.StateStopped
+			t.State, t.Code, t.Reason = pipeline.StatePaused, why.Code, why.String()
+			if why.Code == event.PauseExcluded {
+				t.State = pipeline.StateExcluded
 			}
 		}
 		for _, s := range p.spec.Sinks {

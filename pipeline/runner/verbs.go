@@ -50,7 +50,7 @@ func (p *pipe) do(ctx context.Context, table, verb string) error {
 	switch verb {
 	case httpapi.Pause:
 		for _, t := range tables {
-			p.setPaused(t, event.PauseReason{Text: "paused by request"})
+			p.setPaused(t, event.Requested())
 			source.SetPaused(t, true)
 		}
 		return p.pending(verb, publisher.AwaitPaused(ctx, tables, true))
@@ -165,7 +165,7 @@ func (p *pipe) pausedTable(source pipeline.Source, t event.TableName) bool {
 	_, paused := p.paused[t]
 	p.mu.Unlock()
 	for _, s := range source.Status().Tables {
-		paused = paused || s.Name == t && s.State == "paused"
+		paused = paused || s.Name == t && s.State == pipeline.StatePaused
 	}
 	return paused
 }
