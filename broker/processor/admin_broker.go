@@ -6,13 +6,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // runtimeInfo answers 28 with the keys that mqadmin, dashboard and exporter read. Rates
 // are over the whole life of the process.
-func (p *Processor) runtimeInfo(x *rpc.Exchange) {
+func (p *Processor) runtimeInfo(x call) (*remoting.Command, error) {
 	m, s := p.Metrics, p.Store
 	elapsed := max(p.Now().Sub(p.started), time.Second)
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
@@ -67,7 +67,7 @@ func (p *Processor) runtimeInfo(x *rpc.Exchange) {
 	if err := s.Err(); err != nil {
 		table["brokerActive"], table["storeError"] = "false", err.Error()
 	}
-	p.replyBody(x, &protocol.KVTable{Table: table})
+	return answerBody(&protocol.KVTable{Table: table})
 }
 
 func formatRuntime(d time.Duration) string {
@@ -88,14 +88,13 @@ func formatBytes(n int64) string {
 }
 
 // brokerConfig answers 26.
-func (p *Processor) brokerConfig(x *rpc.Exchange) {
+func (p *Processor) brokerConfig(x call) (*remoting.Command, error) {
 	version, err := json.Marshal(p.Topics.Version())
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
 	ans := answerOK()
 	(&protocol.GetBrokerConfigResponseHeader{Version: string(version)}).Encode(ans)
 	ans.Body = protocol.EncodeProperties(p.cfg.Properties)
-	p.reply(x, ans)
+	return ans, nil
 }

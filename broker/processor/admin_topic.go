@@ -7,15 +7,15 @@ import (
 	"github.com/millrace/millrace/broker/offsets"
 	"github.com/millrace/millrace/broker/topics"
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // createTopic answers 17. The topic is durable before the answer.
-func (p *Processor) createTopic(x *rpc.Exchange) {
+func (p *Processor) createTopic(x call) (*remoting.Command, error) {
 	var h protocol.CreateTopicHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	var old map[string]string
 	if t, ok := p.Topics.Get(h.Topic); ok {
@@ -29,77 +29,70 @@ func (p *Processor) createTopic(x *rpc.Exchange) {
 		})
 	}
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyOK(x)
+	return answerOK(), nil
 }
 
 // deleteTopic answers 215: the topic, its messages, and what groups have read of it. A
 // topic that is not there any more may have left something behind: that goes as well.
-func (p *Processor) deleteTopic(x *rpc.Exchange) {
+func (p *Processor) deleteTopic(x call) (*remoting.Command, error) {
 	var h protocol.TopicHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	if err := message.CheckTopic(h.Topic); err != nil {
-		p.replyError(x, refuse(protocol.InvalidParameter, "%v", err))
-		return
+		return nil, refuse(protocol.InvalidParameter, "%v", err)
 	}
 	if _, err := p.Topics.Delete(h.Topic); err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
 	if err := p.Store.DeleteTopic(h.Topic); err != nil {
-		p.replyError(x, fmt.Errorf("topic %s is deleted, its messages are not: %w; delete it again", h.Topic, err))
-		return
+		return nil, fmt.Errorf("topic %s is deleted, its messages are not: %w; delete it again", h.Topic, err)
 	}
 	p.Writers.Forget(h.Topic)
 	p.Offsets.DropTopic(h.Topic)
 	p.Metrics.forget(h.Topic)
 	// Before anybody can make a topic of that name: its queues begin anew.
 	if err := p.Writers.Settle(); err != nil {
-		p.replyError(x, fmt.Errorf("topic %s is deleted, but a power cut could bring back what its writer is told of it: %w; delete it again", h.Topic, err))
-		return
+		return nil, fmt.Errorf("topic %s is deleted, but a power cut could bring back what its writer is told of it: %w; delete it again", h.Topic, err)
 	}
-	p.replyOK(x)
+	return answerOK(), nil
 }
 
 // allTopics answers 21.
-func (p *Processor) allTopics(x *rpc.Exchange) {
+func (p *Processor) allTopics(x call) (*remoting.Command, error) {
 	list, version := p.Topics.All()
 	table := protocol.TopicConfigTable{DataVersion: version, TopicConfigTable: make(map[string]protocol.TopicConfig, len(list))}
 	for _, t := range list {
 		table.TopicConfigTable[t.TopicName] = protocol.TopicConfig(*t)
 	}
-	p.replyBody(x, &table)
+	return answerBody(&table)
 }
 
 // topicConfig answers 351.
-func (p *Processor) topicConfig(x *rpc.Exchange) {
+func (p *Processor) topicConfig(x call) (*remoting.Command, error) {
 	var h protocol.TopicHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	t, ok := p.Topics.Get(h.Topic)
 	if !ok {
-		p.replyError(x, refuse(protocol.TopicNotExist, "No topic in this broker. topic: %.300s", h.Topic))
-		return
+		return nil, refuse(protocol.TopicNotExist, "No topic in this broker. topic: %.300s", h.Topic)
 	}
 	config := protocol.TopicConfig(*t)
-	p.replyBody(x, &config)
+	return answerBody(&config)
 }
 
 // topicStats answers 202.
-func (p *Processor) topicStats(x *rpc.Exchange) {
+func (p *Processor) topicStats(x call) (*remoting.Command, error) {
 	var h protocol.TopicHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	t, ok := p.Topics.Get(h.Topic)
 	if !ok {
-		p.replyError(x, refuse(protocol.TopicNotExist, "topic[%.300s] not exist", h.Topic))
-		return
+		return nil, refuse(protocol.TopicNotExist, "topic[%.300s] not exist", h.Topic)
 	}
 	stats := protocol.TopicStatsTable{OffsetTable: map[message.Queue]protocol.TopicOffset{}}
 	for id := range t.Queues() {
@@ -112,7 +105,7 @@ func (p *Processor) topicStats(x *rpc.Exchange) {
 		}
 		stats.OffsetTable[p.queueName(h.Topic, id)] = o
 	}
-	p.replyBody(x, &stats)
+	return answerBody(&stats)
 }
 
 func (p *Processor) queueName(topic string, id int32) message.Queue {
@@ -121,10 +114,10 @@ func (p *Processor) queueName(topic string, id int32) message.Queue {
 
 // consumeStats answers 208. Nothing is smoothed over: an offset beyond the end shows a
 // consumerOffset above the brokerOffset.
-func (p *Processor) consumeStats(x *rpc.Exchange) {
+func (p *Processor) consumeStats(x call) (*remoting.Command, error) {
 	var h protocol.GetConsumeStatsHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	stats := protocol.ConsumeStats{OffsetTable: map[message.Queue]protocol.OffsetWrapper{}}
 	for _, k := range p.Offsets.Keys() {
@@ -136,7 +129,7 @@ func (p *Processor) consumeStats(x *rpc.Exchange) {
 	if t := p.Metrics.flow(h.Topic, h.ConsumerGroup); t != nil && elapsed > 0 && h.Topic != "" {
 		stats.ConsumeTps = float64(t.messages.Load()) / float64(elapsed)
 	}
-	p.replyBody(x, &stats)
+	return answerBody(&stats)
 }
 
 func (p *Processor) consumeStatsOf(k offsets.Key, into map[message.Queue]protocol.OffsetWrapper) {

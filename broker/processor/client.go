@@ -7,23 +7,20 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // heartBeat answers 34. What it creates (a group, its retry topic) is durable before
 // the answer; a mistake in one group does not keep the others out.
-func (p *Processor) heartBeat(x *rpc.Exchange) {
+func (p *Processor) heartBeat(x call) (*remoting.Command, error) {
 	var beat protocol.HeartbeatData
-	if !p.decodedBody(x, &beat) {
-		return
+	if err := decodeBody(x, &beat); err != nil {
+		return nil, err
 	}
 	if beat.ClientID == "" || len(beat.ClientID) > maxClientID {
-		p.replyError(x, refuse(protocol.InvalidParameter, "a heartbeat needs a clientID of at most %d bytes", maxClientID))
-		return
+		return nil, refuse(protocol.InvalidParameter, "a heartbeat needs a clientID of at most %d bytes", maxClientID)
 	}
 	if n := max(len(beat.ConsumerDataSet), len(beat.ProducerDataSet)); n > maxGroupsOfClient {
-		p.replyError(x, refuse(protocol.InvalidParameter, "the heartbeat names %d groups, the limit is %d", n, maxGroupsOfClient))
-		return
+		return nil, refuse(protocol.InvalidParameter, "the heartbeat names %d groups, the limit is %d", n, maxGroupsOfClient)
 	}
 	req := x.Request()
 	c := groups.Client{ID: beat.ClientID, Channel: x.Conn(), Language: req.Language, Version: req.Version}
@@ -39,10 +36,9 @@ func (p *Processor) heartBeat(x *rpc.Exchange) {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyOK(x)
+	return answerOK(), nil
 }
 
 const maxClientID = 512
@@ -88,39 +84,37 @@ func NotifyMembers(group string, members []groups.Channel) {
 }
 
 // unregisterClient answers 35.
-func (p *Processor) unregisterClient(x *rpc.Exchange) {
+func (p *Processor) unregisterClient(x call) (*remoting.Command, error) {
 	var h protocol.UnregisterClientHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	p.Groups.Leave(h.ClientID, h.ProducerGroup, h.ConsumerGroup)
-	p.replyOK(x)
+	return answerOK(), nil
 }
 
 // consumerList answers 38.
-func (p *Processor) consumerList(x *rpc.Exchange) {
+func (p *Processor) consumerList(x call) (*remoting.Command, error) {
 	var h protocol.ConsumerGroupHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	ids := p.Groups.MemberIDs(h.ConsumerGroup)
 	if len(ids) == 0 {
-		p.replyError(x, refuse(protocol.SystemError, "no consumer for this group, %.150s", h.ConsumerGroup))
-		return
+		return nil, refuse(protocol.SystemError, "no consumer for this group, %.150s", h.ConsumerGroup)
 	}
-	p.replyBody(x, &protocol.ConsumerList{ConsumerIDList: ids})
+	return answerBody(&protocol.ConsumerList{ConsumerIDList: ids})
 }
 
 // consumerConnections answers 203.
-func (p *Processor) consumerConnections(x *rpc.Exchange) {
+func (p *Processor) consumerConnections(x call) (*remoting.Command, error) {
 	var h protocol.ConsumerGroupHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	views := p.Groups.Consumers(h.ConsumerGroup)
 	if len(views) == 0 {
-		p.replyError(x, refuse(protocol.ConsumerNotOnline, "the consumer group[%.150s] not online", h.ConsumerGroup))
-		return
+		return nil, refuse(protocol.ConsumerNotOnline, "the consumer group[%.150s] not online", h.ConsumerGroup)
 	}
 	v := views[0]
 	ans := protocol.ConsumerConnection{
@@ -132,21 +126,20 @@ func (p *Processor) consumerConnections(x *rpc.Exchange) {
 			Topic: s.Topic, SubString: s.Expression, TagsSet: s.Tags, SubVersion: s.Version, ExpressionType: s.Type,
 		}
 	}
-	p.replyBody(x, &ans)
+	return answerBody(&ans)
 }
 
 // producerConnections answers 204.
-func (p *Processor) producerConnections(x *rpc.Exchange) {
+func (p *Processor) producerConnections(x call) (*remoting.Command, error) {
 	var h protocol.ProducerGroupHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	clients := p.Groups.Producers(h.ProducerGroup)
 	if len(clients) == 0 {
-		p.replyError(x, refuse(protocol.SystemError, "the producer group[%.150s] not exist", h.ProducerGroup))
-		return
+		return nil, refuse(protocol.SystemError, "the producer group[%.150s] not exist", h.ProducerGroup)
 	}
-	p.replyBody(x, &protocol.ProducerConnection{ConnectionSet: connections(clients)})
+	return answerBody(&protocol.ProducerConnection{ConnectionSet: connections(clients)})
 }
 
 func connections(clients []groups.Client) []protocol.Connection {
@@ -158,28 +151,25 @@ func connections(clients []groups.Client) []protocol.Connection {
 }
 
 // putGroup answers 200.
-func (p *Processor) putGroup(x *rpc.Exchange) {
+func (p *Processor) putGroup(x call) (*remoting.Command, error) {
 	var config groups.Config
-	if !p.decodedBody(x, &config) {
-		return
+	if err := decodeBody(x, &config); err != nil {
+		return nil, err
 	}
 	if config.RetryQueueNums < 0 || config.RetryMaxTimes < -1 {
-		p.replyError(x, refuse(protocol.InvalidParameter, "group %.150s: retryQueueNums %d or retryMaxTimes %d cannot be negative", config.GroupName, config.RetryQueueNums, config.RetryMaxTimes))
-		return
+		return nil, refuse(protocol.InvalidParameter, "group %.150s: retryQueueNums %d or retryMaxTimes %d cannot be negative", config.GroupName, config.RetryQueueNums, config.RetryMaxTimes)
 	}
 	if err := p.GroupConfigs.Put(config); err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyOK(x)
+	return answerOK(), nil
 }
 
 // allGroups answers 201.
-func (p *Processor) allGroups(x *rpc.Exchange) {
+func (p *Processor) allGroups(x call) (*remoting.Command, error) {
 	b, err := p.GroupConfigs.Encode()
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyBytes(x, b)
+	return answerBytes(b), nil
 }

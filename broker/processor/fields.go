@@ -3,7 +3,6 @@ package processor
 import (
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // header is what every typed header of a request has.
@@ -11,39 +10,35 @@ type header interface {
 	Decode(*remoting.Command) error
 }
 
-// decoded reads the request's header into h. When that fails it answers the request and
-// returns false.
-func (p *Processor) decoded(x *rpc.Exchange, h header) bool {
+// decode reads the request's header into h; the error is an answer.
+func decode(x call, h header) error {
 	if err := h.Decode(x.Request()); err != nil {
-		p.replyError(x, refuse(protocol.SystemError, "%v", err))
-		return false
+		return refuse(protocol.SystemError, "%v", err)
 	}
-	return true
+	return nil
 }
 
-// decodedBody is decoded for the body.
-func (p *Processor) decodedBody(x *rpc.Exchange, body any) bool {
+// decodeBody is decode for the body.
+func decodeBody(x call, body any) error {
 	if err := protocol.DecodeBody(x.Request().Body, body); err != nil {
-		p.replyError(x, refuse(protocol.SystemError, "%v", err))
-		return false
+		return refuse(protocol.SystemError, "%v", err)
 	}
-	return true
+	return nil
 }
 
-// replyBody answers with success and a body of package protocol.
-func (p *Processor) replyBody(x *rpc.Exchange, body any) {
+// answerBody is success with a body of package protocol.
+func answerBody(body any) (*remoting.Command, error) {
 	b, err := protocol.EncodeBody(body)
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyBytes(x, b)
+	return answerBytes(b), nil
 }
 
-func (p *Processor) replyBytes(x *rpc.Exchange, body []byte) {
+func answerBytes(body []byte) *remoting.Command {
 	ans := answerOK()
 	ans.Body = body
-	p.reply(x, ans)
+	return ans
 }
 
 // encoder is what every typed header of an answer has.
@@ -51,11 +46,11 @@ type encoder interface {
 	Encode(*remoting.Command)
 }
 
-// replyHeader answers with success and a header.
-func (p *Processor) replyHeader(x *rpc.Exchange, h encoder) {
+// answerHeader is success with a header.
+func answerHeader(h encoder) *remoting.Command {
 	ans := answerOK()
 	h.Encode(ans)
-	p.reply(x, ans)
+	return ans
 }
 
 func answerOK() *remoting.Command { return remoting.NewResponse(protocol.Success, "") }

@@ -17,6 +17,7 @@ import (
 // is fine: the counters then serve the runtime information only.
 type Metrics struct {
 	latency *prometheus.HistogramVec
+	refused *refused
 
 	in       sync.Map // topic → *traffic
 	out      sync.Map // flow → *traffic
@@ -42,7 +43,7 @@ const maxFlows = 20_000
 
 // NewMetrics registers the collectors with reg, when it is not nil.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
-	m := &Metrics{latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m := &Metrics{refused: newRefused(reg), latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "rocketmq_rpc_latency",
 		Help:    "Time from a request's arrival to its answer, in milliseconds.",
 		Buckets: []float64{0.1, 0.3, 1, 3, 5, 7, 10, 30, 100, 1000, 2000, 3000},
@@ -66,9 +67,6 @@ func (m *Metrics) clock(code int) *clock {
 }
 
 func (c *clock) observe(began time.Time, answer int, parked bool) {
-	if c == nil {
-		return
-	}
 	ms := float64(time.Since(began)) / float64(time.Millisecond)
 	if answer == 0 && !parked {
 		c.success.Observe(ms)

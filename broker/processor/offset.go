@@ -9,27 +9,25 @@ import (
 	"github.com/millrace/millrace/broker/store"
 	"github.com/millrace/millrace/broker/topics"
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // queryConsumerOffset answers 14. A group that never committed reads a small topic from
 // its beginning, whatever it is configured to; for others it hears 22 and decides itself.
-func (p *Processor) queryConsumerOffset(x *rpc.Exchange) {
+func (p *Processor) queryConsumerOffset(x call) (*remoting.Command, error) {
 	var h protocol.QueryConsumerOffsetHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	if offset, ok := p.Offsets.Get(offsets.Key{Topic: h.Topic, Group: h.ConsumerGroup}, h.QueueID); ok {
-		p.replyHeader(x, &protocol.OffsetResponseHeader{Offset: offset})
-		return
+		return answerHeader(&protocol.OffsetResponseHeader{Offset: offset}), nil
 	}
 	lowest, _, _ := p.Store.QueueRange(h.Topic, h.QueueID)
 	if zero, said := x.Request().Ext.Get("setZeroIfNotFound"); lowest > 0 || said && zero == "false" || !p.isHot(h.Topic, h.QueueID) {
-		p.replyError(x, refuse(protocol.QueryNotFound, "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first"))
-		return
+		return nil, refuse(protocol.QueryNotFound, "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
 	}
-	p.replyHeader(x, &protocol.OffsetResponseHeader{})
+	return answerHeader(&protocol.OffsetResponseHeader{}), nil
 }
 
 // hotBytes is how near to the end of the log a queue must begin to count as small.
@@ -45,16 +43,15 @@ func (p *Processor) isHot(topic string, queue int32) bool {
 }
 
 // updateConsumerOffset answers 15.
-func (p *Processor) updateConsumerOffset(x *rpc.Exchange) {
+func (p *Processor) updateConsumerOffset(x call) (*remoting.Command, error) {
 	var h protocol.UpdateConsumerOffsetHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	if err := p.commit(h.ConsumerGroup, h.Topic, h.QueueID, h.CommitOffset); err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyOK(x)
+	return answerOK(), nil
 }
 
 // queue checks that a queue exists.
@@ -70,10 +67,10 @@ func (p *Processor) queue(topic string, queue int32) (*topics.Config, error) {
 }
 
 // searchOffset answers 29.
-func (p *Processor) searchOffset(x *rpc.Exchange) {
+func (p *Processor) searchOffset(x call) (*remoting.Command, error) {
 	var h protocol.SearchOffsetHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	boundary := store.Lower
 	if h.BoundaryType == protocol.BoundaryUpper {
@@ -85,10 +82,9 @@ func (p *Processor) searchOffset(x *rpc.Exchange) {
 		offset, err = p.Store.OffsetByTime(h.Topic, h.QueueID, h.Timestamp, boundary)
 	}
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyHeader(x, &protocol.OffsetResponseHeader{Offset: offset})
+	return answerHeader(&protocol.OffsetResponseHeader{Offset: offset}), nil
 }
 
 // maxOffset answers 30: the offset behind the last message that can be read.
@@ -96,52 +92,54 @@ func (p *Processor) searchOffset(x *rpc.Exchange) {
 // An end that is read behind an acknowledgement has to count what was acknowledged, so
 // that the answer waits, off the connection's reader, for the consume queues to catch up
 // with what is flushed.
-func (p *Processor) maxOffset(x *rpc.Exchange) {
-	answer := func() { p.queueOffset(x, func(_, end int64) int64 { return end }) }
+func (p *Processor) maxOffset(x call) (*remoting.Command, error) {
+	end := func(_, end int64) int64 { return end }
 	flushed := p.Store.FlushedPhysical()
 	if p.Store.DispatchedPhysical() >= flushed {
-		answer()
-		return
+		return p.queueOffset(x, end)
 	}
-	p.resumed.Add(1)
-	go func() {
-		defer p.resumed.Done()
+	p.resumed.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), catchUp)
 		defer cancel()
 		if err := p.Store.WaitDispatched(ctx, flushed); err != nil {
-			p.replyError(x, fmt.Errorf("the end of the queue is not known yet: %w", err))
+			x.fail(fmt.Errorf("the end of the queue is not known yet: %w", err))
 			return
 		}
-		answer()
-	}()
+		ans, err := p.queueOffset(x, end)
+		if err != nil {
+			x.fail(err)
+			return
+		}
+		x.finish(ans)
+	})
+	return nil, nil
 }
 
 // catchUp bounds how long an answer waits for the consume queues.
 const catchUp = 3 * time.Second
 
 // minOffset answers 31.
-func (p *Processor) minOffset(x *rpc.Exchange) {
-	p.queueOffset(x, func(lowest, _ int64) int64 { return lowest })
+func (p *Processor) minOffset(x call) (*remoting.Command, error) {
+	return p.queueOffset(x, func(lowest, _ int64) int64 { return lowest })
 }
 
-func (p *Processor) queueOffset(x *rpc.Exchange, choose func(lowest, end int64) int64) {
+func (p *Processor) queueOffset(x call, choose func(lowest, end int64) int64) (*remoting.Command, error) {
 	var h protocol.QueueHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	if _, err := p.queue(h.Topic, h.QueueID); err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
 	lowest, end, _ := p.Store.QueueRange(h.Topic, h.QueueID)
-	p.replyHeader(x, &protocol.OffsetResponseHeader{Offset: choose(lowest, end)})
+	return answerHeader(&protocol.OffsetResponseHeader{Offset: choose(lowest, end)}), nil
 }
 
 // earliestStoreTime answers 32.
-func (p *Processor) earliestStoreTime(x *rpc.Exchange) {
+func (p *Processor) earliestStoreTime(x call) (*remoting.Command, error) {
 	var h protocol.QueueHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	_, err := p.queue(h.Topic, h.QueueID)
 	at := int64(-1)
@@ -149,36 +147,32 @@ func (p *Processor) earliestStoreTime(x *rpc.Exchange) {
 		at, err = p.Store.EarliestMessageTime(h.Topic, h.QueueID)
 	}
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyHeader(x, &protocol.TimestampResponseHeader{Timestamp: at})
+	return answerHeader(&protocol.TimestampResponseHeader{Timestamp: at}), nil
 }
 
 // viewMessage answers 33 with the record at a place of the log.
-func (p *Processor) viewMessage(x *rpc.Exchange) {
+func (p *Processor) viewMessage(x call) (*remoting.Command, error) {
 	var h protocol.ViewMessageHeader
-	if !p.decoded(x, &h) {
-		return
+	if err := decode(x, &h); err != nil {
+		return nil, err
 	}
 	rec, raw, err := p.Store.ReadRecord(h.Offset)
 	if err != nil {
-		p.replyError(x, refuse(protocol.SystemError, "can not find message by offset: %d: %v", h.Offset, err))
-		return
+		return nil, refuse(protocol.SystemError, "can not find message by offset: %d: %v", h.Offset, err)
 	}
 	if message.IsSystemTopic(rec.Topic) || h.Topic != "" && h.Topic != rec.Topic {
-		p.replyError(x, refuse(protocol.SystemError, "can not find message by offset: %d: it is not one of topic %.300s", h.Offset, h.Topic))
-		return
+		return nil, refuse(protocol.SystemError, "can not find message by offset: %d: it is not one of topic %.300s", h.Offset, h.Topic)
 	}
-	p.replyBytes(x, raw)
+	return answerBytes(raw), nil
 }
 
 // allConsumerOffsets answers 43.
-func (p *Processor) allConsumerOffsets(x *rpc.Exchange) {
+func (p *Processor) allConsumerOffsets(x call) (*remoting.Command, error) {
 	b, err := p.Offsets.Encode()
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
-	p.replyBytes(x, b)
+	return answerBytes(b), nil
 }

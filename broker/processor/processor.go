@@ -2,7 +2,6 @@ package processor
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -19,7 +18,6 @@ import (
 	"github.com/millrace/millrace/broker/txn"
 	"github.com/millrace/millrace/broker/writer"
 	"github.com/millrace/millrace/message"
-	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
 	"github.com/millrace/millrace/remoting/rpc"
 )
@@ -88,6 +86,9 @@ func New(cfg Config, deps Deps) *Processor {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
 	p := &Processor{
 		Deps: deps, cfg: cfg, started: deps.Now(), rows: map[int]*route{},
 		ids: message.NewIDGenerator(cfg.StoreHost.Addr(), os.Getpid(), rand.Uint32()),
@@ -100,59 +101,36 @@ func New(cfg Config, deps Deps) *Processor {
 
 // ServeRemoting answers one request; it is the handler of the broker's server.
 func (p *Processor) ServeRemoting(x *rpc.Exchange) {
-	code := x.Request().Code
-	r := p.rows[code]
+	r := p.rows[x.Request().Code]
 	if r == nil {
-		p.reply(x, remoting.NewResponse(protocol.RequestCodeNotSupported, fmt.Sprintf(" request type %d not supported", code)))
+		p.refuseUnknown(x)
 		return
 	}
+	c := call{Exchange: x, route: r, began: p.Now()}
 	if p.Authorizer != nil {
 		if err := p.Authorizer.Authorize(x, &r.Row); err != nil {
 			p.Metrics.Rejects.Add(1)
-			p.replyError(x, &protocol.Error{Code: protocol.NoPermission, Remark: err.Error()})
+			c.fail(&protocol.Error{Code: protocol.NoPermission, Remark: err.Error()})
 			return
 		}
 	}
 	if r.handler == nil {
-		p.reply(x, remoting.NewResponse(protocol.RequestCodeNotSupported, r.refusal()))
+		p.refuseCode(&c)
 		return
 	}
-	if r.later {
-		r.handler(p, x)
-		return
+	ans, err := r.handler(p, c)
+	switch {
+	case err != nil:
+		c.fail(err)
+	case ans != nil:
+		c.finish(ans)
 	}
-	began := p.Now()
-	r.handler(p, x)
-	r.clock.observe(began, protocol.Success, false)
-}
-
-// refusal names a code that is not served.
-func (r *Row) refusal() string {
-	switch r.Status {
-	case Pushed:
-		return fmt.Sprintf("%s (%d) is a request that brokers send; it is not served", r.Name, r.Code)
-	case Never:
-		return fmt.Sprintf("%s (%d) is not supported", r.Name, r.Code)
-	}
-	return fmt.Sprintf("%s (%d) is not supported yet", r.Name, r.Code)
 }
 
 // Closed forgets what came over a connection.
 func (p *Processor) Closed(c *rpc.Conn) {
 	p.Holds.DropOwner(c)
 	p.Groups.Drop(c)
-}
-
-// reply answers a request.
-func (p *Processor) reply(x *rpc.Exchange, ans *remoting.Command) { x.Reply(ans) }
-
-// replyOK answers with success and nothing else.
-func (p *Processor) replyOK(x *rpc.Exchange) { x.Reply(remoting.NewResponse(protocol.Success, "")) }
-
-// replyError answers with the code of the error.
-func (p *Processor) replyError(x *rpc.Exchange, err error) {
-	code, remark := refusalOf(err)
-	x.Reply(remoting.NewResponse(code, remark))
 }
 
 // refusalOf finds the response code that says what err means to a client.

@@ -10,16 +10,12 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // pullCall is one pull, perhaps parked for a while.
 type pullCall struct {
-	p      *Processor
-	x      *rpc.Exchange
-	route  *route
-	began  time.Time
-	parked bool
+	call
+	p *Processor
 
 	header       protocol.PullHeader
 	filter       func(tagsCode int64) bool
@@ -28,20 +24,19 @@ type pullCall struct {
 }
 
 // pullMessage answers 11 and 361.
-func (p *Processor) pullMessage(x *rpc.Exchange) {
-	c := &pullCall{p: p, x: x, began: p.Now(), route: p.rows[x.Request().Code]}
+func (p *Processor) pullMessage(x call) (*remoting.Command, error) {
+	c := &pullCall{call: x, p: p}
 	if err := c.prepare(); err != nil {
-		c.refused(err)
-		return
+		return c.refused(err), nil
 	}
 	c.commitOffset()
-	c.read(c.mayPark())
+	return c.read(c.mayPark()), nil
 }
 
 // prepare checks the request in RocketMQ's order.
 func (c *pullCall) prepare() error {
 	h := &c.header
-	if err := h.Decode(c.x.Request()); err != nil {
+	if err := h.Decode(c.Request()); err != nil {
 		return refuse(protocol.SystemError, "%v", err)
 	}
 	if err := message.CheckGroup(h.ConsumerGroup); err != nil {
@@ -127,8 +122,9 @@ func (c *pullCall) mayPark() bool {
 	return c.header.SysFlag&protocol.PullFlagSuspend != 0 && c.header.SuspendTimeoutMillis > 0
 }
 
-// read looks into the queue and answers, or parks when it may and nothing is there.
-func (c *pullCall) read(mayPark bool) {
+// read looks into the queue. It returns the answer, or nil where the pull is parked because
+// it may be and nothing is there.
+func (c *pullCall) read(mayPark bool) *remoting.Command {
 	h, p := &c.header, c.p
 	o := store.GetOptions{MaxMsgs: p.cfg.MaxPullMessages, MaxBytes: p.cfg.DefaultPullBytes, Filter: c.filter, Alloc: p.memory.take}
 	if h.MaxMsgNums > 0 {
@@ -139,14 +135,13 @@ func (c *pullCall) read(mayPark bool) {
 	}
 	r, err := p.Store.Get(h.Topic, h.QueueID, h.QueueOffset, o)
 	if err != nil {
-		c.refused(err)
-		return
+		return c.refused(err)
 	}
 	code, remark := c.judge(&r)
 	if code == protocol.PullNotFound && mayPark && c.park(o, r.Max) {
-		return
+		return nil
 	}
-	c.answer(code, remark, &r)
+	return c.answer(code, remark, &r)
 }
 
 // judge says what a result means to the client.
@@ -198,7 +193,7 @@ func (c *pullCall) park(o store.GetOptions, seen int64) bool {
 	p.resumed.Add(1)
 	key := longpoll.Key{Topic: h.Topic, QueueID: h.QueueID}
 	err := p.Holds.Park(key, &longpoll.Waiter{
-		Owner: c.x.Conn(), Offset: h.QueueOffset, Wants: c.filter, Deadline: time.Now().Add(wait), Wake: c.wake, Dropped: p.resumed.Done,
+		Owner: c.Conn(), Offset: h.QueueOffset, Wants: c.filter, Deadline: time.Now().Add(wait), Wake: c.wake, Dropped: p.resumed.Done,
 		Bytes: parkedBytes(len(h.Subscription)),
 	})
 	if err != nil {
@@ -226,7 +221,7 @@ const maxSuspend = 60 * time.Second
 func (c *pullCall) wake(longpoll.Reason) {
 	go func() {
 		defer c.p.resumed.Done()
-		c.read(false)
+		c.finish(c.read(false))
 	}()
 }
 
@@ -243,7 +238,7 @@ func (p *Processor) Dispatched(rec *message.Record, _ int64, _ int32) {
 // parked pulls was closed.
 func (p *Processor) Join() { p.resumed.Wait() }
 
-func (c *pullCall) answer(code int, remark string, r *store.GetResult) {
+func (c *pullCall) answer(code int, remark string, r *store.GetResult) *remoting.Command {
 	ans := remoting.NewResponse(code, remark)
 	ans.Ext.Grow(6)
 	h := protocol.PullResponseHeader{
@@ -258,20 +253,14 @@ func (c *pullCall) answer(code int, remark string, r *store.GetResult) {
 	} else {
 		c.p.Metrics.GetsMissed.Add(1)
 	}
-	c.finish(ans)
+	return ans
 }
 
 // refused answers with an error. Clients read the four offsets of every answer.
-func (c *pullCall) refused(err error) {
-	code, remark := refusalOf(err)
-	ans := remoting.NewResponse(code, remark)
+func (c *pullCall) refused(err error) *remoting.Command {
+	ans := refusal(err)
 	(&protocol.PullResponseHeader{NextBeginOffset: c.header.QueueOffset}).Encode(ans)
-	c.finish(ans)
-}
-
-func (c *pullCall) finish(ans *remoting.Command) {
-	c.x.Reply(ans)
-	c.route.clock.observe(c.began, ans.Code, c.parked)
+	return ans
 }
 
 // commit notes a group's progress, for a queue that exists.

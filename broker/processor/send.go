@@ -4,23 +4,19 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/millrace/millrace/broker/store"
 	"github.com/millrace/millrace/broker/topics"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // sendCall is one send on its way through the store. It lives in one piece, so that a
 // message costs few allocations.
 type sendCall struct {
-	p     *Processor
-	x     *rpc.Exchange
-	route *route
-	began time.Time
+	call
+	p *Processor
 
 	header protocol.SendHeader
 	topic  *topics.Config
@@ -32,27 +28,28 @@ type sendCall struct {
 }
 
 // sendMessage answers 10, 310 and 320.
-func (p *Processor) sendMessage(x *rpc.Exchange) {
-	c := &sendCall{p: p, x: x, began: p.Now(), route: p.rows[x.Request().Code]}
+func (p *Processor) sendMessage(x call) (*remoting.Command, error) {
+	c := &sendCall{call: x, p: p}
 	if err := c.prepare(); err != nil {
-		c.refused(err)
-		return
+		return c.refused(err), nil
 	}
 	if c.isTransaction() {
-		c.startTransaction()
-		return
+		if err := c.startTransaction(); err != nil {
+			return c.refused(err), nil
+		}
+		return nil, nil
 	}
 	if err := c.admitOwned(); err != nil {
-		c.refused(err)
-		return
+		return c.refused(err), nil
 	}
 	c.put.Done = c.done
 	p.Store.Put(&c.put)
+	return nil, nil
 }
 
 // prepare checks the request in RocketMQ's order and makes the record.
 func (c *sendCall) prepare() error {
-	h, req := &c.header, c.x.Request()
+	h, req := &c.header, c.Request()
 	if err := h.Decode(req); err != nil {
 		return refuse(protocol.SystemError, "%v", err)
 	}
@@ -93,7 +90,7 @@ func (c *sendCall) makeRecord(req *remoting.Command) error {
 		Flag:           h.Flag,
 		SysFlag:        message.WithTransactionState(h.SysFlag, message.TransactionNone),
 		BornTimestamp:  h.BornTimestamp,
-		BornHost:       c.x.Conn().RemoteAddrPort(),
+		BornHost:       c.Conn().RemoteAddrPort(),
 		ReconsumeTimes: h.ReconsumeTimes,
 		Topic:          c.topic.TopicName,
 		Body:           req.Body,
@@ -165,16 +162,16 @@ func (c *sendCall) isTransaction() bool {
 	return ok && strings.EqualFold(v, "true")
 }
 
-func (c *sendCall) startTransaction() {
+// startTransaction stores a half message; it answers later unless it returns an error.
+func (c *sendCall) startTransaction() error {
 	switch {
 	case c.header.Batch:
-		c.refused(refuse(protocol.MessageIllegal, "a batch cannot be part of a transaction"))
+		return refuse(protocol.MessageIllegal, "a batch cannot be part of a transaction")
 	case c.p.cfg.RejectTransaction:
-		c.refused(refuse(protocol.NoPermission, "the broker %s does not take transactional messages (rejectTransactionMessage)", c.p.cfg.BrokerName))
-	default:
-		c.rec.SysFlag = c.header.SysFlag
-		c.p.putHalf(c)
+		return refuse(protocol.NoPermission, "the broker %s does not take transactional messages (rejectTransactionMessage)", c.p.cfg.BrokerName)
 	}
+	c.rec.SysFlag = c.header.SysFlag
+	return c.p.putHalf(c)
 }
 
 // admitOwned finds the gate of an owned queue.
@@ -191,19 +188,17 @@ func (c *sendCall) admitOwned() error {
 	return err
 }
 
-func (c *sendCall) refused(err error) {
-	code, remark := refusalOf(err)
-	ans := remoting.NewResponse(code, remark)
-	describeRefusal(ans, err)
+func (c *sendCall) refused(err error) *remoting.Command {
+	ans := refusal(err)
 	markSend(ans, &c.p.cfg)
-	c.finish(ans)
+	return ans
 }
 
 // done is the store's callback.
 func (c *sendCall) done(r store.PutResult) {
 	if r.Err != nil {
 		c.p.Metrics.PutErrors.Add(1)
-		c.refused(c.storeError(r.Err))
+		c.finish(c.refused(c.storeError(r.Err)))
 		return
 	}
 	c.p.Metrics.stored(c.rec.Topic, c.count, c.bytes)
@@ -216,11 +211,6 @@ func (c *sendCall) storeError(err error) error {
 		return c.p.gateError(err)
 	}
 	return err
-}
-
-func (c *sendCall) finish(ans *remoting.Command) {
-	c.x.Reply(ans)
-	c.route.clock.observe(c.began, ans.Code, false)
 }
 
 // sendResponse is the answer of a message that is stored.

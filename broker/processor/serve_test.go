@@ -11,30 +11,38 @@ import (
 	"github.com/millrace/millrace/remoting/rpc"
 )
 
-// serve puts a processor behind a socket and returns how to ask it.
-func serve(t *testing.T, p *Processor) (ask func(code int) *remoting.Command) {
+// serveOn puts a processor behind a socket.
+func serveOn(t *testing.T, p *Processor) (addr string) {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- rpc.NewServer(rpc.ServerConfig{}, p, log).Serve(ctx, ln) }()
-	client := rpc.NewClient(rpc.ClientConfig{}, log)
+	go func() { done <- rpc.NewServer(rpc.ServerConfig{}, p, slog.New(slog.DiscardHandler)).Serve(ctx, ln) }()
 	t.Cleanup(func() {
-		client.Close()
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	return ln.Addr().String()
+}
+
+// serve is serveOn with a client: it returns how to ask, as a Java client does.
+func serve(t *testing.T, p *Processor) (ask func(code int) *remoting.Command) {
+	t.Helper()
+	addr := serveOn(t, p)
+	client := rpc.NewClient(rpc.ClientConfig{}, slog.New(slog.DiscardHandler))
+	t.Cleanup(client.Close)
 	return func(code int) *remoting.Command {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 		defer cancel()
-		ans, err := client.Invoke(ctx, ln.Addr().String(), remoting.NewRequest(code))
+		req := remoting.NewRequest(code)
+		req.Language = remoting.LanguageJava
+		ans, err := client.Invoke(ctx, addr, req)
 		if err != nil {
 			t.Fatalf("%d: %v", code, err)
 		}

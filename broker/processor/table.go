@@ -50,10 +50,7 @@ type Row struct {
 	Status   Status
 	Note     string // for docs/protocol.md
 
-	handler func(*Processor, *rpc.Exchange)
-	// later marks handlers that usually reply after they have returned and measure
-	// their own latency.
-	later bool
+	handler handler
 }
 
 // Authorizer decides whether a request may be served. An error refuses it; its text is
@@ -73,16 +70,15 @@ func Table() []Row {
 }
 
 func served() []Row {
-	row := func(code int, r Resource, a Action, handler func(*Processor, *rpc.Exchange), note string) Row {
+	row := func(code int, r Resource, a Action, handler handler, note string) Row {
 		return Row{Code: code, Resource: r, Action: a, Status: Done, Note: note, handler: handler}
 	}
-	later := func(r Row) Row { r.later = true; return r }
 	return []Row{
-		later(row(protocol.SendMessage, ResourceTopic, ActionPub, (*Processor).sendMessage, "Delay and timer properties are refused.")),
-		later(row(protocol.SendMessageV2, ResourceTopic, ActionPub, (*Processor).sendMessage, "As 10, with one-letter fields.")),
-		later(row(protocol.SendBatchMessage, ResourceTopic, ActionPub, (*Processor).sendMessage, "Stored as single messages with consecutive offsets; not into owned queues.")),
-		later(row(protocol.PullMessage, ResourceTopic, ActionSub, (*Processor).pullMessage, "Tags only; SQL92 is refused. An offset outside of the queue is answered 21 and counted.")),
-		later(row(protocol.LitePullMessage, ResourceTopic, ActionSub, (*Processor).pullMessage, "As 11.")),
+		row(protocol.SendMessage, ResourceTopic, ActionPub, (*Processor).sendMessage, "Delay and timer properties are refused."),
+		row(protocol.SendMessageV2, ResourceTopic, ActionPub, (*Processor).sendMessage, "As 10, with one-letter fields."),
+		row(protocol.SendBatchMessage, ResourceTopic, ActionPub, (*Processor).sendMessage, "Stored as single messages with consecutive offsets; not into owned queues."),
+		row(protocol.PullMessage, ResourceTopic, ActionSub, (*Processor).pullMessage, "Tags only; SQL92 is refused. An offset outside of the queue is answered 21 and counted."),
+		row(protocol.LitePullMessage, ResourceTopic, ActionSub, (*Processor).pullMessage, "As 11."),
 
 		row(protocol.QueryConsumerOffset, ResourceGroup, ActionGet, (*Processor).queryConsumerOffset, ""),
 		row(protocol.UpdateConsumerOffset, ResourceGroup, ActionUpdate, (*Processor).updateConsumerOffset, ""),
@@ -111,9 +107,9 @@ func served() []Row {
 		row(protocol.GetBrokerRuntimeInfo, ResourceCluster, ActionGet, (*Processor).runtimeInfo, ""),
 		row(protocol.GetBrokerConfig, ResourceCluster, ActionGet, (*Processor).brokerConfig, "Secrets are left out."),
 
-		later(row(protocol.EndTransaction, ResourceTopic, ActionPub, (*Processor).endTransaction, "Two-way when the one-way bit is not set; final and idempotent. A commit for a queue whose topic was deleted: 17, and the half stays pending.")),
-		later(row(protocol.OpenWriter, ResourceWriter, ActionPub, (*Processor).openWriter, "Millrace's own.")),
-		later(row(protocol.Resolve, ResourceWriter, ActionPub, (*Processor).resolveHalves, "Millrace's own.")),
+		row(protocol.EndTransaction, ResourceTopic, ActionPub, (*Processor).endTransaction, "Two-way when the one-way bit is not set; final and idempotent. A commit for a queue whose topic was deleted: 17, and the half stays pending."),
+		row(protocol.OpenWriter, ResourceWriter, ActionPub, (*Processor).openWriter, "Millrace's own."),
+		row(protocol.Resolve, ResourceWriter, ActionPub, (*Processor).resolveHalves, "Millrace's own."),
 	}
 }
 
@@ -139,7 +135,8 @@ func planned() []Row {
 		}
 	}
 	add(ResourceTopic, ActionGet, "Queries by key.", protocol.QueryMessage)
-	add(ResourceGroup, ActionSub, "Retry and dead letters.", protocol.ConsumerSendMsgBack)
+	add(ResourceGroup, ActionSub, "Retry and dead letters. Clients of language GO get no answer: they take a refusal for success and lose the message; so they keep it and try again.",
+		protocol.ConsumerSendMsgBack)
 	add(ResourceGroup, ActionSub, "Orderly locks.", protocol.LockBatchMQ, protocol.UnlockBatchMQ)
 	add(ResourceGroup, ActionSub, "SQL92 filters.", protocol.CheckClientConfig)
 	add(ResourceTopic, ActionPub, "Request and reply.", protocol.SendReplyMessage, protocol.SendReplyMessageV2)

@@ -9,7 +9,6 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // TxnProducers finds members of producer groups for package txn.
@@ -25,37 +24,34 @@ func (g TxnProducers) Producer(group string) (txn.Channel, bool) {
 }
 
 // putHalf stores a send that says "prepared" as a half message.
-func (p *Processor) putHalf(c *sendCall) {
-	err := p.Txn.PutHalf(&c.rec, c.x.Conn(), func(r store.PutResult) {
+func (p *Processor) putHalf(c *sendCall) error {
+	err := p.Txn.PutHalf(&c.rec, c.Conn(), func(r store.PutResult) {
 		if r.Err != nil {
 			p.Metrics.PutErrors.Add(1)
-			c.refused(p.gateError(r.Err))
+			c.finish(c.refused(p.gateError(r.Err)))
 			return
 		}
 		p.Metrics.stored(message.TopicTransactionHalf, c.count, c.bytes)
 		c.finish(p.sendResponse(c.unique, c.rec.QueueID, r))
 	})
 	if err != nil {
-		c.refused(p.gateError(err))
+		return p.gateError(err)
 	}
+	return nil
 }
 
 // endTransaction answers 37. Who sends it one-way gets no answer, but the same finality.
-func (p *Processor) endTransaction(x *rpc.Exchange) {
-	began, route := p.Now(), p.rows[protocol.EndTransaction]
+func (p *Processor) endTransaction(x call) (*remoting.Command, error) {
 	var h protocol.EndTransactionHeader
 	if err := h.Decode(x.Request()); err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
 	req, err := endRequest(x.Request(), &h)
 	if err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
 	if h.CommitOrRollback == message.TransactionNone {
-		p.reply(x, remoting.NewResponse(protocol.Success, "nothing is decided"))
-		return
+		return remoting.NewResponse(protocol.Success, "nothing is decided"), nil
 	}
 	p.Txn.End(req, func(o txn.Outcome) {
 		code, remark := p.verdict(o, req.Commit)
@@ -67,9 +63,9 @@ func (p *Processor) endTransaction(x *rpc.Exchange) {
 			fields := protocol.RefusalHeader{Last: o.Last}
 			fields.Encode(ans)
 		}
-		x.Reply(ans)
-		route.clock.observe(began, ans.Code, false)
+		x.finish(ans)
 	})
+	return nil, nil
 }
 
 // endRequest reads an END. The half is named by where it was stored first and by its

@@ -10,7 +10,6 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
-	"github.com/millrace/millrace/remoting/rpc"
 )
 
 // maxResolve is how many halves one RESOLVE may name.
@@ -94,37 +93,26 @@ func (p *Processor) gateError(err error) error {
 	return r
 }
 
-// refuseWriter answers a request of a writer with an error.
-func (p *Processor) refuseWriter(x *rpc.Exchange, err error) {
-	err = p.gateError(err)
-	code, remark := refusalOf(err)
-	ans := remoting.NewResponse(code, remark)
-	describeRefusal(ans, err)
-	x.Reply(ans)
-}
-
 // openWriter answers 31001.
-func (p *Processor) openWriter(x *rpc.Exchange) {
-	began, route := p.Now(), p.rows[protocol.OpenWriter]
+func (p *Processor) openWriter(x call) (*remoting.Command, error) {
 	var h protocol.OpenWriterHeader
 	if err := h.Decode(x.Request()); err != nil {
-		p.replyError(x, err)
-		return
+		return nil, err
 	}
 	o := writer.Opening{Writer: h.Writer, Term: h.Term, Opener: h.Opener}
 	p.Txn.OpenWriter(o, x.Conn(), func(st writer.State, halves []txn.HalfState, err error) {
 		if err != nil {
-			p.refuseWriter(x, err)
+			x.fail(p.gateError(err))
 			return
 		}
 		ans, err := openAnswer(st, halves)
 		if err != nil {
-			p.replyError(x, err)
+			x.fail(err)
 			return
 		}
-		x.Reply(ans)
-		route.clock.observe(began, ans.Code, false)
+		x.finish(ans)
 	})
+	return nil, nil
 }
 
 func openAnswer(st writer.State, halves []txn.HalfState) (*remoting.Command, error) {
@@ -150,33 +138,30 @@ func openAnswer(st writer.State, halves []txn.HalfState) (*remoting.Command, err
 }
 
 // resolveHalves answers 31002.
-func (p *Processor) resolveHalves(x *rpc.Exchange) {
-	began, route := p.Now(), p.rows[protocol.Resolve]
+func (p *Processor) resolveHalves(x call) (*remoting.Command, error) {
 	var h protocol.ResolveHeader
 	var body protocol.ResolveRequest
 	if err := errors.Join(h.Decode(x.Request()), protocol.DecodeBody(x.Request().Body, &body)); err != nil {
-		p.replyError(x, refuse(protocol.InvalidParameter, "%v", err))
-		return
+		return nil, refuse(protocol.InvalidParameter, "%v", err)
 	}
 	n := len(body.Commit) + len(body.Rollback)
 	if n > maxResolve {
-		p.replyError(x, refuse(protocol.InvalidParameter, "the request names %d half messages, the limit is %d", n, maxResolve))
-		return
+		return nil, refuse(protocol.InvalidParameter, "the request names %d half messages, the limit is %d", n, maxResolve)
 	}
 	req := txn.ResolveRequest{Writer: h.Writer, Term: h.Term, Commit: refs(body.Commit), Rollback: refs(body.Rollback)}
 	p.Txn.Resolve(req, x.Conn(), func(outcomes []txn.Outcome, err error) {
 		if err != nil {
-			p.refuseWriter(x, err)
+			x.fail(p.gateError(err))
 			return
 		}
 		ans, err := p.resolveAnswer(&body, outcomes)
 		if err != nil {
-			p.replyError(x, err)
+			x.fail(err)
 			return
 		}
-		x.Reply(ans)
-		route.clock.observe(began, ans.Code, false)
+		x.finish(ans)
 	})
+	return nil, nil
 }
 
 // refs reads the names of halves. A name that is none finds nothing: its half is gone.

@@ -223,3 +223,50 @@ func TestGoClientRunsTransactions(t *testing.T) {
 		}
 	}
 }
+
+// TestGoClientKeepsWhatItsHandlerRefused: a client that could not hand a message back must
+// not commit behind it. It tries again by itself, and when it goes the next member gets it.
+func TestGoClientKeepsWhatItsHandlerRefused(t *testing.T) {
+	c := startCluster(t, nil)
+	c.createTopic(t, "refused", 1)
+	p := startProducer(t, c)
+	bodies := []string{"good 1", "bad", "good 2", "good 3"}
+	for _, body := range bodies {
+		if _, err := p.SendSync(context.Background(), primitive.NewMessage("refused", []byte(body))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := newTally()
+	var tries atomic.Int64
+	failing, err := rocketmq.NewPushConsumer(
+		consumer.WithNsResolver(c.resolver()), consumer.WithGroupName("interop-c"), consumer.WithInstance("failing-"+t.Name()),
+		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset))
+	if err == nil {
+		err = failing.Subscribe("refused", consumer.MessageSelector{}, func(_ context.Context, msgs ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
+			for _, m := range msgs {
+				if string(m.Body) == "bad" {
+					tries.Add(1)
+					return consumer.ConsumeRetryLater, nil
+				}
+				got.add("failing", string(m.Body))
+			}
+			return consumer.ConsumeSuccess, nil
+		})
+	}
+	if err == nil {
+		err = failing.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the good messages, and the bad one again", func() bool { return got.len() == 3 && tries.Load() >= 2 })
+	if err := failing.Shutdown(); err != nil { // it commits what it may
+		t.Fatal(err)
+	}
+	if offset := c.committed(t, "interop-c", "refused"); offset > 1 {
+		t.Fatalf("the group committed %d, behind the message at 1 that nobody consumed", offset)
+	}
+	next := startConsumer(t, c, "next", "refused", "*", got)
+	t.Cleanup(func() { _ = next.Shutdown() })
+	waitFor(t, "the next member's delivery of it", func() bool { return got.consumers("bad") == 1 })
+}

@@ -83,3 +83,11 @@ func (c *Conn) refuse(x *Exchange, ans *remoting.Command, err error) {
 		c.closeWith(err)
 	}
 }
+
+// Abandon gives the request no answer: whoever asked waits until its own limit. It is for
+// requests whose every answer would be misread.
+func (x *Exchange) Abandon() {
+	if x.replied.CompareAndSwap(false, true) {
+		x.conn.out.settle(x.cost)
+	}
+}
