@@ -1,12 +1,9 @@
 package mysql
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -24,56 +21,32 @@ var errAskAgain = errors.New("the server did not answer a question about a table
 // threadSpecific is the flag of a statement that may have used a temporary table.
 const threadSpecific = 4
 
-// onStatement applies a statement that is no frame of a transaction. at is its number.
-func (o *opening) onStatement(e *stream.Event, q *stream.Query, at uint64) error {
-	seq := event.MakeSeq(o.epoch, at)
-	if seq <= o.passed {
-		return nil // the schemas of the position have it already
-	}
+// statement applies one that is no frame of a transaction. seq is its number.
+func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) error {
 	changes := schema.Apply(schema.Statement{
 		SQL: statementText(q), DB: q.DB, Number: uint64(seq), Mode: schema.Mode(q.SQLMode),
-		MariaDB: o.server.maria, Version: schema.VersionID(o.server.version), LowerCase: o.server.lowerCase,
-		Thread: q.Thread, ThreadSpecific: e.Flags&threadSpecific != 0, Temporary: &o.temporary,
-		Table: o.current, Captures: o.filter.Match, Tables: o.names,
+		MariaDB: ts.server.maria, Version: schema.VersionID(ts.server.version), LowerCase: ts.server.lowerCase,
+		Thread: q.Thread, ThreadSpecific: e.Flags&threadSpecific != 0, Temporary: &ts.temporary,
+		Table: ts.current, Captures: ts.filter.Match, Tables: ts.names,
 	})
-	if err := o.newCascades(q.SQL, changes); err != nil {
+	if err := ts.newCascades(q.SQL, changes); err != nil {
 		return err
 	}
-	here := place{file: e.Place.File, pos: e.Place.Start}
+	here := startOf(e)
 	for i := range changes {
 		c := &changes[i]
 		if c.Kind == schema.Audit {
 			c.Kind = schema.Unclear
 		}
-		if from := o.tables[c.From]; c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned) {
+		if from := ts.all[c.From]; c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned) {
 			c.Kind, c.New = schema.Unclear, nil // what that table was here is not known, or not all of it
 		}
 	}
 	for i := range changes {
-		if err := o.applyChange(e, q, seq, &changes[i]); err != nil {
+		if err := ts.applyChange(e, q, seq, &changes[i]); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// newCascades asks for the foreign keys again when a statement may have made one. Those
-// that were known stay known: rows from before their end may be ahead still.
-func (o *opening) newCascades(sql []byte, changes []schema.Change) error {
-	if !o.server.maria || !bytes.Contains(bytes.ToUpper(sql), []byte("REFERENCES")) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(o.ctx, 30*time.Second)
-	defer cancel()
-	tables := o.names()
-	for i := range changes {
-		tables = append(tables, changes[i].Table)
-	}
-	now, err := o.server.cascades(ctx, o.db, tables)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errAskAgain, err)
-	}
-	maps.Copy(o.cascades, now)
 	return nil
 }
 
@@ -88,43 +61,16 @@ func statementText(q *stream.Query) string {
 	return string(q.SQL)
 }
 
-func (o *opening) current(n event.TableName) *schema.Current {
-	t := o.tables[n]
-	if t == nil || t.ev == nil || t.ev.Schema == nil {
-		return nil
-	}
-	return &schema.Current{Schema: t.ev.Schema, Charset: t.charset, Collation: t.collation, Key: t.keyName, Indexes: t.indexes}
-}
-
-func (o *opening) names() []event.TableName {
-	out := make([]event.TableName, 0, len(o.tables))
-	for n := range o.tables {
-		out = append(out, n)
-	}
-	slices.SortFunc(out, func(a, b event.TableName) int {
-		if a.String() < b.String() {
-			return -1
-		}
-		return 1
-	})
-	return out
-}
-
 // applyChange takes one table through a statement and tells of it.
-func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c *schema.Change) error {
-	t := o.tables[c.Table]
-	if t == nil {
-		t = &table{name: c.Table}
-		o.tables[c.Table] = t
-	}
+func (ts *tables) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c *schema.Change) error {
+	t := ts.at(c.Table)
 	switch c.Kind {
 	case schema.Truncated:
-		o.snap.discard(t)
-		o.tell(event.Item{Kind: event.KindTruncate, Seq: seq, Table: t.ev, Tx: o.txEvent()}, t)
+		ts.attempts.discard(t)
+		ts.tell(event.Item{Kind: event.KindTruncate, Seq: seq, Table: t.ev, Tx: ts.tx()}, t)
 		return nil
 	case schema.Written:
-		o.pause(t, event.PauseStatement, fmt.Sprintf("table %s was changed by a statement without row events at %s:%d; SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot",
-			t.name, e.Place.File, e.Place.Start))
+		ts.pauseAt(t, pauseStatement, startOf(e), "")
 		return nil
 	}
 	ddl := &event.DDL{SQL: string(q.SQL), New: c.New, Due: c.Due}
@@ -132,10 +78,10 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 	if t.ev != nil {
 		ddl.Old = t.ev.Schema
 	}
-	here := place{file: e.Place.File, pos: e.Place.Start}
+	here := startOf(e)
 	if c.Kind == schema.Unclear || c.Kind == schema.Altered && t.newer(here) {
-		if err := o.unclear(t, c, ddl); errors.Is(err, schema.ErrHidden) {
-			o.pauseHidden(t, err)
+		if err := ts.unclear(t, c, ddl); errors.Is(err, schema.ErrHidden) {
+			ts.pause(t, pausePrivilege, err.Error())
 			return nil
 		} else if err != nil {
 			return err
@@ -154,34 +100,34 @@ func (o *opening) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 	if ddl.Old == nil && ddl.New == nil {
 		return nil
 	}
-	o.setSchema(t, ddl.New)
-	item := event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: o.txEvent(), DDL: ddl}
+	ts.define(t, ddl.New)
+	item := event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: ts.tx(), DDL: ddl}
 	if t.ev == nil {
 		item.Table = last
-		o.abandon(t, "the table was dropped")
+		ts.attempts.abandon(t, "the table was dropped")
 	}
-	o.tell(item, t)
+	ts.tell(item, t)
 	switch {
 	case t.ev == nil:
 	case c.Kind == schema.Unclear:
 		// Rows up to the server's end are left out: the source itself owes the attempt.
-		o.snap.request(t, ddl.Due)
+		ts.attempts.request(t, ddl.Due)
 	case ddl.Due != "":
-		o.snap.discard(t)
+		ts.attempts.discard(t)
 		if !seeded.On("attempt-outlives-ddl") {
-			o.snap.restart(t, ddl.Due)
+			ts.attempts.restart(t, ddl.Due)
 		}
 	default:
-		o.snap.discard(t)
+		ts.attempts.discard(t)
 	}
 	return nil
 }
 
 // unclear asks the server what a table is now.
-func (o *opening) unclear(t *table, c *schema.Change, ddl *event.DDL) error {
-	ctx, cancel := context.WithTimeout(o.ctx, 30*time.Second)
+func (ts *tables) unclear(t *table, c *schema.Change, ddl *event.DDL) error {
+	ctx, cancel := context.WithTimeout(ts.ctx, 30*time.Second)
 	defer cancel()
-	_, now, err := o.reload(ctx, t)
+	_, now, err := ts.reload(ctx, t)
 	if err != nil {
 		return fmt.Errorf("%w: definition of %s: %w", errAskAgain, t.name, err)
 	}
@@ -195,10 +141,15 @@ func (o *opening) unclear(t *table, c *schema.Change, ddl *event.DDL) error {
 }
 
 // tell hands a mark of a table over unless it is paused.
-func (o *opening) tell(it event.Item, t *table) {
+func (ts *tables) tell(it event.Item, t *table) {
 	if t.paused != nil && it.Kind != event.KindDDL {
 		return
 	}
-	o.handed = it.Seq
-	o.out = append(o.out, it)
+	ts.ground.emit(it)
+}
+
+// tx is the transaction that is being read.
+func (ts *tables) tx() *event.Tx {
+	_, tx := ts.ground.transaction()
+	return tx()
 }

@@ -94,7 +94,7 @@ func TestATableIsResumedWhenTheServerAnswersAgain(t *testing.T) {
 	o := s.o
 	away, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := o.hold(away, o.tables[tableA], false); !errors.Is(err, context.Canceled) {
+	if err := o.tables.hold(away, o.tables.all[tableA], false); !errors.Is(err, context.Canceled) {
 		t.Fatalf("resumed without the server's answer: %v", err)
 	}
 	s.SetPaused(tableA, false)

@@ -76,7 +76,7 @@ func (o *opening) process(e *stream.Event) error {
 	switch e.Type {
 	case stream.TableMapEvent:
 		o.startTx(e)
-		return o.onTableMap(e)
+		return o.tables.announce(e)
 	case stream.WriteRowsV1, stream.WriteRowsV2, stream.UpdateRowsV1, stream.UpdateRowsV2, stream.DeleteRowsV1, stream.DeleteRowsV2,
 		stream.WriteRowsV0, stream.UpdateRowsV0, stream.DeleteRowsV0, stream.PartialUpdateRowsEvent,
 		stream.MariaWriteCompressed, stream.MariaUpdateCompressed, stream.MariaDeleteCompressed:
@@ -224,12 +224,7 @@ func (o *opening) endTx(e *stream.Event, at uint64) error {
 // endStatement looks for tables that were announced but had no rows: the trace that
 // MariaDB leaves of changes made by a foreign key.
 func (o *opening) endStatement() {
-	for _, m := range o.bare {
-		if !m.rows && m.table != nil && o.cascades[m.table.name] && m.table.flowing() {
-			o.snap.cascade(m.table)
-		}
-	}
-	o.bare = o.bare[:0]
+	o.tables.cascaded(o.attempts.cascade)
 }
 
 // otherOrder is the error of a transaction of which a part was read from another server
@@ -266,8 +261,9 @@ func (o *opening) onQuery(e *stream.Event) error {
 		}
 		return o.endTx(e, at+1)
 	}
-	if !o.tx.known {
-		if err := o.onStatement(e, &q, at); err != nil {
+	// What was handed over already is in the schemas of the position.
+	if seq := event.MakeSeq(o.epoch, at); !o.tx.known && seq > o.passed {
+		if err := o.tables.statement(e, &q, seq); err != nil {
 			return err
 		}
 	}

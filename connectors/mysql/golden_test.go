@@ -103,7 +103,7 @@ func offline(t testing.TB, maria bool, tables ...string) *opening {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &opening{s: s, filter: filter, tables: map[event.TableName]*table{}, maps: map[uint64]*mapped{}, epoch: 1, counter: 2, lastBeat: time.Now()}
+	o := &opening{s: s, filter: filter, epoch: 1, counter: 2, lastBeat: time.Now()}
 	o.server = server{maria: maria, gtid: true}
 	if o.db, err = cfg.openDB(); err != nil { // where nobody answers
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func offline(t testing.TB, maria bool, tables ...string) *opening {
 	t.Cleanup(func() { o.db.Close() })
 	o.boundary = event.Position{File: "binlog.000001", Pos: 4, Epoch: 1, Counter: 2}
 	o.ctx, o.cancel = context.WithCancel(t.Context())
-	o.snap = newCapture(o)
+	o.compose()
 	if o.set, err = stream.ParseSet(maria, ""); err != nil {
 		t.Fatal(err)
 	}

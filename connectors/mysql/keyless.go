@@ -11,12 +11,10 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// keyless is the snapshot of a table without a key: one consistent snapshot at a place
+// wholeTable is the snapshot of a table without a key: one consistent snapshot at a place
 // where the reader stops, hands all rows over and goes on.
-type keyless struct {
-	holds  bool // the reader must not move
+type wholeTable struct {
 	at     place
-	opened bool
 	conn   *snapshot.Conn
 	blocks chan block
 	cancel context.CancelFunc
@@ -29,69 +27,69 @@ type block struct {
 	err    error
 }
 
-func (k *keyless) close() {
+func (k *wholeTable) close() {
 	k.cancel()
 	if k.conn != nil {
 		k.conn.Close()
 	}
 }
 
-// advanceKeyless opens the snapshot while the reader waits, lets it come to the
-// snapshot's place, and hands the rows over there.
-func (c *capture) advanceKeyless(a *attempt, here place) error {
-	k := a.keyless
+// approachWhole opens the snapshot at the request's end; waiting for it first keeps the
+// reader's stop short.
+func (as *attempts) approachWhole(a *attempt, here place) {
 	switch {
-	case k == nil && a.stage == asked:
-		a.stage = asking
-		c.askEnd(a)
-	case k == nil && a.stage == nearing && seeded.On("keyless-begin-early") && a.ev.Begin == 0 && !here.less(a.goal):
-		c.begin(a)
+	case here.less(a.goal):
+	case seeded.On("keyless-begin-early") && a.ev.Begin == 0:
+		as.begin(a)
 		a.goal = place{file: here.file, pos: here.pos + 1} // the snapshot is opened somewhere behind it
-	case k == nil && a.stage == nearing:
-		// Waiting at the request's end first keeps the reader's stop short.
-		if !here.less(a.goal) {
-			c.openKeyless(a, here)
-		}
-	case k == nil && a.stage == ending:
-		c.finish(a)
-	case k == nil || !k.opened:
-	case here.less(k.at):
-		k.holds = false
-	case k.at.less(here):
-		c.failed(a, fmt.Errorf("the snapshot was opened at %v, where no transaction ends", k.at))
-		c.request(a.t, a.ev.Cause)
 	default:
-		k.holds = true
-		c.handKeyless(a)
+		as.openTable(a, here)
 	}
-	return nil
 }
 
-func (c *capture) openKeyless(a *attempt, here place) {
-	plan, err := snapshot.NewPlan(a.t.ev.Schema, c.o.server.maria)
+// arrive lets the reader come to the snapshot's place and hands the rows over there.
+func (as *attempts) arrive(a *attempt, here place) {
+	switch at := a.whole.at; {
+	case here.less(at):
+	case at.less(here):
+		as.failed(a, fmt.Errorf("the snapshot was opened at %v, where no transaction ends", at))
+		as.request(a.t, a.ev.Cause)
+	default:
+		if a.stage == stageArriving {
+			a.enter(stageHanding)
+		}
+		as.handTable(a)
+	}
+}
+
+func (as *attempts) openTable(a *attempt, here place) {
+	plan, err := snapshot.NewPlan(a.t.ev.Schema, as.server.maria)
 	if err != nil {
-		c.o.pause(a.t, event.PauseSnapshot, err.Error())
+		as.tables.pause(a.t, pauseSnapshot, err.Error())
 		return
 	}
-	k := &keyless{holds: true, blocks: make(chan block, 1)}
+	k := &wholeTable{blocks: make(chan block, 1)}
 	var ctx context.Context
 	ctx, k.cancel = context.WithCancel(a.ctx)
-	a.keyless, a.plan = k, plan
-	opts, srv, name, rows := c.o.s.snapshotOptions(&c.o.server), c.o.server, a.t.name, c.o.s.cfg.Snapshot.ChunkRows
-	c.job(a, func(context.Context) func() {
+	a.whole = k
+	a.enter(stageOpening)
+	opts, srv, name, rows := as.options(), *as.server, a.t.name, as.source.cfg.Snapshot.ChunkRows
+	as.job(a, func(context.Context) func() {
 		conn, at, err := openWhole(ctx, opts, srv, name, here)
 		return func() {
 			if err != nil {
 				k.close()
-				a.keyless, a.stage = nil, asked
-				c.failed(a, err)
+				a.whole = nil
+				a.enter(stageDue)
+				as.failed(a, err)
 				return
 			}
-			k.conn, k.at, k.opened = conn, at, true
-			c.wg.Add(1)
+			k.conn, k.at = conn, at
+			a.enter(stageArriving)
+			as.wg.Add(1)
 			go func() {
-				defer c.wg.Done()
-				streamWhole(ctx, conn, plan, rows, k.blocks, c.o.s.poke)
+				defer as.wg.Done()
+				streamWhole(ctx, conn, plan, rows, k.blocks, as.source.poke)
 			}()
 		}
 	})
@@ -171,27 +169,27 @@ func streamWhole(ctx context.Context, conn *snapshot.Conn, plan *snapshot.Plan, 
 	_ = send()
 }
 
-// handKeyless hands over the blocks that are there.
-func (c *capture) handKeyless(a *attempt) {
-	k := a.keyless
+// handTable hands over the blocks that are there.
+func (as *attempts) handTable(a *attempt) {
 	if a.ev.Begin == 0 {
-		c.begin(a)
+		as.begin(a)
 	}
-	for len(c.o.out) < maxItems {
+	for !as.stand.full() {
 		select {
-		case b := <-k.blocks:
+		case b := <-a.whole.blocks:
 			if b.err != nil {
-				c.failed(a, b.err)
-				c.request(a.t, a.ev.Cause)
+				as.failed(a, b.err)
+				as.request(a.t, a.ev.Cause)
 				return
 			}
 			if len(b.images) > 0 {
-				c.hand(a, b.images, nil)
+				as.hand(a, b.images, nil)
 			}
 			if b.done {
-				k.close()
-				a.keyless, a.stage = nil, ending
-				c.finish(a)
+				a.whole.close()
+				a.whole = nil
+				a.enter(stageResolving)
+				as.finish(a)
 				return
 			}
 		default:

@@ -53,7 +53,7 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 	}
 	for {
 		if !o.tx.open {
-			if err := o.snap.step(ctx); err != nil {
+			if err := o.attempts.step(ctx); err != nil {
 				if len(o.out) > 0 {
 					o.batch.Err, o.batch.Events = err, o.batch.Events[:o.at]
 					return o.out, nil
@@ -71,7 +71,7 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 		if len(o.out) >= maxItems || len(o.buf) >= maxBytes {
 			return o.out, nil
 		}
-		if o.snap.holding() || o.at >= len(o.batch.Events) && o.batch.Err == nil {
+		if o.attempts.holding() || o.at >= len(o.batch.Events) && o.batch.Err == nil {
 			if len(o.out) > 0 {
 				return o.out, nil
 			}
@@ -107,7 +107,7 @@ func (o *opening) wait(ctx context.Context) error {
 	timer := time.NewTimer(o.s.cfg.Heartbeat)
 	defer timer.Stop()
 	batches := o.rd.Batches()
-	if o.snap.holding() {
+	if o.attempts.holding() {
 		batches = nil
 	}
 	select {
@@ -172,9 +172,9 @@ func (s *Source) publish(o *opening) {
 	defer s.mu.Unlock()
 	s.status.Read, s.status.LagSeconds = o.boundary, lag
 	s.status.Read.GTIDSet = o.setText
-	s.status.End = o.snap.end
+	s.status.End = o.attempts.end
 	s.status.Tables = s.status.Tables[:0]
-	for _, t := range o.tables {
-		s.status.Tables = append(s.status.Tables, o.snap.describe(t))
+	for _, t := range o.tables.all {
+		s.status.Tables = append(s.status.Tables, o.attempts.describe(t))
 	}
 }

@@ -22,7 +22,7 @@ func TestTablesThatChangeTheirNameConverge(t *testing.T) {
 		until := func(stop func(it *event.Item) bool) {
 			t.Helper()
 			drive(t, s, g, func(it *event.Item) bool {
-				if it.Kind == event.KindDDL && it.DDL.Due != "" && !s.o.snap.wants(it.Table.Name) {
+				if it.Kind == event.KindDDL && it.DDL.Due != "" && !s.o.attempts.wants(it.Table.Name) {
 					s.RequestSnapshot([]event.TableName{it.Table.Name}, it.DDL.Due) // as the runner does
 				}
 				return stop(it)
@@ -46,7 +46,7 @@ func TestTablesThatChangeTheirNameConverge(t *testing.T) {
 			until(func(it *event.Item) bool {
 				// The row's deletion at the end of the script before is not it.
 				found = found || it.Kind == event.KindRow && it.Op != event.OpDelete && strings.Contains(describe(it), "9999")
-				return found && len(s.o.snap.attempts) == 0 && (it.Kind == event.KindCommit || it.Kind == event.KindEnd)
+				return found && len(s.o.attempts.all) == 0 && (it.Kind == event.KindCommit || it.Kind == event.KindEnd)
 			})
 			if strings.HasPrefix(script[0], "DROP TABLE") {
 				// The old table's rows go with the DDL, which is the sink's business.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -41,14 +40,9 @@ type opening struct {
 	passedID    event.Identity
 	handed      event.Seq // last number handed over in the open transaction
 
-	tables map[event.TableName]*table
-	// cascades are the tables that a foreign key of the server changes by itself.
-	cascades map[event.TableName]bool
-	// temporary are the temporary tables of the sessions in the log.
-	temporary schema.Temporary
-	maps      map[uint64]*mapped
-	bare      []*mapped // TABLE_MAPs since the last rows event
-	tx        tx
+	tables   *tables
+	attempts *attempts
+	tx       tx
 	// xa are the XA transactions seen being prepared and not decided, by their identity:
 	// the captured tables that they changed.
 	xa     map[string][]*table
@@ -67,8 +61,7 @@ type opening struct {
 	moved    bool // the boundary moved since the last Commit was handed over
 	lastEnd  event.Seq
 	failed   error
-	faults   int // connections lost in a row without an event between
-	snap     *capture
+	faults   int             // connections lost in a row without an event between
 	ctx      context.Context // of the opening, for its own goroutines
 	cancel   context.CancelFunc
 }
@@ -83,9 +76,9 @@ func (s *Source) open(ctx context.Context, r pipeline.Resume) (*opening, error) 
 	if err != nil {
 		return nil, err
 	}
-	o := &opening{s: s, db: db, filter: filter, tables: map[event.TableName]*table{}, maps: map[uint64]*mapped{}, lastBeat: time.Now()}
+	o := &opening{s: s, db: db, filter: filter, lastBeat: time.Now()}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
-	o.snap = newCapture(o)
+	o.compose()
 	if err := o.begin(ctx, r); err != nil {
 		o.close()
 		var refused *driver.MySQLError
@@ -95,6 +88,13 @@ func (s *Source) open(ctx context.Context, r pipeline.Resume) (*opening, error) 
 		return o, err
 	}
 	return o, nil
+}
+
+// compose puts the rooms together.
+func (o *opening) compose() {
+	o.attempts = newAttempts(o)
+	o.tables = newTables(o, o, o.attempts)
+	o.attempts.tables = o.tables
 }
 
 func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
@@ -142,77 +142,18 @@ func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 		o.boundary.GTIDSet = ""
 	}
 	o.applyReserved()
-	if err := o.loadTables(ctx, r, fresh); err != nil {
+	if err := o.tables.load(ctx, r, fresh); err != nil {
 		return err
 	}
 	if err := o.connect(ctx); err != nil {
 		return err
 	}
-	if o.cascades, err = o.server.cascades(ctx, o.db, o.names()); err != nil {
+	if o.tables.cascades, err = o.server.cascades(ctx, o.db, o.tables.names()); err != nil {
 		return err
 	}
-	o.snap.resume(r.Attempts)
+	o.attempts.resume(r.Attempts)
 	o.early = true
 	return nil
-}
-
-// loadTables takes the schemas of the position, or, for tables that it does not know
-// and where there is no position, the server's.
-func (o *opening) loadTables(ctx context.Context, r pipeline.Resume, fresh bool) error {
-	loaded, err := schema.LoadAll(ctx, o.db, o.filter, o.server.maria)
-	if err != nil {
-		return err
-	}
-	end, _, err := o.server.logEnd(ctx, o.db)
-	if err != nil {
-		return err
-	}
-	for name, s := range r.Schemas {
-		if s == nil || !o.filter.Match(name) {
-			continue
-		}
-		t, l := &table{name: name}, loaded[name]
-		if l != nil {
-			t.charset, t.collation, t.versioned = l.Charset, l.Collation, l.Versioned
-			if sameKey(s, l.Schema) {
-				t.keyName, t.indexes = l.Key, l.Indexes // else it may be another index's, and is asked for when one goes
-			}
-		}
-		switch {
-		case fresh && l == nil:
-			continue // dropped while nobody read
-		case fresh: // what changed since the position that was given up is in no log
-			s, t.loadedAt = schema.KeepIDs(s, l.Schema, uint64(event.MakeSeq(o.epoch, o.counter))), end
-			t.keyName, t.indexes = l.Key, l.Indexes
-		}
-		o.tables[name] = t
-		o.setSchema(t, s)
-	}
-	for name, l := range loaded {
-		if o.tables[name] != nil {
-			continue
-		}
-		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned, loadedAt: end}
-		if !fresh && o.s.cfg.Snapshot.Mode != pipeline.SnapshotNever {
-			// What it was at the position is not known. Its rows come with the attempt that is
-			// due, or from its CREATE TABLE on.
-			t.skipTo = end
-		}
-		o.tables[name] = t
-		o.setSchema(t, l.Schema)
-	}
-	for name, why := range r.Paused {
-		if t := o.tables[name]; t != nil {
-			reason := why
-			t.paused = &reason
-		}
-	}
-	return nil
-}
-
-// sameKey reports whether the keys of two definitions have the same columns.
-func sameKey(a, b *event.Schema) bool {
-	return slices.EqualFunc(a.PrimaryKey, b.PrimaryKey, func(i, k int) bool { return a.Columns[i].Name == b.Columns[k].Name })
 }
 
 // connect proves that the log is the one that the boundary is in and asks for it from
@@ -246,8 +187,7 @@ func (o *opening) connect(ctx context.Context) error {
 		return o.history(err)
 	}
 	o.rd, o.batch, o.at = rd, stream.Batch{}, 0
-	clear(o.maps)
-	o.bare = o.bare[:0]
+	o.tables.forgetMaps()
 	o.tx = tx{}
 	o.counter = o.boundary.Counter
 	return nil
@@ -387,7 +327,7 @@ var errClosed = errors.New("the source is closed")
 func (o *opening) close() {
 	o.cancel()
 	o.disconnected()
-	o.snap.close()
+	o.attempts.close()
 	o.db.Close()
 }
 
@@ -423,3 +363,31 @@ func (o *opening) position() *event.Position {
 	p := o.boundary
 	return &p
 }
+
+// here is the boundary as a value that can be kept.
+func (o *opening) here() event.Position { return *o.position() }
+
+// number is that of the byte that is read.
+func (o *opening) number() event.Seq { return event.MakeSeq(o.epoch, o.counter) }
+
+// transactions is how many were seen, the one that is being read among them.
+func (o *opening) transactions() uint64 { return o.serial }
+
+// transaction is the one that is being read.
+func (o *opening) transaction() (id string, tx func() *event.Tx) {
+	if o.tx.open {
+		id = o.tx.id()
+	}
+	return id, o.txEvent
+}
+
+// emit hands an item over.
+func (o *opening) emit(it event.Item) {
+	if o.tx.open && it.Kind != event.KindPaused {
+		o.handed = it.Seq
+	}
+	o.out = append(o.out, it)
+}
+
+// full reports whether enough is to be handed over for one call of Next.
+func (o *opening) full() bool { return len(o.out) >= maxItems }

@@ -131,7 +131,7 @@ func TestLostConnectionsRepeatNothing(t *testing.T) {
 			if n%7000 == 0 {
 				torn.o.rd.Drop()
 			}
-			return it.Kind == event.KindCommit && strings.Contains(it.text, "commit") && n > 100 && torn.o.tables[event.TableName{DB: "shop", Table: "a"}].rows > 0 && endSeen(want, order, it.Seq)
+			return it.Kind == event.KindCommit && strings.Contains(it.text, "commit") && n > 100 && torn.o.tables.all[event.TableName{DB: "shop", Table: "a"}].rows > 0 && endSeen(want, order, it.Seq)
 		}))
 		if torn.Status().Reconnects == 0 {
 			t.Error("no connection was lost")

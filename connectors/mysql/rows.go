@@ -54,7 +54,7 @@ func (o *opening) onRows(e *stream.Event) error {
 	if err != nil {
 		return fmt.Errorf("rows event at %s:%d: %w", e.Place.File, e.Place.Start, err)
 	}
-	m := o.maps[h.TableID]
+	m := o.tables.maps[h.TableID]
 	numbers := 2 * uint64(len(body))
 	if seeded.On("numbers-by-table-list") && (m == nil || m.table == nil) {
 		numbers = 0
@@ -85,7 +85,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if t.tx != o.tx.serial {
 		t.tx, t.index = o.tx.serial, 0
 	}
-	if t.skipTo.file != "" && !(place{file: e.Place.File, pos: e.Place.Start}).less(t.skipTo) {
+	if t.skipTo.file != "" && !startOf(e).less(t.skipTo) {
 		t.skipTo = place{}
 	}
 	if !t.flowing() {
@@ -93,17 +93,16 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	}
 	switch {
 	case o.tx.xa:
-		o.pause(t, event.PauseXA, fmt.Sprintf("table %s was changed in an XA transaction (rows at %s:%d). Its rows are in the log when it is prepared and hold when it is committed, which is not read yet. Resume the table when the transaction is committed or rolled back (XA RECOVER lists those that are not): a new snapshot follows. Transactions without XA need no pause",
-			t.name, e.Place.File, e.Place.Start))
+		o.tables.pauseAt(t, pauseXA, startOf(e), "")
 		return nil
 	case e.Type == stream.PartialUpdateRowsEvent:
-		o.pause(t, event.PauseRowValueOptions, fmt.Sprintf("table %s: the log holds partial JSON updates; SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot", t.name))
+		o.tables.pause(t, pausePartial, "")
 		return nil
 	case !h.Full:
-		o.pause(t, event.PauseRowImage, fmt.Sprintf("table %s: the log holds partial rows; SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot", t.name))
+		o.tables.pause(t, pauseImage, "")
 		return nil
 	}
-	if !o.plan(m, place{file: e.Place.File, pos: e.Place.Start}) {
+	if !o.tables.plan(m, startOf(e)) {
 		return nil
 	}
 	if seeded.On("event-skipped-on-reconnect") && event.MakeSeq(o.epoch, base) > o.passed && o.s.skipOne() {
@@ -114,7 +113,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if errors.Is(err, errRow) {
 		// Nothing of this event is handed over: the table stops here.
 		o.buf, o.out = o.buf[:mark], o.out[:items]
-		o.pause(t, event.PauseUndecodable, fmt.Sprintf("table %s, rows at %s:%d: %v; resume it with a new snapshot, or report the value", t.name, e.Place.File, e.Place.Start, err))
+		o.tables.pauseAt(t, pauseDecode, startOf(e), err.Error())
 		return nil
 	}
 	return err
@@ -165,7 +164,7 @@ func (o *opening) image(d *decode.Decoder, row []byte) (event.Image, int, error)
 
 // change hands over one row change; a changed key is a deletion and a creation.
 func (o *opening) change(t *table, tx *event.Tx, op event.Op, seq event.Seq, index uint64, before, after event.Image) error {
-	if err := o.snap.touch(t, before, after); err != nil {
+	if err := o.attempts.touch(t, before, after); err != nil {
 		return fmt.Errorf("%w: %w", errRow, err)
 	}
 	split := false

@@ -6,16 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
 
-	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/stream"
-	"github.com/millrace/millrace/pipeline/event"
 )
 
 // server is what one connection for questions found out about the other side.
@@ -223,6 +220,11 @@ type place struct {
 	pos  uint64
 }
 
+// startOf is where the event that holds e begins.
+func startOf(e *stream.Event) place { return place{file: e.Place.File, pos: e.Place.Start} }
+
+func (p place) String() string { return fmt.Sprintf("%s:%d", p.file, p.pos) }
+
 // less orders two places of one server's log.
 func (p place) less(q place) bool {
 	if p.file == q.file {
@@ -253,29 +255,4 @@ func temporary(err error) bool {
 	}
 	var ne net.Error
 	return errors.As(err, &ne) || !errors.Is(err, context.Canceled)
-}
-
-// cascading is the line of a foreign key in SHOW CREATE TABLE that changes rows by itself.
-var cascading = regexp.MustCompile(`(?m)^ *CONSTRAINT .* FOREIGN KEY .* ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)`)
-
-// cascades are those of the tables that foreign keys change by themselves. MariaDB writes
-// such changes into no log; MySQL logs them. information_schema shows foreign keys to those
-// only who may write, so the tables' own definitions are asked for.
-func (s *server) cascades(ctx context.Context, db *sql.DB, tables []event.TableName) (map[event.TableName]bool, error) {
-	out := map[event.TableName]bool{}
-	if !s.maria {
-		return out, nil
-	}
-	for _, n := range tables {
-		row, err := oneRow(ctx, db, "SHOW CREATE TABLE "+schema.QuoteTable(n))
-		var refused *driver.MySQLError
-		switch {
-		case errors.As(err, &refused) && !temporary(err): // it is gone, or not for us: that is said elsewhere
-		case err != nil:
-			return nil, fmt.Errorf("read the foreign keys of %s: %w", n, err)
-		case len(row) > 1 && cascading.MatchString(row[1]):
-			out[n] = true
-		}
-	}
-	return out, nil
 }

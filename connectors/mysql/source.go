@@ -79,7 +79,7 @@ func (s *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, 
 	}
 	s.o = o
 	opened.Position = *o.position()
-	for _, t := range o.tables {
+	for _, t := range o.tables.all {
 		if t.ev != nil {
 			opened.Tables = append(opened.Tables, t.ev)
 		}

@@ -2,16 +2,60 @@ package mysql
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"database/sql"
+	"log/slog"
 	"slices"
-	"time"
 
-	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/connectors/mysql/schema"
-	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
+
+// tables are the captured tables at the reader's place. They are the one owner of a
+// table's definition, of whether its rows flow, and of why they do not. Only the
+// goroutine that calls Next touches them.
+type tables struct {
+	cfg      *Config
+	log      *slog.Logger
+	ctx      context.Context // of the opening
+	db       *sql.DB
+	server   *server
+	filter   schema.Filter
+	ground   ground
+	attempts snapshots
+
+	all map[event.TableName]*table
+	// cascades are the tables that a foreign key of the server changes by itself.
+	cascades map[event.TableName]bool
+	maps     map[uint64]*mapped
+	bare     []*mapped // TABLE_MAPs since the last rows event
+	// temporary are the temporary tables of the sessions in the log.
+	temporary schema.Temporary
+}
+
+// ground is what tables need of the reader's place.
+type ground interface {
+	// here is the boundary: the place behind the last transaction that was read.
+	here() event.Position
+	// number is that of the byte that is read; reserve takes n numbers of their own.
+	number() event.Seq
+	reserve(n uint64) event.Seq
+	// transaction is the one that is being read; its id is "" between two.
+	transaction() (id string, tx func() *event.Tx)
+	// emit hands an item over.
+	emit(event.Item)
+}
+
+// snapshots is what tables need of the attempts that read them as a whole.
+type snapshots interface {
+	// discard throws away what was read of a table and not handed over.
+	discard(*table)
+	// request begins an attempt, anew if one is in progress; restart only in that case.
+	request(t *table, cause string)
+	restart(t *table, cause string)
+	// abandon ends a table's attempt.
+	abandon(t *table, why string)
+}
 
 // table is a captured table at the reader's place.
 type table struct {
@@ -37,247 +81,118 @@ type table struct {
 	rows  uint64 // handed over since Open
 }
 
-// mapped is a TABLE_MAP in force.
-type mapped struct {
-	raw     []byte
-	tm      *decode.TableMap
-	table   *table // nil: not captured
-	decoder *decode.Decoder
-	schema  *event.Schema // that the decoder was made for
-	rows    bool          // rows followed
+func newTables(o *opening, at ground, attempts snapshots) *tables {
+	return &tables{cfg: &o.s.cfg, log: o.s.log, ctx: o.ctx, db: o.db, server: &o.server, filter: o.filter, ground: at, attempts: attempts,
+		all: map[event.TableName]*table{}, maps: map[uint64]*mapped{}}
 }
 
-// newTable makes the event form of a schema under the configuration.
-func (c *Config) newTable(s *event.Schema) (*event.Table, []int, error) {
-	t := &event.Table{Name: s.Name, Schema: s, Queues: c.queuesOf(s.Name), Keyless: len(s.PrimaryKey) == 0}
-	switch names, ok := c.Keys[s.Name.String()]; {
-	case ok:
-		for _, n := range names {
-			i := s.ColumnByName(n)
-			if i < 0 {
-				return nil, nil, fmt.Errorf("table %s has no column %s, which its configured key names", s.Name, n)
-			}
-			t.KeyColumns = append(t.KeyColumns, i)
-		}
-	case t.Keyless:
-		for i := range s.Columns {
-			t.KeyColumns = append(t.KeyColumns, i)
-		}
-	default:
-		t.KeyColumns = s.PrimaryKey
-	}
-	union := append(slices.Clone(s.PrimaryKey), t.KeyColumns...)
-	slices.Sort(union)
-	return t, slices.Compact(union), nil
-}
+// flowing reports whether the table's rows are handed over.
+func (t *table) flowing() bool { return t.paused == nil && t.skipTo.file == "" }
 
-func (c *Config) queuesOf(t event.TableName) int {
-	if n, ok := c.TableQueues[t.String()]; ok {
-		return n
-	}
-	return c.Queues
-}
-
-// setSchema puts a table under a schema; what cannot be captured pauses it.
-func (o *opening) setSchema(t *table, s *event.Schema) {
-	if s == nil {
-		t.ev, t.keyUnion = nil, nil
-		return
-	}
-	ev, union, err := o.s.cfg.newTable(s)
-	if err != nil {
-		// Its rows cannot be routed; the schema alone is kept.
-		t.ev = &event.Table{Name: s.Name, Schema: s, Queues: o.s.cfg.queuesOf(s.Name), Keyless: len(s.PrimaryKey) == 0}
-		t.keyUnion = nil
-		o.pause(t, event.PauseKey, err.Error()+"; correct tables."+s.Name.String()+".key in the pipeline file")
-		return
-	}
-	t.ev, t.keyUnion = ev, union
-	if t.versioned {
-		o.pause(t, event.PauseVersioned, fmt.Sprintf("table %s: %s; take the table out with \"!%s\", or ALTER TABLE %s DROP SYSTEM VERSIONING and resume it with a new snapshot",
-			s.Name, versionedText, s.Name, schema.QuoteTable(s.Name)))
-		return
-	}
-	for i := range s.Columns {
-		if err := decode.Supported(&s.Columns[i]); err != nil {
-			code := event.PauseType
-			if s.Columns[i].Type != event.TypeUnsupported {
-				code = event.PauseCharset
-			}
-			o.pause(t, code, fmt.Sprintf("table %s: %v; convert the column, or take the table out with \"!%s\"", s.Name, err, s.Name))
-			return
-		}
-	}
-}
-
-// versionedText is why a table that keeps its former rows is not captured: its log has
-// them as rows of their own, under keys and in columns that a SELECT does not show.
-const versionedText = "system-versioned tables (WITH SYSTEM VERSIONING) are not supported"
-
-// pause stops a table's rows, with the reason, until SetPaused(false).
-func (o *opening) pause(t *table, code event.PauseCode, text string) {
-	if t.paused != nil {
-		return
-	}
-	p := event.PauseReason{Code: code, Text: text, Where: o.boundary}
-	if o.tx.open {
-		p.Serial = o.tx.id()
-	}
-	t.paused = &p
-	o.abandon(t, "the table was paused")
-	o.s.log.Warn("table paused", "table", t.name.String(), "code", string(code), "reason", text)
-	if t.ev == nil {
-		t.ev = &event.Table{Name: t.name, Queues: 1}
-	}
-	o.out = append(o.out, event.Item{Kind: event.KindPaused, Table: t.ev, Reason: &p, Seq: event.MakeSeq(o.epoch, o.counter)})
-}
+// defined reports whether the table is there, under a definition that is known.
+func (t *table) defined() bool { return t.ev != nil && t.ev.Schema != nil }
 
 // newer reports whether the table's definition was read from the server behind here:
 // statements between the two may be in it.
 func (t *table) newer(here place) bool { return t.loadedAt.file != "" && here.less(t.loadedAt) }
 
-// flowing reports whether the table's rows are handed over.
-func (t *table) flowing() bool { return t.paused == nil && t.skipTo.file == "" }
-
-// hold stops a table's rows or lets them flow again. Both are items, so that what is left
-// out and the position behind it are recorded together.
-func (o *opening) hold(ctx context.Context, t *table, hold bool) error {
-	if hold {
-		o.pause(t, event.PauseRequest, "paused by request")
-		return nil
-	}
-	if t.paused == nil {
-		return nil
-	}
-	why := t.paused
-	t.paused = nil
-	if err := o.reloaded(ctx, t); errors.Is(err, schema.ErrHidden) {
-		o.pauseHidden(t, err)
-		return nil
-	} else if err != nil {
-		t.paused = why // the wish is carried out when the server answers
-		return err
-	}
-	if t.paused != nil {
-		return nil // for a reason that is still there, which was said
-	}
+// named is the table's event form, or its mere name where there is none.
+func (t *table) named() *event.Table {
 	if t.ev == nil {
 		t.ev = &event.Table{Name: t.name, Queues: 1}
 	}
-	o.out = append(o.out, event.Item{Kind: event.KindResumed, Table: t.ev, Seq: event.MakeSeq(o.epoch, o.counter)})
-	o.snap.request(t, "rows were left out while the table was paused")
-	return nil
+	return t.ev
 }
 
-// pauseHidden stops a table that may still be there but is not shown to the user.
-func (o *opening) pauseHidden(t *table, err error) {
-	o.pause(t, event.PausePrivilege, fmt.Sprintf("%v; GRANT SELECT ON %s.* TO the user %s, and resume the table with a new snapshot", err, schema.Quote(t.name.DB), o.s.cfg.User))
+// at is the table of a name; it is made where there is none.
+func (ts *tables) at(name event.TableName) *table {
+	t := ts.all[name]
+	if t == nil {
+		t = &table{name: name}
+		ts.all[name] = t
+	}
+	return t
 }
 
-// reload takes a table's definition from the server as it is now. What the log has
-// between the reader and the server's end is left out; a snapshot must follow.
-func (o *opening) reload(ctx context.Context, t *table) (old, now *event.Schema, err error) {
-	l, err := schema.Load(ctx, o.db, t.name, o.server.maria)
-	if errors.Is(err, schema.ErrHidden) {
-		reconnect(o.db)
-		l, err = schema.Load(ctx, o.db, t.name, o.server.maria)
+// names of the captured tables, in order.
+func (ts *tables) names() []event.TableName {
+	out := make([]event.TableName, 0, len(ts.all))
+	for n := range ts.all {
+		out = append(out, n)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	end, _, err := o.server.logEnd(ctx, o.db)
-	if err != nil {
-		return nil, nil, err
-	}
-	if t.ev != nil {
-		old = t.ev.Schema
-	}
-	if l != nil {
-		now = schema.KeepIDs(old, l.Schema, o.counter)
-		t.charset, t.collation, t.keyName, t.indexes, t.versioned = l.Charset, l.Collation, l.Key, l.Indexes, l.Versioned
-	}
-	t.loadedAt, t.skipTo = end, end
-	return old, now, nil
+	slices.SortFunc(out, func(a, b event.TableName) int {
+		if a.String() < b.String() {
+			return -1
+		}
+		return 1
+	})
+	return out
 }
 
-// reloaded reads the definition of a resumed table and tells of it.
-func (o *opening) reloaded(ctx context.Context, t *table) error {
-	old, now, err := o.reload(ctx, t)
+// current is a table's definition before a statement.
+func (ts *tables) current(n event.TableName) *schema.Current {
+	t := ts.all[n]
+	if t == nil || !t.defined() {
+		return nil
+	}
+	return &schema.Current{Schema: t.ev.Schema, Charset: t.charset, Collation: t.collation, Key: t.keyName, Indexes: t.indexes}
+}
+
+// load takes the schemas of the position, or, for tables that it does not know and where
+// there is no position, the server's.
+func (ts *tables) load(ctx context.Context, r pipeline.Resume, fresh bool) error {
+	loaded, err := schema.LoadAll(ctx, ts.db, ts.filter, ts.server.maria)
 	if err != nil {
 		return err
 	}
-	last := t.ev
-	o.setSchema(t, now)
-	if old != nil && now != nil && old.ID == now.ID || old == nil && now == nil {
-		return nil
-	}
-	if t.ev != nil {
-		last = t.ev
-	}
-	seq := o.reserve(1)
-	tx := &event.Tx{ID: fmt.Sprintf("reload/%d", uint64(seq)), CommitTime: time.Now().UTC().Truncate(time.Microsecond), Start: *o.position()}
-	o.out = append(o.out, event.Item{Kind: event.KindDDL, Seq: seq, Table: last, Tx: tx,
-		DDL: &event.DDL{Old: old, New: now, Due: "the table was resumed and its definition read anew"}})
-	return nil
-}
-
-// onTableMap takes a TABLE_MAP into force.
-func (o *opening) onTableMap(e *stream.Event) error {
-	if len(e.Body) < 6 {
-		return fmt.Errorf("TABLE_MAP at %s:%d: %w", e.Place.File, e.Place.Start, decode.ErrMalformed)
-	}
-	id := tableID(e.Body)
-	m := o.maps[id]
-	if m == nil || !slices.Equal(m.raw, e.Body) {
-		tm, err := decode.ParseTableMap(e.Body)
-		if err != nil {
-			return fmt.Errorf("TABLE_MAP at %s:%d: %w", e.Place.File, e.Place.Start, err)
-		}
-		if len(o.maps) > 4096 {
-			clear(o.maps) // ids of tables long closed
-		}
-		m = &mapped{raw: slices.Clone(e.Body), tm: tm}
-		o.maps[id] = m
-	}
-	m.rows = false
-	m.table = o.tables[o.name(m.tm.DB, m.tm.Table)]
-	o.bare = append(o.bare, m)
-	return nil
-}
-
-func (o *opening) name(db, table string) event.TableName {
-	return event.TableName{DB: db, Table: table}
-}
-
-// plan makes sure that m's decoder is for the table's present schema.
-func (o *opening) plan(m *mapped, here place) bool {
-	t := m.table
-	if t.ev == nil || t.ev.Schema == nil {
-		o.pause(t, event.PauseSchema, fmt.Sprintf("rows of %s came, which the log never created; its definition is unknown. Resume it with a new snapshot", t.name))
-		return false
-	}
-	if m.decoder != nil && m.schema == t.ev.Schema {
-		return true
-	}
-	d, err := decode.NewDecoder(t.ev.Schema, m.tm, o.server.maria)
-	if err != nil && t.newer(here) {
-		// The definition was read from the server, and a statement ahead has made it what it
-		// is: a snapshot behind that statement has these rows.
-		t.skipTo = t.loadedAt
-		o.snap.request(t, "the table's definition is newer than its first rows")
-		return false
-	}
+	end, _, err := ts.server.logEnd(ctx, ts.db)
 	if err != nil {
-		o.pause(t, event.PauseSchema, fmt.Sprintf("table %s: %v. Resume it with a new snapshot, which reads the definition anew", t.name, err))
-		return false
+		return err
 	}
-	m.decoder, m.schema = d, t.ev.Schema
-	return true
+	for name, s := range r.Schemas {
+		if s == nil || !ts.filter.Match(name) {
+			continue
+		}
+		t, l := &table{name: name}, loaded[name]
+		if l != nil {
+			t.charset, t.collation, t.versioned = l.Charset, l.Collation, l.Versioned
+			if sameKey(s, l.Schema) {
+				t.keyName, t.indexes = l.Key, l.Indexes // else it may be another index's, and is asked for when one goes
+			}
+		}
+		switch {
+		case fresh && l == nil:
+			continue // dropped while nobody read
+		case fresh: // what changed since the position that was given up is in no log
+			s, t.loadedAt = schema.KeepIDs(s, l.Schema, uint64(ts.ground.number())), end
+			t.keyName, t.indexes = l.Key, l.Indexes
+		}
+		ts.all[name] = t
+		ts.define(t, s)
+	}
+	for name, l := range loaded {
+		if ts.all[name] != nil {
+			continue
+		}
+		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned, loadedAt: end}
+		if !fresh && ts.cfg.Snapshot.Mode != pipeline.SnapshotNever {
+			// What it was at the position is not known. Its rows come with the attempt that is
+			// due, or from its CREATE TABLE on.
+			t.skipTo = end
+		}
+		ts.all[name] = t
+		ts.define(t, l.Schema)
+	}
+	for name, why := range r.Paused {
+		if t := ts.all[name]; t != nil {
+			reason := why
+			t.paused = &reason
+		}
+	}
+	return nil
 }
 
-func tableID(b []byte) (id uint64) {
-	for i := 5; i >= 0; i-- {
-		id = id<<8 | uint64(b[i])
-	}
-	return id
+// sameKey reports whether the keys of two definitions have the same columns.
+func sameKey(a, b *event.Schema) bool {
+	return slices.EqualFunc(a.PrimaryKey, b.PrimaryKey, func(i, k int) bool { return a.Columns[i].Name == b.Columns[k].Name })
 }

@@ -52,8 +52,8 @@ func (o *opening) decidedXA(sql string, seq event.Seq, commit bool) {
 		return
 	}
 	if !known {
-		for _, name := range o.names() {
-			tables = append(tables, o.tables[name])
+		for _, name := range o.tables.names() {
+			tables = append(tables, o.tables.all[name])
 		}
 	}
 	const cause = "an XA transaction was committed whose rows were in the log before"
@@ -62,9 +62,9 @@ func (o *opening) decidedXA(sql string, seq event.Seq, commit bool) {
 			continue
 		}
 		o.s.log.Warn("an XA transaction was committed: a snapshot follows", "table", t.name.String(), "prepared_unseen", !known)
-		o.tell(event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: o.txEvent(),
+		o.tables.tell(event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: o.txEvent(),
 			DDL: &event.DDL{SQL: sql, Old: t.ev.Schema, New: t.ev.Schema, Due: cause}}, t)
-		o.snap.request(t, cause)
+		o.attempts.request(t, cause)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestRowsOfXATransactionsAreNotLost(t *testing.T) {
 			found := false
 			until(func(it *event.Item) bool {
 				found = found || it.Kind == event.KindRow && it.Table.Name.Table == "b" && strings.Contains(describe(it), id)
-				return found && len(s.o.snap.attempts) == 0
+				return found && len(s.o.attempts.all) == 0
 			})
 			sameRows(t, g["a"].texts(), serverRows(t, db, "SELECT * FROM shop.a"))
 			sameRows(t, g["b"].texts(), serverRows(t, db, "SELECT * FROM shop.b"))

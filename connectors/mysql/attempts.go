@@ -1,0 +1,435 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/connectors/mysql/snapshot"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// What an attempt may hold in memory; beyond it windows are thrown away and begun anew.
+const (
+	maxTouched      = 32 << 20
+	maxChunkBytes   = 32 << 20
+	snapshotFailure = 5
+	jobsBesides     = 8 // jobs at once beside those that read chunks
+)
+
+// attempts are the snapshots of tables that are due or in progress: they ask for chunks in
+// the background and hand their rows over where the reader may. All but the results
+// belong to the goroutine that calls Next.
+type attempts struct {
+	source *Source
+	server *server
+	stand  stand
+	tables *tables
+	ask    questions
+	ctx    context.Context // of the opening
+
+	all     []*attempt // in the order they were asked for
+	running int
+	end     event.Position // the server's end when last seen
+	wg      sync.WaitGroup
+	some    atomic.Bool // results are there
+
+	mu      sync.Mutex
+	results []result
+}
+
+// stand is what attempts need of the reader's place.
+type stand interface {
+	// here is the boundary; reserve takes n numbers there.
+	here() event.Position
+	reserve(n uint64) event.Seq
+	// transactions is how many were seen, the one that is being read among them.
+	transactions() uint64
+	// emit hands an item over; full says that enough was.
+	emit(event.Item)
+	full() bool
+}
+
+// result is what a job found; the goroutine of Next applies it.
+type result struct {
+	a     *attempt
+	done  bool // the job is over
+	apply func()
+}
+
+func newAttempts(o *opening) *attempts {
+	return &attempts{source: o.s, server: &o.server, stand: o, ask: questions{o.db}, ctx: o.ctx}
+}
+
+// resume takes up the attempts of the position: those in progress go on at their
+// cursor, those without BEGIN begin.
+func (as *attempts) resume(all []event.Attempt) {
+	for _, ev := range all {
+		t := as.tables.all[ev.Table]
+		if t == nil || t.ev == nil || t.paused != nil {
+			continue // resuming a paused table asks for a snapshot
+		}
+		a := as.add(t, ev.Cause)
+		if ev.Begin != 0 && !t.ev.Keyless {
+			a.ev = ev
+			if err := a.plan(as.server.maria); err == nil {
+				a.last = as.stand.here()
+				a.enter(stageReading)
+				continue
+			}
+			as.drop(a)
+			as.add(t, ev.Cause)
+		}
+	}
+}
+
+func (as *attempts) add(t *table, cause string) *attempt {
+	a := newAttempt(as.ctx, t, cause)
+	as.all = append(as.all, a)
+	return a
+}
+
+func (as *attempts) of(t *table) *attempt {
+	for _, a := range as.all {
+		if a.t == t {
+			return a
+		}
+	}
+	return nil
+}
+
+func (as *attempts) drop(a *attempt) {
+	a.close()
+	as.all = slices.DeleteFunc(as.all, func(b *attempt) bool { return a == b })
+}
+
+func (as *attempts) close() {
+	for _, a := range slices.Clone(as.all) {
+		as.drop(a)
+	}
+	as.wg.Wait()
+}
+
+// request begins an attempt of a table, anew if one is in progress.
+func (as *attempts) request(t *table, cause string) {
+	if a := as.of(t); a != nil {
+		as.drop(a)
+	}
+	if !t.defined() || t.paused != nil {
+		return // resuming a paused table asks for one
+	}
+	as.add(t, cause)
+}
+
+// abandon ends a table's attempt: its caller pauses the table or it is gone.
+func (as *attempts) abandon(t *table, why string) {
+	if a := as.of(t); a != nil {
+		as.source.log.Info("snapshot abandoned", slog.String("table", t.name.String()), slog.String("cause", why))
+		as.drop(a)
+	}
+}
+
+// discard throws away what was read of a table but not handed over yet: a statement
+// changed the table between the reading and its place.
+func (as *attempts) discard(t *table) {
+	a := as.of(t)
+	switch {
+	case a == nil:
+	case a.whole != nil:
+		as.request(t, a.ev.Cause)
+	case a.stage == stageReading:
+		as.source.metrics.chunks.WithLabelValues("discarded").Add(float64(len(a.windows)))
+		if err := a.plan(as.server.maria); err != nil {
+			as.request(t, "the table's key changed: "+a.ev.Cause)
+		}
+	}
+}
+
+// restart begins an attempt in progress anew; one that is not in progress is for the
+// caller of the source to ask for.
+func (as *attempts) restart(t *table, cause string) {
+	if as.of(t) != nil {
+		as.request(t, cause)
+	}
+}
+
+const causeCascade = "a foreign key changed rows that the server does not log"
+
+// cascade notes that a foreign key changed the table without rows in the log.
+func (as *attempts) cascade(t *table) {
+	if a := as.of(t); a != nil {
+		a.again = true
+		return
+	}
+	as.source.log.Warn("rows changed that the server does not log", slog.String("table", t.name.String()),
+		slog.String("remedy", "drop the cascading foreign key; a snapshot follows"))
+	as.add(t, causeCascade)
+}
+
+// touch notes that a row was changed, for the windows of its table.
+func (as *attempts) touch(t *table, before, after event.Image) error {
+	if len(as.all) == 0 {
+		return nil
+	}
+	a := as.of(t)
+	if a == nil || a.stage != stageReading || len(a.windows) == 0 {
+		return nil
+	}
+	for _, img := range [2]event.Image{before, after} {
+		if img == nil {
+			continue
+		}
+		if err := a.touch(img, as.stand.transactions()); err != nil {
+			return err
+		}
+	}
+	if a.bytes > maxTouched {
+		as.source.log.Warn("snapshot windows discarded", slog.String("table", t.name.String()), slog.String("reason", "too many rows changed while they were read"))
+		as.discard(t)
+	}
+	return nil
+}
+
+// holding reports whether the reader must stay where it is: a snapshot without a key is
+// being opened or handed over.
+func (as *attempts) holding() bool {
+	return slices.ContainsFunc(as.all, func(a *attempt) bool { return a.stage.holds() })
+}
+
+// step does what is due at a boundary: wishes, results of jobs, marks and chunks whose
+// place is reached, new jobs.
+func (as *attempts) step(ctx context.Context) error {
+	if as.source.wished.Swap(false) {
+		if err := as.wishes(ctx); err != nil {
+			return err
+		}
+	}
+	if len(as.all) == 0 {
+		return nil
+	}
+	as.applyResults()
+	at := as.stand.here()
+	here := place{file: at.File, pos: at.Pos}
+	for _, a := range slices.Clone(as.all) {
+		if as.stand.full() {
+			return nil
+		}
+		if err := as.advance(a, here); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (as *attempts) applyResults() {
+	if !as.some.Swap(false) {
+		return
+	}
+	as.mu.Lock()
+	results := as.results
+	as.results = nil
+	as.mu.Unlock()
+	for _, r := range results {
+		if r.done {
+			as.running--
+		}
+		if r.a.ctx.Err() == nil {
+			r.apply()
+		}
+	}
+}
+
+// wishes applies what other goroutines asked for.
+func (as *attempts) wishes(ctx context.Context) error {
+	requests, holds := as.source.takeWishes()
+	for name, hold := range holds {
+		if t := as.tables.all[name]; t != nil {
+			if err := as.tables.hold(ctx, t, hold); err != nil {
+				as.source.wishAgain(requests, holds)
+				return fmt.Errorf("%w: definition of %s: %w", errAskAgain, name, err)
+			}
+		}
+	}
+	for _, r := range requests {
+		t := as.tables.all[r.table]
+		switch {
+		case t == nil || !t.defined():
+			as.source.log.Warn("snapshot not begun: the table is not captured", slog.String("table", r.table.String()))
+		case t.paused != nil:
+			as.source.log.Warn("snapshot not begun: the table is paused", slog.String("table", r.table.String()), slog.String("reason", string(t.paused.Code)))
+		default:
+			as.request(t, r.cause)
+		}
+	}
+	return nil
+}
+
+// advance takes an attempt one stage further, if the reader's place permits.
+func (as *attempts) advance(a *attempt, here place) error {
+	if !a.t.defined() || a.t.paused != nil {
+		as.drop(a)
+		return nil
+	}
+	switch a.stage {
+	case stageDue:
+		if as.running < jobsBesides {
+			a.enter(stageLocating)
+			as.locate(a)
+		}
+	case stageApproaching:
+		as.approach(a, here)
+	case stageReading:
+		return as.readOn(a, here)
+	case stageArriving, stageHanding:
+		as.arrive(a, here)
+	case stageResolving:
+		as.finish(a)
+	}
+	return nil
+}
+
+// locate finds the server's end, which the reader must reach before BEGIN.
+func (as *attempts) locate(a *attempt) {
+	srv, name := *as.server, a.t.name
+	as.job(a, func(ctx context.Context) func() {
+		end, set, estimate, err := as.ask.endAndSize(ctx, &srv, name)
+		return func() {
+			if err != nil {
+				a.enter(stageDue)
+				as.failed(a, err)
+				return
+			}
+			as.end = event.Position{Server: srv.identity, File: end.file, Pos: end.pos, GTIDSet: set}
+			a.goal, a.ev.Estimate = end, estimate
+			a.enter(stageApproaching)
+		}
+	})
+}
+
+// begin hands BEGIN over.
+func (as *attempts) begin(a *attempt) {
+	a.ev.Begin = as.stand.reserve(1)
+	ev, at := a.ev, as.stand.here()
+	a.last = at
+	as.stand.emit(event.Item{Kind: event.KindBegin, Seq: ev.Begin, Table: a.t.ev, Commit: &at, Attempt: &ev})
+	as.source.log.Info("snapshot begins", slog.String("table", a.t.name.String()), slog.Uint64("attempt", uint64(ev.Begin)), slog.String("cause", ev.Cause))
+}
+
+// hand hands rows over as one chunk with fresh numbers, and the end of the chunk.
+func (as *attempts) hand(a *attempt, rows []event.Image, cursor []byte) {
+	before, seq := a.ev, event.Seq(0)
+	if len(rows) > 0 {
+		start := as.stand.here()
+		first := as.stand.reserve(uint64(len(rows)))
+		tx := &event.Tx{
+			ID:         fmt.Sprintf("snap/%d/%d", uint64(a.ev.Begin), first.Counter()),
+			CommitTime: time.Now().Add(as.server.ahead).UTC().Truncate(time.Microsecond), Start: start,
+		}
+		for i, img := range rows {
+			seq = first + chunkStep*event.Seq(i)
+			as.stand.emit(event.Item{Kind: event.KindRow, Op: event.OpRead, Index: uint64(i), Seq: numberInChunk(first, i),
+				Table: a.t.ev, Tx: tx, After: img, Attempt: &before})
+		}
+	}
+	a.ev.Chunk++
+	a.ev.Cursor = cursor
+	a.ev.Rows += uint64(len(rows))
+	a.t.rows += uint64(len(rows))
+	ev, commit := a.ev, as.stand.here()
+	a.last = commit
+	as.stand.emit(event.Item{Kind: event.KindChunkEnd, Seq: seq, Table: a.t.ev, Commit: &commit, Attempt: &ev})
+	as.source.metrics.snapshotRows.Add(float64(len(rows)))
+}
+
+// finish hands END over once every chunk is resolved: a chunk that is lost before that
+// has its attempt begun anew, so END must not be on its way yet.
+func (as *attempts) finish(a *attempt) {
+	resolved := as.source.takeResolved()
+	if resolved.Epoch < a.last.Epoch || resolved.Epoch == a.last.Epoch && resolved.Counter < a.last.Counter {
+		return
+	}
+	seq := as.stand.reserve(1)
+	ev, at := a.ev, as.stand.here()
+	as.stand.emit(event.Item{Kind: event.KindEnd, Seq: seq, Table: a.t.ev, Commit: &at, Attempt: &ev})
+	as.source.log.Info("snapshot complete", slog.String("table", a.t.name.String()), slog.Uint64("attempt", uint64(ev.Begin)), slog.Uint64("rows", ev.Rows))
+	again := a.again
+	as.drop(a)
+	if again {
+		as.add(a.t, causeCascade)
+	}
+}
+
+// failed counts a failure of an attempt's job; too many in a row that do not pass by
+// themselves pause the table.
+func (as *attempts) failed(a *attempt, err error) {
+	a.failures++
+	a.lastErr = err.Error()
+	as.source.metrics.chunks.WithLabelValues("failed").Inc()
+	as.ask.anew() // what was granted meanwhile is seen by new connections only
+	as.source.log.Warn("snapshot read failed", slog.String("table", a.t.name.String()), slog.Any("error", err), slog.Int("failures", a.failures))
+	if a.failures > snapshotFailure && !temporary(err) {
+		as.tables.pause(a.t, pauseSnapshot, err.Error())
+	}
+}
+
+// job runs fn in the background; what it returns is applied by the goroutine of Next.
+func (as *attempts) job(a *attempt, fn func(ctx context.Context) func()) {
+	as.running++
+	as.wg.Add(1)
+	delay := time.Duration(0)
+	if a.failures > 0 {
+		delay = backoff(a.failures)
+	}
+	ctx := a.ctx
+	go func() {
+		defer as.wg.Done()
+		apply := func() {}
+		if delay == 0 || pauseFor(ctx, ctx, delay) == nil {
+			apply = fn(ctx)
+		}
+		as.post(a, true, apply)
+	}()
+}
+
+// post hands a result to the goroutine of Next.
+func (as *attempts) post(a *attempt, done bool, apply func()) {
+	as.mu.Lock()
+	as.results = append(as.results, result{a: a, done: done, apply: apply})
+	as.mu.Unlock()
+	as.some.Store(true)
+	as.source.poke()
+}
+
+// describe is the table's part of the status.
+func (as *attempts) describe(t *table) pipeline.SourceTable {
+	st := pipeline.SourceTable{Name: t.name, State: pipeline.StateRunning, Rows: t.rows}
+	if a := as.of(t); a != nil {
+		st.State, st.Reason, st.Attempt, st.Snapshot = pipeline.StateSnapshot, a.ev.Cause, a.ev, a.ev.Percent()
+		if a.ev.Begin == 0 {
+			st.State = pipeline.StateDue
+		}
+		if a.lastErr != "" && a.failures > 0 {
+			st.Reason += ": " + a.lastErr
+		}
+	}
+	if t.paused != nil {
+		st.State, st.Code, st.Reason = pipeline.StatePaused, t.paused.Code, t.paused.String()
+	}
+	return st
+}
+
+// wants reports whether an attempt of the table is asked for or in progress.
+func (as *attempts) wants(n event.TableName) bool {
+	t := as.tables.all[n]
+	return t != nil && as.of(t) != nil
+}
+
+// options are for connections that read rows.
+func (as *attempts) options() snapshot.Options {
+	return snapshot.Options{Account: as.source.cfg.Account(), MariaDB: as.server.maria}
+}

@@ -1,0 +1,94 @@
+package mysql
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/connectors/mysql/decode"
+	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// mapped is a TABLE_MAP in force.
+type mapped struct {
+	raw     []byte
+	tm      *decode.TableMap
+	table   *table // nil: not captured
+	decoder *decode.Decoder
+	schema  *event.Schema // that the decoder was made for
+	rows    bool          // rows followed
+}
+
+// announce takes a TABLE_MAP into force.
+func (ts *tables) announce(e *stream.Event) error {
+	if len(e.Body) < 6 {
+		return fmt.Errorf("TABLE_MAP at %s:%d: %w", e.Place.File, e.Place.Start, decode.ErrMalformed)
+	}
+	id := tableID(e.Body)
+	m := ts.maps[id]
+	if m == nil || !slices.Equal(m.raw, e.Body) {
+		tm, err := decode.ParseTableMap(e.Body)
+		if err != nil {
+			return fmt.Errorf("TABLE_MAP at %s:%d: %w", e.Place.File, e.Place.Start, err)
+		}
+		if len(ts.maps) > 4096 {
+			clear(ts.maps) // ids of tables long closed
+		}
+		m = &mapped{raw: slices.Clone(e.Body), tm: tm}
+		ts.maps[id] = m
+	}
+	m.rows = false
+	m.table = ts.all[event.TableName{DB: m.tm.DB, Table: m.tm.Table}]
+	ts.bare = append(ts.bare, m)
+	return nil
+}
+
+// plan makes sure that m's decoder is for the table's present schema.
+func (ts *tables) plan(m *mapped, here place) bool {
+	t := m.table
+	if !t.defined() {
+		ts.pause(t, pauseUnknown, "")
+		return false
+	}
+	if m.decoder != nil && m.schema == t.ev.Schema {
+		return true
+	}
+	d, err := decode.NewDecoder(t.ev.Schema, m.tm, ts.server.maria)
+	if err != nil && t.newer(here) {
+		// The definition was read from the server, and a statement ahead has made it what it
+		// is: a snapshot behind that statement has these rows.
+		t.skipTo = t.loadedAt
+		ts.attempts.request(t, "the table's definition is newer than its first rows")
+		return false
+	}
+	if err != nil {
+		ts.pause(t, pauseShape, err.Error())
+		return false
+	}
+	m.decoder, m.schema = d, t.ev.Schema
+	return true
+}
+
+// cascaded gives fn the tables that were announced since the last call and had no rows: the
+// trace that MariaDB leaves of changes made by a foreign key.
+func (ts *tables) cascaded(fn func(*table)) {
+	for _, m := range ts.bare {
+		if !m.rows && m.table != nil && ts.cascades[m.table.name] && m.table.flowing() {
+			fn(m.table)
+		}
+	}
+	ts.bare = ts.bare[:0]
+}
+
+// forgetMaps is for a new connection, whose log announces tables anew.
+func (ts *tables) forgetMaps() {
+	clear(ts.maps)
+	ts.bare = ts.bare[:0]
+}
+
+func tableID(b []byte) (id uint64) {
+	for i := 5; i >= 0; i-- {
+		id = id<<8 | uint64(b[i])
+	}
+	return id
+}
