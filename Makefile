@@ -13,10 +13,11 @@ help: ## list the targets
 check-tools:
 	@./e2e/check-tools.sh
 
-build: check-tools ## build bin/millrace
+build: check-tools ## build bin/millrace (a first build downloads its modules)
+	@[ -d "$$($(GO) env GOMODCACHE)/github.com/parquet-go" ] || echo "building: the first time the Go modules are downloaded and compiled, which takes some two minutes"
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/millrace
 
-demo: build ## orders flow from MySQL into Parquet, are killed twice, and are compared row by row (ARGS=--keep to look around)
+demo: build ## orders flow from MySQL into Parquet, are killed twice, and are compared row by row (ARGS=--keep leaves it running and says how to query it)
 	$(GO) run ./e2e/demo --millrace $(BIN) $(ARGS)
 
 test: check-tools ## every test, with real servers

@@ -16,20 +16,26 @@ import (
 	"github.com/millrace/millrace/pipeline/verify"
 )
 
+// totals are what the comparison counted.
+type totals struct {
+	tables        int
+	rows, changes int64
+}
+
 // compare reads source and lake row by row and prints what it found, and looks for
 // identities that changes/ holds twice. It reports whether everything was right.
-func compare(ctx context.Context, address string, l lake) (right bool, err error) {
+func compare(ctx context.Context, address string, l lake) (right bool, found totals, err error) {
 	source, err := readback.New(readback.Config{
 		Account:  account.Account{Address: address, User: "millrace", Password: password},
 		Captured: func(n event.TableName) bool { return n.DB == "shop" },
 	})
 	if err != nil {
-		return false, err
+		return false, found, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	names, err := source.Tables(ctx)
 	if err != nil {
-		return false, err
+		return false, found, err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "TABLE\tSOURCE ROWS\tTARGET ROWS\tSOURCE SUM\tTARGET SUM\tMISSING\tEXTRA\tDIFFERENT\tCHANGES\tDUPLICATES\tRESULT")
@@ -37,12 +43,13 @@ func compare(ctx context.Context, address string, l lake) (right bool, err error
 	for _, name := range names {
 		t, err := verify.Compare(ctx, source, l, name)
 		if err != nil {
-			return false, err
+			return false, found, err
 		}
 		var changes int64
 		if changes, t.Duplicates, err = l.duplicates(ctx, name); err != nil {
-			return false, fmt.Errorf("changes of %s: %w", name, err)
+			return false, found, fmt.Errorf("changes of %s: %w", name, err)
 		}
+		found.tables, found.rows, found.changes = found.tables+1, found.rows+int64(t.TargetRows), found.changes+changes
 		result := "equal"
 		if !t.Equal() {
 			result, right = "DIFFERENT "+t.Problem, false
@@ -53,7 +60,7 @@ func compare(ctx context.Context, address string, l lake) (right bool, err error
 			fmt.Fprintf(w, "\t%s\n", example)
 		}
 	}
-	return right, w.Flush()
+	return right, found, w.Flush()
 }
 
 // duplicates counts the rows of changes/ and those whose identity was there before.

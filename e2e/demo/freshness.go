@@ -48,8 +48,12 @@ func (f *freshness) report() []string {
 	f.wg.Wait()
 	var lines []string
 	for _, p := range f.parts {
-		if p.err != nil || len(p.samples) == 0 {
-			lines = append(lines, fmt.Sprintf("freshness of %s/: nothing measured (%v)", p.name, p.err))
+		if p.err != nil {
+			lines = append(lines, fmt.Sprintf("freshness of %s/: not known: %v", p.name, p.err))
+			continue
+		}
+		if len(p.samples) == 0 {
+			lines = append(lines, fmt.Sprintf("freshness of %s/: not known: no payment of that time became visible in it meanwhile", p.name))
 			continue
 		}
 		slices.Sort(p.samples)

@@ -40,16 +40,24 @@ func main() {
 	defer stop()
 	right, err := demo(ctx, o)
 	switch {
+	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+		fmt.Fprintln(os.Stderr, "demo: interrupted; what it started is stopped, what it wrote is removed")
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
 	case !right:
 		fmt.Fprintln(os.Stderr, "demo: source and target differ")
-		os.Exit(1)
+	default:
+		return
 	}
+	if !o.keep && ctx.Err() == nil {
+		fmt.Fprintf(os.Stderr, "demo: its directory is removed; run it again with ARGS=\"--keep --seed %d\" to look at it\n", o.seed)
+	}
+	os.Exit(1)
 }
 
-// demo runs the whole of it; what it started is stopped when it returns, unless --keep.
+// demo runs the whole of it. When it returns everything is stopped and its directory is
+// removed; with keep both wait for the end of ctx, and the directory stays when something
+// went wrong.
 func demo(ctx context.Context, o options) (right bool, err error) {
 	dir, err := os.MkdirTemp("", "millrace-demo-")
 	if err != nil {
@@ -67,12 +75,12 @@ func demo(ctx context.Context, o options) (right bool, err error) {
 	p.say("working in %s, seed %d", dir, o.seed)
 	server, err := startServer(ctx, dir, p.say)
 	if err != nil {
-		return false, err
+		return false, errors.Join(err, os.RemoveAll(dir))
 	}
 	s := scene{options: o, server: server, progress: p, dir: dir, lake: lake{dir: filepath.Join(dir, "lake", "orders")}, file: filepath.Join(pipelines, "orders.yaml")}
 	env := []string{"DEMO_MYSQL=" + server.Addr, "DEMO_PASSWORD=" + password, "DEMO_LAKE=" + filepath.Join(dir, "lake")}
 	if s.millrace, err = newMillrace(binary, dir, pipelines, env); err != nil {
-		return false, errors.Join(err, server.Stop())
+		return false, errors.Join(err, server.Stop(), os.RemoveAll(dir))
 	}
 	defer func() {
 		if o.keep && err == nil {
@@ -80,9 +88,11 @@ func demo(ctx context.Context, o options) (right bool, err error) {
 			<-ctx.Done()
 		}
 		err = errors.Join(err, s.tearDown())
-		if err == nil && right {
-			err = os.RemoveAll(dir)
+		if o.keep && (err != nil || !right) {
+			p.say("%s stays, to be looked at; remove it by hand", dir)
+			return
 		}
+		err = errors.Join(err, os.RemoveAll(dir))
 	}()
 	return s.play(ctx)
 }

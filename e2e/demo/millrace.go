@@ -64,11 +64,13 @@ func (m *millrace) status(ctx context.Context) (pipeline.Status, error) {
 	return m.client().Pipeline(ctx, "orders")
 }
 
-// until polls the status every interval until done says so. show sees every status.
+// until polls the status every interval until done says so. show sees every status. A
+// busy machine may take any time: it gives up only when nothing has moved for patience.
 func (m *millrace) until(ctx context.Context, interval time.Duration, what string, show func(pipeline.Status), done func(pipeline.Status) bool) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	var last pipeline.Status
+	still := newStillness()
 	for {
 		s, err := m.status(ctx)
 		if err == nil {
@@ -78,12 +80,15 @@ func (m *millrace) until(ctx context.Context, interval time.Duration, what strin
 				return nil
 			}
 		}
+		if still.seen(progressOf(last)) {
+			return fmt.Errorf("%s: nothing has moved for %s; last state %s (%s)\n%s", what, patience, last.State, last.Reason, m.process.Log())
+		}
 		select {
 		case <-m.process.Done():
 			return fmt.Errorf("%s: millrace ended by itself:\n%s", what, m.process.Log())
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w; last state %s (%s)\n%s", what, ctx.Err(), last.State, last.Reason, m.process.Log())
+			return fmt.Errorf("%s: %w", what, ctx.Err())
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestStatementsThatChangeStoredRowsArrive(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		err = s.millrace.until(ctx, 100*time.Millisecond, "statements", func(pipeline.Status) {}, func(now pipeline.Status) bool {
 			if !passed(now, file, pos) || len(now.Tables) != len(tables)+1 {

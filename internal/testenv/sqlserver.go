@@ -60,6 +60,20 @@ func (s *Server) DSN(db string) string {
 // Open opens a pool of connections to the server.
 func (s *Server) Open(db string) (*sql.DB, error) { return sql.Open("mysql", s.DSN(db)) }
 
+// Client is a shell command that connects a client to the server as its administrator:
+// the one that was unpacked beside the server, else the machine's.
+func (s *Server) Client() string {
+	name := "mysql"
+	if s.Kind == "mariadb" {
+		name = "mariadb"
+	}
+	path, env := name, ""
+	if own := filepath.Join(s.program.base, "bin", name); s.program.kind == "mariadb" && exists(own) {
+		path, env = own, strings.Join(s.program.env, " ")+" "
+	}
+	return fmt.Sprintf("%s%s --no-defaults --protocol=tcp -h 127.0.0.1 -P %d -u root", env, path, s.Port)
+}
+
 // Log is the end of the server's own log.
 func (s *Server) Log() string { return s.proc.Log() }
 
