@@ -130,27 +130,45 @@ type Query struct {
 
 // ParseQuery reads a QUERY event, compressed or not.
 func ParseQuery(e *Event) (Query, error) {
-	b := e.Body
-	if len(b) < 13 {
-		return Query{}, corrupt("QUERY event of %d bytes", len(b))
+	head, err := cutQuery(e.Body)
+	if err != nil {
+		return Query{}, err
 	}
-	q := Query{Thread: binary.LittleEndian.Uint32(b), ErrorCode: binary.LittleEndian.Uint16(b[9:])}
+	q := Query{Thread: binary.LittleEndian.Uint32(e.Body), ErrorCode: binary.LittleEndian.Uint16(e.Body[9:]), DB: string(head.db)}
+	q.variables(head.variables)
+	q.SQL, err = head.text(e.Type)
+	return q, err
+}
+
+// QueryText is the statement of a QUERY event alone.
+func QueryText(e *Event) ([]byte, error) {
+	head, err := cutQuery(e.Body)
+	if err != nil {
+		return nil, err
+	}
+	return head.text(e.Type)
+}
+
+// queryParts are those of a QUERY event's body.
+type queryParts struct{ variables, db, sql []byte }
+
+func cutQuery(b []byte) (queryParts, error) {
+	if len(b) < 13 {
+		return queryParts{}, corrupt("QUERY event of %d bytes", len(b))
+	}
 	dbLen, varLen := int(b[8]), int(binary.LittleEndian.Uint16(b[11:]))
 	rest := b[13:]
 	if len(rest) < varLen+dbLen+1 {
-		return Query{}, corrupt("QUERY event is cut short")
+		return queryParts{}, corrupt("QUERY event is cut short")
 	}
-	q.variables(rest[:varLen])
-	q.DB = string(rest[varLen : varLen+dbLen])
-	q.SQL = rest[varLen+dbLen+1:]
-	if e.Type == MariaQueryCompressed {
-		sql, err := Inflate(nil, q.SQL)
-		if err != nil {
-			return Query{}, err
-		}
-		q.SQL = sql
+	return queryParts{variables: rest[:varLen], db: rest[varLen : varLen+dbLen], sql: rest[varLen+dbLen+1:]}, nil
+}
+
+func (p *queryParts) text(t Type) ([]byte, error) {
+	if t != MariaQueryCompressed {
+		return p.sql, nil
 	}
-	return q, nil
+	return Inflate(nil, p.sql)
 }
 
 // variables reads the status variables up to the first that it has no use for.

@@ -1,0 +1,162 @@
+package held
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// spoolBuffer is how much is written and read at once.
+const spoolBuffer = 256 << 10
+
+// spool is the part of a log that is in a file, one record an event. Nothing is synced:
+// the file is worth nothing without the process.
+type spool struct {
+	store *Store
+	file  vfs.File
+	buf   []byte // not written yet
+	size  int64  // written
+	names []string
+}
+
+// spoolHead is the length of a record's head.
+const spoolHead = 4 + 1 + 1 + 2 + 4 + 4 + 1 + 2 + 8 + 8 + 1 + 4 + 4 + 4
+
+func (s *spool) add(e *stream.Event, f Frame) error {
+	before := len(s.buf)
+	s.buf = appendRecord(s.buf, e, f, s.name(e.Place.File))
+	s.store.disk += int64(len(s.buf) - before)
+	if len(s.buf) < spoolBuffer {
+		return nil
+	}
+	return s.flush()
+}
+
+// name is the number of a log file's name among those that the spool knows.
+func (s *spool) name(file string) int {
+	for i := len(s.names) - 1; i >= 0; i-- {
+		if s.names[i] == file {
+			return i
+		}
+	}
+	s.names = append(s.names, file)
+	return len(s.names) - 1
+}
+
+func (s *spool) flush() error {
+	n, err := s.file.WriteAt(s.buf, s.size)
+	if err != nil {
+		return s.store.explain(err)
+	}
+	s.size += int64(n)
+	s.buf = s.buf[:0]
+	if cap(s.buf) > 4*spoolBuffer {
+		s.buf = nil // one event was large
+	}
+	return nil
+}
+
+func (s *spool) close() {
+	s.store.disk -= s.size + int64(len(s.buf))
+	_ = s.file.Close()
+}
+
+func appendRecord(b []byte, e *stream.Event, f Frame, name int) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(spoolHead+len(e.Body)))
+	b = append(b, byte(f), e.Type)
+	b = binary.LittleEndian.AppendUint16(b, e.Flags)
+	b = binary.LittleEndian.AppendUint32(b, e.Time)
+	b = binary.LittleEndian.AppendUint32(b, e.ServerID)
+	packed := byte(0)
+	if e.Packed {
+		packed = 1
+	}
+	b = append(b, packed)
+	b = binary.LittleEndian.AppendUint16(b, uint16(name))
+	b = binary.LittleEndian.AppendUint64(b, e.Place.Start)
+	b = binary.LittleEndian.AppendUint64(b, e.Place.End)
+	b = append(b, e.Place.Type)
+	b = binary.LittleEndian.AppendUint32(b, e.Place.Time)
+	b = binary.LittleEndian.AppendUint32(b, e.Place.Size)
+	b = binary.LittleEndian.AppendUint32(b, e.Place.Checksum)
+	return append(b, e.Body...)
+}
+
+var errSpool = errors.New("what was written there does not read back")
+
+// parseRecord reads a whole record into e; its body aliases b.
+func parseRecord(b []byte, names []string, e *entry) error {
+	if len(b) < spoolHead || uint64(binary.LittleEndian.Uint32(b)) != uint64(len(b)) {
+		return errSpool
+	}
+	name := int(binary.LittleEndian.Uint16(b[17:]))
+	if name >= len(names) || b[16] > 1 || Frame(b[4]) > XARollback {
+		return errSpool
+	}
+	e.frame = Frame(b[4])
+	e.ev = stream.Event{
+		Type: b[5], Flags: binary.LittleEndian.Uint16(b[6:]), Time: binary.LittleEndian.Uint32(b[8:]), ServerID: binary.LittleEndian.Uint32(b[12:]),
+		Packed: b[16] == 1, Body: b[spoolHead:],
+		Place: stream.Place{
+			File: names[name], Start: binary.LittleEndian.Uint64(b[19:]), End: binary.LittleEndian.Uint64(b[27:]),
+			Type: b[35], Time: binary.LittleEndian.Uint32(b[36:]), Size: binary.LittleEndian.Uint32(b[40:]), Checksum: binary.LittleEndian.Uint32(b[44:]),
+		},
+	}
+	return nil
+}
+
+// spoolReader reads a spool from its beginning. It holds one buffer, or one event that is
+// larger.
+type spoolReader struct {
+	s   *spool
+	at  int64 // of what is in buf
+	buf []byte
+	pos int
+	e   entry
+}
+
+func (s *spool) reader() *spoolReader { return &spoolReader{s: s} }
+
+func (r *spoolReader) next() (*entry, error) {
+	head, err := r.take(4)
+	if err != nil {
+		return nil, r.s.store.explain(err)
+	}
+	record, err := r.take(int(binary.LittleEndian.Uint32(head)))
+	if err == nil {
+		err = parseRecord(record, r.s.names, &r.e)
+	}
+	if err != nil {
+		return nil, r.s.store.explain(err)
+	}
+	r.pos += len(record)
+	return &r.e, nil
+}
+
+// take makes the n bytes at the reader's place available; it does not move the reader.
+func (r *spoolReader) take(n int) ([]byte, error) {
+	if len(r.buf)-r.pos >= n {
+		return r.buf[r.pos : r.pos+n], nil
+	}
+	r.at += int64(r.pos)
+	r.pos = 0
+	left := r.s.size + int64(len(r.s.buf)) - r.at
+	if n < 0 || int64(n) > left {
+		return nil, fmt.Errorf("%w: %d bytes wanted, %d left", errSpool, n, left)
+	}
+	want := int(min(int64(max(n, spoolBuffer)), left))
+	if cap(r.buf) < want || cap(r.buf) > 4*spoolBuffer && want <= spoolBuffer {
+		r.buf = make([]byte, want)
+	}
+	r.buf = r.buf[:want]
+	onDisk := int(min(int64(want), max(0, r.s.size-r.at)))
+	if m, err := r.s.file.ReadAt(r.buf[:onDisk], r.at); err != nil && !(errors.Is(err, io.EOF) && m == onDisk) {
+		return nil, err
+	}
+	copy(r.buf[onDisk:], r.s.buf[max(0, r.at-r.s.size):])
+	return r.buf[:n], nil
+}

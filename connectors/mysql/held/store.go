@@ -1,0 +1,151 @@
+package held
+
+import (
+	"fmt"
+	"os"
+	"path"
+
+	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/internal/vfs"
+)
+
+// DefaultMemory is what is held in memory at most, in bytes.
+const DefaultMemory = 16 << 20
+
+// Store is where what is held lies: up to a bound in memory, beyond it in files. One
+// goroutine uses it.
+type Store struct {
+	fs     vfs.FS
+	dir    string
+	memory int64
+	used   int64 // of memory
+	disk   int64 // in files
+	files  int   // made so far
+}
+
+// NewStore makes a store over a directory, which is made when the first file is; memory is
+// the bound in bytes.
+func NewStore(fs vfs.FS, dir string, memory int64) *Store {
+	return &Store{fs: fs, dir: dir, memory: memory}
+}
+
+// Held is how much is held, in memory and in files, in bytes.
+func (s *Store) Held() (memory, disk int64) { return s.used, s.disk }
+
+// overhead is what an event takes beside its body.
+const overhead = 160
+
+// grant takes n bytes of memory if they are left.
+func (s *Store) grant(n int64) bool {
+	if s.used+n > s.memory {
+		return false
+	}
+	s.used += n
+	return true
+}
+
+// create makes a file that only its opener can reach: its name is gone at once, and its
+// bytes with the last use of it.
+func (s *Store) create() (vfs.File, error) {
+	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, s.explain(err)
+	}
+	s.files++
+	name := path.Join(s.dir, fmt.Sprintf("held-%d-%d", os.Getpid(), s.files))
+	f, err := s.fs.Create(name)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	if err := s.fs.Remove(name); err != nil {
+		_ = f.Close()
+		return nil, s.explain(err)
+	}
+	return f, nil
+}
+
+func (s *Store) explain(err error) error {
+	return fmt.Errorf("hold a transaction back in %s until its end is known: %w; make room there, or have the daemon keep its data elsewhere", s.dir, err)
+}
+
+// entry is an event and what it is to its transaction.
+type entry struct {
+	ev    stream.Event
+	frame Frame
+}
+
+// log is a run of events. The first ones are in memory, those behind them in a file.
+type log struct {
+	store  *Store
+	mem    []entry
+	bytes  int64 // of memory granted for mem
+	spool  *spool
+	events int
+}
+
+// add appends an event. Its body is kept as it is, or copied into the file.
+func (l *log) add(e *stream.Event, f Frame) error {
+	n := int64(len(e.Body)) + overhead
+	if l.spool == nil && l.store.grant(n) {
+		l.mem = append(l.mem, entry{ev: *e, frame: f})
+		l.bytes += n
+		l.events++
+		return nil
+	}
+	if l.spool == nil {
+		f, err := l.store.create()
+		if err != nil {
+			return err
+		}
+		l.spool = &spool{store: l.store, file: f}
+	}
+	if err := l.spool.add(e, f); err != nil {
+		return err
+	}
+	l.events++
+	return nil
+}
+
+// compact makes the bodies in memory the log's own: they are parts of larger pieces, which
+// they would keep alive.
+func (l *log) compact() {
+	for i := range l.mem {
+		e := &l.mem[i].ev
+		e.Body = append([]byte(nil), e.Body...)
+	}
+}
+
+// drop forgets everything; the log can be used again.
+func (l *log) drop() {
+	l.store.used -= l.bytes
+	clear(l.mem)
+	if cap(l.mem) > 1<<12 {
+		l.mem = nil
+	}
+	l.mem, l.bytes, l.events = l.mem[:0], 0, 0
+	if l.spool != nil {
+		l.spool.close()
+		l.spool = nil
+	}
+}
+
+// walk goes through a log from its first event on. The entry that next returns is good
+// until the call that follows.
+type walk struct {
+	log *log
+	at  int // number of the next event
+	r   *spoolReader
+}
+
+func (w *walk) next() (*entry, error) {
+	if w.at >= w.log.events {
+		return nil, nil
+	}
+	w.at++
+	if w.at <= len(w.log.mem) {
+		return &w.log.mem[w.at-1], nil
+	}
+	if w.r == nil {
+		w.r = w.log.spool.reader()
+	}
+	return w.r.next()
+}
