@@ -124,6 +124,8 @@ func TestSearches(t *testing.T) {
 		"oldest, empty": {protocol.GetEarliestMsgStoreTime, empty, -1},
 		"before all":    {protocol.SearchOffsetByTimestamp, search(first-1000, ""), 0},
 		"after all":     {protocol.SearchOffsetByTimestamp, search(last+1000, "LOWER"), 3},
+		"empty":         {protocol.SearchOffsetByTimestamp, &protocol.SearchOffsetHeader{Topic: "orders", QueueID: 1, Timestamp: last}, 0},
+		"empty, upper":  {protocol.SearchOffsetByTimestamp, &protocol.SearchOffsetHeader{Topic: "orders", QueueID: 1, Timestamp: last, BoundaryType: "UPPER"}, 0},
 		"upper":         {protocol.SearchOffsetByTimestamp, search(last+1000, "UPPER"), 2},
 	} {
 		if got, code := r.offset(c.code, c.h); got != c.want || code != protocol.Success {

@@ -214,8 +214,10 @@ func TestOffsetByTime(t *testing.T) {
 	if got, err := s.EarliestMessageTime("t", 0); err != nil || got != times[0] || s.EarliestTime() != times[0] {
 		t.Errorf("earliest is %d and %d, %v; want %d", got, s.EarliestTime(), err, times[0])
 	}
-	if _, err := s.OffsetByTime("none", 0, 0, Lower); !errors.Is(err, ErrNotFound) {
-		t.Errorf("no such queue: %v", err)
+	for _, b := range []Boundary{Lower, Upper} {
+		if got, err := s.OffsetByTime("none", 0, times[0], b); err != nil || got != 0 {
+			t.Errorf("a queue that never had a message: %d, %v", got, err)
+		}
 	}
 }
 

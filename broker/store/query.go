@@ -29,11 +29,12 @@ func (s *Store) recordTime(phys int64) (int64, error) {
 }
 
 // OffsetByTime finds the queue offset at a time in milliseconds. Store timestamps never
-// go back, whatever the clock did. It fails with ErrNotFound where there is no such queue.
+// go back, whatever the clock did. In a queue without messages that is where the next one
+// goes: 0 in one that never had any, which the store does not know yet.
 func (s *Store) OffsetByTime(topic string, queueID int32, ms int64, b Boundary) (int64, error) {
 	q := s.queue(topic, queueID)
 	if q == nil {
-		return 0, fmt.Errorf("%w: topic %s has no queue %d", ErrNotFound, topic, queueID)
+		return 0, nil
 	}
 	lo, err := s.minOffset(q)
 	if err != nil {

@@ -73,6 +73,13 @@ func TestAnExpiredQueueKeepsItsOffsets(t *testing.T) {
 		if lo, hi, ok := s.QueueRange("idle", 0); lo != 5 || hi != 5 || !ok {
 			t.Fatalf("rebuild %v: the idle queue is %d to %d, %v; want 5 to 5", rebuild, lo, hi, ok)
 		}
+		for _, b := range []Boundary{Lower, Upper} {
+			for _, at := range []int64{0, 1 << 50} {
+				if got, err := s.OffsetByTime("idle", 0, at, b); got != 5 || err != nil {
+					t.Fatalf("rebuild %v: the offset at %d is %d, %v; want 5", rebuild, at, got, err)
+				}
+			}
+		}
 		s.mustStop()
 	}
 	s = start(t, fsys, cfg)
