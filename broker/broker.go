@@ -159,7 +159,10 @@ func (b *Broker) open() (err error) {
 	}); err != nil {
 		return err
 	}
+	b.names = newRegistrar(b)
+	b.topics.OnChange(b.names.changed)
 	b.processor = processor.New(b.processorConfig(), processor.Deps{
+		Names: b.names,
 		Store: b.store, Topics: b.topics, Offsets: b.offsets, Groups: b.groups, GroupConfigs: configs, Holds: b.holds,
 		Txn: b.txn, Writers: b.writers, Metrics: processor.NewMetrics(b.deps.Registerer),
 		Authorizer: b.deps.Authorizer, Now: b.deps.Now, Log: log,
@@ -171,8 +174,6 @@ func (b *Broker) open() (err error) {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	b.names = newRegistrar(b)
-	b.topics.OnChange(b.names.changed)
 	return nil
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/millrace/millrace/remoting/protocol"
 )
 
-// createTopic answers 17. The topic is durable before the answer.
+// createTopic answers 17. The topic is durable before the answer, and the name servers
+// know it.
 func (p *Processor) createTopic(x call) (*remoting.Command, error) {
 	var h protocol.CreateTopicHeader
 	if err := decode(x, &h); err != nil {
@@ -31,7 +32,7 @@ func (p *Processor) createTopic(x call) (*remoting.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answerOK(), nil
+	return p.announced(x)
 }
 
 // deleteTopic answers 215: the topic, its messages, and what groups have read of it. A
@@ -57,7 +58,7 @@ func (p *Processor) deleteTopic(x call) (*remoting.Command, error) {
 	if err := p.Writers.Settle(); err != nil {
 		return nil, fmt.Errorf("topic %s is deleted, but a power cut could bring back what its writer is told of it: %w; delete it again", h.Topic, err)
 	}
-	return answerOK(), nil
+	return p.announced(x)
 }
 
 // allTopics answers 21.

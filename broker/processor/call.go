@@ -1,9 +1,13 @@
 package processor
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/remoting"
+	"github.com/millrace/millrace/remoting/protocol"
 	"github.com/millrace/millrace/remoting/rpc"
 )
 
@@ -26,6 +30,26 @@ type handler func(*Processor, call) (*remoting.Command, error)
 func (c *call) finish(ans *remoting.Command) {
 	c.route.clock.observe(c.began, ans.Code, c.parked)
 	c.Reply(ans)
+}
+
+// finishAnnounced gives the answer that is due to what changed the table of topics: once the name
+// servers know of it, so that who is told may ask them at once. As with RocketMQ, one that
+// is away changes nothing about the answer's code; the remark names it.
+func (p *Processor) finishAnnounced(c *call, due <-chan *remoting.Command) {
+	unaware := errors.Join(p.Names.Announce(context.Background())...)
+	ans := <-due
+	if unaware != nil && ans.Code == protocol.Success {
+		ans.Remark = "done, but not every name server knows the topic yet: " + strings.ReplaceAll(unaware.Error(), "\n", "; ")
+	}
+	c.finish(ans)
+}
+
+// announced answers with success once the name servers know the topics.
+func (p *Processor) announced(c call) (*remoting.Command, error) {
+	due := make(chan *remoting.Command, 1)
+	due <- answerOK()
+	p.resumed.Go(func() { p.finishAnnounced(&c, due) })
+	return nil, nil
 }
 
 // fail answers with the code of the error.

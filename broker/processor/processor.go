@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -44,6 +45,13 @@ type Config struct {
 	Version string
 }
 
+// Names are the name servers that the broker registers with.
+type Names interface {
+	// Announce returns when they know the topics as they are now, or says which do not;
+	// the wait is bounded.
+	Announce(ctx context.Context) (unaware []error)
+}
+
 // Deps are the engines that the handlers stand on. All but Authorizer are needed.
 type Deps struct {
 	Store        *store.Store
@@ -55,6 +63,7 @@ type Deps struct {
 	Txn          *txn.Service
 	Writers      *writer.Registry
 	Metrics      *Metrics
+	Names        Names
 
 	// Authorizer is asked before every request; nil lets everything pass, which is
 	// right on loopback only.

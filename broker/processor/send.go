@@ -25,6 +25,9 @@ type sendCall struct {
 	put    store.PutRequest
 	count  int
 	bytes  int
+	// created says that this send made its topic; its answer goes by way of the name servers.
+	created bool
+	answer  chan *remoting.Command
 }
 
 // sendMessage answers 10, 310 and 320.
@@ -34,17 +37,36 @@ func (p *Processor) sendMessage(x call) (*remoting.Command, error) {
 		return c.refused(err), nil
 	}
 	if c.isTransaction() {
-		if err := c.startTransaction(); err != nil {
-			return c.refused(err), nil
-		}
+		c.announce()
+		c.startTransaction()
 		return nil, nil
 	}
 	if err := c.admitOwned(); err != nil {
 		return c.refused(err), nil
 	}
+	c.announce()
 	c.put.Done = c.done
 	p.Store.Put(&c.put)
 	return nil, nil
+}
+
+// announce makes the answer of a send that created its topic wait for the name servers.
+// From here on the call ends with end.
+func (c *sendCall) announce() {
+	if !c.created {
+		return
+	}
+	c.answer = make(chan *remoting.Command, 1)
+	c.p.resumed.Go(func() { c.p.finishAnnounced(&c.call, c.answer) })
+}
+
+// end gives the answer.
+func (c *sendCall) end(ans *remoting.Command) {
+	if c.answer != nil {
+		c.answer <- ans
+		return
+	}
+	c.finish(ans)
 }
 
 // prepare checks the request in RocketMQ's order and makes the record.
@@ -57,11 +79,11 @@ func (c *sendCall) prepare() error {
 	if message.IsForbiddenToSend(h.Topic) {
 		return refuse(protocol.SystemError, "sending message to topic[%s] is forbidden: it is the broker's own", h.Topic)
 	}
-	topic, err := c.p.Topics.EnsureSend(h.Topic, h.DefaultTopic, h.DefaultTopicQueueNums)
+	topic, created, err := c.p.Topics.EnsureSend(h.Topic, h.DefaultTopic, h.DefaultTopicQueueNums)
 	if err != nil {
 		return err
 	}
-	if c.topic = topic; !topic.Writable() {
+	if c.topic, c.created = topic, created; !topic.Writable() {
 		return refuse(protocol.NoPermission, "the topic[%s] of broker %s cannot be written to, its perm is %d", h.Topic, c.p.cfg.BrokerName, topic.Perm)
 	}
 	if h.QueueID < 0 {
@@ -162,16 +184,17 @@ func (c *sendCall) isTransaction() bool {
 	return ok && strings.EqualFold(v, "true")
 }
 
-// startTransaction stores a half message; it answers later unless it returns an error.
-func (c *sendCall) startTransaction() error {
+// startTransaction stores a half message.
+func (c *sendCall) startTransaction() {
 	switch {
 	case c.header.Batch:
-		return refuse(protocol.MessageIllegal, "a batch cannot be part of a transaction")
+		c.end(c.refused(refuse(protocol.MessageIllegal, "a batch cannot be part of a transaction")))
 	case c.p.cfg.RejectTransaction:
-		return refuse(protocol.NoPermission, "the broker %s does not take transactional messages (rejectTransactionMessage)", c.p.cfg.BrokerName)
+		c.end(c.refused(refuse(protocol.NoPermission, "the broker %s does not take transactional messages (rejectTransactionMessage)", c.p.cfg.BrokerName)))
+	default:
+		c.rec.SysFlag = c.header.SysFlag
+		c.p.putHalf(c)
 	}
-	c.rec.SysFlag = c.header.SysFlag
-	return c.p.putHalf(c)
 }
 
 // admitOwned finds the gate of an owned queue.
@@ -198,11 +221,11 @@ func (c *sendCall) refused(err error) *remoting.Command {
 func (c *sendCall) done(r store.PutResult) {
 	if r.Err != nil {
 		c.p.Metrics.PutErrors.Add(1)
-		c.finish(c.refused(c.storeError(r.Err)))
+		c.end(c.refused(c.storeError(r.Err)))
 		return
 	}
 	c.p.Metrics.stored(c.rec.Topic, c.count, c.bytes)
-	c.finish(c.p.sendResponse(c.unique, c.rec.QueueID, r))
+	c.end(c.p.sendResponse(c.unique, c.rec.QueueID, r))
 }
 
 // storeError is what a refused append means. Of an owned queue the rule book knows.

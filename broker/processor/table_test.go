@@ -146,6 +146,8 @@ const pageTail = `
 * A pull outside of its queue is answered 21 whatever the client is, counted in ` + "`millrace_pull_out_of_range_total`" + `, and never parked.
 * Answers have the header form of their request; requests that the broker starts have JSON headers.
 * A message with ` + "`DELAY`" + ` or ` + "`TIMER_*`" + ` is refused with 13: delivering it at once would be wrong.
+* The creation, change or deletion of a topic is answered when every name server knows it, or after two seconds; the answer is success
+  all the same, and its remark names the name servers that do not know it yet.
 * Topics with the attribute ` + "`millrace.writer`" + ` have owned queues: batches and messages without a link are refused.
 `
 

@@ -24,20 +24,19 @@ func (g TxnProducers) Producer(group string) (txn.Channel, bool) {
 }
 
 // putHalf stores a send that says "prepared" as a half message.
-func (p *Processor) putHalf(c *sendCall) error {
+func (p *Processor) putHalf(c *sendCall) {
 	err := p.Txn.PutHalf(&c.rec, c.Conn(), func(r store.PutResult) {
 		if r.Err != nil {
 			p.Metrics.PutErrors.Add(1)
-			c.finish(c.refused(p.gateError(r.Err)))
+			c.end(c.refused(p.gateError(r.Err)))
 			return
 		}
 		p.Metrics.stored(message.TopicTransactionHalf, c.count, c.bytes)
-		c.finish(p.sendResponse(c.unique, c.rec.QueueID, r))
+		c.end(p.sendResponse(c.unique, c.rec.QueueID, r))
 	})
 	if err != nil {
-		return p.gateError(err)
+		c.end(c.refused(p.gateError(err)))
 	}
-	return nil
 }
 
 // endTransaction answers 37. Who sends it one-way gets no answer, but the same finality.

@@ -185,19 +185,20 @@ func (r *Registry) Delete(name string) (existed bool, err error) {
 
 // EnsureSend returns the topic that a producer sends to, creating it when that is
 // allowed: with as many queues as the producer asked for, at most those of the default
-// topic. ErrUnknown says that the topic does not exist and is not created.
-func (r *Registry) EnsureSend(name, defaultTopic string, queues int32) (*Config, error) {
+// topic. created tells whether this call made it. ErrUnknown says that the topic does not
+// exist and is not created.
+func (r *Registry) EnsureSend(name, defaultTopic string, queues int32) (topic *Config, created bool, err error) {
 	if c, ok := r.Get(name); ok {
-		return c, nil
+		return c, false, nil
 	}
 	if err := message.CheckTopic(name); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrName, err)
+		return nil, false, fmt.Errorf("%w: %w", ErrName, err)
 	}
 	c := Config{TopicName: name, Perm: protocol.PermRead | protocol.PermWrite, ReadQueueNums: 1, WriteQueueNums: 1}
 	if !message.IsRetryTopic(name) {
 		parent, ok := r.Get(defaultTopic)
 		if !ok || !r.opts.AutoCreate || parent.Perm&protocol.PermInherit == 0 {
-			return nil, fmt.Errorf("topic %s: %w, and a send does not create it (autoCreateTopicEnable is off, or it does not inherit from %q); create it first", name, ErrUnknown, defaultTopic)
+			return nil, false, fmt.Errorf("topic %s: %w, and a send does not create it (autoCreateTopicEnable is off, or it does not inherit from %q); create it first", name, ErrUnknown, defaultTopic)
 		}
 		n := min(max(queues, 1), parent.WriteQueueNums)
 		c.ReadQueueNums, c.WriteQueueNums = n, n
@@ -212,26 +213,27 @@ func (r *Registry) EnsureRetry(group string, queues int32) (*Config, error) {
 	if c, ok := r.Get(name); ok {
 		return c, nil
 	}
-	return r.ensure(Config{TopicName: name, Perm: protocol.PermRead | protocol.PermWrite, ReadQueueNums: queues, WriteQueueNums: queues})
+	c, _, err := r.ensure(Config{TopicName: name, Perm: protocol.PermRead | protocol.PermWrite, ReadQueueNums: queues, WriteQueueNums: queues})
+	return c, err
 }
 
-func (r *Registry) ensure(c Config) (*Config, error) {
+func (r *Registry) ensure(c Config) (topic *Config, created bool, err error) {
 	c.TopicFilterType = protocol.FilterSingleTag
 	if err := c.validate(r.opts.Limits.QueuesTopic); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	// Somebody else may have been quicker, with other numbers: theirs hold.
-	if _, err := r.edit(func(t *table) error {
+	if created, err = r.edit(func(t *table) error {
 		if t.topics[c.TopicName] != nil {
 			return errUnchanged
 		}
 		return r.admit(t, &c)
 	}); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	got, ok := r.Get(c.TopicName)
 	if !ok {
-		return nil, fmt.Errorf("topic %s was deleted just now: %w", c.TopicName, ErrUnknown)
+		return nil, false, fmt.Errorf("topic %s was deleted just now: %w", c.TopicName, ErrUnknown)
 	}
-	return got, nil
+	return got, created, nil
 }

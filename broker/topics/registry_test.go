@@ -112,7 +112,7 @@ func TestRoomIsBounded(t *testing.T) {
 	if _, err := r.Put(orders(1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.EnsureSend("more", "TBW102", 4); !errors.Is(err, ErrTooMany) {
+	if _, _, err := r.EnsureSend("more", "TBW102", 4); !errors.Is(err, ErrTooMany) {
 		t.Fatalf("one topic too many: %v", err)
 	}
 	o.Limits.QueuesTotal = r.now.Load().queues + 3
@@ -142,14 +142,14 @@ func TestAutoCreation(t *testing.T) {
 		{"heir", "four", 4, 0, ErrUnknown},
 		{"../etc", "TBW102", 4, 0, ErrName},
 	} {
-		got, err := r.EnsureSend(c.topic, c.from, c.asked)
+		got, _, err := r.EnsureSend(c.topic, c.from, c.asked)
 		if !errors.Is(err, c.want) || err == nil && (got.WriteQueueNums != c.queues || got.Perm != 6) {
 			t.Errorf("%s from %s: %+v, %v", c.topic, c.from, got, err)
 		}
 	}
 	o := options(t)
 	o.AutoCreate = false
-	if _, err := open(t, o).EnsureSend("four", "TBW102", 4); !errors.Is(err, ErrUnknown) {
+	if _, _, err := open(t, o).EnsureSend("four", "TBW102", 4); !errors.Is(err, ErrUnknown) {
 		t.Errorf("switched off: %v", err)
 	}
 }
@@ -159,7 +159,7 @@ func TestRacingCreatorsAgree(t *testing.T) {
 	var wg sync.WaitGroup
 	for n := range int32(8) {
 		wg.Go(func() {
-			if _, err := r.EnsureSend("raced", "TBW102", n+1); err != nil {
+			if _, _, err := r.EnsureSend("raced", "TBW102", n+1); err != nil {
 				t.Error(err)
 			}
 		})

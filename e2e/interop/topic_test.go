@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	rmqadmin "github.com/apache/rocketmq-client-go/v2/admin"
+	"github.com/apache/rocketmq-client-go/v2/primitive"
+
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/client/admin"
 )
@@ -44,4 +47,29 @@ func (c *cluster) committed(t *testing.T, group, topic string) int64 {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	return all[0].Committed
+}
+
+// TestGoClientSendsToATopicItHasJustMade: the answer to a creation promises that the name
+// server knows the topic. A client that asks too early takes the default topic's route and
+// sends to queues that are not there.
+func TestGoClientSendsToATopicItHasJustMade(t *testing.T) {
+	c := startCluster(t, nil)
+	c.createTopic(t, "another", 1) // so that the broker is registered
+	p := startProducer(t, c)
+	a, err := rmqadmin.NewAdmin(rmqadmin.WithResolver(c.resolver()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	for n := range 40 {
+		topic := text("fresh", n)
+		err := a.CreateTopic(t.Context(), rmqadmin.WithTopicCreate(topic), rmqadmin.WithBrokerAddrCreate(c.broker.Addr()),
+			rmqadmin.WithReadQueueNums(1), rmqadmin.WithWriteQueueNums(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.SendSync(t.Context(), primitive.NewMessage(topic, []byte("x"))); err != nil {
+			t.Errorf("the first message to %s: %v", topic, err)
+		}
+	}
 }
