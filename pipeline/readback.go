@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -35,4 +36,35 @@ type ReadColumn struct {
 type Cell struct {
 	Null bool
 	Text []byte
+}
+
+// RangeReader is what a source's Reader may be besides: one that reads parts of a table by
+// its key. A key is the cells of the columns with Key, in the columns' order. A table whose
+// key does not allow it is an error that wraps errors.ErrUnsupported.
+type RangeReader interface {
+	// ReadAfter reads the first n rows behind a key, in the key's order; nil is before the
+	// first. It is one short, consistent read.
+	ReadAfter(ctx context.Context, table event.TableName, after []Cell, n int, columns func([]ReadColumn) error, row func([]Cell) error) error
+	// ReadKeys reads the rows that have one of the keys, in one consistent read. Rows of
+	// keys that the source holds to be equal to them may be among these.
+	ReadKeys(ctx context.Context, table event.TableName, keys [][]Cell, columns func([]ReadColumn) error, row func([]Cell) error) error
+}
+
+// Place is where a source's log ended, and when, by the source's clock. Whatever a reader
+// saw before it asked is before it.
+type Place struct {
+	Time time.Time
+	File string
+	Pos  uint64
+}
+
+// Placed is what a source's Reader may be besides.
+type Placed interface {
+	Place(ctx context.Context) (Place, error)
+}
+
+// Complete is what a target's Reader may be besides. CompleteTo is the commit time, by the
+// source's clock, up to which a reader of the table finds everything; zero is not known.
+type Complete interface {
+	CompleteTo(ctx context.Context, table event.TableName) (time.Time, error)
 }

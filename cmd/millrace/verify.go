@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/connectors"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/spec"
 	"github.com/millrace/millrace/pipeline/verify"
 	"github.com/millrace/millrace/sinks"
@@ -23,22 +27,36 @@ func newVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify FILE", Short: "Compare source and target row by row",
 		Long: `Reads every row of each captured table from the source and from the target of each sink,
-with readers that share nothing with the pipeline, and compares them. Rows that are on
-their way count as differences, so let the sinks catch up first. Exit status 1 when
-anything differs.`,
-		Example: "  millrace pipeline verify configs/demo/orders.yaml --table shop.orders",
+with readers that share nothing with the pipeline, and compares them. Writers may go on
+meanwhile: what seems to differ is looked at again until both sides agree, or it is found
+to differ while the target is as far as the source was, or --wait is over. A table whose
+target is not as far by then is behind, one whose rows kept changing unsettled, and one
+that could not be read unreadable; none of them ends the comparison of the others.
+Exit status 1 when any table is not equal.`,
+		Example: "  millrace pipeline verify configs/demo/orders.yaml --table shop.orders --wait 1m",
 		Args:    exactArgs("FILE"),
 	}
-	only := c.Flags().StringSlice("table", nil, "compare these tables only (db.table)")
+	var o verifyOptions
+	c.Flags().StringArrayVar(&o.only, "table", nil, "compare this table only (db.table); repeat for more")
+	c.Flags().DurationVar(&o.wait, "wait", 10*time.Second, "how long rows that seem to differ are looked at again")
+	c.Flags().StringVar(&o.work, "work", "", "directory for what is put aside (default the system's)")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
+	quiet := c.Flags().Bool("quiet", false, "do not say how far it is")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		p, err := spec.ReadFile(args[0], kinds(), lookupEnv)
 		if err != nil {
 			return err
 		}
+		if o.wait < 0 {
+			return usageError{errors.New("--wait must not be below zero")}
+		}
+		o.progress = func(string) {}
+		if !*quiet {
+			o.progress = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
+		}
 		var all []sinkResult
 		for _, s := range p.Sinks {
-			tables, err := verifySink(c.Context(), p, s, *only)
+			tables, err := verifySink(c.Context(), p, s, &o)
 			if err != nil {
 				return err
 			}
@@ -64,12 +82,26 @@ anything differs.`,
 	return c
 }
 
-type sinkResult struct {
-	Sink   string         `json:"sink"`
-	Tables []verify.Table `json:"tables"`
+// verifyOptions are the flags.
+type verifyOptions struct {
+	only     []string
+	wait     time.Duration
+	work     string
+	progress func(string)
 }
 
-func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, only []string) (results []verify.Table, err error) {
+type sinkResult struct {
+	Sink   string         `json:"sink"`
+	Tables []verifyResult `json:"tables"`
+}
+
+// verifyResult says the outcome in a word besides.
+type verifyResult struct {
+	State string `json:"state"`
+	verify.Table
+}
+
+func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, o *verifyOptions) (results []verifyResult, err error) {
 	source, err := connectors.Types()[p.Source.Type].Readback(p)
 	if err != nil {
 		return nil, err
@@ -83,15 +115,22 @@ func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, only []strin
 	if err != nil {
 		return nil, environmentError{err}
 	}
+	named := map[string]bool{}
 	for _, name := range tables {
-		if len(only) > 0 && !slices.Contains(only, name.String()) {
+		if len(o.only) > 0 && !slices.Contains(o.only, name.String()) {
 			continue
 		}
-		one, err := verify.Compare(ctx, source, target, name)
+		named[name.String()] = true
+		one, err := verifyTable(ctx, source, target, name, o)
 		if err != nil {
 			return nil, err
 		}
-		results = append(results, one)
+		results = append(results, verifyResult{one.State(), one})
+	}
+	for _, name := range o.only {
+		if !named[name] {
+			return nil, fmt.Errorf("pipeline %s captures no table %s that exists", p.Name, name)
+		}
 	}
 	if len(results) == 0 {
 		return nil, fmt.Errorf("pipeline %s captures no table that exists", p.Name)
@@ -99,23 +138,68 @@ func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, only []strin
 	return results, nil
 }
 
+// sayEvery is how often a long comparison says how far it is.
+const sayEvery = 5 * time.Second
+
+// verifyTable compares one table. What can't be read is an outcome, unless somebody has
+// interrupted it.
+func verifyTable(ctx context.Context, source, target pipeline.Reader, name event.TableName, o *verifyOptions) (verify.Table, error) {
+	what := map[string]string{"source": "reading the source", "target": "reading the target", "compare": "comparing", "again": "looking again at rows that differ"}
+	said := time.Now()
+	options := verify.Options{Wait: max(o.wait, time.Nanosecond), Progress: func(at verify.Progress) {
+		if text := what[at.What]; text != "" && time.Since(said) > sayEvery {
+			said = time.Now()
+			o.progress(fmt.Sprintf("%s: %s: %d rows", name, text, at.Rows))
+		}
+	}}
+	if o.work != "" {
+		dir, err := os.MkdirTemp(o.work, "millrace-verify-")
+		if err != nil {
+			return verify.Table{}, environmentError{fmt.Errorf("--work: %w", err)}
+		}
+		defer os.RemoveAll(dir)
+		options.Dir = dir
+	}
+	one, err := verify.Check(ctx, source, target, name, options)
+	if errors.Is(err, verify.ErrChanged) { // a statement altered it: once more
+		one, err = verify.Check(ctx, source, target, name, options)
+	}
+	if err != nil && ctx.Err() != nil {
+		return one, err
+	}
+	if err != nil {
+		one = verify.Table{Name: name.String(), Unreadable: err.Error()}
+	}
+	return one, nil
+}
+
 func printResults(w io.Writer, all []sinkResult) {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	defer t.Flush()
-	fmt.Fprintln(t, "SINK\tTABLE\tSOURCE ROWS\tTARGET ROWS\tSOURCE SUM\tTARGET SUM\tMISSING\tEXTRA\tDIFFERENT\tRESULT")
+	fmt.Fprintln(t, "SINK\tTABLE\tSOURCE ROWS\tTARGET ROWS\tSOURCE SUM\tTARGET SUM\tMISSING\tEXTRA\tDIFFERENT\tUNSETTLED\tRESULT")
 	for _, s := range all {
 		for _, r := range s.Tables {
-			result := "equal"
-			if !r.Equal() {
-				result = "DIFFERENT " + r.Problem
-			}
-			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%d\t%d\t%s\n", s.Sink, r.Name, r.SourceRows, r.TargetRows,
-				r.SourceChecksum, r.TargetChecksum, r.Missing, r.Extra, r.Different, result)
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", s.Sink, r.Name, r.SourceRows, r.TargetRows,
+				r.SourceChecksum, r.TargetChecksum, r.Missing, r.Extra, r.Different+r.Duplicates, r.Unsettled, verdict(r))
 			for _, example := range r.Examples {
 				fmt.Fprintf(t, "\t  %s\n", example)
 			}
 		}
 	}
+}
+
+// verdict is the outcome with what there is to say about it.
+func verdict(r verifyResult) string {
+	words := []string{strings.ToUpper(r.State)}
+	if r.State == verify.Equal {
+		return r.State
+	}
+	for _, more := range []string{r.Problem, r.Behind, r.Unreadable} {
+		if more != "" {
+			words = append(words, more)
+		}
+	}
+	return strings.Join(words, ": ")
 }
 
 // preflight checks a pipeline's source and targets and prints what it found; the error

@@ -4,14 +4,106 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/millrace/millrace/pipeline"
-	"github.com/millrace/millrace/pipeline/event"
 )
+
+// What is said of a row.
+const (
+	onlySource = "only in the source: "
+	onlyTarget = "only in the target: "
+	twice      = "twice in the target: "
+	differs    = "differs: "
+)
+
+// found is the differences of which something is to be said.
+type found struct {
+	named   map[string]int // how many of each kind
+	missing map[key]int64  // of a table without a key: rows to name
+	extra   map[key]int64
+	differ  map[key]*differing
+}
+
+// differing is a row whose columns are to be named.
+type differing struct {
+	key            []byte
+	source, target []pipeline.Cell
+}
+
+// take counts the differences and chooses those that are named.
+func (f *found) take(c *check, wrong *spill) error {
+	*f = found{named: map[string]int{}, missing: map[key]int64{}, extra: map[key]int64{}, differ: map[key]*differing{}}
+	err := wrong.all(func(k key, payload []byte) error {
+		one, err := parseCandidate(payload)
+		if err != nil {
+			return err
+		}
+		if one.proven >= steady {
+			c.out.Proven++
+		}
+		if !c.rows.keyed {
+			f.takeRow(c, k, one)
+			return nil
+		}
+		return f.takeKey(c, k, one)
+	})
+	if c.out.Proven == wrong.n && c.out.Problem == "" && c.out.Unsettled == 0 {
+		c.out.Behind = ""
+	}
+	return err
+}
+
+func (f *found) takeKey(c *check, k key, one candidate) error {
+	if one.source.n > 1 {
+		return fmt.Errorf("read %s from the source: the source returned the key %s twice", c.name, c.rows.showKey(one.blob))
+	}
+	kind := differs
+	switch {
+	case one.target.n == 0:
+		kind, c.out.Missing = onlySource, c.out.Missing+1
+	case one.source.n == 0:
+		kind, c.out.Extra = onlyTarget, c.out.Extra+one.target.n
+	case one.target.n > 1:
+		kind, c.out.Duplicates = twice, c.out.Duplicates+one.target.n-1
+	default:
+		c.out.Different++
+	}
+	if f.named[kind]++; f.named[kind] > maxExamples {
+		return nil
+	}
+	if kind == differs {
+		f.differ[k] = &differing{key: bytes.Clone(one.blob)}
+		return nil
+	}
+	c.out.Examples = append(c.out.Examples, kind+c.rows.showKey(one.blob))
+	return nil
+}
+
+func (f *found) takeRow(c *check, k key, one candidate) {
+	kind, n := onlySource, one.source.n-one.target.n
+	if n < 0 {
+		kind, n = onlyTarget, -n
+	}
+	room := min(n, int64(maxExamples-f.named[kind]))
+	f.named[kind] += int(room)
+	if kind == onlySource {
+		c.out.Missing += n
+	} else {
+		c.out.Extra += n
+	}
+	switch {
+	case room <= 0:
+	case kind == onlySource:
+		f.missing[k] = room
+	default:
+		f.extra[k] = room
+	}
+}
 
 // errEnough ends a reading that has found what it looked for.
 var errEnough = errors.New("enough examples")
@@ -19,92 +111,117 @@ var errEnough = errors.New("enough examples")
 // explain reads again what differs, to name rows of which only the hash was kept, and the
 // columns in which rows differ. A side may have changed since: what it does not say any
 // more stays unnamed.
-func (c *comparison) explain(ctx context.Context, source, target pipeline.Reader, name event.TableName) {
-	var err error
-	if c.out.Missing > 0 || len(c.differing) > 0 {
-		err = source.Read(ctx, name, same(c.columns), c.explainSource)
+func (f *found) explain(ctx context.Context, c *check) error {
+	err := f.explainSource(ctx, c)
+	if (len(f.extra) > 0 || len(f.differ) > 0) && err == nil {
+		err = c.target.Read(ctx, c.name, func(columns []pipeline.ReadColumn) error {
+			if !slices.Equal(columns, c.rows.seen) {
+				return errChanged
+			}
+			return nil
+		}, func(cells []pipeline.Cell) error { return f.targetRow(c, c.rows.arrange(cells)) })
 	}
-	if !c.keyed && c.out.Extra > 0 && (err == nil || errors.Is(err, errEnough)) {
-		err = target.Read(ctx, name, same(c.target), c.explainTarget)
-	}
-	for _, cells := range c.differing {
-		c.example("differs: ", cells)
+	for _, d := range f.differ {
+		text := differs + c.rows.showKey(d.key)
+		if columns := c.rows.columnsThatDiffer(d.source, d.target); len(columns) > 0 {
+			text += ": " + strings.Join(columns, "; ")
+		}
+		c.out.Examples = append(c.out.Examples, text)
 	}
 	slices.Sort(c.out.Examples)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil && !errors.Is(err, errEnough) {
 		c.out.Examples = append(c.out.Examples, "the rows could not be read again to be named: "+err.Error())
 	}
+	return nil
 }
 
-// same refuses columns that are not those of the first reading.
-func same(first []pipeline.ReadColumn) func([]pipeline.ReadColumn) error {
-	return func(columns []pipeline.ReadColumn) error {
-		if !slices.Equal(columns, first) {
-			return errors.New("the table has changed meanwhile")
+func (f *found) explainSource(ctx context.Context, c *check) error {
+	row := func(cells []pipeline.Cell) error { return f.sourceRow(c, cells) }
+	var err error
+	ranges, ok := c.source.(pipeline.RangeReader)
+	switch {
+	case len(f.missing) == 0 && len(f.differ) == 0:
+		return nil
+	case ok && c.rows.keyed:
+		var keys [][]pipeline.Cell
+		for _, d := range f.differ {
+			cells, err := parseCells(d.key)
+			if err != nil {
+				return err
+			}
+			keys = append(keys, cells)
 		}
+		if err = ranges.ReadKeys(ctx, c.name, keys, c.rows.source, row); errors.Is(err, errors.ErrUnsupported) {
+			err = c.source.Read(ctx, c.name, c.rows.source, row)
+		}
+	default:
+		err = c.source.Read(ctx, c.name, c.rows.source, row)
+	}
+	if errors.Is(err, errEnough) {
 		return nil
 	}
+	return err
 }
 
-// explainSource looks at a row of the source: does the target lack it, or differ?
-func (c *comparison) explainSource(cells []pipeline.Cell) error {
-	k, _ := c.hash(cells)
-	e, known := c.rows[k]
-	if other, ok := c.differing[k]; ok {
-		c.example("differs: ", cells, c.columnsThatDiffer(cells, other)...)
-		delete(c.differing, k)
+// sourceRow looks at a row of the source: does the target lack it, or differ?
+func (f *found) sourceRow(c *check, cells []pipeline.Cell) error {
+	k, _ := c.rows.hash(cells)
+	if d := f.differ[k]; d != nil {
+		d.source = clone(cells)
 	}
-	if c.named < maxExamples && (known && !e.there || c.counts[k] > 0) {
-		c.example("only in the source: ", cells)
-		c.counts[k]--
-		c.named++
+	if f.missing[k] > 0 {
+		c.out.Examples = append(c.out.Examples, onlySource+c.rows.show(cells))
+		if f.missing[k]--; f.missing[k] == 0 {
+			delete(f.missing, k)
+		}
 	}
-	if len(c.differing) == 0 && int64(c.named) == min(c.out.Missing, maxExamples) {
+	for _, d := range f.differ {
+		if d.source == nil {
+			return nil
+		}
+	}
+	if len(f.missing) == 0 {
 		return errEnough
 	}
 	return nil
 }
 
-// explainTarget looks at a row of a target without a key.
-func (c *comparison) explainTarget(cells []pipeline.Cell) error {
-	c.arrange(cells)
-	if k, _ := c.hash(c.scratch); c.counts[k] < 0 {
-		c.example("only in the target: ", c.scratch)
-		c.counts[k]++
-		if c.shown++; int64(c.shown) == min(c.out.Extra, maxExamples) {
-			return errEnough
+// targetRow looks at a row of the target.
+func (f *found) targetRow(c *check, cells []pipeline.Cell) error {
+	k, _ := c.rows.hash(cells)
+	if d := f.differ[k]; d != nil {
+		d.target = clone(cells)
+	}
+	if f.extra[k] > 0 {
+		c.out.Examples = append(c.out.Examples, onlyTarget+c.rows.show(cells))
+		if f.extra[k]--; f.extra[k] == 0 {
+			delete(f.extra, k)
 		}
+	}
+	for _, d := range f.differ {
+		if d.target == nil {
+			return nil
+		}
+	}
+	if len(f.extra) == 0 {
+		return errEnough
 	}
 	return nil
 }
 
-func (c *comparison) columnsThatDiffer(source, target []pipeline.Cell) (out []string) {
+func (r *rows) columnsThatDiffer(source, target []pipeline.Cell) (out []string) {
+	if source == nil || target == nil {
+		return nil
+	}
 	for i := range source {
 		if a, b := source[i], target[i]; a.Null != b.Null || !bytes.Equal(a.Text, b.Text) {
-			out = append(out, c.columns[i].Name+" is "+show(a)+" in the source, "+show(b)+" in the target")
+			out = append(out, r.columns[i].Name+" is "+show(a)+" in the source, "+show(b)+" in the target")
 		}
 	}
 	return out
-}
-
-// example names a row.
-func (c *comparison) example(what string, cells []pipeline.Cell, details ...string) {
-	text := what + c.keyOf(cells)
-	if len(details) > 0 {
-		text += ": " + strings.Join(details, "; ")
-	}
-	c.out.Examples = append(c.out.Examples, text)
-}
-
-// keyOf shows a row's key, or all of it where the table has none.
-func (c *comparison) keyOf(cells []pipeline.Cell) string {
-	var parts []string
-	for i, cell := range cells {
-		if !c.keyed || c.columns[i].Key {
-			parts = append(parts, c.columns[i].Name+"="+show(cell))
-		}
-	}
-	return strings.Join(parts, " ")
 }
 
 // shownBytes is how much of a value is shown.

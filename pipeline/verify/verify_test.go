@@ -181,8 +181,8 @@ func TestWhatASourceNoLongerSaysIsCountedAllTheSame(t *testing.T) {
 		second side
 		want   string
 	}{
-		{"id* v\n3 c", "differs: id=2|differs: id=3: v is c in the source, C in the target"},
-		{"id* v w\n3 c d", "differs: id=2|differs: id=3|the rows could not be read again to be named: the table has changed meanwhile"},
+		{"id* v\n3 c", "differs: id=2|differs: id=3: v is c in the source, C in the target|only in the source: id=1"},
+		{"id* v w\n3 c d", "differs: id=2|differs: id=3|only in the source: id=1|the rows could not be read again to be named: the table has changed meanwhile"},
 	} {
 		got, err := Compare(t.Context(), fading{first, c.second, new(int)}, target, event.TableName{DB: "shop", Table: "t"})
 		if text := strings.Join(got.Examples, "|"); err != nil || text != c.want || got.Missing != 1 || got.Different != 2 {

@@ -31,9 +31,7 @@ type Config struct {
 
 // New makes a reader; it connects on first use.
 func New(cfg Config) (*Reader, error) {
-	db, err := cfg.Account.DB(func(dsn *mysql.Config) {
-		dsn.Params = map[string]string{"time_zone": "'+00:00'"} // the driver's character set is utf8mb4
-	})
+	db, err := cfg.Account.DB(func(dsn *mysql.Config) { dsn.Params = settings() }) // the driver's character set is utf8mb4
 	if err != nil {
 		return nil, fmt.Errorf("reader of %s: %w", cfg.Account.Address, err)
 	}
@@ -69,106 +67,13 @@ func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
 	return names, rows.Err()
 }
 
-// column is what rendering needs to know of a column.
-type column struct {
-	name, dataType string
-	scale          int
-}
-
-func (r *Reader) columns(ctx context.Context, table event.TableName) ([]column, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(datetime_precision, 0)
-		FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position`, table.DB, table.Table)
-	if err != nil {
-		return nil, fmt.Errorf("columns of %s: %w", table, err)
-	}
-	defer rows.Close()
-	var columns []column
-	for rows.Next() {
-		var c column
-		if err := rows.Scan(&c.name, &c.dataType, &c.scale); err != nil {
-			return nil, fmt.Errorf("columns of %s: %w", table, err)
-		}
-		c.dataType = strings.ToLower(c.dataType)
-		columns = append(columns, c)
-	}
-	if len(columns) == 0 && rows.Err() == nil {
-		return nil, fmt.Errorf("columns of %s: there is no such table", table)
-	}
-	return columns, rows.Err()
-}
-
-// keyColumns are those of the primary key, else of the first unique key over NOT NULL
-// columns, else none.
-func (r *Reader) keyColumns(ctx context.Context, table event.TableName) (map[string]bool, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT index_name, column_name, nullable FROM information_schema.statistics
-		WHERE table_schema = ? AND table_name = ? AND non_unique = 0
-		ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index`, table.DB, table.Table)
-	if err != nil {
-		return nil, fmt.Errorf("keys of %s: %w", table, err)
-	}
-	defer rows.Close()
-	keys, order, broken := map[string]map[string]bool{}, []string{}, map[string]bool{}
-	for rows.Next() {
-		var index, name, nullable string
-		if err := rows.Scan(&index, &name, &nullable); err != nil {
-			return nil, fmt.Errorf("keys of %s: %w", table, err)
-		}
-		if keys[index] == nil {
-			keys[index], order = map[string]bool{}, append(order, index)
-		}
-		keys[index][name] = true
-		broken[index] = broken[index] || nullable == "YES"
-	}
-	for _, index := range order {
-		if !broken[index] {
-			return keys[index], rows.Err()
-		}
-	}
-	return nil, rows.Err()
-}
-
-// Read streams every row of a table.
+// Read streams every row of a table, in one statement.
 func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
-	cols, err := r.columns(ctx, table)
+	p, err := r.plan(ctx, table)
 	if err != nil {
 		return err
 	}
-	keys, err := r.keyColumns(ctx, table)
-	if err != nil {
-		return err
-	}
-	names, selected := make([]pipeline.ReadColumn, len(cols)), make([]string, len(cols))
-	for i, c := range cols {
-		names[i] = pipeline.ReadColumn{Name: c.name, Key: keys[c.name]}
-		selected[i] = quote(c.name)
-	}
-	if err := columns(names); err != nil {
-		return err
-	}
-	// A prepared statement answers in the binary protocol, in which floats are exact.
-	rows, err := r.db.QueryContext(ctx, "SELECT "+strings.Join(selected, ", ")+" FROM "+quote(table.DB)+"."+quote(table.Table)+" WHERE 1 = ?", 1)
-	if err != nil {
-		return fmt.Errorf("select %s: %w", table, err)
-	}
-	defer rows.Close()
-	values, targets, cells := make([]any, len(cols)), make([]any, len(cols)), make([]pipeline.Cell, len(cols))
-	for i := range values {
-		targets[i] = &values[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			return fmt.Errorf("read a row of %s: %w", table, err)
-		}
-		for i, v := range values {
-			if cells[i], err = render(cols[i], v); err != nil {
-				return fmt.Errorf("read %s.%s: %w", table, cols[i].name, err)
-			}
-		}
-		if err := row(cells); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return r.read(ctx, p, "", columns, row)
 }
 
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
@@ -210,7 +115,7 @@ func renderBytes(c column, v []byte) (pipeline.Cell, error) {
 	case "inet4", "inet6":
 		address, err := netip.ParseAddr(string(v))
 		return text(hex.EncodeToString(address.AsSlice())), err
-	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob",
+	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector",
 		"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		return text(hex.EncodeToString(v)), nil
 	default:

@@ -34,6 +34,7 @@ var texts = []struct{ column, value, want string }{
 	{"ENUM('a','b')", "'b'", "b"},
 	{"SET('x','y','z')", "'x,z'", "x,z"},
 	{"BIT(12)", "b'100000000001'", "2049"},
+	{"VARCHAR(9) CHARACTER SET utf16", "'π'", "π"},
 	{"POINT", "ST_GeomFromText('POINT(1 2)')", "000000000101000000000000000000f03f0000000000000040"},
 }
 

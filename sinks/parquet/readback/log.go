@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -29,26 +30,46 @@ type field struct {
 type table struct {
 	version int64
 	name    string
+	id      string
 	fields  []field
 	files   []string // paths relative to the table, in order
+	// facts are the table's domain metadata, and from which version on each says what it
+	// says; lastData is the newest version that brought rows. Both are those of the last
+	// checkpoint where the log begins with one.
+	facts    map[string]string
+	factsAt  map[string]int64
+	lastData int64
 }
 
 type action struct {
 	Add *struct {
-		Path string `json:"path" parquet:"path"`
+		Path       string `json:"path" parquet:"path"`
+		DataChange bool   `json:"dataChange" parquet:"dataChange,optional"`
 	} `json:"add" parquet:"add,optional"`
 	Remove *struct {
 		Path string `json:"path" parquet:"path"`
 	} `json:"remove" parquet:"remove,optional"`
 	MetaData *struct {
+		ID           string `json:"id" parquet:"id,optional"`
 		Name         string `json:"name" parquet:"name,optional"`
 		SchemaString string `json:"schemaString" parquet:"schemaString"`
 	} `json:"metaData" parquet:"metaData,optional"`
+	Domain *struct {
+		Domain        string `json:"domain" parquet:"domain"`
+		Configuration string `json:"configuration" parquet:"configuration,optional"`
+		Removed       bool   `json:"removed" parquet:"removed,optional"`
+	} `json:"domainMetadata" parquet:"domainMetadata,optional"`
 }
 
 // openTable replays the log of a table. A log that is being written is fine: what is
 // read is the newest version that was whole when its name was listed.
-func openTable(dir string) (*table, error) {
+func openTable(dir string) (*table, error) { return openTableAt(dir, math.MaxInt64) }
+
+// errNoLog says that the log does not reach back to a version that was asked for.
+var errNoLog = errors.New("the log does not reach back so far")
+
+// openTableAt is openTable for a version that may not be the newest.
+func openTableAt(dir string, upTo int64) (*table, error) {
 	logDir := filepath.Join(dir, "_delta_log")
 	entries, err := os.ReadDir(logDir)
 	if err != nil {
@@ -62,21 +83,31 @@ func openTable(dir string) (*table, error) {
 		}
 	}
 	sort.Slice(versions, func(i, j int) bool { return versions[i] < versions[j] })
-	r := replay{live: map[string]bool{}, t: &table{version: -1}}
-	if err := r.checkpoint(logDir); err != nil {
+	r := replay{live: map[string]bool{}, t: &table{version: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
+	at := upTo
+	if upTo == math.MaxInt64 {
+		at = -1
+	}
+	if err := r.checkpoint(logDir, entries, at); err != nil {
 		return nil, err
 	}
 	for _, v := range versions {
-		if v <= r.t.version {
+		if v <= r.t.version || v > upTo {
 			continue
+		}
+		if v != r.t.version+1 && upTo != math.MaxInt64 {
+			return nil, fmt.Errorf("version %d of %s: %w", upTo, dir, errNoLog)
 		}
 		if v != r.t.version+1 {
 			return nil, fmt.Errorf("the log of %s has no version %d before %d", dir, r.t.version+1, v)
 		}
+		r.t.version = v
 		if err := r.commit(filepath.Join(logDir, fmt.Sprintf("%020d.json", v))); err != nil {
 			return nil, err
 		}
-		r.t.version = v
+	}
+	if upTo != math.MaxInt64 && r.t.version != upTo {
+		return nil, fmt.Errorf("version %d of %s: %w", upTo, dir, errNoLog)
 	}
 	for path := range r.live {
 		r.t.files = append(r.t.files, path)
@@ -90,20 +121,34 @@ type replay struct {
 	live map[string]bool
 }
 
-func (r *replay) checkpoint(logDir string) error {
-	data, err := os.ReadFile(filepath.Join(logDir, "_last_checkpoint"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the last checkpoint: %w", err)
-	}
+// checkpoint begins with the last checkpoint, or with the newest that is not behind a version.
+func (r *replay) checkpoint(logDir string, entries []fs.DirEntry, upTo int64) error {
 	var last struct {
 		Version int64 `json:"version"`
 	}
-	if err := json.Unmarshal(data, &last); err != nil {
-		return fmt.Errorf("read %s/_last_checkpoint: %w", logDir, err)
+	data, err := os.ReadFile(filepath.Join(logDir, "_last_checkpoint"))
+	switch {
+	case upTo >= 0:
+		last.Version = -1
+		for _, e := range entries {
+			name, ok := strings.CutSuffix(e.Name(), ".checkpoint.parquet")
+			if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && v <= upTo {
+				last.Version = max(last.Version, v)
+			}
+		}
+		if last.Version < 0 {
+			return nil
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the last checkpoint: %w", err)
+	default:
+		if err := json.Unmarshal(data, &last); err != nil {
+			return fmt.Errorf("read %s/_last_checkpoint: %w", logDir, err)
+		}
 	}
+	r.t.version = last.Version
 	path := filepath.Join(logDir, fmt.Sprintf("%020d.checkpoint.parquet", last.Version))
 	file, err := os.Open(path)
 	if err != nil {
@@ -121,7 +166,6 @@ func (r *replay) checkpoint(logDir string) error {
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			r.t.version = last.Version
 			return nil
 		}
 		if err != nil {
@@ -162,6 +206,9 @@ func (r *replay) apply(a action) error {
 			return fmt.Errorf("path %q: %w", a.Add.Path, err)
 		}
 		r.live[path] = true
+		if a.Add.DataChange {
+			r.t.lastData = r.t.version
+		}
 	case a.Remove != nil && a.Remove.Path != "":
 		path, err := url.PathUnescape(a.Remove.Path)
 		if err != nil {
@@ -175,7 +222,13 @@ func (r *replay) apply(a action) error {
 		if err := json.Unmarshal([]byte(a.MetaData.SchemaString), &s); err != nil {
 			return fmt.Errorf("schema: %w", err)
 		}
-		r.t.fields, r.t.name = s.Fields, a.MetaData.Name
+		r.t.fields, r.t.name, r.t.id = s.Fields, a.MetaData.Name, a.MetaData.ID
+	case a.Domain != nil && a.Domain.Domain != "":
+		if r.t.factsAt[a.Domain.Domain] = r.t.version; a.Domain.Removed {
+			delete(r.t.facts, a.Domain.Domain)
+		} else {
+			r.t.facts[a.Domain.Domain] = a.Domain.Configuration
+		}
 	}
 	return nil
 }

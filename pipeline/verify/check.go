@@ -1,0 +1,388 @@
+package verify
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// Options bound a comparison. The zero value looks at nothing again.
+type Options struct {
+	// Dir is where rows are put aside; "" is a directory of the system's that is removed.
+	Dir string
+	// Wait is how long keys that seem to differ are looked at again; at least three looks
+	// are taken. 0 takes none: whatever differs at first is said to.
+	Wait time.Duration
+	// Pause is between two looks (1 s).
+	Pause time.Duration
+	// Reached reports whether the target has everything up to a place of the source; nil
+	// asks the target's reader.
+	Reached func(ctx context.Context, place pipeline.Place) (bool, error)
+	// Pace is told of rows that were read and waits as long as it likes; nil does not.
+	Pace func(ctx context.Context, side string, rows int) error
+	// ChunkRows is how many rows of the source are read at a time (8192).
+	ChunkRows int
+	// Resume goes on where a comparison in the same Dir was when Save was last called.
+	Resume *Cursor
+	Save   func(Cursor) error
+	// Progress is told what is done, now and then.
+	Progress func(Progress)
+	// PartBytes is the memory of a part (16 MiB).
+	PartBytes int64
+}
+
+// Progress is how far a comparison is.
+type Progress struct {
+	What string // source, target, compare, again
+	Rows int64
+}
+
+// Cursor is where the reading of a source was. What it speaks of is on disk.
+type Cursor struct {
+	Begun   time.Time             `json:"begun"`
+	Columns []pipeline.ReadColumn `json:"columns"`
+	After   []pipeline.Cell       `json:"after,omitempty"`
+	Done    bool                  `json:"done,omitempty"`
+	Size    int64                 `json:"size"`
+	Rows    int64                 `json:"rows"`
+	Sum     uint64                `json:"sum"`
+}
+
+// Compare reads a table on both sides, as they are. An error means that a side could not
+// be read; a difference is no error, nor is a table that the target does not have.
+func Compare(ctx context.Context, source, target pipeline.Reader, name event.TableName) (Table, error) {
+	return Check(ctx, source, target, name, Options{})
+}
+
+// Check compares a table on both sides while they change. An error means that a side could
+// not be read, or that the source's columns changed meanwhile (ErrChanged).
+func Check(ctx context.Context, source, target pipeline.Reader, name event.TableName, o Options) (out Table, err error) {
+	c := &check{source: source, target: target, name: name, o: o, out: Table{Name: name.String()}}
+	if c.o.ChunkRows < 1 {
+		c.o.ChunkRows = 8192
+	}
+	if c.o.Pause <= 0 {
+		c.o.Pause = time.Second
+	}
+	if c.o.PartBytes < 1 {
+		c.o.PartBytes = maxPartBytes
+	}
+	if c.o.Dir == "" {
+		if c.o.Dir, err = os.MkdirTemp("", "millrace-verify-"); err != nil {
+			return c.out, fmt.Errorf("room for the comparison: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(c.o.Dir)) }()
+	}
+	c.join = joiner{dir: c.o.Dir, most: c.o.PartBytes}
+	defer func() {
+		for _, s := range c.spills {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := c.run(ctx); err != nil {
+		return c.out, err
+	}
+	c.out.SourceChecksum, c.out.TargetChecksum = fmt.Sprintf("%016x", c.sums[0]), fmt.Sprintf("%016x", c.sums[1])
+	return c.out, nil
+}
+
+// ErrChanged says that the source's columns changed while they were compared.
+var ErrChanged = errChanged
+
+type check struct {
+	source, target pipeline.Reader
+	name           event.TableName
+	o              Options
+	rows           rows
+	join           joiner
+	out            Table
+	sums           [2]uint64
+	spills         []*spill
+	found          found
+	cursor         Cursor // of the source's reading
+}
+
+func (c *check) run(ctx context.Context) error {
+	source, err := c.readSource(ctx)
+	if err != nil {
+		return fmt.Errorf("read %s from the source: %w", c.name, err)
+	}
+	target, err := c.readTarget(ctx, "target", nil)
+	if err != nil {
+		return fmt.Errorf("read %s from the target: %w", c.name, err)
+	}
+	c.out.TargetRows, c.sums[1] = target.n, target.sum
+	c.tell("compare", 0)
+	candidates, err := c.spill("candidates")
+	if err != nil {
+		return err
+	}
+	var buffer []byte
+	err = c.join.first(source, target.spill, func(k key, found *candidate) error {
+		buffer = found.append(buffer[:0])
+		return candidates.add(k, buffer)
+	})
+	if err != nil {
+		return err
+	}
+	if c.o.Wait > 0 {
+		c.out.LookedAgain = candidates.n
+		if candidates, err = c.lookAgain(ctx, candidates); err != nil {
+			return err
+		}
+	}
+	if err := c.found.take(c, candidates); err != nil {
+		return err
+	}
+	return c.found.explain(ctx, c)
+}
+
+// spill makes a file in the room.
+func (c *check) spill(name string) (*spill, error) {
+	s, err := newSpill(filepath.Join(c.o.Dir, name), 0)
+	if err == nil {
+		c.spills = append(c.spills, s)
+	}
+	return s, err
+}
+
+func (c *check) tell(what string, rows int64) {
+	if c.o.Progress != nil {
+		c.o.Progress(Progress{what, rows})
+	}
+}
+
+func (c *check) pace(ctx context.Context, side string, rows int) error {
+	if c.o.Pace != nil {
+		return c.o.Pace(ctx, side, rows)
+	}
+	return ctx.Err()
+}
+
+// readSource puts the source's rows aside: by ranges of its key where that is possible.
+func (c *check) readSource(ctx context.Context) (*spill, error) {
+	s, err := c.takeUp()
+	if err != nil || c.cursor.Done {
+		return s, err
+	}
+	ranges, ok := c.source.(pipeline.RangeReader)
+	if ok {
+		err = c.readRanges(ctx, ranges, s)
+	}
+	if !ok || errors.Is(err, errors.ErrUnsupported) {
+		if err := s.back(0, 0); err != nil {
+			return nil, err
+		}
+		err = c.readWhole(ctx, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.cursor.Done = true
+	return s, c.save(s)
+}
+
+// takeUp goes on with what an earlier comparison has put aside, or begins.
+func (c *check) takeUp() (*spill, error) {
+	c.cursor = Cursor{Begun: time.Now().UTC()}
+	if r := c.o.Resume; r != nil {
+		s, err := reopenSpill(filepath.Join(c.o.Dir, "source"), r.Size)
+		if err == nil {
+			c.spills = append(c.spills, s)
+			c.cursor, s.n = *r, r.Rows
+			c.out.SourceRows, c.sums[0] = r.Rows, r.Sum
+			return s, c.rows.source(r.Columns)
+		}
+	}
+	return c.spill("source")
+}
+
+// save makes the cursor one that a restart goes on from.
+func (c *check) save(s *spill) error {
+	if c.o.Save == nil {
+		return nil
+	}
+	size, n, err := s.mark()
+	if err == nil {
+		err = s.sync()
+	}
+	if err != nil {
+		return err
+	}
+	c.cursor.Size, c.cursor.Rows, c.cursor.Sum, c.cursor.Columns = size, n, c.sums[0], c.rows.columns
+	return c.o.Save(c.cursor)
+}
+
+// tries is how often a reading is begun again that failed.
+const tries = 3
+
+func (c *check) readRanges(ctx context.Context, ranges pipeline.RangeReader, s *spill) error {
+	for {
+		size, n, err := s.mark()
+		if err != nil {
+			return err
+		}
+		sum, after, got := c.sums[0], c.cursor.After, 0
+		err = c.again(ctx, func() error {
+			c.sums[0], got = sum, 0
+			if err := s.back(size, n); err != nil {
+				return err
+			}
+			var last []pipeline.Cell
+			err := ranges.ReadAfter(ctx, c.name, after, c.o.ChunkRows, c.rows.source, func(cells []pipeline.Cell) error {
+				got++
+				if got == c.o.ChunkRows {
+					last = c.rows.keyOf(cells)
+				}
+				return c.put(s, &c.sums[0], cells)
+			})
+			c.cursor.After = last
+			return err
+		})
+		c.out.SourceRows = s.n
+		if err != nil || got < c.o.ChunkRows {
+			return err
+		}
+		c.tell("source", s.n)
+		if err := c.save(s); err != nil {
+			return err
+		}
+		if err := c.pace(ctx, "source", got); err != nil {
+			return err
+		}
+	}
+}
+
+// readWhole reads the source in one statement: it is as short as it can be, and whoever
+// wants few rows a second waits afterwards.
+func (c *check) readWhole(ctx context.Context, s *spill) error {
+	err := c.again(ctx, func() error {
+		c.sums[0] = 0
+		if err := s.back(0, 0); err != nil {
+			return err
+		}
+		return c.source.Read(ctx, c.name, c.rows.source, func(cells []pipeline.Cell) error {
+			if s.n%tellRows == 0 {
+				c.tell("source", s.n)
+			}
+			return c.put(s, &c.sums[0], cells)
+		})
+	})
+	c.out.SourceRows = s.n
+	if err != nil {
+		return err
+	}
+	return c.pace(ctx, "source", int(s.n))
+}
+
+// again calls fn until it succeeds or has failed often enough: once for whoever does not
+// wait.
+func (c *check) again(ctx context.Context, fn func() error) (err error) {
+	for try := 1; ; try++ {
+		if err = fn(); err == nil || try == tries || c.o.Wait <= 0 || errors.Is(err, errChanged) || errors.Is(err, errors.ErrUnsupported) || ctx.Err() != nil {
+			return err
+		}
+		if err := sleep(ctx, time.Duration(try)*c.o.Pause/4); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// put puts a row aside, in the order of the source's columns.
+func (c *check) put(s *spill, sum *uint64, cells []pipeline.Cell) error {
+	k, h := c.rows.hash(cells)
+	*sum += h
+	var hash [8]byte
+	binary.LittleEndian.PutUint64(hash[:], h)
+	return s.add(k, hash[:], c.rows.keyCells(cells))
+}
+
+// tellRows is how many rows pass between two words.
+const tellRows = 8192
+
+// targetRows is what was read of a target.
+type targetRows struct {
+	*spill
+	sum uint64
+}
+
+// readTarget puts the target's rows aside, of which some may be wanted only. A table that
+// the target does not have is an empty one, and said.
+func (c *check) readTarget(ctx context.Context, name string, wanted func(key) bool) (targetRows, error) {
+	s, err := c.spill(name)
+	if err != nil {
+		return targetRows{}, err
+	}
+	out, hurry := targetRows{spill: s}, false
+	err = c.again(ctx, func() error {
+		c.out.Problem, out.sum = "", 0
+		if err := s.back(0, 0); err != nil {
+			return err
+		}
+		opened, read := false, 0
+		err := c.target.Read(ctx, c.name, func(columns []pipeline.ReadColumn) error {
+			opened = true
+			if missing := c.rows.target(columns); len(missing) > 0 {
+				c.out.Problem = "the target lacks the columns " + strings.Join(missing, ", ")
+			}
+			return nil
+		}, func(cells []pipeline.Cell) error {
+			if read++; read%tellRows == 0 {
+				c.tell(name, int64(read))
+				if err := c.paceTarget(ctx, hurry); err != nil {
+					return err
+				}
+			}
+			cells = c.rows.arrange(cells)
+			if wanted != nil {
+				if k, _ := c.rows.hash(cells); !wanted(k) {
+					return nil
+				}
+			}
+			return c.put(s, &out.sum, cells)
+		})
+		if errors.Is(err, fs.ErrNotExist) && !opened {
+			c.out.Problem = "the target does not have the table: see its state with millrace pipeline status"
+			return nil
+		}
+		hurry = true // files that were replaced meanwhile are gone: the next time it must be faster
+		return err
+	})
+	return out, err
+}
+
+func (c *check) paceTarget(ctx context.Context, hurry bool) error {
+	if hurry {
+		return ctx.Err()
+	}
+	return c.pace(ctx, "target", tellRows)
+}
+
+// keyOf copies a row's key.
+func (r *rows) keyOf(cells []pipeline.Cell) []pipeline.Cell {
+	key, err := parseCells(append([]byte{}, r.keyCells(cells)...))
+	if err != nil {
+		panic("BUG: a key that was just written: " + err.Error())
+	}
+	return key
+}
