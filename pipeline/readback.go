@@ -63,8 +63,8 @@ type Placed interface {
 	Place(ctx context.Context) (Place, error)
 }
 
-// Complete is what a target's Reader may be besides. CompleteTo is the commit time, by the
+// DatedReader is what a target's Reader may be besides. CompleteTo is the commit time, by the
 // source's clock, up to which a reader of the table finds everything; zero is not known.
-type Complete interface {
+type DatedReader interface {
 	CompleteTo(ctx context.Context, table event.TableName) (time.Time, error)
 }

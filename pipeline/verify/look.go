@@ -275,7 +275,7 @@ func (c *check) reached(ctx context.Context, place pipeline.Place) (bool, string
 		}
 	}
 	how := unknownPlace
-	if target, ok := c.target.(pipeline.Complete); ok {
+	if target, ok := c.target.(pipeline.DatedReader); ok {
 		to, err := target.CompleteTo(ctx, c.name)
 		if err != nil {
 			return false, "", err

@@ -40,7 +40,7 @@ func mergeOf(current *table) (*merged, error) {
 	return m, nil
 }
 
-// CompleteTo implements pipeline.Complete: what the last merge says, or, where nothing has
+// CompleteTo implements pipeline.DatedReader: what the last merge says, or, where nothing has
 // come to changes/ since that current/ lacks, what changes/ says.
 func (r *Reader) CompleteTo(_ context.Context, name event.TableName) (time.Time, error) {
 	dir, err := r.find(name)
