@@ -72,6 +72,11 @@ func (ts *tables) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 	case schema.Written:
 		ts.pauseAt(t, pauseStatement, startOf(e), "")
 		return nil
+	case schema.Noted:
+		if !t.newer(startOf(e)) {
+			t.charset, t.collation, t.keyName, t.indexes = c.Charset, c.Collation, c.Key, c.Indexes
+		}
+		return nil
 	}
 	ddl := &event.DDL{SQL: string(q.SQL), New: c.New, Due: c.Due}
 	last := t.ev

@@ -11,24 +11,64 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// build is a table's definition while a statement is applied to it.
+// build is a table's definition while a statement is applied to it. The parts of a
+// statement are gathered first: every name in them is one of the table before it, and
+// the new list of columns is made of the old one and the parts as the server makes it.
 type build struct {
 	s                  *Statement
 	name               event.TableName
-	columns            []event.Column
-	key                []uint32 // identities of the key's columns
-	keyName            string
 	charset, collation string
-	added              int
+	columns            []event.Column // before the statement; afterwards, behind it
 	all                []event.Column // every column there was, for new identities
-	due                []string
-	unclear            string // why the server has to be asked
-	dropped            bool   // the primary key was dropped; another unique key may take its place
-	renamed            event.TableName
+	indexes            []Index        // likewise; nil when not known
+	key                []uint32       // identities of the key's columns before the statement
+	keyName            string
+
+	drops   []string
+	renames map[string]string // new names of columns by the old ones, in lower case
+	defs    []*columnPart     // added and changed columns in order
+	// dropped are the names of indexes that go, primary that the primary key goes.
+	dropped []string
+	primary bool
+	renamed []indexName
+	added   []newIndex
+	forget  bool // the indexes are not known behind the statement
+
+	moved   event.TableName // the table's new name
+	due     []string
+	unclear string // why the server has to be asked
 }
 
-func (s *Statement) alter(n *ast.AlterTableStmt) []Change {
-	out := s.alterNamed(n)
+// columnPart adds a column, or changes the one that was called old.
+type columnPart struct {
+	old      string // "" when it is added
+	column   event.Column
+	extras   extras
+	position *ast.ColumnPosition
+	found    bool
+}
+
+// placed reports whether the part says where the column goes.
+func (p *columnPart) placed() bool {
+	return p.position != nil && p.position.Tp != ast.ColumnPositionNone
+}
+
+type indexName struct{ from, to string }
+
+// newIndex is an index that a statement adds; its name is "" when the server chooses it.
+type newIndex struct {
+	name            string
+	unique, primary bool
+	parts           []*ast.IndexPartSpecification
+	ifNotExists     bool
+}
+
+// otherRows is why an attempt is due where rows came and went without row events.
+const otherRows = "rows came or went with a partition or tablespace"
+
+// alter is ALTER TABLE.
+func (s *Statement) alter(n *ast.AlterTableStmt, d *definition) []Change {
+	out := s.alterNamed(n, d)
 	for _, spec := range n.Specs {
 		if spec.Tp == ast.AlterTableExchangePartition { // the other table has the partition's rows now
 			out = append(out, s.alterTable(s.name(spec.NewTable), func(b *build) { b.isDue(otherRows) })...)
@@ -37,11 +77,8 @@ func (s *Statement) alter(n *ast.AlterTableStmt) []Change {
 	return out
 }
 
-// otherRows is why an attempt is due where rows came and went without row events.
-const otherRows = "rows came or went with a partition or tablespace"
-
 // alterNamed is what the statement does to the table that it names first.
-func (s *Statement) alterNamed(n *ast.AlterTableStmt) []Change {
+func (s *Statement) alterNamed(n *ast.AlterTableStmt, d *definition) []Change {
 	name := s.name(n.Table)
 	if s.Table(name) == nil {
 		// The table is not captured; it may become so by a new name.
@@ -53,10 +90,36 @@ func (s *Statement) alterNamed(n *ast.AlterTableStmt) []Change {
 		return nil
 	}
 	return s.alterTable(name, func(b *build) {
+		// Defaults for new columns hold wherever in the statement they stand.
+		for _, spec := range n.Specs {
+			if spec.Tp == ast.AlterTableOption {
+				b.options(spec.Options)
+			}
+		}
 		for _, spec := range n.Specs {
 			b.spec(spec)
 		}
+		if d.ignore {
+			b.isDue("rows that were in the way of the change may be gone")
+		}
 	})
+}
+
+// newBuild begins with a table as it is.
+func (s *Statement) newBuild(name event.TableName, c *Current) *build {
+	b := &build{s: s, name: name, charset: c.Charset, collation: c.Collation, renames: map[string]string{},
+		columns: slices.Clone(c.Schema.Columns), all: slices.Clone(c.Schema.Columns), keyName: c.Key}
+	for _, k := range c.Schema.PrimaryKey {
+		b.key = append(b.key, c.Schema.Columns[k].ID)
+	}
+	if c.Indexes != nil {
+		b.indexes = make([]Index, 0, len(c.Indexes))
+		for _, x := range c.Indexes {
+			x.Columns = slices.Clone(x.Columns)
+			b.indexes = append(b.indexes, x)
+		}
+	}
+	return b
 }
 
 // alterTable applies fn to a captured table.
@@ -65,55 +128,53 @@ func (s *Statement) alterTable(name event.TableName, fn func(*build)) []Change {
 	if c == nil {
 		return nil
 	}
-	b := &build{s: s, name: name, columns: slices.Clone(c.Schema.Columns), keyName: c.Key, charset: c.Charset, collation: c.Collation}
-	b.all = slices.Clone(b.columns)
-	for _, k := range c.Schema.PrimaryKey {
-		b.key = append(b.key, b.columns[k].ID)
-	}
+	b := s.newBuild(name, c)
 	fn(b)
-	change := Change{Kind: Altered, Table: name, Charset: b.charset, Collation: b.collation, Due: strings.Join(b.due, "; ")}
-	if b.renamed != (event.TableName{}) {
-		out := []Change{{Kind: Dropped, Table: name}}
-		if s.Captures(b.renamed) {
-			out = append(out, Change{Kind: Unclear, Table: b.renamed, Due: fmt.Sprintf("table %s was renamed to %s", name, b.renamed)})
+	if b.moved != (event.TableName{}) {
+		if only := b.unclear == "" && len(b.due) == 0 && b.untouched(); only {
+			return s.rename([][2]event.TableName{{name, b.moved}})
 		}
-		return out
+		return s.renamedUnclear(name, b.moved, "it was changed by the same statement")
 	}
-	if b.dropped && b.keyName != "PRIMARY" {
-		b.unclear = "the primary key was dropped"
-	}
-	change.Key = b.keyName
-	if b.unclear == "" {
-		change.New = b.schema()
-	}
+	b.arrange()
+	key, keyName := b.chooseKey(c)
 	if b.unclear != "" {
-		change.Kind, change.Due = Unclear, b.unclear
-	} else if change.New.ID == c.Schema.ID && change.Due == "" {
+		return []Change{{Kind: Unclear, Table: name, Due: b.unclear}}
+	}
+	change := Change{Kind: Altered, Table: name, Charset: b.charset, Collation: b.collation, Key: keyName, Indexes: b.indexes}
+	change.New = event.NewSchema(name, b.columns, key)
+	change.Due = strings.Join(b.due, "; ")
+	switch {
+	case change.New.ID != c.Schema.ID || change.Due != "":
+	case b.charset != c.Charset || b.collation != c.Collation || keyName != c.Key || !sameIndexes(b.indexes, c.Indexes):
+		change.Kind, change.New = Noted, c.Schema
+	default:
 		return nil
 	}
 	return []Change{change}
 }
 
-func (b *build) schema() *event.Schema {
-	var key []int
-	for _, id := range b.key {
-		i := slices.IndexFunc(b.columns, func(c event.Column) bool { return c.ID == id })
-		if i < 0 {
-			b.unclear = "a column of the key was dropped"
-			return nil
-		}
-		key = append(key, i)
-	}
-	return event.NewSchema(b.name, b.columns, key)
+// untouched reports whether no part changed a column or an index.
+func (b *build) untouched() bool {
+	return len(b.drops)+len(b.renames)+len(b.defs)+len(b.dropped)+len(b.renamed)+len(b.added) == 0 && !b.primary
 }
 
-func (b *build) find(name string) int {
-	return slices.IndexFunc(b.columns, func(c event.Column) bool { return strings.EqualFold(c.Name, name) })
+func sameIndexes(a, b []Index) bool {
+	return (a == nil) == (b == nil) && slices.EqualFunc(a, b, func(x, y Index) bool {
+		return x.Name == y.Name && x.Unique == y.Unique && x.Partial == y.Partial && slices.Equal(x.Columns, y.Columns)
+	})
 }
 
 func (b *build) isDue(format string, a ...any) { b.due = append(b.due, fmt.Sprintf(format, a...)) }
 
-// spec applies one part of an ALTER TABLE.
+// isUnclear notes the first reason why the server has to be asked.
+func (b *build) isUnclear(format string, a ...any) {
+	if b.unclear == "" {
+		b.unclear = fmt.Sprintf(format, a...)
+	}
+}
+
+// spec gathers one part of an ALTER TABLE.
 func (b *build) spec(n *ast.AlterTableSpec) {
 	switch n.Tp {
 	case ast.AlterTableAddColumns:
@@ -130,28 +191,20 @@ func (b *build) spec(n *ast.AlterTableSpec) {
 	case ast.AlterTableChangeColumn:
 		b.changeColumn(n.OldColumnName.Name.O, n)
 	case ast.AlterTableRenameColumn:
-		if i := b.find(n.OldColumnName.Name.O); i >= 0 {
-			b.columns[i].Name = n.NewColumnName.Name.O
-		} else {
-			b.unclear = "a renamed column is not known"
-		}
+		b.renameColumn(n.OldColumnName.Name.O, n.NewColumnName.Name.O)
 	case ast.AlterTableAddConstraint:
 		b.constraint(n.Constraint)
 	case ast.AlterTableDropPrimaryKey:
-		b.key, b.keyName, b.dropped = nil, "", true
+		b.primary = true
 	case ast.AlterTableDropIndex:
-		b.dropIndex(n.Name)
+		b.dropIndex(n.Name, n.IfExists)
 	case ast.AlterTableDropCheck: // DROP CONSTRAINT, which takes unique keys as well
-		b.dropIndex(n.Constraint.Name)
+		b.dropIndex(n.Constraint.Name, true)
 	case ast.AlterTableRenameIndex:
-		if strings.EqualFold(b.keyName, n.FromKey.O) {
-			b.keyName = n.ToKey.O
-		}
+		b.renamed = append(b.renamed, indexName{from: n.FromKey.O, to: n.ToKey.O})
 	case ast.AlterTableRenameTable:
-		b.renamed = b.s.name(n.NewTable)
-	case ast.AlterTableOption:
-		b.options(n.Options)
-	case ast.AlterTableDropPartition, ast.AlterTableTruncatePartition, ast.AlterTableExchangePartition,
+		b.moved = b.s.name(n.NewTable)
+	case ast.AlterTableDropPartition, ast.AlterTableTruncatePartition, ast.AlterTableExchangePartition, ast.AlterTableRepairPartition,
 		ast.AlterTableImportTablespace, ast.AlterTableImportPartitionTablespace, ast.AlterTableDiscardTablespace,
 		ast.AlterTableDiscardPartitionTablespace, ast.AlterTableDropFirstPartition:
 		b.isDue(otherRows)
@@ -162,70 +215,82 @@ func (b *build) options(options []*ast.TableOption) {
 	for _, o := range options {
 		switch o.Tp {
 		case ast.TableOptionCharset:
-			b.charset = strings.ToLower(o.StrValue)
-			b.collation = ""
+			b.charset, b.collation = charsetName(o.StrValue), ""
 			if o.UintValue == ast.TableOptionCharsetWithConvertTo {
-				b.unclear = "the table was converted to another charset"
+				b.isUnclear("the table was converted to another charset")
 			}
 		case ast.TableOptionCollate:
 			b.collation = strings.ToLower(o.StrValue)
 			b.charset = CharsetOf(b.collation)
+		case ast.TableOptionEngine:
+			if !keepsRows(o.StrValue) {
+				b.isDue("the table's rows went to the engine %s", o.StrValue)
+			}
+		case ast.TableOptionUnion:
+			b.isDue("the table's rows are those of other tables")
 		}
 	}
 }
 
-func (b *build) addColumn(d *ast.ColumnDef, n *ast.AlterTableSpec) {
-	if i := b.find(d.Name.Name.O); i >= 0 {
-		if !n.IfNotExists {
-			b.unclear = "a column was added that is there already"
+// charsetName is a charset's name as the server shows it.
+func charsetName(s string) string {
+	if s = strings.ToLower(s); s == "utf8" {
+		return "utf8mb3"
+	}
+	return s
+}
+
+// keepsRows reports whether an engine is one that keeps every row that it is given.
+func keepsRows(engine string) bool {
+	for _, e := range [...]string{"InnoDB", "MyISAM", "Aria", "Memory", "Heap", "RocksDB", "TokuDB", "Archive", "NDBCluster", "NDB"} {
+		if strings.EqualFold(e, engine) {
+			return true
 		}
+	}
+	return false
+}
+
+func (b *build) has(name string) bool { return findColumn(b.columns, name) >= 0 }
+
+func (b *build) addColumn(d *ast.ColumnDef, n *ast.AlterTableSpec) {
+	name := d.Name.Name.O
+	if n.IfNotExists && (b.has(name) || slices.ContainsFunc(b.defs, func(p *columnPart) bool { return p.old == "" && strings.EqualFold(p.column.Name, name) })) {
 		return
 	}
 	c, x, ok := b.column(d)
 	if !ok {
 		return
 	}
-	c.ID = NewID(b.s.Number, b.added, b.all)
-	b.added++
+	c.ID = NewID(b.s.Number, len(b.all)-len(b.columns), b.all)
 	b.all = append(b.all, c)
 	b.fill(&c, x)
-	at := len(b.columns)
-	if p := n.Position; p != nil {
-		switch p.Tp {
-		case ast.ColumnPositionFirst:
-			at = 0
-		case ast.ColumnPositionAfter:
-			if at = b.find(p.RelativeColumn.Name.O) + 1; at == 0 {
-				b.unclear = "a column was added behind one that is not known"
-				return
-			}
-		}
-	}
-	b.columns = slices.Insert(b.columns, at, c)
+	b.defs = append(b.defs, &columnPart{column: c, extras: x, position: n.Position})
 	b.columnKeys(&c, x)
 }
 
 func (b *build) dropColumn(name string, ifExists bool) {
-	i := b.find(name)
-	if i < 0 {
-		if !ifExists {
-			b.unclear = "a column was dropped that is not known"
-		}
+	switch {
+	case b.has(name):
+		b.drops = append(b.drops, name)
+	case !ifExists:
+		b.isUnclear("a column was dropped that is not known")
+	}
+}
+
+func (b *build) renameColumn(from, to string) {
+	if !b.has(from) {
+		b.isUnclear("a renamed column is not known")
 		return
 	}
-	if slices.Contains(b.key, b.columns[i].ID) {
-		b.unclear = "a column of the key was dropped"
-		return
-	}
-	b.columns = slices.Delete(b.columns, i, i+1)
+	b.renames[strings.ToLower(from)] = to
 }
 
 // changeColumn is MODIFY and CHANGE.
 func (b *build) changeColumn(oldName string, n *ast.AlterTableSpec) {
-	i := b.find(oldName)
+	i := findColumn(b.columns, oldName)
 	if i < 0 {
 		if !n.IfExists {
-			b.unclear = "a changed column is not known"
+			b.isUnclear("a changed column is not known")
 		}
 		return
 	}
@@ -235,7 +300,7 @@ func (b *build) changeColumn(oldName string, n *ast.AlterTableSpec) {
 	}
 	old := b.columns[i]
 	c.ID = old.ID
-	if slices.Contains(b.key, c.ID) && b.keyName == "PRIMARY" {
+	if slices.Contains(b.key, c.ID) && strings.EqualFold(b.keyName, primaryName) && !b.primary {
 		c.Nullable = false
 	}
 	if old.Type == c.Type {
@@ -248,20 +313,7 @@ func (b *build) changeColumn(oldName string, n *ast.AlterTableSpec) {
 	if x.autoIncrement && !old.Generated && old.Type != c.Type {
 		b.isDue("column %s became AUTO_INCREMENT", c.Name)
 	}
-	b.columns = slices.Delete(b.columns, i, i+1)
-	at := i
-	if p := n.Position; p != nil {
-		switch p.Tp {
-		case ast.ColumnPositionFirst:
-			at = 0
-		case ast.ColumnPositionAfter:
-			if at = b.find(p.RelativeColumn.Name.O) + 1; at == 0 {
-				b.unclear = "a column was moved behind one that is not known"
-				return
-			}
-		}
-	}
-	b.columns = slices.Insert(b.columns, at, c)
+	b.defs = append(b.defs, &columnPart{old: oldName, column: c, extras: x, position: n.Position})
 	b.columnKeys(&c, x)
 }
 
@@ -306,153 +358,43 @@ func storedDiffers(old, now *event.Column) string {
 	return ""
 }
 
-// columnKeys applies the keys that stand with a column.
+// columnKeys gathers the keys that stand with a column.
 func (b *build) columnKeys(c *event.Column, x extras) {
-	switch {
-	case x.primary:
-		b.setKey("PRIMARY", []uint32{c.ID})
-	case x.unique && b.key == nil && !c.Nullable:
-		b.setKey(c.Name, []uint32{c.ID})
+	part := []*ast.IndexPartSpecification{{Column: &ast.ColumnName{Name: ast.NewCIStr(c.Name)}}}
+	if x.primary {
+		b.added = append(b.added, newIndex{primary: true, parts: part})
 	}
-}
-
-func (b *build) setKey(name string, ids []uint32) {
-	if !slices.Equal(b.key, ids) {
-		b.isDue("the key changed")
-	}
-	b.key, b.keyName = ids, name
-	if name == "PRIMARY" {
-		for i := range b.columns {
-			if slices.Contains(ids, b.columns[i].ID) {
-				b.columns[i].Nullable = false
-			}
-		}
+	if x.unique {
+		b.added = append(b.added, newIndex{unique: true, parts: part})
 	}
 }
 
 func (b *build) constraint(c *ast.Constraint) {
+	x := newIndex{name: c.Name, parts: c.Keys, ifNotExists: c.IfNotExists}
 	switch c.Tp {
 	case ast.ConstraintPrimaryKey:
-		if ids, ok := b.keyColumns(c.Keys, true); ok {
-			b.setKey("PRIMARY", ids)
-		} else {
-			b.unclear = "the primary key could not be understood"
-		}
+		x.primary = true
 	case ast.ConstraintUniq, ast.ConstraintUniqKey, ast.ConstraintUniqIndex:
-		b.addUnique(c.Name, c.Keys)
-	}
-}
-
-// addUnique matters to a table without a key.
-func (b *build) addUnique(name string, parts []*ast.IndexPartSpecification) {
-	if b.key != nil {
+		x.unique = true
+	case ast.ConstraintKey, ast.ConstraintIndex, ast.ConstraintFulltext:
+	case ast.ConstraintForeignKey:
+		b.forget = true // it may bring an index, under a name that the server chooses
+		return
+	default:
 		return
 	}
-	if ids, ok := b.keyColumns(parts, false); ok {
-		b.setKey(name, ids)
-	}
+	b.added = append(b.added, x)
 }
 
-// keyColumns are the columns of a key that can identify rows.
-func (b *build) keyColumns(parts []*ast.IndexPartSpecification, primary bool) (ids []uint32, ok bool) {
-	for _, p := range parts {
-		if p.Column == nil {
-			return nil, false
+// dropIndex gathers an index that goes.
+func (b *build) dropIndex(name string, ifExists bool) {
+	known := slices.ContainsFunc(b.indexes, func(x Index) bool { return strings.EqualFold(x.Name, name) })
+	if b.indexes != nil && !known {
+		if !ifExists {
+			b.isUnclear("an index was dropped that is not known")
 		}
-		i := b.find(p.Column.Name.O)
-		if i < 0 || !primary && (b.columns[i].Nullable || p.Length > 0) {
-			return nil, false
-		}
-		ids = append(ids, b.columns[i].ID)
-	}
-	return ids, len(ids) > 0
-}
-
-// dropIndex matters when the index is the key.
-func (b *build) dropIndex(name string) {
-	if b.key == nil {
 		return
 	}
-	if b.keyName == "" || strings.EqualFold(b.keyName, name) {
-		b.unclear = "the key was dropped"
-	}
-}
-
-// create is CREATE TABLE.
-func (s *Statement) create(n *ast.CreateTableStmt) []Change {
-	name := s.name(n.Table)
-	if n.TemporaryKeyword != ast.TemporaryNone || !s.Captures(name) {
-		return nil
-	}
-	there := s.Table(name)
-	if there != nil && n.IfNotExists {
-		return nil
-	}
-	due := ""
-	if there != nil {
-		due = "the table was replaced"
-	}
-	if n.ReferTable != nil {
-		from := s.name(n.ReferTable)
-		like := s.Table(from)
-		if like == nil {
-			return []Change{{Kind: Unclear, Table: name, Due: due}}
-		}
-		columns := slices.Clone(like.Schema.Columns)
-		for i := range columns {
-			columns[i].ID = uint32(i + 1)
-			columns[i].HasDefault, columns[i].Default = false, nil
-		}
-		return []Change{{Kind: Created, Table: name, New: event.NewSchema(name, columns, like.Schema.PrimaryKey), From: from, Charset: like.Charset, Collation: like.Collation, Key: like.Key, Due: due}}
-	}
-	if len(n.Cols) == 0 || n.Select != nil {
-		return []Change{{Kind: Unclear, Table: name, Due: due}}
-	}
-	return s.createColumns(name, n, due)
-}
-
-func (s *Statement) createColumns(name event.TableName, n *ast.CreateTableStmt, due string) []Change {
-	b := &build{s: s, name: name}
-	b.options(n.Options)
-	if b.charset == "" {
-		// The database's default decides, which the statement does not say.
-		for _, d := range n.Cols {
-			if d.Tp != nil && d.Tp.GetCharset() == "" && isText(d) {
-				return []Change{{Kind: Unclear, Table: name, Due: due}}
-			}
-		}
-	}
-	for _, d := range n.Cols {
-		c, x, ok := b.column(d)
-		if !ok {
-			return []Change{{Kind: Unclear, Table: name, Due: due}}
-		}
-		c.ID = uint32(len(b.columns) + 1)
-		b.columns = append(b.columns, c)
-		if x.primary {
-			b.setKey("PRIMARY", []uint32{c.ID})
-		}
-	}
-	for _, c := range n.Constraints {
-		if c.Tp == ast.ConstraintPrimaryKey {
-			b.constraint(c)
-		}
-	}
-	if b.keyName != "PRIMARY" {
-		for i, d := range n.Cols {
-			if c := &b.columns[i]; b.key == nil && !c.Nullable && hasOption(d, ast.ColumnOptionUniqKey) {
-				b.setKey(c.Name, []uint32{c.ID})
-			}
-		}
-		for _, c := range n.Constraints {
-			if c.Tp != ast.ConstraintPrimaryKey {
-				b.constraint(c)
-			}
-		}
-	}
-	sch := b.schema()
-	if b.unclear != "" || sch == nil {
-		return []Change{{Kind: Unclear, Table: name, Due: due}}
-	}
-	return []Change{{Kind: Created, Table: name, New: sch, Charset: b.charset, Collation: b.collation, Key: b.keyName, Due: due}}
+	b.dropped = append(b.dropped, name)
+	b.primary = b.primary || strings.EqualFold(name, primaryName)
 }

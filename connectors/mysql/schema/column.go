@@ -140,24 +140,44 @@ func typeArgs(native string) ([]string, error) {
 	}
 }
 
-// unquote reads a text in single quotes at the start of s, in which a quote is doubled.
-// information_schema escapes nothing else.
+// unquote reads a text in single quotes at the start of s, as information_schema shows
+// members of ENUM and SET: a quote is doubled, and a backslash stands in front of itself
+// and of the letters for NUL, newline and carriage return, whatever the session's mode.
 func unquote(s string) (text, rest string, ok bool) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
-		if s[i] != '\'' {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			b.WriteByte(unescape(s[i]))
+		case s[i] != '\'':
 			b.WriteByte(s[i])
-			continue
-		}
-		if i+1 < len(s) && s[i+1] == '\'' {
+		case i+1 < len(s) && s[i+1] == '\'':
 			b.WriteByte('\'')
 			i++
-			continue
+		default:
+			return b.String(), s[i+1:], true
 		}
-		return b.String(), s[i+1:], true
 	}
 	return "", "", false
 }
+
+func unescape(c byte) byte {
+	switch c {
+	case '0':
+		return 0
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	}
+	return c
+}
+
+// quoteMember is the opposite of unquote.
+func quoteMember(s string) string { return "'" + memberEscapes.Replace(s) + "'" }
+
+var memberEscapes = strings.NewReplacer("'", "''", `\`, `\\`, "\x00", `\0`, "\n", `\n`, "\r", `\r`)
 
 // Quote puts a name in backquotes.
 func Quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pingcap/tidb/pkg/parser/ast"
 	"github.com/pingcap/tidb/pkg/parser/mysql"
@@ -60,28 +62,27 @@ func (b *build) column(d *ast.ColumnDef) (c event.Column, x extras, ok bool) {
 		case ast.ColumnOptionCollate:
 			collation = strings.ToLower(o.StrValue)
 		case ast.ColumnOptionCheck:
-			json = json || strings.Contains(strings.ToLower(exprText(o.Expr)), "json_valid")
+			json = json || isJSONValid(o.Expr)
 		}
 	}
 	if isText(d) {
-		switch {
-		case collation != "":
-			charset = CharsetOf(collation)
-		case charset == "":
-			charset, collation = b.charset, b.collation
-		}
-		if charset == "utf8" {
-			charset = "utf8mb3"
-		}
+		charset, collation = b.textCharset(charset, collation)
 		if charset == "" {
-			b.unclear = "the charset of column " + d.Name.Name.O + " is not said"
+			b.isUnclear("the charset of column %s is not said", d.Name.Name.O)
 			return c, x, false
 		}
+		if mysql.HasBinaryFlag(d.Tp.GetFlag()) && charset != "binary" { // CHAR(3) BINARY
+			collation = charset + "_bin"
+		}
+	}
+	if !validText(d) {
+		b.isUnclear("the definition of column %s is not UTF-8", strings.ToValidUTF8(d.Name.Name.O, "?"))
+		return c, x, false
 	}
 	native := nativeText(d, charset)
 	c, err := Column(d.Name.Name.O, native, charset, collation, nullable)
 	if err != nil {
-		b.unclear = err.Error()
+		b.isUnclear("%v", err)
 		return c, x, false
 	}
 	c.Generated = generated
@@ -89,6 +90,12 @@ func (b *build) column(d *ast.ColumnDef) (c event.Column, x extras, ok bool) {
 		c.Native, c.Type = "longtext", event.TypeJSON
 	}
 	return c, x, true
+}
+
+// validText reports whether a column's name and members are UTF-8: members can be given
+// as bytes of the column's charset.
+func validText(d *ast.ColumnDef) bool {
+	return utf8.ValidString(d.Name.Name.O) && !slices.ContainsFunc(d.Tp.GetElems(), func(e string) bool { return !utf8.ValidString(e) })
 }
 
 // nativeText is the type as information_schema would show it.
@@ -101,7 +108,7 @@ func nativeText(d *ast.ColumnDef, charset string) string {
 	if tp.GetType() == mysql.TypeEnum || tp.GetType() == mysql.TypeSet {
 		quoted := make([]string, len(tp.GetElems()))
 		for i, e := range tp.GetElems() {
-			quoted[i] = "'" + strings.ReplaceAll(e, "'", "''") + "'"
+			quoted[i] = quoteMember(strings.TrimRight(e, " "))
 		}
 		text = map[bool]string{true: "enum", false: "set"}[tp.GetType() == mysql.TypeEnum] + "(" + strings.Join(quoted, ",") + ")"
 	}
@@ -146,11 +153,37 @@ func blobText(text string, flen int, charset string) string {
 	return "long" + base
 }
 
-func exprText(n ast.ExprNode) string {
-	if n == nil {
-		return ""
+// isJSONValid reports whether a CHECK is the one that MariaDB makes a JSON column of.
+func isJSONValid(e ast.ExprNode) bool {
+	for {
+		switch n := e.(type) {
+		case *ast.ParenthesesExpr:
+			e = n.Expr
+		case *ast.FuncCallExpr:
+			return n.FnName.L == "json_valid"
+		default:
+			return false
+		}
 	}
-	return restore(n)
+}
+
+// textCharset is the charset and collation of a text column that may name them: the one
+// decides the other, and where neither is said, the table's hold. MariaDB's collations
+// of Unicode's newer versions have no charset in their names and leave it as it is.
+func (b *build) textCharset(charset, collation string) (string, string) {
+	charset = charsetName(charset)
+	named := CharsetOf(collation)
+	switch {
+	case named == "uca1400" && charset == "":
+		return b.charset, b.charset + "_" + collation
+	case named == "uca1400":
+		return charset, charset + "_" + collation
+	case collation != "":
+		return named, collation
+	case charset == "":
+		return b.charset, b.collation
+	}
+	return charset, ""
 }
 
 // fill sets what older rows show in an added column, or says that it cannot be known.
@@ -181,7 +214,7 @@ func (b *build) fill(c *event.Column, x extras) {
 		}
 		return
 	}
-	v, null, err := constant(c, x.def, b.s.MariaDB)
+	v, null, err := b.constant(c, x.def)
 	if err != nil {
 		b.isDue("the default of column %s is not a constant that is understood: %v", c.Name, err)
 		return

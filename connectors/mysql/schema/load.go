@@ -46,7 +46,7 @@ var ErrHidden = errors.New("the user may not read the table")
 // Load reads one table; nil when the server does not have it. One that the user may not
 // read is ErrHidden: the server leaves it out of its lists as if it were not there.
 func Load(ctx context.Context, q Querier, name event.TableName, maria bool) (*Loaded, error) {
-	all, err := load(ctx, q, maria, " AND %[1]s.TABLE_SCHEMA="+literal(name.DB)+" AND %[1]s.TABLE_NAME="+literal(name.Table),
+	all, err := load(ctx, q, maria, " AND %[1]s.TABLE_SCHEMA="+textLiteral(name.DB)+" AND %[1]s.TABLE_NAME="+textLiteral(name.Table),
 		func(n event.TableName) bool {
 			return strings.EqualFold(n.DB, name.DB) && strings.EqualFold(n.Table, name.Table)
 		})
@@ -79,8 +79,8 @@ func hidden(ctx context.Context, q Querier, name event.TableName) error {
 	return nil
 }
 
-// literal quotes a text for a statement, whatever the session's SQL mode.
-func literal(s string) string {
+// textLiteral quotes a text for a statement, whatever the session's SQL mode.
+func textLiteral(s string) string {
 	return fmt.Sprintf("CONVERT(0x%x USING utf8mb4)", s)
 }
 
@@ -174,7 +174,7 @@ func loadTables(ctx context.Context, q Querier, where string, match func(event.T
 // CharsetOf is the charset of a collation, which its name begins with.
 func CharsetOf(collation string) string {
 	cs, _, _ := strings.Cut(strings.ToLower(collation), "_")
-	return cs
+	return charsetName(cs)
 }
 
 func loadColumns(ctx context.Context, q Querier, where string, tables map[event.TableName]*builder) error {

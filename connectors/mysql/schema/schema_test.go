@@ -62,7 +62,7 @@ func statement(sql string) []Change {
 			if n != s.Name {
 				return nil
 			}
-			return &Current{Schema: s, Charset: "utf8mb4", Collation: "utf8mb4_bin", Key: "PRIMARY"}
+			return &Current{Schema: s, Charset: "utf8mb4", Collation: "utf8mb4_bin", Key: "PRIMARY", Indexes: []Index{{Name: "PRIMARY", Unique: true, Columns: []string{"id"}}}}
 		},
 		Tables: func() []event.TableName { return []event.TableName{s.Name} },
 	})
@@ -74,7 +74,7 @@ func TestWhatStatementsDo(t *testing.T) {
 		{"ANALYZE TABLE t", ""},
 		{"ALTER TABLE other ADD x INT", ""},
 		{"/* c */ ALTER TABLE `d`.`t` ADD COLUMN x INT DEFAULT 5", "1 d.t 3 5"},
-		{"ALTER TABLE t ADD INDEX (v)", ""},
+		{"ALTER TABLE t ADD INDEX (v)", "8 d.t 2"},
 		{"ALTER TABLE t ENGINE=InnoDB", ""},
 		{"ALTER TABLE t ADD x VARCHAR(10) NOT NULL", "1 d.t 3 "},
 		{"ALTER TABLE t ADD x DECIMAL(5,2) NOT NULL", "1 d.t 3 0.00"},
@@ -86,9 +86,9 @@ func TestWhatStatementsDo(t *testing.T) {
 		{"ALTER TABLE t TRUNCATE PARTITION p0", "1 d.t 2 due"},
 		{"ALTER TABLE other EXCHANGE PARTITION p0 WITH TABLE t", "1 d.t 2 due"},
 		{"ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE other", "1 d.t 2 due"},
-		{"ALTER TABLE t DROP PRIMARY KEY", "5 d.t due"},
-		{"ALTER TABLE t DROP COLUMN id", "5 d.t due"},
-		{"ALTER TABLE t DROP CONSTRAINT `PRIMARY`", "5 d.t due"},
+		{"ALTER TABLE t DROP PRIMARY KEY", "1 d.t 2 due"},
+		{"ALTER TABLE t DROP COLUMN id", "1 d.t 1 due"},
+		{"ALTER TABLE t DROP CONSTRAINT `PRIMARY`", "1 d.t 2 due"},
 		{"ALTER TABLE t DROP CONSTRAINT c1", ""},
 		{"DROP TABLE IF EXISTS x, t", "3 d.t"},
 		{"DROP TEMPORARY TABLE t", ""},
@@ -96,7 +96,7 @@ func TestWhatStatementsDo(t *testing.T) {
 		{"TRUNCATE t", "4 d.t"},
 		{"RENAME TABLE t TO _old, _new TO t", "5 d.t due"},
 		{"RENAME TABLE t TO _tmp, _tmp TO t", ""},
-		{"ALTER TABLE t RENAME TO u", "3 d.t;5 d.u due"},
+		{"ALTER TABLE t RENAME TO u", "3 d.t;2 d.u 2 due"},
 		{"CREATE TABLE u (a INT PRIMARY KEY, b TEXT CHARACTER SET latin1)", "2 d.u 2"},
 		{"CREATE TABLE u (a INT PRIMARY KEY, b TEXT)", "5 d.u"},
 		{"CREATE TABLE u LIKE t", "2 d.u 2"},

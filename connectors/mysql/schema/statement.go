@@ -19,11 +19,12 @@ const (
 	Unclear                         // it was changed in a way that cannot be followed: its definition must be read, and an attempt is due
 	Written                         // rows were changed by a statement, without row events
 	Audit                           // it may have been changed: its definition must be compared with the server's
+	Noted                           // its definition is as before; Charset, Collation, Key and Indexes may be others
 )
 
 // String is the kind's name.
 func (k ChangeKind) String() string {
-	names := [...]string{"", "altered", "created", "dropped", "truncated", "unclear", "written", "audit"}
+	names := [...]string{"", "altered", "created", "dropped", "truncated", "unclear", "written", "audit", "noted"}
 	if int(k) < len(names) && k > 0 {
 		return names[k]
 	}
