@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/message"
+	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
 )
 
@@ -29,11 +30,51 @@ func TestTopicsAreCreatedChangedAndDeleted(t *testing.T) {
 	if table.TopicConfigTable["orders"].WriteQueueNums != 6 || table.DataVersion.Counter == 0 {
 		t.Fatalf("%+v", table.TopicConfigTable["orders"])
 	}
-	r.ok(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "orders"}, nil)
-	r.ok(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "orders"}, nil)
-	waitFor(t, "the route's end", func() bool {
-		return r.ask(r.names.Addr(), protocol.GetRouteInfoByTopic, &protocol.GetRouteInfoHeader{Topic: "orders"}, nil).Code == protocol.TopicNotExist
-	})
+	ans := r.call(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: "orders"}, nil)
+	if ans.Code != protocol.NoPermission || !strings.Contains(ans.Remark, "millrace pipeline delete shop") {
+		t.Fatalf("deleting a writer's topic: %d %s", ans.Code, ans.Remark)
+	}
+	if _, ok := r.broker.topics.Get("orders"); !ok {
+		t.Fatal("a writer's topic is gone without force")
+	}
+	for _, missing := range []bool{false, true} {
+		ans := r.ok(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: "orders", Force: true}, nil)
+		var h protocol.DeleteTopicResponseHeader
+		if err := h.Decode(ans); err != nil || h.Missing != missing {
+			t.Fatalf("the answer says missing: %v, %v; want %v", h.Missing, err, missing)
+		}
+	}
+	if ans := r.ask(r.names.Addr(), protocol.GetRouteInfoByTopic, &protocol.GetRouteInfoHeader{Topic: "orders"}, nil); ans.Code != protocol.TopicNotExist {
+		t.Fatalf("the route of a deleted topic: %d", ans.Code)
+	}
+}
+
+// TestAWritersMessagesMakeNoTopic: a topic that is made by a send has no owner, and the
+// writer whose topic was deleted would go on into it unchecked.
+func TestAWritersMessagesMakeNoTopic(t *testing.T) {
+	r := newRig(t, nil)
+	props := map[string]string{"mr_p": "shop", "mr_term": "1", "mr_lo": "1", "mr_hi": "2", "mr_prev": "0"}
+	half := sendHeader("shop--half", 0, props)
+	half.SysFlag = message.WithTransactionState(0, message.TransactionPrepared)
+	batch := sendHeader("shop--batch", 0, nil)
+	batch.Batch = true
+	item, err := message.AppendBatchItem(nil, message.BatchItem{Body: []byte("x"), Properties: message.AppendProperties(nil, props)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ans := range map[string]*remoting.Command{
+		"shop--single": r.call(protocol.SendMessageV2, sendHeader("shop--single", 0, props), []byte("x")),
+		"shop--half":   r.call(protocol.SendMessageV2, half, []byte("x")),
+		"shop--batch":  r.call(protocol.SendBatchMessage, batch, item),
+	} {
+		if ans.Code != protocol.TopicNotExist || !strings.Contains(ans.Remark, "shop") {
+			t.Errorf("%s: %d %s", name, ans.Code, ans.Remark)
+		}
+		if _, ok := r.broker.topics.Get(name); ok {
+			t.Errorf("%s was made, and belongs to nobody", name)
+		}
+	}
+	r.send("anybodys", 0, "x", nil)
 }
 
 func TestADeletedTopicBeginsAnew(t *testing.T) {
@@ -42,7 +83,7 @@ func TestADeletedTopicBeginsAnew(t *testing.T) {
 	for range 3 {
 		r.send("orders", 0, "old", nil)
 	}
-	r.ok(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "orders"}, nil)
+	r.ok(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: "orders"}, nil)
 	r.createTopic("orders", 1, "")
 	if h := r.send("orders", 0, "new", nil); h.QueueOffset != 0 {
 		t.Fatalf("the first message has offset %d", h.QueueOffset)
@@ -59,7 +100,7 @@ func TestTopicsThatAreRefused(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"../etc", "TBW102", "broker-a"} {
-		if ans := r.call(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: name}, nil); ans.Code != protocol.InvalidParameter {
+		if ans := r.call(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: name}, nil); ans.Code != protocol.InvalidParameter {
 			t.Errorf("delete %q: %v", name, protocol.AsError(ans))
 		}
 	}

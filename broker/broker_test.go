@@ -57,7 +57,7 @@ func TestANewTopicHasARouteAtOnce(t *testing.T) {
 		if ans := route(sent); ans.Code != protocol.Success || !strings.Contains(string(ans.Body), here) {
 			t.Fatalf("%s: %d %s", sent, ans.Code, ans.Remark)
 		}
-		r.ok(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: made}, nil)
+		r.ok(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: made}, nil)
 		if ans := route(made); ans.Code != protocol.TopicNotExist {
 			t.Fatalf("%s after its end: %d %s", made, ans.Code, ans.Body)
 		}

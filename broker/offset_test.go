@@ -59,7 +59,7 @@ func TestConsumerOffsets(t *testing.T) {
 	if n, _ := r.committed("orders", 0); n != 4 {
 		t.Fatalf("after a restart %d", n)
 	}
-	r.ok(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "orders"}, nil)
+	r.ok(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: "orders"}, nil)
 	r.createTopic("orders", 2, "")
 	if n, _ := r.committed("orders", 0); n != 0 {
 		t.Fatalf("a new topic of an old name begins at %d", n)

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,20 +33,25 @@ func (p *Processor) createTopic(x call) (*remoting.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.announced(x)
+	return p.announced(x, answerOK())
 }
 
 // deleteTopic answers 215: the topic, its messages, and what groups have read of it. A
-// topic that is not there any more may have left something behind: that goes as well.
+// topic that is not there any more may have left something behind: that goes as well. One
+// that belongs to a writer is refused without force.
 func (p *Processor) deleteTopic(x call) (*remoting.Command, error) {
-	var h protocol.TopicHeader
+	var h protocol.DeleteTopicHeader
 	if err := decode(x, &h); err != nil {
 		return nil, err
 	}
 	if err := message.CheckTopic(h.Topic); err != nil {
 		return nil, refuse(protocol.InvalidParameter, "%v", err)
 	}
-	if _, err := p.Topics.Delete(h.Topic); err != nil {
+	existed, err := p.Topics.Delete(h.Topic, h.Force)
+	if errors.Is(err, topics.ErrOwned) {
+		return nil, refuse(protocol.NoPermission, "%v", err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := p.Store.DeleteTopic(h.Topic); err != nil {
@@ -58,7 +64,12 @@ func (p *Processor) deleteTopic(x call) (*remoting.Command, error) {
 	if err := p.Writers.Settle(); err != nil {
 		return nil, fmt.Errorf("topic %s is deleted, but a power cut could bring back what its writer is told of it: %w; delete it again", h.Topic, err)
 	}
-	return p.announced(x)
+	ans := answerOK()
+	if !existed {
+		(&protocol.DeleteTopicResponseHeader{Missing: true}).Encode(ans)
+		ans.Remark = "there was no such topic"
+	}
+	return p.announced(x, ans)
 }
 
 // allTopics answers 21.

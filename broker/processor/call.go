@@ -44,10 +44,10 @@ func (p *Processor) finishAnnounced(c *call, due <-chan *remoting.Command) {
 	c.finish(ans)
 }
 
-// announced answers with success once the name servers know the topics.
-func (p *Processor) announced(c call) (*remoting.Command, error) {
+// announced gives an answer once the name servers know the topics.
+func (p *Processor) announced(c call, ans *remoting.Command) (*remoting.Command, error) {
 	due := make(chan *remoting.Command, 1)
-	due <- answerOK()
+	due <- ans
 	p.resumed.Go(func() { p.finishAnnounced(&c, due) })
 	return nil, nil
 }

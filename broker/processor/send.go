@@ -79,11 +79,11 @@ func (c *sendCall) prepare() error {
 	if message.IsForbiddenToSend(h.Topic) {
 		return refuse(protocol.SystemError, "sending message to topic[%s] is forbidden: it is the broker's own", h.Topic)
 	}
-	topic, created, err := c.p.Topics.EnsureSend(h.Topic, h.DefaultTopic, h.DefaultTopicQueueNums)
+	topic, err := c.findTopic()
 	if err != nil {
 		return err
 	}
-	if c.topic, c.created = topic, created; !topic.Writable() {
+	if c.topic = topic; !topic.Writable() {
 		return refuse(protocol.NoPermission, "the topic[%s] of broker %s cannot be written to, its perm is %d", h.Topic, c.p.cfg.BrokerName, topic.Perm)
 	}
 	if h.QueueID < 0 {
@@ -103,6 +103,35 @@ func (c *sendCall) prepare() error {
 		return refuse(protocol.MessageIllegal, "the properties have %d bytes, the limit is %d", len(h.Properties), message.MaxPropertiesLen)
 	}
 	return c.makeRecord(req)
+}
+
+// findTopic finds the topic of a send, or makes it. A writer's topics are made by
+// declaration alone: one that is made on the way would belong to nobody, and take what is
+// out of order.
+func (c *sendCall) findTopic() (*topics.Config, error) {
+	h := &c.header
+	if topic, ok := c.p.Topics.Get(h.Topic); ok {
+		return topic, nil
+	}
+	if name := c.writer(); name != "" {
+		return nil, refuse(protocol.TopicNotExist, "topic %.300s does not exist, and a message of writer %.150s does not create it: "+
+			"its topics are declared with attribute %s", h.Topic, name, topics.WriterAttribute)
+	}
+	topic, created, err := c.p.Topics.EnsureSend(h.Topic, h.DefaultTopic, h.DefaultTopicQueueNums)
+	c.created = created
+	return topic, err
+}
+
+// writer is the name that the request's messages carry as their writer's; "" without one.
+func (c *sendCall) writer() string {
+	name, _ := message.Property([]byte(c.header.Properties), message.PropertyWriter)
+	if !c.header.Batch {
+		return name
+	}
+	for items := message.IterateBatch(c.Request().Body); name == "" && items.Next(); {
+		name, _ = message.Property(items.Item.Properties, message.PropertyWriter)
+	}
+	return name
 }
 
 func (c *sendCall) makeRecord(req *remoting.Command) error {

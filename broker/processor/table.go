@@ -100,7 +100,7 @@ func served() []Row {
 		row(protocol.GetAllSubscriptionGroupConfig, ResourceCluster, ActionList, (*Processor).allGroups, ""),
 
 		row(protocol.UpdateAndCreateTopic, ResourceTopic, ActionCreate, (*Processor).createTopic, "Attribute `millrace.writer` declares owned queues."),
-		row(protocol.DeleteTopicInBroker, ResourceTopic, ActionDelete, (*Processor).deleteTopic, ""),
+		row(protocol.DeleteTopicInBroker, ResourceTopic, ActionDelete, (*Processor).deleteTopic, "A writer's topic only by force."),
 		row(protocol.GetAllTopicConfig, ResourceCluster, ActionList, (*Processor).allTopics, ""),
 		row(protocol.GetTopicConfig, ResourceTopic, ActionGet, (*Processor).topicConfig, ""),
 

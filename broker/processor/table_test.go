@@ -149,6 +149,8 @@ const pageTail = `
 * The creation, change or deletion of a topic is answered when every name server knows it, or after two seconds; the answer is success
   all the same, and its remark names the name servers that do not know it yet.
 * Topics with the attribute ` + "`millrace.writer`" + ` have owned queues: batches and messages without a link are refused.
+  Deleting one (215) is refused with 16 unless the header field ` + "`force`" + ` is true; a message with a writer's properties (` + "`mr_p`" + `)
+  never creates a topic: 17. Deleting a topic that is not there is success with the header field ` + "`missing`" + `.
 `
 
 func page() []byte {

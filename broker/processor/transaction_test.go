@@ -201,7 +201,7 @@ func TestADeletedTopicDecidesNoHalf(t *testing.T) {
 		if again {
 			s.restart()
 		}
-		if ans := s.ask(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "t"}, nil); ans.Code != protocol.Success {
+		if ans := s.ask(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: "t"}, nil); ans.Code != protocol.Success {
 			t.Fatal(protocol.AsError(ans))
 		}
 		if code := s.end(a); code != protocol.TopicNotExist {
@@ -238,7 +238,7 @@ func TestAHalfOfADeletedTopicIsGivenUp(t *testing.T) {
 	})
 	s.createTopic("t", 1, "")
 	a := s.half("t", "KA")
-	if ans := s.ask(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: "t"}, nil); ans.Code != protocol.Success {
+	if ans := s.ask(protocol.DeleteTopicInBroker, &protocol.DeleteTopicHeader{Topic: "t"}, nil); ans.Code != protocol.Success {
 		t.Fatal(protocol.AsError(ans))
 	}
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -167,8 +167,9 @@ func (r *Registry) admit(t *table, c *Config) error {
 	return nil
 }
 
-// Delete forgets a topic, durably. What the store has of it is the caller's to delete.
-func (r *Registry) Delete(name string) (existed bool, err error) {
+// Delete forgets a topic, durably. What the store has of it is the caller's to delete. A
+// topic that belongs to a writer is ErrOwned unless it is forced.
+func (r *Registry) Delete(name string, force bool) (existed bool, err error) {
 	if r.IsSystem(name) {
 		return false, fmt.Errorf("topic %s: %w", name, ErrSystem)
 	}
@@ -176,6 +177,10 @@ func (r *Registry) Delete(name string) (existed bool, err error) {
 		c := t.topics[name]
 		if c == nil {
 			return errUnchanged
+		}
+		if w := c.Writer(); w != "" && !force {
+			return fmt.Errorf("topic %s belongs to writer %s, which would go on without what it holds; delete its pipeline instead (millrace pipeline delete %s), "+
+				"or this topic alone by force (millrace admin topic delete %s --yes --force): %w", name, w, w, name, ErrOwned)
 		}
 		t.queues -= int64(c.Queues())
 		delete(t.topics, name)

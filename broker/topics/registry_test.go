@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"path"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,10 +53,13 @@ func TestPutSurvivesARestart(t *testing.T) {
 	if !ok || got.Queues() != 4 || got.Writer() != "shop" || again.Version() != r.Version() || calls != 1 {
 		t.Fatalf("read back %+v, version %+v, %d calls", got, again.Version(), calls)
 	}
-	if existed, err := again.Delete("orders"); !existed || err != nil {
+	if existed, err := again.Delete("orders", false); existed || !errors.Is(err, ErrOwned) || !strings.Contains(err.Error(), "shop") {
 		t.Fatal(existed, err)
 	}
-	if existed, err := again.Delete("orders"); existed || err != nil {
+	if existed, err := again.Delete("orders", true); !existed || err != nil {
+		t.Fatal(existed, err)
+	}
+	if existed, err := again.Delete("orders", true); existed || err != nil {
 		t.Fatal(existed, err)
 	}
 	if _, ok := open(t, o).Get("orders"); ok {
@@ -100,7 +104,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
-	if _, err := r.Delete("TBW102"); !errors.Is(err, ErrSystem) {
+	if _, err := r.Delete("TBW102", true); !errors.Is(err, ErrSystem) {
 		t.Errorf("delete TBW102: %v", err)
 	}
 }

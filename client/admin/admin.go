@@ -138,24 +138,60 @@ func (t TopicConfig) command() *remoting.Command {
 	})
 }
 
+// ErrNoTopic says that no broker had the topic that was to be deleted.
+var ErrNoTopic = errors.New("there is no such topic")
+
 // DeleteTopic removes a topic and its messages from one broker, or from every broker
-// and the name servers when broker is "".
+// and the name servers when broker is "". A topic that belongs to a writer is refused;
+// one that no broker has is ErrNoTopic, though what was left of it goes.
 func (c *Client) DeleteTopic(ctx context.Context, topic, broker string) error {
+	return c.deleteTopic(ctx, topic, broker, false)
+}
+
+// ForceDeleteTopic is DeleteTopic for topics that belong to a writer: those of a pipeline
+// that is deleted.
+func (c *Client) ForceDeleteTopic(ctx context.Context, topic, broker string) error {
+	return c.deleteTopic(ctx, topic, broker, true)
+}
+
+func (c *Client) deleteTopic(ctx context.Context, topic, broker string, force bool) error {
 	brokers, err := c.targets(ctx, broker)
+	existed := false
 	if err == nil {
-		err = c.onBrokers(ctx, brokers, func() *remoting.Command {
-			return session.Request(protocol.DeleteTopicInBroker, &protocol.TopicHeader{Topic: topic})
-		})
+		var errs []error
+		for _, b := range brokers {
+			had, err := c.deleteOn(ctx, b, &protocol.DeleteTopicHeader{Topic: topic, Force: force})
+			existed = existed || had
+			errs = append(errs, err)
+		}
+		err = errors.Join(errs...)
 	}
 	if err == nil && broker == "" {
 		for _, ns := range c.s.Config().NameServers {
 			err = errors.Join(err, c.call(ctx, ns, session.Request(protocol.DeleteTopicInNamesrv, &protocol.DeleteTopicInNamesrvHeader{Topic: topic})))
 		}
 	}
+	if err == nil && !existed {
+		err = ErrNoTopic
+	}
 	if err != nil {
 		return fmt.Errorf("delete topic %s: %w", topic, err)
 	}
 	return nil
+}
+
+// deleteOn tells whether the broker had the topic; Apache RocketMQ's does not say, so that
+// it is believed to have had it.
+func (c *Client) deleteOn(ctx context.Context, broker string, h *protocol.DeleteTopicHeader) (existed bool, err error) {
+	ans, err := c.s.Call(ctx, broker, func() *remoting.Command { return session.Request(protocol.DeleteTopicInBroker, h) })
+	var said protocol.DeleteTopicResponseHeader
+	if err == nil {
+		err = said.Decode(ans)
+	}
+	if err != nil {
+		return false, fmt.Errorf("broker %s: %w", broker, err)
+	}
+	return !said.Missing, nil
 }
 
 // targets is one broker, or all of them for "".

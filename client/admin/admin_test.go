@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,11 +109,23 @@ func TestTopicsAreCreatedChangedAndDeleted(t *testing.T) {
 	if err != nil || !slices.Contains(topics, "one") || !slices.IsSorted(topics) {
 		t.Fatalf("%v, %v", topics, err)
 	}
-	if err := c.DeleteTopic(ctx, "one", ""); err != nil {
+	if err := c.DeleteTopic(ctx, "one", ""); err == nil || !strings.Contains(err.Error(), "pipe") {
+		t.Fatalf("deleting a writer's topic: %v", err)
+	}
+	if r, err := c.Route(ctx, "one"); err != nil || len(r.Read) == 0 {
+		t.Fatalf("the route of a topic that was to stay: %+v, %v", r, err)
+	}
+	if err := c.ForceDeleteTopic(ctx, "one", ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Route(ctx, "one"); !errors.Is(err, client.ErrTopicNotFound) {
 		t.Fatalf("route of a deleted topic: %v", err)
+	}
+	if err := c.DeleteTopic(ctx, "one", ""); !errors.Is(err, ErrNoTopic) {
+		t.Fatalf("deleting it again: %v", err)
+	}
+	if err := c.DeleteTopic(ctx, "everywhere", ""); err != nil {
+		t.Fatal(err)
 	}
 }
 

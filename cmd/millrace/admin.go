@@ -155,12 +155,21 @@ func newTopicDelete() *cobra.Command {
 		Example: "  millrace admin topic delete scratch --yes",
 	}
 	yes := c.Flags().Bool("yes", false, "really: the messages are gone")
+	force := c.Flags().Bool("force", false, "even if it belongs to a pipeline, which would go on without what it holds")
 	broker := c.Flags().String("broker", "", "name of the broker (default: all)")
 	c.RunE = withAdmin(func(ctx context.Context, c *cobra.Command, a *admin.Client, args []string) error {
 		if !*yes {
 			return usageError{fmt.Errorf("deleting %s deletes its messages; say --yes", args[0])}
 		}
-		return a.DeleteTopic(ctx, args[0], *broker)
+		remove := a.DeleteTopic
+		if *force {
+			remove = a.ForceDeleteTopic
+		}
+		if err := remove(ctx, args[0], *broker); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s is deleted\n", args[0])
+		return nil
 	})
 	return c
 }

@@ -37,7 +37,7 @@ func (h *CreateTopicHeader) Decode(c *remoting.Command) error {
 	return decodeHeader(c, "CreateTopicRequestHeader", h.walk)
 }
 
-// TopicHeader names a topic: DeleteTopicInBroker (215), GetTopicStatsInfo (202), QueryTopicConsumeByWho (300), GetTopicConfig (351).
+// TopicHeader names a topic: GetTopicStatsInfo (202), QueryTopicConsumeByWho (300), GetTopicConfig (351).
 type TopicHeader struct {
 	Topic string
 }
@@ -52,6 +52,42 @@ func (h *TopicHeader) Encode(c *remoting.Command) { encodeHeader(c, h.walk) }
 // Decode reads the header of c.
 func (h *TopicHeader) Decode(c *remoting.Command) error {
 	return decodeHeader(c, "DeleteTopicRequestHeader", h.walk)
+}
+
+// DeleteTopicHeader removes a topic and its messages (215). Force is Millrace's own: without
+// it a topic that belongs to a writer stays.
+type DeleteTopicHeader struct {
+	Topic string
+	Force bool
+}
+
+func (h *DeleteTopicHeader) walk(k *codec) {
+	k.str("topic", &h.Topic, required)
+	k.bool("force", &h.Force, optional)
+}
+
+// Encode writes the header into c.
+func (h *DeleteTopicHeader) Encode(c *remoting.Command) { encodeHeader(c, h.walk) }
+
+// Decode reads the header of c.
+func (h *DeleteTopicHeader) Decode(c *remoting.Command) error {
+	return decodeHeader(c, "DeleteTopicRequestHeader", h.walk)
+}
+
+// DeleteTopicResponseHeader is in the answer to 215. Missing is Millrace's own: success of
+// deleting what was not there is RocketMQ's.
+type DeleteTopicResponseHeader struct {
+	Missing bool
+}
+
+func (h *DeleteTopicResponseHeader) walk(k *codec) { k.bool("missing", &h.Missing, optional) }
+
+// Encode writes the header into c.
+func (h *DeleteTopicResponseHeader) Encode(c *remoting.Command) { encodeHeader(c, h.walk) }
+
+// Decode reads the header of c.
+func (h *DeleteTopicResponseHeader) Decode(c *remoting.Command) error {
+	return decodeHeader(c, "DeleteTopicResponseHeader", h.walk)
 }
 
 // DeleteTopicInNamesrvHeader removes a topic from the routes (216).
