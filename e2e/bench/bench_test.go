@@ -19,6 +19,20 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestSteady(t *testing.T) {
+	for _, c := range []struct {
+		figures []float64
+		want    bool
+	}{
+		{nil, false}, {[]float64{100, 100}, false}, {[]float64{100, 100, 100}, true}, {[]float64{40, 80, 100}, false},
+		{[]float64{40, 95, 100, 97}, true}, {[]float64{100, 100, 100, 80}, false}, {[]float64{0, 0, 0}, true},
+	} {
+		if got := steady(c.figures, 3, 0.08); got != c.want {
+			t.Errorf("%v: steady is %v", c.figures, got)
+		}
+	}
+}
+
 func TestCountPutsCommas(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", 1234567.6: "1,234,568"} {
 		if got := count(v); got != want {
@@ -31,6 +45,7 @@ func TestReportSaysWhatWasNotReached(t *testing.T) {
 	r := &results{
 		Brokers: []brokerSample{
 			{Work: "send-64", System: millraceName, PerSecond: 100_000, Messages: 1, CPUMicros: 7},
+			{Work: "send-64", System: againName, PerSecond: 97_000, Messages: 1, WarmSeconds: 12, Unsteady: true},
 			{Work: "send-64", System: rocketmqName, PerSecond: 50_000, Messages: 1, CPUMicros: 29, Failed: 3, Failure: "busy\nmore", Round: 1},
 			{Work: "pull", System: millraceName, PerSecond: 800_000, Messages: 1},
 			{Work: "pull", System: rocketmqName, PerSecond: 400_000, Messages: 1, OtherCores: 1.5},
@@ -41,11 +56,13 @@ func TestReportSaysWhatWasNotReached(t *testing.T) {
 	text := report(r, 3, 6*time.Second)
 	for _, want := range []string{
 		"| send, 64 in flight, async flush | 2.5 × RocketMQ 5.5.0 | 2.00 × (100,000/s) | **not reached** |",
-		"| read a backlog, 4 queues | 1.5 × RocketMQ 5.5.0 | 2.00 × (800,000/s) | reached |",
+		"| read a backlog, 8 queues | 1.5 × RocketMQ 5.5.0 | 2.00 × (800,000/s) | reached |",
 		"| binlog backlog of multi-row inserts to Parquet | 150,000 rows/s | 160,000 rows/s | reached |",
 		"| binlog backlog of single-row transactions to Parquet | 15,000/s | 14,999/s | **not reached** |",
 		"| peak memory of a transaction of 5,000,000 rows | within 10 % of that of 1,000,000 | 230 MiB (+15 %) | **not reached** |",
 		"**This run was disturbed**",
+		"| Millrace again (A/A) | 97,000 (97,000–97,000) | 0.97 of the first |",
+		"12, not steady",
 		"RocketMQ 5.5.0, send-64: 3 in round 1: busy\n",
 	} {
 		if !strings.Contains(text, want) {

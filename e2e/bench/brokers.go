@@ -20,30 +20,35 @@ type work struct {
 	aim       float64 // messages per second, on the machine that the aims were set for
 }
 
-// session is what a fresh broker does in one go.
+// session is what the brokers do in one go, each on a store of its own.
 type session struct {
 	name, flush string
 	works       []work
+	// spins says that a Java broker keeps cores busy after this kind of load: whoever is
+	// not being measured is stopped meanwhile (SIGSTOP).
+	spins bool
 }
 
-// sessions are in the order in which they run. Transactions have a broker of their own: a
-// Java broker spins after them.
+// sessions are in the order in which they run.
 var sessions = []session{
-	{"async", "ASYNC_FLUSH", []work{
+	{name: "async", flush: "ASYNC_FLUSH", works: []work{
 		{"send-64", "send, 64 in flight, async flush", []string{"send", "--topic", "send64", "--in-flight", "64"}, true, 2.5, 115_000},
 		{"send-1", "send, 1 in flight, async flush", []string{"send", "--topic", "send1", "--in-flight", "1"}, true, 0, 0},
 		{"rate-10k", "send at 10,000/s, async flush", []string{"send", "--topic", "rate", "--rate", "10000"}, false, 0, 0},
 		{"batch-32", "send batches of 32, 16 in flight, async flush", []string{"send", "--topic", "batch", "--batch", "32", "--in-flight", "16"}, true, 0, 0},
-		{"pull", "read a backlog, 4 queues", []string{"pull", "--topic", "batch"}, true, 1.5, 800_000},
+		{"pull", "read a backlog, 8 queues", []string{"pull", "--topic", "batch"}, true, 1.5, 800_000},
 	}},
-	{"sync", "SYNC_FLUSH", []work{
+	{name: "sync", flush: "SYNC_FLUSH", works: []work{
 		{"sync-64", "send, 64 in flight, sync flush", []string{"send", "--topic", "sync64", "--in-flight", "64"}, true, 3, 78_000},
 		{"sync-1", "send, 1 in flight, sync flush", []string{"send", "--topic", "sync1", "--in-flight", "1"}, true, 0, 0},
 	}},
-	{"transactions", "ASYNC_FLUSH", []work{
+	{name: "transactions", flush: "ASYNC_FLUSH", spins: true, works: []work{
 		{"tx-64", "transactions, 64 in flight, async flush", []string{"send", "--topic", "tx", "--transactions", "--in-flight", "64"}, true, 2, 45_000},
 	}},
 }
+
+// benchQueues is how many queues every topic has.
+const benchQueues = 8
 
 // brokerSample is one measurement of one broker.
 type brokerSample struct {
@@ -64,65 +69,81 @@ type brokerSample struct {
 	DiskMiB    float64 `json:"disk_written_mib"`
 	Load       string  `json:"load_average"` // before
 	OtherCores float64 `json:"other_cores"`  // that the rest of the machine kept busy
+	// WarmSeconds is how long the broker had been under this very load before its rounds.
+	WarmSeconds float64 `json:"warm_seconds"`
+	Unsteady    bool    `json:"unsteady,omitempty"` // its rate still moved then
 }
 
-// brokers measures both brokers, alternating.
+// brokers measures both brokers, and Millrace a second time (A/A): what two runs of the
+// same thing differ by is the least difference that means anything.
 func (b *bench) brokers(ctx context.Context) ([]brokerSample, error) {
 	peer, err := b.rocketmqSystem(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []brokerSample
-	for round := range b.rounds {
-		for _, s := range sessions {
-			for _, sys := range []system{b.millraceSystem(), peer} {
-				got, err := b.session(ctx, sys, s, round)
-				all = append(all, got...)
-				if err != nil {
-					return all, fmt.Errorf("%s, %s: %w", sys.name, s.name, err)
-				}
-			}
+	for _, s := range sessions {
+		got, err := b.session(ctx, s, []system{b.millraceSystem(millraceName), peer, b.millraceSystem(againName)})
+		all = append(all, got...)
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return all, nil
 }
 
-// session starts a broker, warms it up and measures it.
-func (b *bench) session(ctx context.Context, sys system, s session, round int) ([]brokerSample, error) {
-	dir, drop, err := b.scratch(strings.ToLower(strings.Fields(sys.name)[0]) + "-" + s.name)
-	if err != nil {
-		return nil, err
-	}
-	defer drop()
-	r, err := sys.start(ctx, dir, s.flush)
-	if err != nil {
-		return nil, err
-	}
+// session starts the brokers and keeps them through all works and rounds: they take turns,
+// and each is as warm as it gets when it is measured.
+func (b *bench) session(ctx context.Context, s session, systems []system) (all []brokerSample, err error) {
+	contenders, err := b.startAll(ctx, s, systems)
 	defer func() {
-		if err := r.stop(); err != nil {
-			b.say("%s did not stop in order: %v", sys.name, err)
+		for _, c := range contenders {
+			c.stop(b)
 		}
 	}()
-	warm := []string{"send", "--topic", "warm"}
-	if s.name == "transactions" {
-		warm = append(warm, "--transactions")
+	if err != nil {
+		return nil, err
 	}
-	if _, err := b.measure(ctx, r, warm, max(2*time.Second, b.seconds*2/3), 0); err != nil {
-		return nil, fmt.Errorf("warm up: %w", err)
-	}
-	var all []brokerSample
 	for _, w := range s.works {
 		if b.quick && !w.quick {
 			continue
 		}
-		one, err := b.measure(ctx, r, w.args, b.seconds, time.Second)
-		if err != nil {
-			return all, fmt.Errorf("%s: %w", w.title, err)
+		for _, c := range contenders {
+			if err := b.turn(ctx, c, func() error { return b.warmUp(ctx, c, w) }); err != nil {
+				return all, fmt.Errorf("%s, warm up for %s: %w", c.name, w.title, err)
+			}
 		}
-		one.Work, one.System, one.Round = w.id, sys.name, round+1
-		b.say("%-14s round %d  %-46s %9.0f/s  p50 %.2f  p99 %.2f ms  %5.1f µs  (others: %.2f cores)",
-			sys.name, round+1, w.title, one.PerSecond, one.P50, one.P99, one.CPUMicros, one.OtherCores)
-		all = append(all, one)
+		got, err := b.alternate(ctx, w, contenders)
+		all = append(all, got...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// alternate measures one work in every round, each round in the other direction.
+func (b *bench) alternate(ctx context.Context, w work, contenders []*contender) (all []brokerSample, err error) {
+	for round := range b.rounds {
+		order := slices.Clone(contenders)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, c := range order {
+			err := b.turn(ctx, c, func() error {
+				one, err := b.measure(ctx, c.running, w.args, b.seconds, 2*time.Second)
+				one.Work, one.System, one.Round, one.WarmSeconds, one.Unsteady = w.id, c.name, round+1, c.warm.Seconds(), c.unsteady
+				if err == nil {
+					b.say("%-18s round %d  %-46s %9.0f/s  p50 %.2f  p99 %.2f ms  %5.1f µs, the client %4.1f  (others: %.2f cores)",
+						c.name, round+1, w.title, one.PerSecond, one.P50, one.P99, one.CPUMicros, one.OwnMicros, one.OtherCores)
+					all = append(all, one)
+				}
+				return err
+			})
+			if err != nil {
+				return all, fmt.Errorf("%s, %s: %w", c.name, w.title, err)
+			}
+		}
 	}
 	return all, nil
 }
@@ -133,7 +154,7 @@ func (b *bench) measure(ctx context.Context, r *running, args []string, d, warmu
 	rest := startOthers(func() float64 { return ownSeconds() + processSeconds(r.pid) })
 	ctx, cancel := context.WithTimeout(ctx, d+warmup+2*time.Minute)
 	defer cancel()
-	args = append(append([]string{"bench"}, args...), "--namesrv", r.namesrv, "--pid", fmt.Sprint(r.pid),
+	args = append(append([]string{"bench"}, args...), "--namesrv", r.namesrv, "--pid", fmt.Sprint(r.pid), "--queues", fmt.Sprint(benchQueues),
 		"--json", "--seconds", d.String(), "--warmup", warmup.String())
 	cmd := exec.CommandContext(ctx, b.binary, args...)
 	var stderr bytes.Buffer

@@ -15,8 +15,10 @@ import (
 
 // system is a broker that can be measured.
 type system struct {
-	name  string
-	start func(ctx context.Context, dir, flush string) (*running, error)
+	name string
+	// minimumWarmth is how long it is under load before it can be at its best.
+	minimumWarmth time.Duration
+	start         func(ctx context.Context, dir, flush string) (*running, error)
 }
 
 // running is a started name server and broker.
@@ -28,6 +30,7 @@ type running struct {
 
 const (
 	millraceName = "Millrace"
+	againName    = "Millrace again (A/A)"
 	rocketmqName = "RocketMQ " + testenv.RocketMQVersion
 )
 
@@ -44,8 +47,11 @@ var sameSettings = map[string]string{
 
 const startLimit = time.Minute
 
-func (b *bench) millraceSystem() system {
-	return system{name: millraceName, start: func(ctx context.Context, dir, flush string) (*running, error) {
+// jvmWarmth is how long a JVM's compilers go on under a load.
+const jvmWarmth = 20 * time.Second
+
+func (b *bench) millraceSystem(name string) system {
+	return system{name: name, start: func(ctx context.Context, dir, flush string) (*running, error) {
 		names, err := testenv.FreePort()
 		if err != nil {
 			return nil, err
@@ -98,7 +104,7 @@ func (b *bench) rocketmqSystem(ctx context.Context) (system, error) {
 	if err != nil {
 		return system{}, err
 	}
-	return system{name: rocketmqName, start: func(ctx context.Context, dir, flush string) (*running, error) {
+	return system{name: rocketmqName, minimumWarmth: jvmWarmth, start: func(ctx context.Context, dir, flush string) (*running, error) {
 		ctx, cancel := context.WithTimeout(ctx, startLimit)
 		defer cancel()
 		namesrv, err := mq.StartNamesrv(ctx, dir)
