@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/millrace/millrace/internal/vfs"
 )
@@ -104,7 +105,7 @@ func (l *Log) Checkpoint(removedBefore time.Time) error {
 			delete(l.snap.Removed, p)
 		}
 	}
-	l.snap.Checkpoint = v
+	l.snap.Checkpoint, l.snap.Aged = v, false
 	return nil
 }
 
@@ -151,7 +152,9 @@ func encodeCheckpoint(actions []Action) ([]byte, error) {
 		rows = append(rows, toRow(&actions[i]))
 	}
 	var b bytes.Buffer
-	w := parquet.NewGenericWriter[checkpointRow](&b, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("millrace", "1", ""))
+	// Spark up to 3.5.6 reads other text where the library's default encoding stands beside NULLs.
+	w := parquet.NewGenericWriter[checkpointRow](&b, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("millrace", "1", ""),
+		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain))
 	if _, err := w.Write(rows); err != nil {
 		return nil, err
 	}
@@ -164,27 +167,29 @@ func encodeCheckpoint(actions []Action) ([]byte, error) {
 // maxCheckpoint bounds what is read into memory for a log checkpoint.
 const maxCheckpoint = 1 << 31
 
-func readCheckpoint(fsys vfs.FS, name string) ([]Action, error) {
+func readCheckpoint(fsys vfs.FS, name string) (actions []Action, aged bool, err error) {
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if size > maxCheckpoint {
-		return nil, fmt.Errorf("%w: a checkpoint of %d bytes", ErrCorrupt, size)
+		return nil, false, fmt.Errorf("%w: a checkpoint of %d bytes", ErrCorrupt, size)
 	}
 	data := make([]byte, size)
 	if n, err := f.ReadAt(data, 0); int64(n) != size || err != nil && err != io.EOF {
-		return nil, fmt.Errorf("%w: %d of %d bytes: %v", ErrCorrupt, n, size, err)
+		return nil, false, fmt.Errorf("%w: %d of %d bytes: %v", ErrCorrupt, n, size, err)
 	}
 	return decodeCheckpoint(data)
 }
 
-func decodeCheckpoint(data []byte) (actions []Action, err error) {
+// decodeCheckpoint reads a checkpoint; aged says that it holds text in an encoding that
+// some readers misread.
+func decodeCheckpoint(data []byte) (actions []Action, aged bool, err error) {
 	defer func() {
 		// The Parquet reader panics on some damaged files.
 		if p := recover(); p != nil {
@@ -193,7 +198,12 @@ func decodeCheckpoint(data []byte) (actions []Action, err error) {
 	}()
 	pf, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, false, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	for i := range pf.Metadata().RowGroups {
+		for _, c := range pf.Metadata().RowGroups[i].Columns {
+			aged = aged || slices.Contains(c.MetaData.Encoding, format.DeltaLengthByteArray)
+		}
 	}
 	r := parquet.NewGenericReader[checkpointRow](pf)
 	defer r.Close()
@@ -203,7 +213,7 @@ func decodeCheckpoint(data []byte) (actions []Action, err error) {
 		for i := range rows[:n] {
 			a := rows[i].action()
 			if cerr := a.check(); cerr != nil {
-				return nil, cerr
+				return nil, false, cerr
 			}
 			actions = append(actions, a)
 			rows[i] = checkpointRow{}
@@ -212,13 +222,13 @@ func decodeCheckpoint(data []byte) (actions []Action, err error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+			return nil, false, fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 	}
 	if int64(len(actions)) != pf.NumRows() || len(actions) == 0 {
-		return nil, fmt.Errorf("%w: %d of %d actions", ErrCorrupt, len(actions), pf.NumRows())
+		return nil, false, fmt.Errorf("%w: %d of %d actions", ErrCorrupt, len(actions), pf.NumRows())
 	}
-	return actions, nil
+	return actions, aged, nil
 }
 
 func optional[T comparable](v T) *T {

@@ -102,7 +102,7 @@ func (l *Log) load(ctx context.Context) error {
 		snap := newSnapshot()
 		if i >= 0 {
 			v := found.checkpoints[i]
-			actions, err := readCheckpoint(l.fs, l.logPath(checkpointName(v)))
+			actions, aged, err := readCheckpoint(l.fs, l.logPath(checkpointName(v)))
 			if err == nil {
 				err = snap.apply(v, actions)
 			}
@@ -113,7 +113,7 @@ func (l *Log) load(ctx context.Context) error {
 				broken = errors.Join(broken, fmt.Errorf("checkpoint %d: %w", v, err))
 				continue
 			}
-			snap.Checkpoint = v
+			snap.Checkpoint, snap.Aged = v, aged
 		}
 		l.snap = snap
 		if _, err := l.Refresh(ctx); err != nil {

@@ -21,6 +21,9 @@ type Snapshot struct {
 	Domains map[string]string
 	// Checkpoint is the newest log checkpoint's version, -1 when there is none.
 	Checkpoint int64
+	// Aged says that this checkpoint holds text in an encoding that some readers misread, so
+	// that a new one is due.
+	Aged bool
 }
 
 func newSnapshot() *Snapshot {

@@ -169,7 +169,7 @@ func (t *Table) finish(d *dataFile) error {
 	b.added = append(b.added, &delta.Add{
 		Path: path.Join(dir, base), PartitionValues: map[string]string{colDate: d.day},
 		Size: size, ModificationTime: t.sink.now().UnixMilli(), DataChange: true,
-		Stats: d.fw.statistics(), Tags: map[string]string{rowsTag: strconv.FormatInt(d.fw.rows, 10), columnsTag: columnsText(d.fw.leaves)},
+		Stats: d.fw.statistics(), Tags: map[string]string{formatTag: formatNow, rowsTag: strconv.FormatInt(d.fw.rows, 10), columnsTag: columnsText(d.fw.leaves)},
 	})
 	return nil
 }

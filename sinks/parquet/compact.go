@@ -49,7 +49,7 @@ const (
 )
 
 func newCompactor(t *Table) *compactor {
-	return &compactor{t: t, run: compactRun, done: make(chan packed, 1), failed: map[string]bool{}}
+	return &compactor{t: t, run: compactRun, looked: -compactRun, done: make(chan packed, 1), failed: map[string]bool{}}
 }
 
 // columnsText identifies the columns of a file.
@@ -99,6 +99,11 @@ func (c *compactor) pick() []*delta.Add {
 	}
 	var best []*delta.Add
 	for _, files := range byKey {
+		for _, f := range files { // one of an older format is written anew alone where nothing else is to do
+			if len(best) == 0 && isAged(f.Add) && !c.failed[f.Path] {
+				best = []*delta.Add{f.Add}
+			}
+		}
 		if len(files) < c.run {
 			continue
 		}
@@ -171,7 +176,7 @@ func (c *compactor) pack(ctx context.Context, facts *tableFact, from []*delta.Ad
 	if p.err == nil {
 		p.name = path.Join(table, dir, base)
 		p.to = &delta.Add{Path: path.Join(dir, base), PartitionValues: from[0].PartitionValues,
-			Tags: map[string]string{rowsTag: strconv.FormatInt(fw.rows, 10), columnsTag: columnsText(fw.leaves)}}
+			Tags: map[string]string{formatTag: formatNow, rowsTag: strconv.FormatInt(fw.rows, 10), columnsTag: columnsText(fw.leaves)}}
 		p.to.Size, p.err = fw.finish(p.name)
 		p.to.Stats, p.to.ModificationTime = fw.statistics(), t.sink.now().UnixMilli()
 	}

@@ -33,6 +33,7 @@ type current struct {
 	nextAt   time.Time
 	took     time.Duration // by the last merge
 
+	aged    bool      // files of an older format are left
 	top     event.Seq // seeded bug: highest number merged
 	running bool
 	taken   job
@@ -93,6 +94,7 @@ func openCurrent(ctx context.Context, t *Table) (*current, error) {
 	} else {
 		c.version, c.complete = f.Version, f.Complete
 	}
+	c.aged = hasAged(c.log.Snapshot())
 	return c, c.collect(ctx)
 }
 
@@ -103,7 +105,8 @@ func (c *current) claim(ctx context.Context) error {
 		if err := c.fenced(); err != nil {
 			return err
 		}
-		_, err := c.log.Commit([]delta.Action{c.t.commitInfo("CLAIM"), fact(domainGeneration, generationFact{c.t.claim.Generation})})
+		actions := upgrade(c.log.Snapshot(), []delta.Action{c.t.commitInfo("CLAIM")})
+		_, err := c.log.Commit(append(actions, fact(domainGeneration, generationFact{c.t.claim.Generation})))
 		if errors.Is(err, delta.ErrConflict) {
 			if _, err := c.log.Refresh(ctx); err != nil {
 				return err
@@ -186,7 +189,7 @@ const advanceAfter = 500
 
 func (c *current) due() bool {
 	behind := c.t.changes.Snapshot().Version-c.version >= advanceAfter
-	return len(c.files) > 0 || c.rebuild || c.dirty || behind
+	return len(c.files) > 0 || c.rebuild || c.dirty || behind || c.aged
 }
 
 // level says that current/ lacks nothing of changes/.
@@ -269,7 +272,7 @@ func (c *current) ended(err error) error {
 	c.taken = job{}
 	c.gauge()
 	if j.committed {
-		c.version = j.version
+		c.version, c.aged = j.version, hasAged(c.log.Snapshot())
 	}
 	if j.committed || err == nil { // where nothing was committed there was nothing to merge
 		c.complete = completeTo(j.facts, j.queues)
@@ -370,7 +373,7 @@ func (c *current) lookAfter(ctx context.Context) error {
 			return err
 		}
 	}
-	if snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
+	if snap.Aged || snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
 		if err := c.log.Checkpoint(removed); err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func (x *openIndex) ColumnIndex() format.ColumnIndex {
 
 // openNode is the node of a long column of one file.
 func (l leafSpec) openNode(ones *int) parquet.Node {
-	n := parquet.Leaf(&openLeaf{Type: l.typ.leaf(true, false).Type(), ones: ones})
+	n := parquet.Encoded(parquet.Leaf(&openLeaf{Type: l.typ.leaf(true, false).Type(), ones: ones}), &parquet.Plain)
 	if !l.required {
 		n = parquet.Optional(n)
 	}

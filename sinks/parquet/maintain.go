@@ -23,7 +23,7 @@ func (t *Table) Maintain(ctx context.Context) error {
 			return err
 		}
 	}
-	if snap := t.changes.Snapshot(); snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
+	if snap := t.changes.Snapshot(); snap.Aged || snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
 		return t.checkpoint()
 	}
 	if t.sink.now().Sub(t.vacuumed) >= vacuumEvery {

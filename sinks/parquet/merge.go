@@ -40,6 +40,7 @@ type merge struct {
 	names   []string
 	removes []*delta.Remove
 	gone    map[*group]bool
+	renew   map[*group]bool // of an older format
 	merged  int64
 	top     event.Seq // seeded bug: highest number read
 	schema  *parquet.Schema
@@ -128,7 +129,8 @@ func (m *merge) prepare() (work bool, err error) {
 	} else {
 		m.groups = groupFiles(files)
 	}
-	same := !m.full && len(m.job.files) == 0 && uint64(m.floor) == f.Floor && len(m.side) == 0
+	m.renew = renewals(m.groups)
+	same := !m.full && len(m.renew) == 0 && len(m.job.files) == 0 && uint64(m.floor) == f.Floor && len(m.side) == 0
 	return !same || m.job.version-f.Version >= advanceAfter, nil
 }
 

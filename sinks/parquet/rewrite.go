@@ -91,7 +91,7 @@ func (m *merge) write(ctx context.Context, o *output, g *group, r bucket, change
 
 // touches reports whether any row of g may change.
 func (m *merge) touches(g *group, changed []*entry) bool {
-	if len(changed) > 0 || m.full {
+	if len(changed) > 0 || m.full || m.renew[g] {
 		return true
 	}
 	return slices.ContainsFunc(g.files, func(a *delta.Add) bool { return m.lowest(a) < m.floor })
@@ -317,7 +317,7 @@ func (o *output) finish(last uint64) error {
 		m.adds = append(m.adds, &delta.Add{
 			Path: base, PartitionValues: map[string]string{}, Size: size, ModificationTime: m.c.t.sink.now().UnixMilli(),
 			DataChange: true, Stats: f.fw.statistics(),
-			Tags: map[string]string{bucketTag: f.text(), rowsTag: strconv.FormatInt(f.fw.rows, 10), minSeqTag: strconv.FormatUint(uint64(f.lo), 10)},
+			Tags: map[string]string{formatTag: formatNow, bucketTag: f.text(), rowsTag: strconv.FormatInt(f.fw.rows, 10), minSeqTag: strconv.FormatUint(uint64(f.lo), 10)},
 		})
 	}
 	return nil

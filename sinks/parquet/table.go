@@ -95,7 +95,7 @@ func (t *Table) claimGeneration(ctx context.Context) error {
 			actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: t.metadata(newID(), "changes", columns(nil).schema(), []string{colDate})})
 			actions = append(actions, fact(domainTable, &tableFact{Pipeline: t.claim.Pipeline, DB: t.claim.Table.DB, Table: t.claim.Table.Table}))
 		}
-		actions = append(actions, fact(domainGeneration, generationFact{t.claim.Generation}))
+		actions = append(upgrade(snap, actions), fact(domainGeneration, generationFact{t.claim.Generation}))
 		_, err = t.changes.Commit(actions)
 		if errors.Is(err, delta.ErrConflict) {
 			if _, err := t.changes.Refresh(ctx); err != nil {
@@ -108,11 +108,6 @@ func (t *Table) claimGeneration(ctx context.Context) error {
 		}
 		return err
 	}
-}
-
-func protocol() *delta.Protocol {
-	return &delta.Protocol{MinReaderVersion: 3, MinWriterVersion: 7,
-		ReaderFeatures: []string{"timestampNtz"}, WriterFeatures: []string{"timestampNtz", "domainMetadata"}}
 }
 
 func (t *Table) metadata(id, part, schema string, partition []string) *delta.Metadata {

@@ -174,9 +174,9 @@ func (t colType) leaf(required, dictionary bool) parquet.Node {
 	case kindInstant:
 		n, enc = parquet.TimestampAdjusted(parquet.Microsecond, true), &parquet.DeltaBinaryPacked
 	case kindString:
-		n = parquet.String()
+		n, enc = parquet.String(), &parquet.Plain
 	case kindBinary:
-		n = parquet.Leaf(boundedBytes{parquet.ByteArrayType})
+		n, enc = parquet.Leaf(boundedBytes{parquet.ByteArrayType}), &parquet.Plain
 	}
 	if dictionary {
 		enc = &parquet.RLEDictionary
