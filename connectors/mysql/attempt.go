@@ -86,8 +86,8 @@ func (a *attempt) close() {
 }
 
 // plan plans the reading from the cursor on.
-func (a *attempt) plan(maria bool) error {
-	plan, err := snapshot.NewPlan(a.t.ev.Schema, maria)
+func (a *attempt) plan(ts *tables) error {
+	plan, err := snapshot.NewPlan(a.t.ev.Schema, ts.server.maria, ts.lossy(a.t))
 	if err != nil {
 		return err
 	}

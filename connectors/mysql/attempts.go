@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/connectors/mysql/snapshot"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -77,7 +79,7 @@ func (as *attempts) resume(all []event.Attempt) {
 		a := as.add(t, ev.Cause)
 		if ev.Begin != 0 && !t.ev.Keyless {
 			a.ev = ev
-			if err := a.plan(as.server.maria); err == nil {
+			if err := a.plan(as.tables); err == nil {
 				a.last = as.stand.here()
 				a.enter(stageReading)
 				continue
@@ -144,7 +146,7 @@ func (as *attempts) discard(t *table) {
 		as.request(t, a.ev.Cause)
 	case a.stage == stageReading:
 		as.source.metrics.chunks.WithLabelValues("discarded").Add(float64(len(a.windows)))
-		if err := a.plan(as.server.maria); err != nil {
+		if err := a.plan(as.tables); err != nil {
 			as.request(t, "the table's key changed: "+a.ev.Cause)
 		}
 	}
@@ -372,7 +374,9 @@ func (as *attempts) failed(a *attempt, err error) {
 	as.source.metrics.chunks.WithLabelValues("failed").Inc()
 	as.ask.anew() // what was granted meanwhile is seen by new connections only
 	as.source.log.Warn("snapshot read failed", slog.String("table", a.t.name.String()), slog.Any("error", err), slog.Int("failures", a.failures))
-	if a.failures > snapshotFailure && !temporary(err) {
+	if errors.Is(err, decode.ErrKey) {
+		as.tables.pause(a.t, pauseKeyText, err.Error())
+	} else if a.failures > snapshotFailure && !temporary(err) {
 		as.tables.pause(a.t, pauseSnapshot, err.Error())
 	}
 }

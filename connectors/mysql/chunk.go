@@ -79,6 +79,9 @@ func (j *chunkJob) boundary(ctx context.Context, conn *snapshot.Conn) (snapshot.
 		}
 		return nil
 	})
+	if err == nil {
+		err = j.plan.Check(hi)
+	}
 	return hi, err
 }
 

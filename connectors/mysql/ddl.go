@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
-	"github.com/millrace/millrace/connectors/mysql/decode"
+	"github.com/millrace/millrace/connectors/mysql/charset"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/internal/seeded"
@@ -23,8 +22,9 @@ const threadSpecific = 4
 
 // statement applies one that is no frame of a transaction. seq is its number.
 func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) error {
+	text, whole := statementText(q)
 	changes := schema.Apply(schema.Statement{
-		SQL: statementText(q), DB: q.DB, Number: uint64(seq), Mode: schema.Mode(q.SQLMode),
+		SQL: text, DB: q.DB, Number: uint64(seq), Mode: schema.Mode(q.SQLMode),
 		MariaDB: ts.server.maria, Version: schema.VersionID(ts.server.version), LowerCase: ts.server.lowerCase,
 		Thread: q.Thread, ThreadSpecific: e.Flags&threadSpecific != 0, Temporary: &ts.temporary,
 		Table: ts.current, Captures: ts.filter.Match, Tables: ts.names,
@@ -35,7 +35,7 @@ func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) err
 	here := startOf(e)
 	for i := range changes {
 		c := &changes[i]
-		if c.Kind == schema.Audit {
+		if c.Kind == schema.Audit || !whole && (c.Kind == schema.Created || c.Kind == schema.Altered) {
 			c.Kind = schema.Unclear
 		}
 		if from := ts.all[c.From]; c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned) {
@@ -43,26 +43,29 @@ func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) err
 		}
 	}
 	for i := range changes {
-		if err := ts.applyChange(e, q, seq, &changes[i]); err != nil {
+		if err := ts.applyChange(e, seq, text, &changes[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// statementText is the statement in UTF-8: sessions may speak latin1.
-func statementText(q *stream.Query) string {
-	if q.HasCharset && !utf8.Valid(q.SQL) {
-		switch q.ClientSet {
-		case 5, 8, 15, 31, 47, 48, 49, 94:
-			return string(decode.AppendLatin1(nil, q.SQL))
-		}
+// statementText is the statement in UTF-8. whole is false when bytes of it are no text in
+// the charset that its session spoke: U+FFFD stands for them.
+func statementText(q *stream.Query) (text string, whole bool) {
+	collation := uint16(utf8General)
+	if q.HasCharset {
+		collation = q.ClientSet
 	}
-	return string(q.SQL)
+	text, err := charset.Statement(collation, q.SQL)
+	return text, err == nil
 }
 
+// utf8General is the collation that statements of old servers are in.
+const utf8General = 33
+
 // applyChange takes one table through a statement and tells of it.
-func (ts *tables) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c *schema.Change) error {
+func (ts *tables) applyChange(e *stream.Event, seq event.Seq, sql string, c *schema.Change) error {
 	t := ts.at(c.Table)
 	switch c.Kind {
 	case schema.Truncated:
@@ -78,7 +81,7 @@ func (ts *tables) applyChange(e *stream.Event, q *stream.Query, seq event.Seq, c
 		}
 		return nil
 	}
-	ddl := &event.DDL{SQL: string(q.SQL), New: c.New, Due: c.Due}
+	ddl := &event.DDL{SQL: sql, New: c.New, Due: c.Due}
 	last := t.ev
 	if t.ev != nil {
 		ddl.Old = t.ev.Schema

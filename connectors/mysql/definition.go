@@ -75,6 +75,11 @@ func (ts *tables) define(t *table, s *event.Schema) {
 	}
 }
 
+// lossy counts the characters of a table that are not what the server holds.
+func (ts *tables) lossy(t *table) decode.Counter {
+	return ts.unmappable.WithLabelValues(t.name.String())
+}
+
 // reload takes a table's definition from the server as it is now. What the log has
 // between the reader and the server's end is left out; a snapshot must follow.
 func (ts *tables) reload(ctx context.Context, t *table) (old, now *event.Schema, err error) {

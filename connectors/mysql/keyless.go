@@ -63,7 +63,7 @@ func (as *attempts) arrive(a *attempt, here place) {
 }
 
 func (as *attempts) openTable(a *attempt, here place) {
-	plan, err := snapshot.NewPlan(a.t.ev.Schema, as.server.maria)
+	plan, err := snapshot.NewPlan(a.t.ev.Schema, as.server.maria, as.tables.lossy(a.t))
 	if err != nil {
 		as.tables.pause(a.t, pauseSnapshot, err.Error())
 		return

@@ -14,6 +14,7 @@ type metrics struct {
 	snapshotRows prometheus.Counter
 	chunks       *prometheus.CounterVec
 	reconnects   prometheus.Counter
+	unmappable   *prometheus.CounterVec
 	lag          prometheus.Gauge
 	commit       atomic.Uint32 // commit time of the last transaction, seconds
 }
@@ -25,13 +26,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		snapshotRows: prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_snapshot_rows_total", Help: "Rows handed over from snapshots."}),
 		chunks:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_chunks_total", Help: "Chunks of snapshots by outcome."}, []string{"outcome"}),
 		reconnects:   prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_reconnects_total", Help: "Connections to the server's log that were lost and made again."}),
-		lag:          prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_lag_seconds", Help: "Source clock now minus commit time of the last transaction read; 0 at the end of the log."}),
+		unmappable: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_unmappable_characters_total",
+			Help: "Bytes of text without a character in their character set, handed over as U+FFFD; rows that are read again count again."}, []string{"table"}),
+		lag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_lag_seconds", Help: "Source clock now minus commit time of the last transaction read; 0 at the end of the log."}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.transactions, m.rows, m.snapshotRows, m.chunks, m.reconnects, m.lag} {
+	for _, c := range []prometheus.Collector{m.transactions, m.rows, m.snapshotRows, m.chunks, m.reconnects, m.unmappable, m.lag} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

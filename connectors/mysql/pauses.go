@@ -30,6 +30,7 @@ var (
 	pauseVersioned = pause{event.PauseVersioned, "table {table}: " + versionedText, "take the table out with \"!{table}\", or ALTER TABLE {name} DROP SYSTEM VERSIONING and resume it with a new snapshot"}
 	pauseType      = pause{event.PauseType, "table {table}: {detail}", "convert the column, or take the table out with \"!{table}\""}
 	pauseCharset   = pause{event.PauseCharset, "table {table}: {detail}", "convert the column, or take the table out with \"!{table}\""}
+	pauseKeyText   = pause{event.PauseCharset, "table {table}: {detail}", "convert the column to utf8mb4, correct the row's key at the source, or take the table out with \"!{table}\"; then resume it with a new snapshot"}
 	pauseSnapshot  = pause{event.PauseSnapshot, "the snapshot of {table} cannot be read: {detail}", "mend the cause, then resume the table: a new snapshot follows"}
 	pauseStatement = pause{event.PauseStatement, "table {table} was changed by a statement without row events at {at}", "SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot"}
 	pausePrivilege = pause{event.PausePrivilege, "{detail}", "GRANT SELECT ON {db}.* TO the user {user}, and resume the table with a new snapshot"}

@@ -113,7 +113,11 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if errors.Is(err, errRow) {
 		// Nothing of this event is handed over: the table stops here.
 		o.buf, o.out = o.buf[:mark], o.out[:items]
-		o.tables.pauseAt(t, pauseDecode, startOf(e), err.Error())
+		why := pauseDecode
+		if errors.Is(err, decode.ErrKey) {
+			why = pauseKeyText
+		}
+		o.tables.pauseAt(t, why, startOf(e), err.Error())
 		return nil
 	}
 	return err

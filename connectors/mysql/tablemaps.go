@@ -53,7 +53,7 @@ func (ts *tables) plan(m *mapped, here place) bool {
 	if m.decoder != nil && m.schema == t.ev.Schema {
 		return true
 	}
-	d, err := decode.NewDecoder(t.ev.Schema, m.tm, ts.server.maria)
+	d, err := decode.NewDecoder(t.ev.Schema, m.tm, ts.server.maria, ts.lossy(t))
 	if err != nil && t.newer(here) {
 		// The definition was read from the server, and a statement ahead has made it what it
 		// is: a snapshot behind that statement has these rows.

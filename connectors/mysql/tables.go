@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -23,6 +25,8 @@ type tables struct {
 	filter   schema.Filter
 	ground   ground
 	attempts snapshots
+	// unmappable counts bytes without a character, by table.
+	unmappable *prometheus.CounterVec
 
 	all map[event.TableName]*table
 	// cascades are the tables that a foreign key of the server changes by itself.
@@ -82,7 +86,7 @@ type table struct {
 }
 
 func newTables(o *opening, at ground, attempts snapshots) *tables {
-	return &tables{cfg: &o.s.cfg, log: o.s.log, ctx: o.ctx, db: o.db, server: &o.server, filter: o.filter, ground: at, attempts: attempts,
+	return &tables{cfg: &o.s.cfg, log: o.s.log, ctx: o.ctx, db: o.db, server: &o.server, filter: o.filter, ground: at, attempts: attempts, unmappable: o.s.metrics.unmappable,
 		all: map[event.TableName]*table{}, maps: map[uint64]*mapped{}}
 }
 

@@ -61,7 +61,7 @@ func (as *attempts) approach(a *attempt, here place) {
 	if here.less(a.goal) {
 		return
 	}
-	if err := a.plan(as.server.maria); err != nil {
+	if err := a.plan(as.tables); err != nil {
 		as.tables.pause(a.t, pauseSnapshot, err.Error())
 		return
 	}
@@ -131,7 +131,7 @@ func (as *attempts) chunkFailed(a *attempt, err error, ch *chunk) {
 	if ch != nil {
 		a.retryAt = ch.high
 	}
-	if err := a.plan(as.server.maria); err != nil {
+	if err := a.plan(as.tables); err != nil {
 		as.request(a.t, a.ev.Cause)
 	}
 }
@@ -151,7 +151,7 @@ func (as *attempts) emitReady(a *attempt, here place) error {
 		if w.chunk.cut {
 			// What is left of the window is read before those behind it.
 			a.ev.Cursor = w.chunk.end.Encode()
-			if err := a.plan(as.server.maria); err != nil {
+			if err := a.plan(as.tables); err != nil {
 				return err
 			}
 		}

@@ -101,7 +101,7 @@ func valueSpan(t Type, b []byte) (n, skip int) {
 		if k == 0 || l > uint64(len(b)-k) {
 			return -1, 0
 		}
-		if t == TypeGeometry && l < 4 {
+		if t == TypeGeometry && l > 0 && l < 4 {
 			return -1, 0
 		}
 		return int(l), k
@@ -122,7 +122,7 @@ func valueSpan(t Type, b []byte) (n, skip int) {
 func checkValue(t Type, v Value) error {
 	switch t.shape() {
 	case shapeBytes:
-		if t == TypeGeometry && len(v) < 4 {
+		if t == TypeGeometry && len(v) > 0 && len(v) < 4 {
 			return malformed("geometry of %d bytes", len(v))
 		}
 		return nil

@@ -23,7 +23,7 @@ const (
 	TypeSet                         // uvarint: bit mask; names are in the schema
 	TypeBit                         // uvarint
 	TypeJSON                        // bytes: JSON text as MySQL prints it (MariaDB: the stored text)
-	TypeGeometry                    // bytes: 4 bytes little endian SRID + WKB
+	TypeGeometry                    // bytes: 4 bytes little endian SRID + WKB, or none
 	TypeUnsupported                 // never in an image: the table pauses
 )
 

@@ -64,7 +64,8 @@ func (v Value) Text() string { return string(v) }
 // Bytes is the value of TypeBinary, and the payload of every "bytes" type, aliased.
 func (v Value) Bytes() []byte { return v }
 
-// Geometry is the value of TypeGeometry: its SRID and its WKB, aliased.
+// Geometry is the value of TypeGeometry: its SRID and its WKB, aliased; 0 and nil for the
+// empty value.
 func (v Value) Geometry() (srid uint32, wkb []byte) {
 	if len(v) < 4 {
 		return 0, nil

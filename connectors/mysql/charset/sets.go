@@ -1,6 +1,9 @@
 package charset
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // sets are all that MySQL 9.7 and MariaDB 11.8 have, by name. The names that older
 // servers used for the three bytes of UTF-8 are there too.
@@ -22,7 +25,11 @@ func allSets() map[string]*Set {
 		for _, n := range names {
 			t := tableOf(n)
 			s := &Set{maxLen: maxLen, table: t, append: func(dst, b []byte) ([]byte, int) { return t().append(dst, b) }}
-			if n != "swe7" { // it has letters where ASCII has brackets
+			switch n {
+			case "swe7": // has letters where ASCII has brackets
+			case "sjis":
+				s.plain = plainSJIS
+			default:
 				s.plain = isASCII
 			}
 			m[n] = s
@@ -38,3 +45,6 @@ func allSets() map[string]*Set {
 	}
 	return m
 }
+
+// plainSJIS leaves the backslash out, which sjis has twice: the server writes the longer.
+func plainSJIS(b []byte) bool { return isASCII(b) && bytes.IndexByte(b, '\\') < 0 }

@@ -215,9 +215,6 @@ func (p *packer) twins(t *testing.T, conn *sql.Conn, name string, sources map[ru
 	var twins []uint32
 	for i, back := range ask(t, conn, texts, "utf8mb4", name) {
 		own := slices.IndexFunc(sources[runes[i]], func(b []byte) bool { return string(b) == back.String })
-		if len(sources[runes[i]][0]) == 1 && runes[i] < utf8.RuneSelf {
-			own = 0 // ASCII is itself, whatever the server writes
-		}
 		for k, b := range sources[runes[i]] {
 			if k != max(own, 0) {
 				twins = append(twins, sequence(b))

@@ -164,7 +164,7 @@ func TestUnique(t *testing.T) {
 		{"utf8mb4", "é😀\uFFFD", true}, {"utf8mb4", "\xe9", false}, {"utf8mb3", "\xed\xa0\x80", false},
 		{"latin1", "\x80\x81", true}, {"ascii", "\x80", false}, {"cp1251", "\x98", false},
 		{"cp932", "\x81\xca", true}, {"cp932", "\xee\xf9", false}, {"cp932", "\xfa\x54", false}, {"cp932", "a\xfb\xfc", true}, {"cp932", "\xee\xe0", false},
-		{"gbk", "\xb1\xb8", true}, {"gbk", "\x81", false}, {"utf16", "\xd8\x00", false}, {"utf16", "\xff\xfd", true},
+		{"sjis", "a\\", false}, {"sjis", "a\x81\x5f", true}, {"gbk", "\xb1\xb8", true}, {"gbk", "\x81", false}, {"utf16", "\xd8\x00", false}, {"utf16", "\xff\xfd", true},
 		{"gb18030", replacement, true}, {"gb18030", "\x90\x30\x81\x30", true}, {"gb18030", "\xfe\x39\xfe\x39", false},
 	} {
 		if err := Named(c.set).Unique([]byte(c.text)); (err == nil) != c.unique {

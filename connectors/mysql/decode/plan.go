@@ -3,8 +3,10 @@ package decode
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
+	"github.com/millrace/millrace/connectors/mysql/charset"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -44,18 +46,20 @@ const (
 	opUintLE // ENUM, SET: arg bytes
 	opBit    // arg bytes, big endian
 	opBytes  // arg bytes of length, then the value
-	opLatin1 // the same, converted
 	opPadded // the same, padded to size with zeros
 	opUUID
 	opJSON
 	opGeometry
+	opText // arg bytes of length, then text of set
 )
 
 // col is the plan of one column.
 type col struct {
 	op   op
 	arg  uint8  // bytes of a length or number; fractional digits
+	key  bool   // the column is one of the primary key
 	size uint32 // padded length; precision<<8 | scale
+	set  *charset.Set
 }
 
 // Decoder decodes rows of the log that one TABLE_MAP describes. It is immutable.
@@ -63,84 +67,42 @@ type Decoder struct {
 	schema *event.Schema
 	cols   []col
 	maria  bool
+	lossy  Counter
 }
 
-// NewDecoder checks that tm fits s, column by column, and plans the decoding.
-func NewDecoder(s *event.Schema, tm *TableMap, maria bool) (*Decoder, error) {
+// Counter counts characters that are not what the server holds; nil counts nothing.
+type Counter interface{ Add(n float64) }
+
+// NewDecoder checks that tm fits s, column by column, and plans the decoding. What does
+// not fit is a *Difference. lossy counts the U+FFFD that stand for bytes without a
+// character.
+func NewDecoder(s *event.Schema, tm *TableMap, maria bool, lossy Counter) (*Decoder, error) {
 	if len(s.Columns) != len(tm.Types) {
-		return nil, fmt.Errorf("%w: %s has %d columns, the log's rows have %d", ErrMismatch, s.Name, len(s.Columns), len(tm.Types))
+		return nil, &Difference{Table: s.Name, Aspect: DiffersInColumns, Log: strconv.Itoa(len(tm.Types)), Tracked: strconv.Itoa(len(s.Columns))}
 	}
-	d := &Decoder{schema: s, cols: make([]col, len(s.Columns)), maria: maria}
 	for i := range s.Columns {
-		c := &s.Columns[i]
-		if err := Supported(c); err != nil {
+		if err := Supported(&s.Columns[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
-		p, ok := plan(c, tm, i)
-		if ok && tm.Names != nil {
-			ok = strings.EqualFold(tm.Names[i], c.Name)
-		}
-		if ok && tm.Unsigned != nil {
-			ok = signFits(c, tm.Unsigned[i])
-		}
-		if ok && tm.Collations != nil {
-			ok = charsetFits(c, tm.Collations[i])
-		}
-		if !ok {
-			return nil, fmt.Errorf("%w: %s: column %d, %s %s, has wire type %d (%#x) in the log",
-				ErrMismatch, s.Name, i+1, c.Name, c.Native, tm.Types[i], tm.Meta[i])
-		}
-		d.cols[i] = p
+	}
+	d := &Decoder{schema: s, cols: make([]col, len(s.Columns)), maria: maria, lossy: lossy}
+	if err := d.fit(tm); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
 
 // Supported says why a column's values cannot be captured, nil when they can.
 func Supported(c *event.Column) error {
-	if c.Type == event.TypeUnsupported {
-		return fmt.Errorf("%w: column %s has type %s", ErrUnsupported, c.Name, c.Native)
-	}
 	switch c.Type {
+	case event.TypeUnsupported:
+		return fmt.Errorf("%w: column %s has type %s", ErrUnsupported, c.Name, c.Native)
 	case event.TypeText, event.TypeEnum, event.TypeSet:
-		if !CharsetSupported(c.Charset) {
-			return fmt.Errorf("%w: column %s has charset %s; utf8mb4, utf8mb3, latin1, ascii and binary are read", ErrUnsupported, c.Name, c.Charset)
+		if charset.Named(c.Charset) == nil {
+			return fmt.Errorf("%w: column %s has charset %q, which neither MySQL 9.7 nor MariaDB 11.8 has", ErrUnsupported, c.Name, c.Charset)
 		}
 	}
 	return nil
-}
-
-// CharsetSupported reports whether text of that charset can be read.
-func CharsetSupported(charset string) bool {
-	switch charset {
-	case "utf8mb4", "utf8mb3", "utf8", "latin1", "ascii", "binary":
-		return true
-	}
-	return false
-}
-
-func signFits(c *event.Column, unsigned bool) bool {
-	switch c.Type {
-	case event.TypeInt:
-		return !unsigned
-	case event.TypeUint:
-		return unsigned
-	}
-	return true
-}
-
-// charsetFits compares the families that decoding depends on. 0 says nothing.
-func charsetFits(c *event.Column, collation uint16) bool {
-	if collation == 0 || c.Type != event.TypeText && c.Type != event.TypeBinary {
-		return true
-	}
-	latin := false
-	switch collation {
-	case 5, 8, 15, 31, 47, 48, 49, 94: // the collations of latin1
-		latin = true
-	case 63: // binary
-		return c.Type == event.TypeBinary || c.Charset == "binary"
-	}
-	return latin == (c.Charset == "latin1")
 }
 
 // plan finds how column i is read, if the log's type fits the schema's.
@@ -220,13 +182,14 @@ func planTemporal(c *event.Column, t byte, meta uint16, o op, want byte, old op,
 
 func planBytes(c *event.Column, t byte, meta uint16) (col, bool) {
 	p := col{op: opBytes}
-	if c.Charset == "latin1" && c.Type == event.TypeText {
-		p.op = opLatin1
+	perChar := 1
+	if set := textSet(c); set != nil {
+		p.op, p.set, perChar = opText, set, set.MaxLen()
 	}
 	switch t {
 	case wireVarchar, wireVarString:
 		p.arg = lengthBytes(meta)
-		return p, declared(c, "varchar", "varbinary", "vector") && (c.Length == 0 || int(meta) >= c.Length)
+		return p, declared(c, "varchar", "varbinary") && int(meta) == c.Length*perChar || declared(c, "vector")
 	case wireString:
 		p.arg = lengthBytes(meta)
 		if c.Type == event.TypeBinary {
@@ -236,12 +199,26 @@ func planBytes(c *event.Column, t byte, meta uint16) (col, bool) {
 			}
 			return p, declared(c, "binary", "uuid", "inet4", "inet6") && int(meta) == c.Length
 		}
-		return p, declared(c, "char")
+		return p, declared(c, "char") && int(meta) == c.Length*perChar
 	case wireBlob, 249, 250, 251, wireVector:
 		p.arg = uint8(meta)
 		return p, meta >= 1 && meta <= 4 && (declared(c, "json") || meta == blobLength(c.Native))
 	}
 	return col{}, false
+}
+
+// textSet is the charset of a column whose values are text in the log, nil for others.
+func textSet(c *event.Column) *charset.Set {
+	switch c.Type {
+	case event.TypeText:
+		return charset.Named(c.Charset)
+	case event.TypeJSON: // MariaDB's, a LONGTEXT of any charset
+		if set := charset.Named(c.Charset); set != nil {
+			return set
+		}
+		return charset.Named("utf8mb4")
+	}
+	return nil
 }
 
 // declared reports whether the column's type text begins with one of the words.

@@ -2,10 +2,18 @@ package decode
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
+	"math/bits"
 
+	"github.com/millrace/millrace/connectors/mysql/charset"
 	"github.com/millrace/millrace/pipeline/event"
 )
+
+// ErrKey says that a key's bytes would be the key of another row too once they are
+// UTF-8: they have no characters, or characters that the charset has twice.
+var ErrKey = errors.New("a key that is not one row's alone in UTF-8")
 
 // AppendImage decodes the row image at the start of row and appends it to dst. n is
 // how many bytes of row it took. After an error dst's added bytes are garbage.
@@ -32,7 +40,12 @@ func (d *Decoder) AppendImage(dst, row []byte) (out []byte, n int, err error) {
 			continue
 		}
 		size := 0
-		if dst, size, err = d.cols[i].append(dst, b, d.maria); err != nil || size > len(b) {
+		if d.cols[i].op == opText {
+			dst, size, err = d.text(dst, b, &d.cols[i])
+		} else {
+			dst, size, err = d.cols[i].append(dst, b, d.maria)
+		}
+		if err != nil || size > len(b) {
 			if err == nil {
 				err = d.short(i)
 			} else {
@@ -53,7 +66,7 @@ func (d *Decoder) short(i int) error {
 }
 
 func (d *Decoder) explain(i int, err error) error {
-	return malformed("row of %s: column %s %s: %v", d.schema.Name, d.schema.Columns[i].Name, d.schema.Columns[i].Native, err)
+	return fmt.Errorf("row of %s: column %s %s: %w", d.schema.Name, d.schema.Columns[i].Name, d.schema.Columns[i].Native, err)
 }
 
 // short is how append says that b does not hold the value.
@@ -123,7 +136,7 @@ func (c *col) append(dst, b []byte, maria bool) (out []byte, n int, err error) {
 			return dst, short, nil
 		}
 		return appendDouble(dst, binary.LittleEndian.Uint64(b), maria), 8, nil
-	case opBytes, opLatin1, opPadded, opUUID, opJSON, opGeometry:
+	case opBytes, opPadded, opUUID, opJSON, opGeometry:
 		return c.appendVariable(dst, b)
 	case opUintLE, opBit:
 		return c.appendNumber(dst, b)
@@ -169,27 +182,92 @@ func (c *col) appendNumber(dst, b []byte) ([]byte, int, error) {
 	return binary.AppendUvarint(dst, v), n, nil
 }
 
-// appendVariable reads the value behind a length of arg bytes.
-func (c *col) appendVariable(dst, b []byte) ([]byte, int, error) {
-	prefix := int(c.arg)
+// variable finds the value behind a length of arg bytes.
+func (c *col) variable(b []byte) (v []byte, size int) {
+	prefix, n := int(c.arg), 0
 	if len(b) < prefix {
-		return dst, short, nil
+		return nil, short
 	}
-	n := 0
 	for i := prefix - 1; i >= 0; i-- {
 		n = n<<8 | int(b[i])
 	}
 	if n > len(b)-prefix {
+		return nil, short
+	}
+	return b[prefix : prefix+n], prefix + n
+}
+
+// checkGeometry takes what the servers can hold: an SRID and WKB, or nothing at all,
+// which MariaDB stores for a value that it could not read.
+func checkGeometry(v []byte) error {
+	if len(v) > 0 && len(v) < 4 {
+		return malformed("geometry of %d bytes", len(v))
+	}
+	return nil
+}
+
+// text decodes one value of text.
+func (d *Decoder) text(dst, b []byte, c *col) ([]byte, int, error) {
+	v, size := c.variable(b)
+	if size > len(b) {
 		return dst, short, nil
 	}
-	v, size := b[prefix:prefix+n], prefix+n
+	dst, err := appendText(dst, v, c.set, c.key, d.lossy)
+	return dst, size, err
+}
+
+// appendText appends a text in UTF-8 behind its length. In a key, bytes whose text others
+// have too are an error: two rows would become one.
+func appendText(dst, v []byte, set *charset.Set, key bool, lossy Counter) ([]byte, error) {
+	if set.Plain(v) {
+		dst = binary.AppendUvarint(dst, uint64(len(v)))
+		return append(dst, v...), nil
+	}
+	if key {
+		if err := set.Unique(v); err != nil {
+			return dst, fmt.Errorf("%w: %w", ErrKey, err)
+		}
+	}
+	// The length stands before the text and is known behind it: room is left for that of
+	// the longest text that it can be.
+	at, room := len(dst), uvarintLen(uint64(charset.MaxExpansion*len(v)))
+	dst = append(dst, make([]byte, binary.MaxVarintLen64)[:room]...)
+	dst, bad := set.Append(dst, v)
+	n := len(dst) - at - room
+	if used := binary.PutUvarint(dst[at:at+room], uint64(n)); used < room {
+		dst = append(dst[:at+used], dst[at+room:]...)
+	}
+	if bad > 0 && lossy != nil {
+		lossy.Add(float64(bad))
+	}
+	return dst, nil
+}
+
+// CheckKey says why v, the text of a key's column as the server holds it, may not be one.
+func CheckKey(c *event.Column, v []byte) error {
+	set := textSet(c)
+	if set == nil {
+		return nil
+	}
+	if err := set.Unique(v); err != nil {
+		return fmt.Errorf("column %s %s: %w: %w", c.Name, c.Native, ErrKey, err)
+	}
+	return nil
+}
+
+func uvarintLen(v uint64) int { return max(1, (bits.Len64(v)+6)/7) }
+
+// appendVariable reads the value behind a length of arg bytes.
+func (c *col) appendVariable(dst, b []byte) ([]byte, int, error) {
+	v, size := c.variable(b)
+	if size > len(b) {
+		return dst, short, nil
+	}
+	n := len(v)
 	switch c.op {
 	case opBytes:
 		dst = binary.AppendUvarint(dst, uint64(n))
 		return append(dst, v...), size, nil
-	case opLatin1:
-		dst = binary.AppendUvarint(dst, uint64(latin1Len(v)))
-		return AppendLatin1(dst, v), size, nil
 	case opPadded, opUUID:
 		if n > int(c.size) {
 			return dst, 0, malformed("%d bytes in a column of %d", n, c.size)
@@ -205,8 +283,8 @@ func (c *col) appendVariable(dst, b []byte) ([]byte, int, error) {
 		}
 		return dst, size, nil
 	case opGeometry:
-		if n < 4 {
-			return dst, 0, malformed("geometry of %d bytes", n)
+		if err := checkGeometry(v); err != nil {
+			return dst, 0, err
 		}
 		dst = binary.AppendUvarint(dst, uint64(n))
 		return append(dst, v...), size, nil

@@ -57,7 +57,7 @@ func orderRow(dst []byte, i int) []byte {
 
 func TestEveryCutRowIsAnError(t *testing.T) {
 	s, tm, _ := orders()
-	d, err := NewDecoder(s, tm, false)
+	d, err := NewDecoder(s, tm, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,14 +82,14 @@ func TestTableMapThatDoesNotFitIsRefused(t *testing.T) {
 		other := *tm
 		other.Types = append([]byte(nil), tm.Types...)
 		other.Types[i] = wireYear
-		if _, err := NewDecoder(s, &other, false); !errors.Is(err, ErrMismatch) {
+		if _, err := NewDecoder(s, &other, false, nil); !errors.Is(err, ErrMismatch) {
 			t.Errorf("column %d of another type: %v", i, err)
 		}
 	}
 	unsigned := *tm
 	unsigned.Unsigned = make([]bool, len(tm.Types))
 	unsigned.Unsigned[0] = true
-	if _, err := NewDecoder(s, &unsigned, false); !errors.Is(err, ErrMismatch) {
+	if _, err := NewDecoder(s, &unsigned, false, nil); !errors.Is(err, ErrMismatch) {
 		t.Errorf("another sign: %v", err)
 	}
 }
@@ -172,7 +172,7 @@ func TestJSONDoublesPrintLikeTheServer(t *testing.T) {
 func FuzzRow(f *testing.F) {
 	s, tm, _ := orders()
 	f.Add(orderRow(nil, 1))
-	d, err := NewDecoder(s, tm, false)
+	d, err := NewDecoder(s, tm, false, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func FuzzTableMap(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tm, err := ParseTableMap(b)
 		if err == nil {
-			_, _ = NewDecoder(s, tm, true)
+			_, _ = NewDecoder(s, tm, true, nil)
 		}
 	})
 }
@@ -235,7 +235,7 @@ func benchBody() (body []byte, start int) {
 // BenchmarkDecode is rows of the log into images.
 func BenchmarkDecode(b *testing.B) {
 	s, tm, _ := orders()
-	d, err := NewDecoder(s, tm, false)
+	d, err := NewDecoder(s, tm, false, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -53,13 +53,14 @@ type TableMap struct {
 	DB, Table string
 	Types     []byte // the real type where ENUM and SET hide behind STRING
 	Meta      []uint16
-	// Unsigned is nil where the server does not say; else one entry a column.
+	// What follows is nil where the server does not say it. Unsigned has an entry a column.
 	Unsigned []bool
-	// Collations holds the collation id of each text column, 0 for others; nil where
-	// the server does not say.
-	Collations []uint16
-	// Names is nil unless the server writes full metadata.
-	Names []string
+	// Names, the members of ENUM and SET columns, in their charset, and the columns of the
+	// primary key are there when the server writes full metadata.
+	Names            []string
+	enums, sets      [][]string
+	Key              []int
+	text, enumOrSets collations
 }
 
 // ParseTableMap reads a TABLE_MAP's body. The result keeps nothing of b.
@@ -110,80 +111,6 @@ func (tm *TableMap) columnMeta(i int, r *wire) {
 			typ |= 0x30
 		}
 		tm.Types[i], tm.Meta[i] = typ, size
-	}
-}
-
-// The fields of the optional metadata that are read.
-const (
-	metaSignedness     = 1
-	metaDefaultCharset = 2
-	metaColumnCharset  = 3
-	metaColumnName     = 4
-)
-
-func (tm *TableMap) optional(r *wire) error {
-	for len(r.b) > 0 {
-		typ := r.uint(1)
-		field := wire{b: r.take(int(r.lenenc()))}
-		if r.bad {
-			return malformed("TABLE_MAP of %s.%s: optional metadata is cut short", tm.DB, tm.Table)
-		}
-		switch typ {
-		case metaSignedness:
-			tm.signedness(field.b)
-		case metaDefaultCharset:
-			def := uint16(field.lenenc())
-			tm.charsets(func() uint16 { return def })
-			text := tm.textColumns()
-			for len(field.b) > 0 && !field.bad {
-				k, c := field.lenenc(), field.lenenc()
-				if k < uint64(len(text)) {
-					tm.Collations[text[k]] = uint16(c)
-				}
-			}
-		case metaColumnCharset:
-			tm.charsets(func() uint16 { return uint16(field.lenenc()) })
-		case metaColumnName:
-			for range tm.Types {
-				tm.Names = append(tm.Names, string(field.take(int(field.lenenc()))))
-			}
-		}
-		if field.bad {
-			return malformed("TABLE_MAP of %s.%s: optional metadata %d is cut short", tm.DB, tm.Table, typ)
-		}
-	}
-	return nil
-}
-
-// signedness has one bit, the highest first, for each column of a numeric type.
-func (tm *TableMap) signedness(b []byte) {
-	tm.Unsigned = make([]bool, len(tm.Types))
-	k := 0
-	for i, t := range tm.Types {
-		switch t {
-		case wireTiny, wireShort, wireInt24, wireLong, wireLongLong, wireDecimal, wireFloat, wireDouble, wireYear:
-			if k/8 < len(b) {
-				tm.Unsigned[i] = b[k/8]&(0x80>>(k%8)) != 0
-			}
-			k++
-		}
-	}
-}
-
-func (tm *TableMap) textColumns() (cols []int) {
-	for i, t := range tm.Types {
-		switch t {
-		case wireVarchar, wireVarString, wireString, wireBlob, 249, 250, 251:
-			cols = append(cols, i)
-		}
-	}
-	return cols
-}
-
-func (tm *TableMap) charsets(next func() uint16) {
-	tm.Collations = make([]uint16, len(tm.Types))
-	for _, i := range tm.textColumns() {
-		tm.Collations[i] = next()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,20 +28,23 @@ func SelectExpr(c *event.Column, quoted string) string {
 }
 
 // TextDecoder turns rows of a SELECT, in the text protocol, into images. The session
-// must have time_zone +00:00 and the connection's charset must be utf8mb4.
+// must have time_zone +00:00, and character_set_results NULL: texts come as the server
+// holds them, in the charset of their column, as they do in the log.
 type TextDecoder struct {
 	schema *event.Schema
 	maria  bool
+	lossy  Counter
 }
 
-// NewTextDecoder refuses columns that cannot be captured.
-func NewTextDecoder(s *event.Schema, maria bool) (*TextDecoder, error) {
+// NewTextDecoder refuses columns that cannot be captured. lossy counts the U+FFFD that
+// stand for bytes without a character.
+func NewTextDecoder(s *event.Schema, maria bool, lossy Counter) (*TextDecoder, error) {
 	for i := range s.Columns {
 		if err := Supported(&s.Columns[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
-	return &TextDecoder{schema: s, maria: maria}, nil
+	return &TextDecoder{schema: s, maria: maria, lossy: lossy}, nil
 }
 
 // AppendImage appends the image of one row: a text a column, nil for NULL.
@@ -62,7 +66,12 @@ func (d *TextDecoder) AppendImage(dst []byte, vals [][]byte) ([]byte, error) {
 		}
 		c := &d.schema.Columns[i]
 		var err error
-		if dst, err = d.appendColumn(dst, c, v); err != nil {
+		if set := textSet(c); set != nil {
+			dst, err = appendText(dst, v, set, slices.Contains(d.schema.PrimaryKey, i), d.lossy)
+		} else {
+			dst, err = d.appendColumn(dst, c, v)
+		}
+		if err != nil {
 			return dst, fmt.Errorf("row of %s: column %s %s: %w", d.schema.Name, c.Name, c.Native, err)
 		}
 	}
@@ -71,7 +80,7 @@ func (d *TextDecoder) AppendImage(dst []byte, vals [][]byte) ([]byte, error) {
 
 func (d *TextDecoder) appendColumn(dst []byte, c *event.Column, v []byte) ([]byte, error) {
 	switch c.Type {
-	case event.TypeText, event.TypeBinary, event.TypeJSON, event.TypeGeometry, event.TypeDecimal:
+	case event.TypeBinary, event.TypeGeometry, event.TypeDecimal:
 		payload, err := TextValue(c, v, d.maria)
 		if err != nil {
 			return dst, err
@@ -82,8 +91,8 @@ func (d *TextDecoder) appendColumn(dst []byte, c *event.Column, v []byte) ([]byt
 	return appendFixed(dst, c, v, d.maria)
 }
 
-// TextValue is the canonical value of a text that the server printed, without the
-// length that variable ones have in an image. It may alias v.
+// TextValue is the canonical value of a text that the server printed, in UTF-8, without
+// the length that variable ones have in an image. It may alias v.
 func TextValue(c *event.Column, v []byte, maria bool) (event.Value, error) {
 	switch c.Type {
 	case event.TypeText, event.TypeJSON:
@@ -91,10 +100,7 @@ func TextValue(c *event.Column, v []byte, maria bool) (event.Value, error) {
 	case event.TypeBinary:
 		return binaryValue(c, v)
 	case event.TypeGeometry:
-		if len(v) < 4 {
-			return nil, malformed("geometry of %d bytes", len(v))
-		}
-		return v, nil
+		return v, checkGeometry(v)
 	case event.TypeDecimal:
 		return decimalText(v, c.Scale)
 	}

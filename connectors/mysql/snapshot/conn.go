@@ -35,7 +35,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	}
 	conn := &Conn{c: c}
 	statements := []string{
-		"SET NAMES utf8mb4", "SET SESSION time_zone='+00:00', sql_mode='', net_write_timeout=600, net_read_timeout=600",
+		"SET NAMES utf8mb4", "SET SESSION character_set_results=NULL", "SET SESSION time_zone='+00:00', sql_mode='', net_write_timeout=600, net_read_timeout=600",
 		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 	}
 	if o.MariaDB {

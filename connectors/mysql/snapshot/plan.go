@@ -12,16 +12,20 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// Key is a row's place in its table: the texts of the key columns. nil is before the
-// first row, or behind the last.
+// Key is a row's place in its table: the texts of the key columns, as the server holds
+// them. nil is before the first row, or behind the last.
 type Key [][]byte
+
+// keyVersion tells keys from those of version 1, whose texts were UTF-8 whatever the
+// column's charset.
+const keyVersion = 2
 
 // Encode is the key as an attempt's cursor.
 func (k Key) Encode() []byte {
 	if k == nil {
 		return nil
 	}
-	out := []byte{1} // version
+	out := []byte{keyVersion}
 	for _, v := range k {
 		out = binary.AppendUvarint(out, uint64(len(v)))
 		out = append(out, v...)
@@ -38,7 +42,7 @@ func DecodeKey(b []byte, n int) (Key, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
-	if b[0] != 1 {
+	if b[0] != keyVersion {
 		return nil, fmt.Errorf("%w: version %d", ErrCursor, b[0])
 	}
 	var k Key
@@ -65,9 +69,10 @@ type Plan struct {
 	text   *decode.TextDecoder
 }
 
-// NewPlan refuses tables with columns that cannot be captured.
-func NewPlan(s *event.Schema, maria bool) (*Plan, error) {
-	text, err := decode.NewTextDecoder(s, maria)
+// NewPlan refuses tables with columns that cannot be captured. lossy counts the U+FFFD in
+// their rows that stand for bytes without a character.
+func NewPlan(s *event.Schema, maria bool, lossy decode.Counter) (*Plan, error) {
+	text, err := decode.NewTextDecoder(s, maria, lossy)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +118,16 @@ func (p *Plan) Key(vals [][]byte) Key {
 // AppendImage appends the image of a row of Select.
 func (p *Plan) AppendImage(dst []byte, vals [][]byte) ([]byte, error) {
 	return p.text.AppendImage(dst, vals)
+}
+
+// Check says why rows cannot be told apart by a key.
+func (p *Plan) Check(k Key) error {
+	for i, v := range k {
+		if err := decode.CheckKey(&p.schema.Columns[p.schema.PrimaryKey[i]], v); err != nil {
+			return fmt.Errorf("row of %s: %w", p.schema.Name, err)
+		}
+	}
+	return nil
 }
 
 func (p *Plan) where(lo, hi Key) string {
@@ -165,7 +180,7 @@ func (p *Plan) literal(i int, v []byte) string {
 		}
 		return strconv.FormatUint(n, 10)
 	case event.TypeText:
-		return fmt.Sprintf("CONVERT(_utf8mb4 X'%x' USING %s) COLLATE %s", v, c.Charset, c.Collation)
+		return fmt.Sprintf("_%s X'%x' COLLATE %s", c.Charset, v, c.Collation)
 	case event.TypeBinary:
 		switch decode.BaseType(c.Native) {
 		case "uuid", "inet4", "inet6":

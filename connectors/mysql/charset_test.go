@@ -1,0 +1,131 @@
+package mysql
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/millrace/millrace/connectors/mysql/charset"
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// samples are texts of many scripts; a charset that lacks a character has "?" for it.
+var samples = []string{"plain  ", "", " x ", "café ÄÖÜ ¥€", "Привет, Ж", "日本語表許髙", "備註默認", "한국어", "ελληνικά", "שלום", "ไทย", "Łódź", "a\\b'c\"", "😀𠀋"}
+
+// unmapped is a sequence of the form of a character that is none, nil if there is none.
+func unmapped(name string) []byte {
+	s := charset.Named(name)
+	if s.Name() == "ascii" || strings.HasPrefix(name, "ut") || name == "ucs2" {
+		return nil
+	}
+	for a := range 256 {
+		one := []byte{byte(a)}
+		if text, bad := s.Append(nil, one); bad == 1 && string(text) == "\uFFFD" && s.MaxLen() == 1 {
+			return one
+		}
+		for b := range 256 {
+			two := []byte{byte(a), byte(b)}
+			if text, bad := s.Append(nil, two); s.MaxLen() > 1 && bad == 1 && string(text) == "\uFFFD" {
+				return two
+			}
+		}
+	}
+	return nil
+}
+
+// TestEveryCharset writes texts of many scripts into columns of every charset that the
+// server has, keys too, and compares what the log and what a snapshot gives with the
+// server's own conversion. Bytes without a character are U+FFFD either way, and counted.
+func TestEveryCharset(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop CHARACTER SET utf8mb4", "SET GLOBAL sql_mode=''", "SET GLOBAL binlog_row_metadata=FULL")
+		db.SetMaxIdleConns(0)
+		var sets []string
+		for _, name := range serverRows(t, db, "SELECT character_set_name FROM information_schema.character_sets WHERE character_set_name <> 'binary'") {
+			sets = append(sets, name)
+		}
+		for _, cs := range sets {
+			exec(t, db, fmt.Sprintf("CREATE TABLE shop.t_%[1]s (id INT PRIMARY KEY, c CHAR(9) CHARACTER SET %[1]s, v VARCHAR(40) CHARACTER SET %[1]s, e ENUM('a','z') CHARACTER SET %[1]s, x TEXT CHARACTER SET %[1]s)", cs),
+				fmt.Sprintf("CREATE TABLE shop.k_%[1]s (k VARCHAR(20) CHARACTER SET %[1]s COLLATE %[1]s_bin PRIMARY KEY)", cs))
+		}
+		exec(t, db, "CREATE TABLE shop.last (id INT PRIMARY KEY)")
+		cfg := testConfig(srv, "shop.*")
+		cfg.Snapshot.ChunkRows = 3
+		s := newSource(t, cfg)
+		openSource(t, s, pipeline.Resume{})
+		expected, lossy := map[event.TableName][]string{}, map[string]int{}
+		for _, cs := range sets {
+			var rows, keys []string
+			for i, text := range samples {
+				rows = append(rows, fmt.Sprintf("(%d,_utf8mb4 X'%x',_utf8mb4 X'%x','a',_utf8mb4 X'%x')", i, string([]rune(text)[:min(9, len([]rune(text)))]), text, text))
+				keys = append(keys, fmt.Sprintf("(_utf8mb4 X'%x')", text))
+			}
+			exec(t, db, fmt.Sprintf("INSERT INTO shop.t_%s VALUES %s", cs, strings.Join(rows, ",")), fmt.Sprintf("INSERT IGNORE INTO shop.k_%s VALUES %s", cs, strings.Join(keys, ",")))
+			expected[event.TableName{DB: "shop", Table: "t_" + cs}] = serverRows(t, db, fmt.Sprintf("SELECT id, CONVERT(c USING utf8mb4), CONVERT(v USING utf8mb4), e, CONVERT(x USING utf8mb4) FROM shop.t_%s", cs))
+			expected[event.TableName{DB: "shop", Table: "k_" + cs}] = serverRows(t, db, fmt.Sprintf("SELECT CONVERT(k USING utf8mb4) FROM shop.k_%s", cs))
+			if b := unmapped(cs); b != nil {
+				lossy["shop.t_"+cs] = 1
+				exec(t, db, fmt.Sprintf("INSERT INTO shop.t_%[1]s (id,v,e) VALUES (1000,CONVERT(CONCAT('<',X'%[2]x','>') USING %[1]s),'a')", cs, b))
+				n := event.TableName{DB: "shop", Table: "t_" + cs}
+				expected[n] = append(expected[n], "1000,NULL,<\uFFFD>,a,NULL")
+			}
+		}
+		exec(t, db, "INSERT INTO shop.last VALUES (4711)")
+		streamed := map[event.TableName]map[string]event.Image{}
+		for _, it := range collect(t, s, upTo("4711")) {
+			if it.Kind == event.KindPaused {
+				t.Fatal(it.text)
+			}
+			if it.Kind == event.KindRow && it.Table.Name.Table != "last" {
+				if streamed[it.Table.Name] == nil {
+					streamed[it.Table.Name] = map[string]event.Image{}
+				}
+				streamed[it.Table.Name][imageText(it.After, it.Table.Schema)] = it.After
+			}
+		}
+		var names []event.TableName
+		for n, want := range expected {
+			names = append(names, n)
+			var got []string
+			for text := range streamed[n] {
+				got = append(got, text)
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: the log gives\n%q, the server\n%q", n, got, want)
+			}
+		}
+		for table, n := range lossy {
+			if got := testutil.ToFloat64(s.metrics.unmappable.WithLabelValues(table)); int(got) != n {
+				t.Errorf("%s: %v characters counted, %d have none", table, got, n)
+			}
+		}
+		s.RequestSnapshot(names, "test")
+		ends, rows := 0, map[event.TableName]int{}
+		drive(t, s, newTarget(t), func(it *event.Item) bool {
+			if it.Kind == event.KindEnd {
+				ends++
+			}
+			if it.Op == event.OpRead {
+				rows[it.Table.Name]++
+				text := imageText(it.After, it.Table.Schema)
+				if string(streamed[it.Table.Name][text]) != string(it.After) {
+					t.Errorf("%s: the snapshot gives %q, the log does not", it.Table.Name, text)
+				}
+			}
+			return ends == len(names)
+		})
+		for n, texts := range streamed {
+			if rows[n] != len(texts) {
+				t.Errorf("%s: the snapshot has %d rows, the log had %d", n, rows[n], len(texts))
+			}
+		}
+	})
+}
