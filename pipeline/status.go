@@ -65,4 +65,6 @@ type SinkSummary struct {
 	LagSecs    float64         `json:"lag_seconds"`
 	Behind     int64           `json:"behind_messages"`
 	LastErr    string          `json:"last_error,omitempty"`
+	// Verified is what the self-check knows; nil where there is none.
+	Verified *Verified `json:"verified,omitempty"`
 }

@@ -112,8 +112,10 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 				FS: vfs.OS(), Reg: reg, Log: log.With(slog.String("pipeline", p.Name), slog.String("sink", s.Name)),
 			})
 		},
-		Endpoint: endpoint,
-		Log:      log,
+		SourceReader: func(p *spec.Pipeline) (pipeline.Reader, error) { return connectors.Types()[p.Source.Type].Readback(p) },
+		TargetReader: sinks.Readback,
+		Endpoint:     endpoint,
+		Log:          log,
 	})
 	if err != nil {
 		return nil, err

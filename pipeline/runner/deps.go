@@ -21,7 +21,11 @@ type Deps struct {
 	Config   func(*spec.Pipeline) json.RawMessage
 	Sink     func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
 	Endpoint func() *bus.Endpoint
-	Log      *slog.Logger
+	// SourceReader and TargetReader make the readers of the self-check; without them there
+	// is none.
+	SourceReader func(*spec.Pipeline) (pipeline.Reader, error)
+	TargetReader func(*spec.Pipeline, spec.Sink) (pipeline.Reader, error)
+	Log          *slog.Logger
 }
 
 // backoff doubles from 200 ms to most (10 s); a run that lasted a minute begins it anew.

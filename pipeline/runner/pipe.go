@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/selfcheck"
 	"github.com/millrace/millrace/pipeline/spec"
 )
 
@@ -21,6 +22,7 @@ type pipe struct {
 	log      *slog.Logger
 	endpoint *bus.Endpoint
 	since    time.Time
+	check    *selfcheck.Service // nil: there is none
 
 	// owners join here; add is called by the source's goroutine and, for tables known
 	// from the checkpoint, before it starts.
@@ -74,6 +76,7 @@ func (p *pipe) run(ctx context.Context) error {
 			return p.close(ctx)
 		}
 	}
+	p.checkItself(ctx)
 	var again backoff
 	for {
 		started := time.Now()

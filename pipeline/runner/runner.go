@@ -163,6 +163,7 @@ func (r *Runner) want(ctx context.Context, p *spec.Pipeline, stamp string) {
 func (r *Runner) start(ctx context.Context, p *spec.Pipeline, stamp string) {
 	ctx, cancel := context.WithCancel(ctx)
 	one := &running{pipe: newPipe(p, r.deps), stamp: stamp, cancel: cancel, done: make(chan struct{})}
+	one.pipe.check = one.pipe.newCheck(filepath.Join(r.cfg.State, "verify", p.Name))
 	r.mu.Lock()
 	delete(r.paused, p.Name)
 	r.running[p.Name] = one

@@ -61,6 +61,7 @@ func (p *pipe) status() pipeline.Status {
 		for _, s := range p.spec.Sinks {
 			if o := owners[ownerKey{s.Name, name}]; o != nil {
 				one := o.summary()
+				one.Verified = p.verified(s.Name, name)
 				out.LagSecs = max(out.LagSecs, one.LagSecs)
 				t.Sinks = append(t.Sinks, one)
 			}

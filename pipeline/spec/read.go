@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -26,6 +27,7 @@ type file struct {
 	Sinks       []yaml.Node      `yaml:"sinks"`
 	OnError     string           `yaml:"on_error"`
 	OnDropTable string           `yaml:"on_drop_table"`
+	Verify      Verify           `yaml:"verify"`
 }
 
 var (
@@ -33,7 +35,11 @@ var (
 	tableName    = regexp.MustCompile(`^[^.]+\.[^.]+$`)
 )
 
-const maxQueues = 1024
+const (
+	maxQueues     = 1024
+	maxVerifyRows = 100_000_000
+	leastVerify   = time.Second
+)
 
 // ReadFile reads and checks one pipeline file. The error is a config.Issues when the
 // file has mistakes: all of them.
@@ -110,12 +116,12 @@ func Files(dir string) (paths []string, errs []error) {
 }
 
 func read(doc *config.Document, kinds Kinds) (*Pipeline, error) {
-	f := file{Queues: 4, Delivery: "transactional", Group: DefaultGroup(), OnError: "pause_table", OnDropTable: "keep"}
+	f := file{Queues: 4, Delivery: "transactional", Group: DefaultGroup(), OnError: "pause_table", OnDropTable: "keep", Verify: DefaultVerify()}
 	doc.Decode(doc.Root, "", &f)
 	r := reader{doc: doc, kinds: kinds}
 	p := &Pipeline{
 		File: doc.File, Name: f.Name, Queues: f.Queues, Tables: f.Tables, Delivery: f.Delivery,
-		Group: f.Group, OnError: f.OnError, OnDropTable: f.OnDropTable,
+		Group: f.Group, OnError: f.OnError, OnDropTable: f.OnDropTable, Verify: f.Verify,
 	}
 	r.top(&f)
 	p.Source = r.component(config.Child(doc.Root, "source"), "source", kinds.Sources, nil)
@@ -161,6 +167,12 @@ func (r *reader) top(f *file) {
 	}
 	if f.Group.Interval.D() <= 0 {
 		r.issue(r.at("group"), "group.interval", "must be above zero", "")
+	}
+	if v := f.Verify; v.RowsPerSecond < 1 || v.RowsPerSecond > maxVerifyRows {
+		r.issue(r.at("verify"), "verify.rows_per_second", fmt.Sprintf("must be from 1 to %d", maxVerifyRows), "")
+	}
+	if e := time.Duration(f.Verify.Every); e != 0 && e < leastVerify {
+		r.issue(r.at("verify"), "verify.every", fmt.Sprintf("must be at least %s, or off", leastVerify), "")
 	}
 	names := make([]string, 0, len(f.Tables))
 	for name := range f.Tables {

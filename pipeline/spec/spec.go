@@ -1,7 +1,10 @@
 package spec
 
 import (
+	"fmt"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/millrace/millrace/internal/config"
 )
@@ -19,7 +22,45 @@ type Pipeline struct {
 	// OnError is pause_table or dead_letter; OnDropTable is keep or drop.
 	OnError     string
 	OnDropTable string
+	Verify      Verify
 }
+
+// Verify is how a running pipeline checks itself.
+type Verify struct {
+	// Every is how often each table is compared with its source; "off" is never.
+	Every         Every `yaml:"every"`
+	RowsPerSecond int   `yaml:"rows_per_second"`
+	// Repair has a table that differs read anew.
+	Repair bool `yaml:"repair"`
+}
+
+// Every is a duration, or "off" (zero).
+type Every time.Duration
+
+// UnmarshalYAML reads a duration or "off".
+func (e *Every) UnmarshalYAML(n *yaml.Node) error {
+	if n.Value == "off" {
+		*e = 0
+		return nil
+	}
+	var d config.Duration
+	if err := d.UnmarshalYAML(n); err != nil || d == 0 {
+		return fmt.Errorf("%q is neither a duration such as 24h nor off", n.Value)
+	}
+	*e = Every(d)
+	return nil
+}
+
+// MarshalYAML writes what UnmarshalYAML reads.
+func (e Every) MarshalYAML() (any, error) {
+	if e == 0 {
+		return "off", nil
+	}
+	return time.Duration(e).String(), nil
+}
+
+// DefaultVerify is once a day, gently.
+func DefaultVerify() Verify { return Verify{Every: Every(24 * time.Hour), RowsPerSecond: 5000} }
 
 // Component is a source: its type and the decoded configuration of that type.
 type Component struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/config"
 )
@@ -163,4 +164,28 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v, %v", p, err)
 		}
 	})
+}
+
+func TestHowAPipelineChecksItself(t *testing.T) {
+	const text = "version: 1\nname: orders\nsource: {type: mysql}\nsinks: [{name: lake, type: parquet, path: x}]\n"
+	for verify, want := range map[string]Verify{
+		"": {Every: Every(24 * time.Hour), RowsPerSecond: 5000}, "verify: {every: off}": {RowsPerSecond: 5000},
+		"verify: {every: 1h, rows_per_second: 10, repair: true}": {Every: Every(time.Hour), RowsPerSecond: 10, Repair: true},
+	} {
+		p, err := Parse("p.yaml", []byte(text+verify+"\n"), kinds(), none)
+		if err != nil {
+			t.Errorf("%s: %v", verify, err)
+		} else if p.Verify != want {
+			t.Errorf("%s: %+v", verify, p.Verify)
+		}
+	}
+	for verify, want := range map[string]string{
+		"verify: {every: never}": "neither a duration such as 24h nor off", "verify: {every: 0s}": "neither a duration such as 24h nor off",
+		"verify: {every: 10ms}": "verify.every: must be at least 1s, or off", "verify: {rows_per_second: 0}": "verify.rows_per_second: must be from 1",
+		"verify: {evry: 1h}": "did you mean \"every\"", "verify: {every: -1h}": "neither a duration",
+	} {
+		if _, err := Parse("p.yaml", []byte(text+verify+"\n"), kinds(), none); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", verify, err)
+		}
+	}
 }

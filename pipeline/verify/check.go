@@ -34,6 +34,10 @@ type Options struct {
 	// Resume goes on where a comparison in the same Dir was when Save was last called.
 	Resume *Cursor
 	Save   func(Cursor) error
+	// SaveEvery is the least time between two calls of Save.
+	SaveEvery time.Duration
+	// Room is asked now and then whether more may be put aside; an error ends the comparison.
+	Room func() error
 	// Progress is told what is done, now and then.
 	Progress func(Progress)
 	// PartBytes is the memory of a part (16 MiB).
@@ -109,6 +113,7 @@ type check struct {
 	spills         []*spill
 	found          found
 	cursor         Cursor // of the source's reading
+	saved          time.Time
 }
 
 func (c *check) run(ctx context.Context) error {
@@ -162,6 +167,11 @@ func (c *check) tell(what string, rows int64) {
 }
 
 func (c *check) pace(ctx context.Context, side string, rows int) error {
+	if c.o.Room != nil {
+		if err := c.o.Room(); err != nil {
+			return err
+		}
+	}
 	if c.o.Pace != nil {
 		return c.o.Pace(ctx, side, rows)
 	}
@@ -187,7 +197,7 @@ func (c *check) readSource(ctx context.Context) (*spill, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.cursor.Done = true
+	c.cursor.Done, c.saved = true, time.Time{}
 	return s, c.save(s)
 }
 
@@ -208,9 +218,10 @@ func (c *check) takeUp() (*spill, error) {
 
 // save makes the cursor one that a restart goes on from.
 func (c *check) save(s *spill) error {
-	if c.o.Save == nil {
+	if c.o.Save == nil || time.Since(c.saved) < c.o.SaveEvery {
 		return nil
 	}
+	c.saved = time.Now()
 	size, n, err := s.mark()
 	if err == nil {
 		err = s.sync()

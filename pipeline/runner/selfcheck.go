@@ -1,0 +1,103 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/httpapi"
+	"github.com/millrace/millrace/pipeline/selfcheck"
+	"github.com/millrace/millrace/pipeline/spec"
+)
+
+// newCheck makes the pipeline's self-check; nil where its file says off.
+func (p *pipe) newCheck(dir string) *selfcheck.Service {
+	v := p.spec.Verify
+	if v.Every == 0 || p.deps.SourceReader == nil || p.deps.TargetReader == nil {
+		return nil
+	}
+	sinks := make([]string, len(p.spec.Sinks))
+	for i, s := range p.spec.Sinks {
+		sinks[i] = s.Name
+	}
+	return selfcheck.New(selfcheck.Config{
+		Sinks: sinks, Every: time.Duration(v.Every), RowsPerSecond: v.RowsPerSecond, Repair: v.Repair, Dir: dir,
+		Glance: min(15*time.Second, time.Duration(v.Every)/4),
+	}, selfcheck.Deps{
+		Source:  func() (pipeline.Reader, error) { return p.deps.SourceReader(p.spec) },
+		Target:  p.targetReader,
+		Tables:  p.toCheck,
+		Reached: p.reached,
+		Repair:  func(ctx context.Context, t event.TableName) error { return p.do(ctx, t.String(), httpapi.Snapshot) },
+		Log:     p.log,
+	})
+}
+
+// checkItself runs the self-check beside everything else. What ends it ends nothing else.
+func (p *pipe) checkItself(ctx context.Context) {
+	if p.check == nil {
+		return
+	}
+	p.wg.Go(func() {
+		if err := p.check.Run(ctx); err != nil && !stopped(ctx, err) {
+			p.log.Error("the self-check has ended; the pipeline goes on without it until it is started anew", slog.Any("error", err))
+		}
+	})
+}
+
+func (p *pipe) targetReader(sink string) (pipeline.Reader, error) {
+	i := slices.IndexFunc(p.spec.Sinks, func(s spec.Sink) bool { return s.Name == sink })
+	return p.deps.TargetReader(p.spec, p.spec.Sinks[i])
+}
+
+// toCheck are the tables of a target, and why some are not to be compared now.
+func (p *pipe) toCheck(sink string) []selfcheck.Table {
+	now := p.status()
+	p.mu.Lock()
+	names := slices.Clone(p.order)
+	p.mu.Unlock()
+	var out []selfcheck.Table
+	for _, name := range names {
+		i := slices.IndexFunc(now.Tables, func(t pipeline.TableStatus) bool { return t.Name == name.String() })
+		if i < 0 {
+			continue
+		}
+		out = append(out, selfcheck.Table{Name: name, Skip: whyNot(&now, &now.Tables[i], sink)})
+	}
+	return out
+}
+
+// whyNot is why a table can't be compared now; "" when it can.
+func whyNot(p *pipeline.Status, t *pipeline.TableStatus, sink string) string {
+	switch {
+	case p.State != pipeline.StateRunning:
+		return fmt.Sprintf("the pipeline is %s", p.State)
+	case t.State != pipeline.StateRunning:
+		return fmt.Sprintf("the table is %s", t.State)
+	case t.Snapshot < 100:
+		return "the table is being read anew"
+	}
+	for _, s := range t.Sinks {
+		if s.Sink == sink && s.State != pipeline.StateRunning {
+			return fmt.Sprintf("the target is %s", s.State)
+		}
+	}
+	return ""
+}
+
+// verified is what the self-check knows of a target table.
+func (p *pipe) verified(sink string, table event.TableName) *pipeline.Verified {
+	if p.check == nil {
+		return nil
+	}
+	v := p.check.Verified(sink, table)
+	return &v
+}
+
+// reached reports whether a target table has everything that the source's log held at a
+// place. What the target itself says is asked by the comparison.
+func (p *pipe) reached(string, event.TableName, pipeline.Place) bool { return false }

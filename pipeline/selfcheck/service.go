@@ -1,0 +1,293 @@
+package selfcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/verify"
+)
+
+// Config is what of a pipeline file concerns the self-check.
+type Config struct {
+	Sinks         []string
+	Every         time.Duration
+	RowsPerSecond int
+	Repair        bool
+	// Dir is the service's own directory.
+	Dir string
+	// Glance is how often tables are looked for that wait (15 s); Pause is between two looks
+	// at rows that differ (2 s), and Wait how long there are such looks (10 min).
+	Glance, Pause, Wait time.Duration
+}
+
+// Table is one source table as the pipeline has it now.
+type Table struct {
+	Name event.TableName
+	// Skip is why it is not to be looked at now.
+	Skip string
+}
+
+// Deps is what the service needs of the pipeline.
+type Deps struct {
+	Source func() (pipeline.Reader, error)
+	Target func(sink string) (pipeline.Reader, error)
+	Tables func(sink string) []Table
+	// Reached reports whether a target table has everything up to a place of the source.
+	Reached func(sink string, table event.TableName, at pipeline.Place) bool
+	// Repair has a table read anew.
+	Repair func(ctx context.Context, table event.TableName) error
+	Log    *slog.Logger
+}
+
+// Service is the self-check of one pipeline.
+type Service struct {
+	cfg  Config
+	deps Deps
+	pace *pace
+
+	// mu guards what Verified and Progress read; the goroutine of Run alone writes.
+	mu     sync.Mutex
+	record *record
+	rows   int64 // compared since the process began
+}
+
+// New makes a service and reads its record. It starts nothing.
+func New(cfg Config, deps Deps) *Service {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&cfg.Glance, 15*time.Second)
+	def(&cfg.Pause, 2*time.Second)
+	def(&cfg.Wait, 10*time.Minute)
+	cfg.RowsPerSecond = max(1, cfg.RowsPerSecond)
+	return &Service{cfg: cfg, deps: deps, pace: newPace(cfg.RowsPerSecond), record: load(cfg.Dir, deps.Log)}
+}
+
+func entryName(sink string, table event.TableName) string { return sink + "/" + table.String() }
+
+// Verified is what is known of a target table. Any goroutine may ask.
+func (s *Service) Verified(sink string, table event.TableName) pipeline.Verified {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.record.Tables[entryName(sink, table)]; e != nil {
+		return e.Verified
+	}
+	return pipeline.Verified{}
+}
+
+// Rows is how many rows were compared since the process began. Any goroutine may ask.
+func (s *Service) Rows() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rows
+}
+
+// Run goes round after round until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	if err := os.MkdirAll(s.work(), 0o700); err != nil {
+		return fmt.Errorf("room of the self-check: %w", err)
+	}
+	for {
+		now := time.Now()
+		if s.record.Round.IsZero() || !now.Before(s.record.Round.Add(s.cfg.Every)) {
+			s.mu.Lock()
+			s.record.Round = now.UTC()
+			s.mu.Unlock()
+			if err := s.save(); err != nil {
+				return err
+			}
+		}
+		left, err := s.round(ctx)
+		if err != nil {
+			return err
+		}
+		wait := time.Until(s.record.Round.Add(s.cfg.Every))
+		if left || wait > s.cfg.Glance { // tables may come
+			wait = min(wait, s.cfg.Glance)
+		}
+		if err := sleep(ctx, max(wait, time.Millisecond)); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Service) work() string { return filepath.Join(s.cfg.Dir, "work") }
+
+func (s *Service) save() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record.save(s.cfg.Dir)
+}
+
+// round looks at each table that was not looked at in this round. left says that some could
+// not be.
+func (s *Service) round(ctx context.Context) (left bool, err error) {
+	for _, first := range []bool{true, false} { // what was begun before a restart comes first
+		for _, sink := range s.cfg.Sinks {
+			for _, t := range s.deps.Tables(sink) {
+				name := entryName(sink, t.Name)
+				if first != (name == s.record.Present) {
+					continue
+				}
+				done, err := s.one(ctx, sink, t)
+				if err != nil {
+					return left, err
+				}
+				left = left || !done
+			}
+		}
+	}
+	return left, nil
+}
+
+// one looks at a table if its turn has come.
+func (s *Service) one(ctx context.Context, sink string, t Table) (done bool, err error) {
+	name := entryName(sink, t.Name)
+	s.mu.Lock()
+	e := s.record.entry(name)
+	s.mu.Unlock()
+	switch {
+	case !e.Done.Before(s.record.Round):
+		return true, nil
+	case t.Skip != "":
+		s.note(e, func() { e.State, e.Reason = pipeline.VerifiedSkipped, t.Skip })
+		return false, nil
+	case time.Now().Before(e.next):
+		return false, nil
+	}
+	begun, got, err := s.compare(ctx, sink, t.Name, name)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		got = verify.Table{Name: t.Name.String(), Unreadable: err.Error()}
+	}
+	return s.take(ctx, sink, t.Name, e, begun, got)
+}
+
+// compare is one pass over a table, which a restart goes on with.
+func (s *Service) compare(ctx context.Context, sink string, table event.TableName, name string) (begun time.Time, out verify.Table, err error) {
+	source, err := s.deps.Source()
+	if err != nil {
+		return begun, out, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	target, err := s.deps.Target(sink)
+	if err != nil {
+		return begun, out, err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	begun = time.Now().UTC()
+	o := verify.Options{
+		Dir: s.work(), Wait: s.cfg.Wait, Pause: s.cfg.Pause, Pace: s.pace.wait, ChunkRows: min(8192, max(100, s.cfg.RowsPerSecond/5)),
+		SaveEvery: 5 * time.Second, Room: func() error { return room(s.cfg.Dir) },
+		Reached: func(_ context.Context, at pipeline.Place) (bool, error) { return s.deps.Reached(sink, table, at), nil },
+		Save: func(c verify.Cursor) error {
+			s.mu.Lock()
+			s.record.Present, s.record.Cursor = name, &c
+			s.mu.Unlock()
+			return s.save()
+		},
+	}
+	if s.record.Present == name && s.record.Cursor != nil {
+		o.Resume, begun = s.record.Cursor, s.record.Cursor.Begun
+	}
+	out, err = verify.Check(ctx, source, target, table, o)
+	if ctx.Err() != nil {
+		return begun, out, ctx.Err()
+	}
+	s.mu.Lock()
+	s.record.Present, s.record.Cursor = "", nil
+	s.rows += out.SourceRows
+	s.mu.Unlock()
+	return begun, out, errors.Join(err, os.RemoveAll(s.work()), os.MkdirAll(s.work(), 0o700), s.save())
+}
+
+// mostWait bounds the pauses between looks that tell nothing.
+const mostWait = time.Hour
+
+// take takes note of an outcome; done says that the table needs no more looks in this round.
+func (s *Service) take(ctx context.Context, sink string, table event.TableName, e *entry, begun time.Time, got verify.Table) (done bool, err error) {
+	state, reason := got.State(), reasonOf(got)
+	log := s.deps.Log.With(slog.String("sink", sink), slog.String("table", table.String()))
+	again := true
+	s.note(e, func() {
+		told := e.State == state && e.Reason == reason
+		e.State, e.Reason, e.At, e.Rows, e.Differences = state, reason, time.Now().UTC(), got.SourceRows, 0
+		switch state {
+		case verify.Equal:
+			e.Through, e.Repaired, again = begun, time.Time{}, false
+		case verify.Differs:
+			e.Differences, again = got.Differences(), false
+			log.Warn("the self-check found that source and target differ", slog.Int64("missing", got.Missing), slog.Int64("extra", got.Extra),
+				slog.Int64("different", got.Different), slog.Int64("twice", got.Duplicates), slog.String("rows", reason))
+		default:
+			if !told {
+				log.Warn("the self-check could not tell whether source and target are equal", slog.String("state", state), slog.String("reason", reason))
+			}
+		}
+		if again {
+			e.wait = min(max(2*e.wait, 2*s.cfg.Glance), mostWait)
+			e.next = time.Now().Add(e.wait)
+		} else {
+			e.wait, e.Done = 0, s.record.Round
+		}
+	})
+	if state == verify.Differs && s.cfg.Repair && e.Repaired.IsZero() {
+		s.repair(ctx, table, e, log)
+	}
+	return !again, s.save()
+}
+
+// repair has a table read anew, once for what was found; the next look is due when it is.
+func (s *Service) repair(ctx context.Context, table event.TableName, e *entry, log *slog.Logger) {
+	err := s.deps.Repair(ctx, table)
+	s.note(e, func() {
+		if err != nil {
+			e.Reason += "; it could not be asked to be read anew: " + err.Error()
+			return
+		}
+		e.Repaired, e.Done = time.Now().UTC(), time.Time{}
+		e.Reason += "; it is read anew"
+		e.next = time.Now().Add(s.cfg.Glance)
+	})
+	if err != nil {
+		log.Warn("the table that differs could not be asked to be read anew", slog.Any("error", err))
+		return
+	}
+	log.Info("the table that differs is read anew, for verify.repair says so")
+}
+
+func (s *Service) note(e *entry, fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn()
+}
+
+// reasonOf is one line on an outcome that is not equal.
+func reasonOf(t verify.Table) string {
+	var parts []string
+	for _, part := range []string{t.Unreadable, t.Problem, t.Behind} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if n := t.Differences(); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d rows: %s", n, strings.Join(t.Examples, "; ")))
+	}
+	if t.Unsettled > 0 {
+		parts = append(parts, fmt.Sprintf("%d rows kept changing", t.Unsettled))
+	}
+	return strings.Join(parts, "; ")
+}
