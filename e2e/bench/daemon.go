@@ -28,7 +28,7 @@ sinks:
   - name: lake
     type: parquet
     path: %s
-    flush: {rows: 200000, bytes: 64MiB, interval: 1s}
+    flush: {rows: 200000, bytes: 64MiB, interval: 500ms}
     current: {interval: 2s}
 `
 
@@ -37,6 +37,7 @@ type daemon struct {
 	process *testenv.Process
 	client  *httpapi.Client
 	lake    string
+	file    string // of the pipeline
 	drop    func()
 }
 
@@ -57,7 +58,8 @@ func (b *bench) startDaemonFor(ctx context.Context, s *source, tables string) (*
 	d := &daemon{lake: filepath.Join(dir, "lake"), drop: drop}
 	if s != nil {
 		text := fmt.Sprintf(pipelineFile, s.server.Addr, tables, d.lake)
-		if err := os.WriteFile(filepath.Join(pipelines, "bench.yaml"), []byte(text), 0o600); err != nil {
+		d.file = filepath.Join(pipelines, "bench.yaml")
+		if err := os.WriteFile(d.file, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
 	}

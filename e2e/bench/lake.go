@@ -26,10 +26,13 @@ type deltaTable struct {
 	version int64            // of the next entry
 	files   map[string]int64 // rows of the live files
 	rows    int64            // of all of them
+	grown   int64            // the last version that added rows
+	merged  int64            // of current/: the version of changes/ that it is made of
 }
 
+// newDeltaTable follows one part of a table, which is named with its database.
 func newDeltaTable(lake, table, part string) *deltaTable {
-	return &deltaTable{dir: filepath.Join(lake, "bench", "shop."+table, part), files: map[string]int64{}}
+	return &deltaTable{dir: filepath.Join(lake, "bench", table, part), files: map[string]int64{}, merged: -1}
 }
 
 // advance reads the entries that are new and returns the files that they added.
@@ -58,6 +61,7 @@ func (t *deltaTable) entry(f *os.File) (added []string, err error) {
 		var a struct {
 			Add    *struct{ Path, Stats string }
 			Remove *struct{ Path string }
+			Domain *struct{ Domain, Configuration string } `json:"domainMetadata"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
 			return nil, err
@@ -70,32 +74,93 @@ func (t *deltaTable) entry(f *os.File) (added []string, err error) {
 			}
 			t.rows += stats.NumRecords - t.files[a.Add.Path]
 			t.files[a.Add.Path] = stats.NumRecords
+			t.grown = t.version
 			added = append(added, a.Add.Path)
 		case a.Remove != nil:
 			t.rows -= t.files[a.Remove.Path]
 			delete(t.files, a.Remove.Path)
+		case a.Domain != nil && a.Domain.Domain == "millrace.merge":
+			var fact struct{ Version int64 }
+			if err := json.Unmarshal([]byte(a.Domain.Configuration), &fact); err != nil {
+				return nil, fmt.Errorf("how far current/ is merged: %w", err)
+			}
+			t.merged = fact.Version
 		}
 	}
 	return added, lines.Err()
 }
 
-// await follows the table until it shows n rows.
-func (t *deltaTable) await(ctx context.Context, n int64) error {
+// follow reads tables' new entries again and again until done.
+func follow(ctx context.Context, what string, tables []*deltaTable, done func() bool) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := t.advance(); err != nil {
-			return err
+		for _, t := range tables {
+			if _, err := t.advance(); err != nil {
+				return err
+			}
 		}
-		if t.rows >= n {
+		if done() {
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s shows %d of %d rows: %w", t.dir, t.rows, n, ctx.Err())
+			return fmt.Errorf("%s: %w", what, ctx.Err())
 		}
 	}
+}
+
+// target is both parts of some tables.
+type target struct {
+	names            []string
+	changes, current []*deltaTable
+}
+
+func newTarget(lake string, names ...string) *target {
+	t := &target{names: names}
+	for _, n := range names {
+		t.changes = append(t.changes, newDeltaTable(lake, n, "changes"))
+		t.current = append(t.current, newDeltaTable(lake, n, "current"))
+	}
+	return t
+}
+
+// shown is how many rows changes/ has in all.
+func (t *target) shown(ctx context.Context) (rows int64, err error) {
+	err = follow(ctx, "read changes/", t.changes, func() bool { return true })
+	for _, c := range t.changes {
+		rows += c.rows
+	}
+	return rows, err
+}
+
+// awaitChanges waits until changes/ has n rows in all.
+func (t *target) awaitChanges(ctx context.Context, n int64) error {
+	return follow(ctx, fmt.Sprintf("wait for %d rows in changes/", n), t.changes, func() bool {
+		rows := int64(0)
+		for _, c := range t.changes {
+			rows += c.rows
+		}
+		return rows >= n
+	})
+}
+
+// awaitCurrent waits until each current/ is made of all rows that its changes/ held at the
+// call.
+func (t *target) awaitCurrent(ctx context.Context) error {
+	goals := make([]int64, len(t.changes))
+	for i, c := range t.changes {
+		goals[i] = c.grown
+	}
+	return follow(ctx, "wait for current/", t.current, func() bool {
+		for i, c := range t.current {
+			if c.merged < goals[i] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // readOrders calls row with id and placed_at of every row of a data file. Entries of

@@ -79,12 +79,12 @@ func (b *bench) idle(ctx context.Context, r *memoryResult) error {
 // bigTransaction sends one transaction through a fresh process.
 func (b *bench) bigTransaction(ctx context.Context, s *source, rows int) (transaction, error) {
 	t := transaction{Rows: rows}
-	table := fmt.Sprintf("big%d", rows)
+	table := fmt.Sprintf("shop.big%d", rows)
 	if err := s.createOrders(ctx, table); err != nil {
 		return t, err
 	}
 	// A database that has a single table keeps other tables' snapshots out of the peak.
-	d, err := b.startDaemonFor(ctx, s, "shop."+table)
+	d, err := b.startDaemonFor(ctx, s, table)
 	if err != nil {
 		return t, err
 	}
@@ -93,6 +93,11 @@ func (b *bench) bigTransaction(ctx context.Context, s *source, rows int) (transa
 		return t, err
 	}
 	from, err := s.position(ctx)
+	if err != nil {
+		return t, err
+	}
+	lake := newTarget(d.lake, table)
+	base, err := lake.shown(ctx)
 	if err != nil {
 		return t, err
 	}
@@ -107,13 +112,12 @@ func (b *bench) bigTransaction(ctx context.Context, s *source, rows int) (transa
 	t.BytesPerRow = float64(logBytes(from, to)) / float64(rows)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	for _, part := range []string{"changes", "current"} {
-		if err := newDeltaTable(d.lake, table, part).await(ctx, int64(rows)); err != nil {
-			return t, fmt.Errorf("%w\n%s", err, d.process.Log())
-		}
-		if part == "changes" {
-			t.Seconds = time.Since(began).Seconds()
-		}
+	if err := lake.awaitChanges(ctx, base+int64(rows)); err != nil {
+		return t, fmt.Errorf("%w\n%s", err, d.process.Log())
+	}
+	t.Seconds = time.Since(began).Seconds()
+	if err := lake.awaitCurrent(ctx); err != nil {
+		return t, fmt.Errorf("%w\n%s", err, d.process.Log())
 	}
 	if _, t.AnonMiB, t.PeakMiB, err = memoryOf(d.process.Pid()); err != nil {
 		return t, err

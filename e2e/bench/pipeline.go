@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"sync"
 	"time"
@@ -13,11 +15,14 @@ import (
 
 // pipelineResult is what was found of a pipeline's speed.
 type pipelineResult struct {
-	MariaDB string          `json:"mariadb"`
-	Many    []backlogSample `json:"multi_row"`
-	Single  []backlogSample `json:"single_row"`
-	Changes freshnessSample `json:"freshness_changes"`
-	Current freshnessSample `json:"freshness_current"`
+	MariaDB  string          `json:"mariadb"`
+	Many     []backlogSample `json:"multi_row"`
+	Single   []backlogSample `json:"single_row"`
+	Mixed    []backlogSample `json:"mixed"`
+	Snapshot backlogSample   `json:"snapshot"`
+	Changes  freshnessSample `json:"freshness_changes"`
+	Current  freshnessSample `json:"freshness_current"`
+	Rates    []rateSample    `json:"rates"`
 }
 
 // backlogSample is one binlog that was carried into the target.
@@ -30,6 +35,7 @@ type backlogSample struct {
 	CPUMicros      float64 `json:"cpu_us_per_row"`
 	PeakMiB        float64 `json:"rss_peak_mib"`
 	BarePerSecond  float64 `json:"go_mysql_rows_per_second"`
+	Equal          bool    `json:"equal"` // pipeline verify compared source and target
 	Load           string  `json:"load_average"`
 	OtherCores     float64 `json:"other_cores"`
 }
@@ -54,47 +60,84 @@ func (b *bench) pipeline(ctx context.Context) (*pipelineResult, error) {
 		return nil, err
 	}
 	defer stop()
-	many, single, fresh := 1_000_000, 200_000, 20*time.Second
+	r := &pipelineResult{MariaDB: s.server.Version}
+	if err := b.backlogs(ctx, s, r); err != nil {
+		return nil, err
+	}
+	if r.Snapshot, err = b.snapshot(ctx, s); err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	return r, nil
+}
+
+// sizes are how many rows the loads have.
+type sizes struct {
+	many, single, mixed, snapshot int
+	fresh                         time.Duration
+}
+
+func (b *bench) sizes() sizes {
 	if b.quick {
-		many, single, fresh = 300_000, 60_000, 8*time.Second
+		return sizes{many: 300_000, single: 60_000, mixed: 60_000, snapshot: 500_000, fresh: 8 * time.Second}
 	}
-	tables := []string{"fresh"}
+	return sizes{many: 1_000_000, single: 200_000, mixed: 200_000, snapshot: 3_000_000, fresh: 20 * time.Second}
+}
+
+// backlogs measures what one daemon catches up with, and how fresh its target is.
+func (b *bench) backlogs(ctx context.Context, s *source, r *pipelineResult) error {
+	n := b.sizes()
+	loads := make([][]load, b.rounds)
+	names := []string{"shop.fresh"}
 	for round := range b.rounds {
-		tables = append(tables, fmt.Sprintf("many%d", round), fmt.Sprintf("single%d", round))
+		loads[round] = []load{s.manyRows(round, n.many), s.singleRows(round, n.single), s.mixedRows(round, n.mixed)}
+		for _, l := range loads[round] {
+			names = append(names, l.tables...)
+		}
 	}
-	for _, t := range tables {
+	for _, rate := range rates {
+		names = append(names, rateTable(rate))
+	}
+	for _, t := range names {
 		if err := s.createOrders(ctx, t); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	d, err := b.startDaemon(ctx, s)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer d.stop()
-	if err := d.streaming(ctx, len(tables)); err != nil {
-		return nil, err
+	if err := d.streaming(ctx, len(names)); err != nil {
+		return err
 	}
-	r := &pipelineResult{MariaDB: s.server.Version}
-	for round := range b.rounds {
-		one, err := b.backlog(ctx, s, d, fmt.Sprintf("many%d", round), many, func(table string) error { return s.insertMany(ctx, table, many, 1000) })
-		if err != nil {
-			return nil, fmt.Errorf("multi-row backlog: %w", err)
+	for _, of := range loads {
+		for i, into := range []*[]backlogSample{&r.Many, &r.Single, &r.Mixed} {
+			one, err := b.backlog(ctx, s, d, of[i])
+			if err != nil {
+				return fmt.Errorf("%s: %w", of[i].name, err)
+			}
+			*into = append(*into, one)
 		}
-		r.Many = append(r.Many, one)
-		if one, err = b.backlog(ctx, s, d, fmt.Sprintf("single%d", round), single, func(table string) error { return s.insertSingle(ctx, table, single) }); err != nil {
-			return nil, fmt.Errorf("backlog of single rows: %w", err)
-		}
-		r.Single = append(r.Single, one)
 	}
-	r.Changes, r.Current, err = b.freshness(ctx, s, d, "fresh", fresh)
-	return r, err
+	if r.Changes, r.Current, err = b.freshness(ctx, s, d, "shop.fresh", freshRate, n.fresh); err != nil {
+		return err
+	}
+	r.Rates, err = b.highestRate(ctx, s, d)
+	return err
 }
 
-// backlog fills a table while the pipeline is paused, and measures from its resumption
-// until the target shows every row.
-func (b *bench) backlog(ctx context.Context, s *source, d *daemon, table string, rows int, fill func(string) error) (backlogSample, error) {
-	sample := backlogSample{Rows: rows}
+// backlog fills tables while the pipeline is paused, and measures from its resumption
+// until the target shows every row; then it has source and target compared.
+func (b *bench) backlog(ctx context.Context, s *source, d *daemon, l load) (backlogSample, error) {
+	sample := backlogSample{Rows: l.rows}
+	lake := newTarget(d.lake, l.tables...)
+	if err := b.prepare(ctx, l, lake); err != nil {
+		return sample, err
+	}
+	base, err := lake.shown(ctx)
+	if err != nil {
+		return sample, err
+	}
 	if err := d.do(ctx, httpapi.Pause, pipeline.StatePaused); err != nil {
 		return sample, err
 	}
@@ -102,51 +145,103 @@ func (b *bench) backlog(ctx context.Context, s *source, d *daemon, table string,
 	if err != nil {
 		return sample, err
 	}
-	if err := fill(table); err != nil {
+	if err := l.fill(ctx); err != nil {
 		return sample, err
 	}
 	to, err := s.position(ctx)
 	if err != nil {
 		return sample, err
 	}
-	sample.BytesPerRow = float64(logBytes(from, to)) / float64(rows)
-	bare, err := s.decodeBare(ctx, from, table, rows)
+	sample.BytesPerRow = float64(logBytes(from, to)) / float64(l.rows)
+	bare, err := s.decodeBare(ctx, from, l.tables, l.rows)
 	if err != nil {
 		return sample, err
 	}
-	sample.BarePerSecond = float64(rows) / bare.Seconds()
+	sample.BarePerSecond = float64(l.rows) / bare.Seconds()
+	err = b.carried(ctx, s, d, lake, base+int64(l.rows), &sample, func() error {
+		return d.do(ctx, httpapi.Resume, "") // it starts at once
+	})
+	if err != nil {
+		return sample, err
+	}
+	b.say("%-28s %9d rows, %3.0f B each: %8.0f rows/s in changes/ (%.1f s), %.1f s until current/ has them, equal %t; %.2f µs a row; go-mysql alone %.0f rows/s  (others: %.2f cores)",
+		l.name, l.rows, sample.BytesPerRow, sample.PerSecond, sample.Seconds, sample.CurrentSeconds, sample.Equal, sample.CPUMicros, sample.BarePerSecond, sample.OtherCores)
+	return sample, nil
+}
+
+// prepare puts in what the load needs to be there, and waits until the target has it.
+func (b *bench) prepare(ctx context.Context, l load, lake *target) error {
+	if l.before == nil {
+		return nil
+	}
+	base, err := lake.shown(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.before(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	if err := lake.awaitChanges(ctx, base+int64(l.there)); err != nil {
+		return err
+	}
+	return lake.awaitCurrent(ctx)
+}
+
+// carried measures from begin until changes/ has n rows, until current/ has them, and
+// compares.
+func (b *bench) carried(ctx context.Context, s *source, d *daemon, lake *target, n int64, sample *backlogSample, begin func() error) error {
 	pid := d.process.Pid()
 	sample.Load = loadAverage()
 	cpu := processSeconds(pid)
 	rest := startOthers(func() float64 { return ownSeconds() + processSeconds(pid) + processSeconds(s.pid()) })
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	began := time.Now()
-	if err := d.do(ctx, httpapi.Resume, ""); err != nil { // it starts at once
-		return sample, err
+	if err := begin(); err != nil {
+		return err
 	}
-	if err := newDeltaTable(d.lake, table, "changes").await(ctx, int64(rows)); err != nil {
-		return sample, fmt.Errorf("%w\n%s", err, d.process.Log())
+	if err := lake.awaitChanges(ctx, n); err != nil {
+		return fmt.Errorf("%w\n%s", err, d.process.Log())
 	}
 	sample.Seconds = time.Since(began).Seconds()
-	sample.PerSecond = float64(rows) / sample.Seconds
-	sample.CPUMicros = (processSeconds(pid) - cpu) * 1e6 / float64(rows)
+	sample.PerSecond = float64(sample.Rows) / sample.Seconds
+	sample.CPUMicros = (processSeconds(pid) - cpu) * 1e6 / float64(sample.Rows)
 	sample.OtherCores = rest.cores()
-	if err := newDeltaTable(d.lake, table, "current").await(ctx, int64(rows)); err != nil {
-		return sample, fmt.Errorf("%w\n%s", err, d.process.Log())
+	if err := lake.awaitCurrent(ctx); err != nil {
+		return fmt.Errorf("%w\n%s", err, d.process.Log())
 	}
 	sample.CurrentSeconds = time.Since(began).Seconds()
+	var err error
 	if _, _, sample.PeakMiB, err = memoryOf(pid); err != nil {
-		return sample, err
+		return err
 	}
-	b.say("%-8s %9d rows, %3.0f B each: %8.0f rows/s in changes/ (%.1f s), %.1f s until current/ has them; %.2f µs a row; go-mysql alone %.0f rows/s  (others: %.2f cores)",
-		table, rows, sample.BytesPerRow, sample.PerSecond, sample.Seconds, sample.CurrentSeconds, sample.CPUMicros, sample.BarePerSecond, sample.OtherCores)
-	return sample, nil
+	sample.Equal, err = b.verify(ctx, d, lake.names)
+	return err
+}
+
+// verify compares source and target of some tables, as `millrace pipeline verify` does.
+func (b *bench) verify(ctx context.Context, d *daemon, tables []string) (bool, error) {
+	args := []string{"pipeline", "verify", d.file, "--quiet", "--wait", "1m"}
+	for _, t := range tables {
+		args = append(args, "--table", t)
+	}
+	out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput()
+	var status *exec.ExitError
+	if errors.As(err, &status) && status.ExitCode() == 1 {
+		b.say("source and target differ:\n%s", out)
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("millrace pipeline verify: %w\n%s", err, out)
+	}
+	return true, nil
 }
 
 // freshness writes at a fixed rate and measures how old every row is when it has been read
 // from the target.
-func (b *bench) freshness(ctx context.Context, s *source, d *daemon, table string, length time.Duration) (changes, current freshnessSample, err error) {
+func (b *bench) freshness(ctx context.Context, s *source, d *daemon, table string, perSecond int, length time.Duration) (changes, current freshnessSample, err error) {
 	load := loadAverage()
 	rest := startOthers(func() float64 { return ownSeconds() + processSeconds(d.process.Pid()) + processSeconds(s.pid()) })
 	ctx, cancel := context.WithTimeout(ctx, length+2*time.Minute)
@@ -163,7 +258,7 @@ func (b *bench) freshness(ctx context.Context, s *source, d *daemon, table strin
 		wg.Go(func() { parts[i], errs[i] = t.ages(ctx, written, &total) })
 	}
 	began := time.Now()
-	total, err = s.insertPaced(ctx, table, freshRate, length)
+	total, err = s.insertPaced(ctx, table, perSecond, length)
 	rate := float64(total) / time.Since(began).Seconds()
 	if err != nil {
 		cancel()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,7 +58,7 @@ func (r *results) disturbance() (low, high float64, known bool) {
 		all = append(all, s.OtherCores)
 	}
 	if p := r.Pipeline; p != nil {
-		for _, s := range append(append([]backlogSample{}, p.Many...), p.Single...) {
+		for _, s := range slices.Concat(p.Many, p.Single, p.Mixed, []backlogSample{p.Snapshot}) {
 			all = append(all, s.OtherCores)
 		}
 		all = append(all, p.Changes.OtherCores)
@@ -113,10 +114,18 @@ func (r *results) allAims() (all []aim) {
 		}
 	}
 	if p := r.Pipeline; p != nil {
-		many, single := backlogMedian(p.Many, perSecond), backlogMedian(p.Single, perSecond)
-		all = append(all,
-			aim{"binlog backlog of multi-row inserts to Parquet", "150,000 rows/s", count(many) + " rows/s", many >= 150_000},
-			aim{"binlog backlog of single-row transactions to Parquet", "15,000/s", count(single) + "/s", single >= 15_000})
+		for _, a := range []struct {
+			what string
+			got  float64
+			want float64
+		}{
+			{"binlog backlog of multi-row inserts to Parquet", backlogMedian(p.Many, perSecond), 345_000},
+			{"binlog backlog of single-row transactions to Parquet", backlogMedian(p.Single, perSecond), 170_000},
+			{"binlog backlog of mixed single-row transactions to Parquet", backlogMedian(p.Mixed, perSecond), 145_000},
+			{"snapshot of a table into Parquet", p.Snapshot.PerSecond, 280_000},
+		} {
+			all = append(all, aim{a.what, count(a.want) + " rows/s", count(a.got) + " rows/s", a.got >= a.want})
+		}
 	}
 	if m := r.Memory; m != nil {
 		all = append(all, aim{"idle memory of `standalone`", "below 40 MiB", fmt.Sprintf("%.1f MiB resident", m.IdleRSSMiB), m.IdleRSSMiB < 40})
@@ -260,30 +269,21 @@ func backlogMedian(all []backlogSample, figure func(backlogSample) float64) floa
 
 func (r *results) pipeline(w *strings.Builder) {
 	p := r.Pipeline
-	fmt.Fprint(w, "## From the binlog into Parquet\n\nA private MariaDB holds orders. The pipeline is paused, the rows are inserted, and time runs from its "+
-		"resumption until the Delta log of `changes/` shows every row, read with code of the bench's own; starting the publisher is part of it. "+
-		"`current/` follows at its interval. Beside it: the same part of the same binlog, decoded by go-mysql alone and thrown away. "+
+	fmt.Fprint(w, "## From the database into Parquet\n\nA private MariaDB holds orders. For a backlog the pipeline is paused, the rows are changed, and time runs from its "+
+		"resumption until the Delta log of `changes/` shows every change, read with code of the bench's own; starting the publisher is part of it. "+
+		"`current/` follows at its interval. Beside it: the same part of the same binlog, decoded by go-mysql alone and thrown away. *Mixed* is single-row "+
+		"transactions over ten tables: of ten, two insert, six update, two delete. The snapshot is of a table that is there already, from the start of a process; beside it "+
+		"go-mysql's own SELECT of the same rows, thrown away. *Equal*: `pipeline verify` compared every row of source and target afterwards. "+
 		"Database, broker (SYNC_FLUSH) and pipeline share the cores; the pipeline is `millrace standalone` with the file below.\n\n"+
-		"| backlog | rows | binlog B/row | rows/s | s | until current/, s | CPU µs/row | go-mysql alone, rows/s | peak memory MiB |\n|---|---|---|---|---|---|---|---|---|\n")
+		"| | rows | binlog B/row | rows/s | s | until current/, s | CPU µs/row | go-mysql alone, rows/s | peak memory MiB | equal |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, kind := range []struct {
 		name string
 		all  []backlogSample
-	}{{"statements of 1,000 rows", p.Many}, {"transactions of one row", p.Single}} {
-		at := func(f func(backlogSample) float64) float64 { return backlogMedian(kind.all, f) }
-		low, high := 0.0, 0.0
-		for i, s := range kind.all {
-			if i == 0 || s.PerSecond < low {
-				low = s.PerSecond
-			}
-			high = max(high, s.PerSecond)
-		}
-		fmt.Fprintf(w, "| %s | %s | %.0f | **%s** (%s–%s) | %.1f | %.1f | %.2f | %s | %.0f |\n", kind.name, count(at(func(s backlogSample) float64 { return float64(s.Rows) })),
-			at(func(s backlogSample) float64 { return s.BytesPerRow }), count(at(perSecond)), count(low), count(high), at(func(s backlogSample) float64 { return s.Seconds }),
-			at(func(s backlogSample) float64 { return s.CurrentSeconds }), at(func(s backlogSample) float64 { return s.CPUMicros }),
-			count(at(func(s backlogSample) float64 { return s.BarePerSecond })), at(func(s backlogSample) float64 { return s.PeakMiB }))
+	}{{"statements of 1,000 rows", p.Many}, {"transactions of one row", p.Single}, {"mixed, ten tables", p.Mixed}, {"snapshot", []backlogSample{p.Snapshot}}} {
+		backlogRow(w, kind.name, kind.all)
 	}
 	fmt.Fprintf(w, "\nFreshness: %s rows/s in transactions of five rows; a row's age when a reader (arrow-go) has read it from the target for the first time, "+
-		"counted from just before its statement was sent, over every row. The intervals of the file, 1 s and 2 s, are part of it.\n\n"+
+		"counted from just before its statement was sent, over every row. The intervals of the file, 0.5 s and 2 s, are part of it.\n\n"+
 		"| | rows | p50 s | p99 s | max s |\n|---|---|---|---|---|\n", count(p.Changes.PerSecond))
 	for _, f := range []struct {
 		name string
@@ -291,7 +291,55 @@ func (r *results) pipeline(w *strings.Builder) {
 	}{{"changes/", p.Changes}, {"current/", p.Current}} {
 		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.2f |\n", f.name, count(float64(f.s.Rows)), f.s.P50, f.s.P99, f.s.Max)
 	}
+	rateRows(w, p.Rates)
 	fmt.Fprintf(w, "\n```yaml\n%s```\n\n", fmt.Sprintf(pipelineFile, "127.0.0.1:3306", "shop.*", "./lake"))
+}
+
+// backlogRow is the line of one kind of load.
+func backlogRow(w *strings.Builder, name string, all []backlogSample) {
+	at := func(f func(backlogSample) float64) float64 { return backlogMedian(all, f) }
+	low, high, equal := 0.0, 0.0, "yes"
+	for i, s := range all {
+		if i == 0 || s.PerSecond < low {
+			low = s.PerSecond
+		}
+		high = max(high, s.PerSecond)
+		if !s.Equal {
+			equal = "**NO**"
+		}
+	}
+	size := "–"
+	if v := at(func(s backlogSample) float64 { return s.BytesPerRow }); v > 0 {
+		size = fmt.Sprintf("%.0f", v)
+	}
+	fmt.Fprintf(w, "| %s | %s | %s | **%s** (%s–%s) | %.1f | %.1f | %.2f | %s | %.0f | %s |\n", name, count(at(func(s backlogSample) float64 { return float64(s.Rows) })),
+		size, count(at(perSecond)), count(low), count(high), at(func(s backlogSample) float64 { return s.Seconds }),
+		at(func(s backlogSample) float64 { return s.CurrentSeconds }), at(func(s backlogSample) float64 { return s.CPUMicros }),
+		count(at(func(s backlogSample) float64 { return s.BarePerSecond })), at(func(s backlogSample) float64 { return s.PeakMiB }), equal)
+}
+
+// rateRows are the rates that were tried, and the highest that held.
+func rateRows(w *strings.Builder, all []rateSample) {
+	if len(all) == 0 {
+		return
+	}
+	highest := "none of the rates that were tried held"
+	for _, s := range all {
+		if s.Held {
+			highest = count(s.Changes.PerSecond) + " rows/s is the highest that was tried and held"
+		}
+	}
+	fmt.Fprintf(w, "\nThe highest rate with a p99 of `changes/` within %s: %s.\n\n| rows/s wanted | written | changes/ p50 s | p99 s | current/ p99 s | |\n|---|---|---|---|---|---|\n", fresh, highest)
+	for _, s := range all {
+		verdict := "held"
+		switch {
+		case s.Writer:
+			verdict = "the writer and the database were too slow"
+		case !s.Held:
+			verdict = "not held"
+		}
+		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.2f | %s |\n", count(float64(s.Wanted)), count(s.Changes.PerSecond), s.Changes.P50, s.Changes.P99, s.Current.P99, verdict)
+	}
 }
 
 func (r *results) memory(w *strings.Builder) {

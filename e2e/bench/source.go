@@ -42,7 +42,7 @@ func (b *bench) startSource(ctx context.Context) (*source, func(), error) {
 		stop()
 		return nil, nil, err
 	}
-	_, err = s.db.ExecContext(ctx, `CREATE DATABASE shop; SET GLOBAL max_allowed_packet = 64*1024*1024;
+	_, err = s.db.ExecContext(ctx, `CREATE DATABASE shop; CREATE DATABASE large; SET GLOBAL max_allowed_packet = 64*1024*1024;
 		CREATE USER 'millrace'@'%' IDENTIFIED BY 'millrace-bench';
 		GRANT SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'millrace'@'%'`)
 	if err != nil {
@@ -55,7 +55,7 @@ func (b *bench) startSource(ctx context.Context) (*source, func(), error) {
 
 // createOrders makes a table whose rows take about 160 bytes in the binary log.
 func (s *source) createOrders(ctx context.Context, table string) error {
-	_, err := s.db.ExecContext(ctx, `CREATE TABLE shop.`+table+` (
+	_, err := s.db.ExecContext(ctx, `CREATE TABLE `+table+` (
 		id BIGINT NOT NULL PRIMARY KEY,
 		customer_id BIGINT UNSIGNED NOT NULL,
 		status ENUM('new','paid','shipped','returned','cancelled') NOT NULL,
@@ -79,7 +79,7 @@ const orderRow = `seq, 1+(seq*7919)%100000, 1+seq%5, (seq%100000)/100, 'EUR',
 // insertMany inserts rows 1 to n in statements of size rows, each a transaction.
 func (s *source) insertMany(ctx context.Context, table string, n, size int) error {
 	for from := 1; from <= n; from += size {
-		query := "INSERT INTO shop." + table + " SELECT " + orderRow + fmt.Sprintf(" FROM shop.seq_%d_to_%d", from, min(n, from+size-1))
+		query := "INSERT INTO " + table + " SELECT " + orderRow + fmt.Sprintf(" FROM shop.seq_%d_to_%d", from, min(n, from+size-1))
 		if _, err := s.db.ExecContext(ctx, query); err != nil {
 			return fmt.Errorf("fill %s: %w", table, err)
 		}
@@ -104,7 +104,7 @@ func (s *source) insertSingle(ctx context.Context, table string, n int) error {
 				}
 				var text strings.Builder
 				for id := from; id < min(n+1, from+chunk); id++ {
-					fmt.Fprintf(&text, "INSERT INTO shop.%s VALUES (%d, %d, 'new', %d.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring the bell twice, order %d....................', '2024-01-01 00:00:00.5', NULL);",
+					fmt.Fprintf(&text, "INSERT INTO %s VALUES (%d, %d, 'new', %d.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring the bell twice, order %d....................', '2024-01-01 00:00:00.5', NULL);",
 						table, id, 1+id%100000, id%1000, id, id)
 				}
 				if _, err := s.db.ExecContext(ctx, text.String()); err != nil {
@@ -126,7 +126,7 @@ func (s *source) insertSingle(ctx context.Context, table string, n int) error {
 // insertPaced inserts perSecond rows a second for a while, five in a transaction, each
 // with the time just before its statement; it returns how many.
 func (s *source) insertPaced(ctx context.Context, table string, perSecond int, d time.Duration) (int64, error) {
-	const perTransaction, workers = 5, 4
+	const perTransaction, workers = 5, 8
 	var (
 		wg   sync.WaitGroup
 		next atomic.Int64
@@ -141,7 +141,7 @@ func (s *source) insertPaced(ctx context.Context, table string, perSecond int, d
 					return
 				}
 				var text strings.Builder
-				fmt.Fprintf(&text, "INSERT INTO shop.%s VALUES ", table)
+				fmt.Fprintf(&text, "INSERT INTO %s VALUES ", table)
 				now := time.Now().UTC().Format(civil)
 				for row := range perTransaction {
 					if row > 0 {
@@ -222,9 +222,13 @@ func logBytes(from, to mysql.Position) int64 {
 }
 
 // decodeBare reads the log from a position with go-mysql alone, until it has seen rows
-// rows of the table, and returns how long that took: the ceiling of what a pipeline in Go
+// rows of the tables, and returns how long that took: the ceiling of what a pipeline in Go
 // with this decoder could do.
-func (s *source) decodeBare(ctx context.Context, from mysql.Position, table string, rows int) (time.Duration, error) {
+func (s *source) decodeBare(ctx context.Context, from mysql.Position, tables []string, rows int) (time.Duration, error) {
+	wanted := map[string]bool{}
+	for _, t := range tables {
+		wanted[t] = true
+	}
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
 		ServerID: 4_000_001, Flavor: "mariadb", Host: "127.0.0.1", Port: uint16(s.server.Port), User: "root", Logger: slog.New(slog.DiscardHandler),
 	})
@@ -241,8 +245,13 @@ func (s *source) decodeBare(ctx context.Context, from mysql.Position, table stri
 		if err != nil {
 			return 0, fmt.Errorf("decode with go-mysql, at row %d of %d: %w", seen, rows, err)
 		}
-		if r, ok := e.Event.(*replication.RowsEvent); ok && string(r.Table.Table) == table {
-			seen += len(r.Rows)
+		if r, ok := e.Event.(*replication.RowsEvent); ok && wanted[string(r.Table.Schema)+"."+string(r.Table.Table)] {
+			n := len(r.Rows)
+			switch e.Header.EventType {
+			case replication.UPDATE_ROWS_EVENTv1, replication.UPDATE_ROWS_EVENTv2, replication.MARIADB_UPDATE_ROWS_COMPRESSED_EVENT_V1:
+				n /= 2 // before and after
+			}
+			seen += n
 		}
 	}
 	return time.Since(began), nil

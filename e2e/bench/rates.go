@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// rates are tried one after the other until changes/ is no longer fresh.
+var rates = []int{10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000}
+
+// fresh is what the 99th percentile of a row's age in changes/ may be.
+const fresh = time.Second
+
+// rateSample is how fresh changes/ was at one rate.
+type rateSample struct {
+	Wanted  int             `json:"wanted_rows_per_second"`
+	Changes freshnessSample `json:"changes"`
+	Current freshnessSample `json:"current"`
+	// Held: the writer reached the rate, and the 99th percentile was within the bound.
+	Held bool `json:"held"`
+	// Writer says that it was the writer and the database that could not reach the rate.
+	Writer bool `json:"writer_too_slow,omitempty"`
+}
+
+func rateTable(rate int) string { return fmt.Sprintf("shop.rate%d", rate) }
+
+// highestRate looks for the highest rate at which changes/ is fresh. Every rate that was
+// tried is told.
+func (b *bench) highestRate(ctx context.Context, s *source, d *daemon) (all []rateSample, err error) {
+	length := 10 * time.Second
+	if b.quick {
+		length = 4 * time.Second
+	}
+	for _, rate := range rates {
+		one := rateSample{Wanted: rate}
+		if one.Changes, one.Current, err = b.freshness(ctx, s, d, rateTable(rate), rate, length); err != nil {
+			return all, err
+		}
+		one.Writer = one.Changes.PerSecond < 0.95*float64(rate)
+		one.Held = !one.Writer && one.Changes.P99 <= fresh.Seconds()
+		all = append(all, one)
+		if !one.Held {
+			break
+		}
+	}
+	return all, nil
+}
