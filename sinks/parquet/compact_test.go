@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
@@ -107,24 +106,6 @@ func TestChangesKeepColumnsApart(t *testing.T) {
 	for id, want := range map[string]string{"1": "|", "5": "50|", "6": "60|61"} {
 		if current[id] != want {
 			t.Errorf("current row %s: %s, not %s", id, current[id], want)
-		}
-	}
-}
-
-// A fifth of the time goes into rewriting where merges are slow; one that was slow once
-// keeps nobody waiting.
-func TestPausesBetweenMerges(t *testing.T) {
-	c := &current{t: &Table{sink: &Sink{cfg: Config{Current: Current{Interval: Interval(2 * time.Second)}}}}}
-	for i, s := range []struct{ took, pause time.Duration }{
-		{8 * time.Second, 2 * time.Second},
-		{100 * time.Millisecond, 2 * time.Second},
-		{6 * time.Second, 2 * time.Second},
-		{5 * time.Second, 20 * time.Second},
-		{9 * time.Second, 20 * time.Second},
-		{time.Second, 4 * time.Second},
-	} {
-		if got := c.pause(s.took); got != s.pause {
-			t.Errorf("merge %d took %s: the pause is %s, want %s", i, s.took, got, s.pause)
 		}
 	}
 }

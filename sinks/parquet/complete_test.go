@@ -98,3 +98,33 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	must[int](t)(0, table.current.mergeNow())
 	see("it has ended", 50, 50)
 }
+
+// TestAnEndHasTheTimeOfTheTable looks at the row that says that everything below a BEGIN is
+// gone: an END has no time of its own, and a partition of 1970 helps nobody. It is no row of
+// the table's and is not counted.
+func TestAnEndHasTheTimeOfTheTable(t *testing.T) {
+	mem, m := vfs.NewMem(), schemas{}
+	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
+	for name, before := range map[string][]*event.Slice{"of a commit": {rows(s, 10, "snap/10/1", create(12, 0, image(t, s, 1)))}, "of nothing": nil} {
+		t.Run(name, func(t *testing.T) {
+			sink := testSink(t, mem, testConfig(name))
+			sink.now = func() time.Time { return day.AddDate(0, 0, 5) }
+			table := open(t, sink, claim(m, 1))
+			write(t, table, 0, mark(event.KindBegin, s, 0, event.Mark{Seq: 10, Attempt: 10, Queues: 1, Time: time.UnixMicro(0)}))
+			last, want := event.Seq(10), day.AddDate(0, 0, 5)
+			for _, sl := range before {
+				write(t, table, 0, sl)
+				last, want = sl.Hi, day
+			}
+			write(t, table, 0, mark(event.KindEnd, s, last, event.Mark{Seq: 20, Attempt: 10, Queues: 1, Time: time.UnixMicro(0)}))
+			if f := flush(t, table); f.Rows != len(before) {
+				t.Errorf("%d rows, not %d", f.Rows, len(before))
+			}
+			for _, a := range table.changes.Snapshot().Files {
+				if got := a.PartitionValues[colDate]; got != want.Format("2006-01-02") {
+					t.Errorf("partition %s, not %s", got, want.Format("2006-01-02"))
+				}
+			}
+		})
+	}
+}

@@ -29,7 +29,7 @@ type Flush struct {
 // Current is how current/ is kept.
 type Current struct {
 	// Interval is the least time between two merges into current/; "off" writes changes/
-	// only. Where merges take long the pauses between them are four times as long.
+	// only. Where merges take longer than that, current/ falls behind and status says so.
 	Interval Interval `yaml:"interval"`
 	// Memory bounds the changes that a merge holds at a time.
 	Memory config.Bytes `yaml:"memory"`
@@ -41,6 +41,9 @@ type Current struct {
 type Keep struct {
 	// Removed are files that a merge replaced: readers may still be reading them.
 	Removed config.Duration `yaml:"removed"`
+	// RemovedTimes bounds what they take, as a multiple of what is live; 0 is no bound. The
+	// last minute's stay whatever they take.
+	RemovedTimes float64 `yaml:"removed_times"`
 	// Orphans are files that no commit names.
 	Orphans config.Duration `yaml:"orphans"`
 	// Log is the age from which entries of the commit log go that a checkpoint covers.
@@ -79,7 +82,7 @@ func DefaultConfig() Config {
 		Current:     Current{Interval: Interval(10 * time.Second), Memory: 16 << 20, FileRows: 1 << 20},
 		Compression: "zstd",
 		Keep: Keep{
-			Removed: config.Duration(10 * time.Minute),
+			Removed: config.Duration(time.Hour), RemovedTimes: 2,
 			Orphans: config.Duration(24 * time.Hour),
 			Log:     config.Duration(24 * time.Hour),
 		},
@@ -109,6 +112,8 @@ func (c *Config) Validate() error {
 		return bad("current.memory", "1MiB is the least a merge can work with")
 	case c.Current.FileRows < 1:
 		return bad("current.file_rows", "must be above zero")
+	case !(c.Keep.RemovedTimes >= 0):
+		return bad("keep.removed_times", "must not be below zero")
 	case c.Keep.Removed < 0 || c.Keep.Orphans < 0 || c.Keep.Log < 0:
 		return bad("keep", "durations must not be below zero")
 	}

@@ -30,8 +30,8 @@ type current struct {
 	version int64 // of changes/, merged
 	// complete is the commit time up to which current/ has everything, in microseconds.
 	complete int64
-	nextAt   time.Time
-	took     time.Duration // by the last merge
+	pace     pace
+	oldest   time.Time // when the first of files came
 
 	aged    bool      // files of an older format are left
 	top     event.Seq // seeded bug: highest number merged
@@ -68,13 +68,14 @@ type job struct {
 	rebuild bool
 	id      string // of changes/
 	began   time.Time
+	oldest  time.Time // when the first of files came
 	// committed is set by the merge when current/ says now that it is at version.
 	committed bool
 }
 
 // openCurrent claims current/ where it exists, and finds out what it lacks.
 func openCurrent(ctx context.Context, t *Table) (*current, error) {
-	c := &current{t: t, dirty: true, version: -1, nextAt: t.sink.now(), vacuum: t.sink.now(), done: make(chan error, 1)}
+	c := &current{t: t, dirty: true, version: -1, pace: pace{interval: time.Duration(t.sink.cfg.Current.Interval)}, vacuum: t.sink.now(), done: make(chan error, 1)}
 	var err error
 	if c.log, err = delta.Open(ctx, t.sink.fs, path.Join(t.dir, "current")); errors.Is(err, delta.ErrCorrupt) {
 		err = fmt.Errorf("%w; remove the directory %s: it is then made anew from changes/", err, path.Join(t.dir, "current"))
@@ -95,6 +96,7 @@ func openCurrent(ctx context.Context, t *Table) (*current, error) {
 		c.version, c.complete = f.Version, f.Complete
 	}
 	c.aged = hasAged(c.log.Snapshot())
+	c.oldest = t.sink.now()
 	return c, c.collect(ctx)
 }
 
@@ -177,6 +179,9 @@ func (c *current) collect(ctx context.Context) error {
 
 // note takes over what a flush committed.
 func (c *current) note(added []*delta.Add, dirty bool) {
+	if len(added) > 0 && len(c.files) == 0 {
+		c.oldest = c.t.sink.now()
+	}
 	c.files = append(c.files, added...)
 	c.dirty = c.dirty || dirty
 }
@@ -214,7 +219,7 @@ func (c *current) step() error {
 			return nil
 		}
 	}
-	if c.t.sink.now().Before(c.nextAt) || !c.due() {
+	if c.t.sink.now().Before(c.pace.next) || !c.due() {
 		return nil
 	}
 	c.start()
@@ -225,25 +230,16 @@ func (c *current) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.taken = job{
 		version: c.t.changes.Snapshot().Version, id: c.t.changes.Snapshot().Metadata.ID,
-		facts: c.t.led.table, queues: c.t.led.queues, files: c.files, rebuild: c.rebuild, began: c.t.sink.now(),
+		facts: c.t.led.table, queues: c.t.led.queues, files: c.files, rebuild: c.rebuild, began: c.t.sink.now(), oldest: c.oldest,
 	}
+	asked := c.taken.began
 	c.cancel, c.running = cancel, true
 	c.files, c.rebuild, c.dirty = nil, false, false
 	go func() {
 		err := c.run(ctx, &c.taken)
-		end := c.t.sink.now()
-		c.nextAt = end.Add(c.pause(end.Sub(c.taken.began)))
+		c.pace.ended(asked, c.taken.began, c.t.sink.now())
 		c.done <- err
 	}()
-}
-
-// pause is how long to wait behind a merge that took so long. Merges that take long are
-// followed by longer pauses, so that about a fifth of the time goes into rewriting at most;
-// a single one that was slow, because the machine was busy or much had come, is not.
-func (c *current) pause(took time.Duration) time.Duration {
-	least := min(took, c.took)
-	c.took = took
-	return max(time.Duration(c.t.sink.cfg.Current.Interval), 4*least)
 }
 
 // run waits for its turn among the sink's tables, merges, and looks after current/'s log.
@@ -293,7 +289,7 @@ func (c *current) ended(err error) error {
 			return cerr
 		}
 	} else {
-		c.files = append(j.files, c.files...)
+		c.files, c.oldest = append(j.files, c.files...), j.oldest
 	}
 	c.dirty = true
 	switch {
@@ -359,8 +355,8 @@ func (c *current) lookAfter(ctx context.Context) error {
 	if snap.Version < 0 {
 		return nil
 	}
-	removed := now.Add(-c.t.sink.cfg.Keep.Removed.D())
-	if now.Sub(c.vacuum) >= vacuumEvery || c.t.sink.cfg.Keep.Removed < 1 {
+	removed, crowded := c.t.sink.removedBefore(snap)
+	if now.Sub(c.vacuum) >= vacuumEvery || c.t.sink.cfg.Keep.Removed < 1 || crowded && now.Sub(c.vacuum) >= leastKept {
 		c.vacuum = now
 		f, err := readMergeFact(snap)
 		if err != nil || f == nil {

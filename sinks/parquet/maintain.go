@@ -36,17 +36,22 @@ func (t *Table) Maintain(ctx context.Context) error {
 	return nil
 }
 
-// Trouble says why current/ stands still while changes/ goes on, "" while it does not.
+// Trouble says why current/ stands still or falls behind while changes/ goes on, "" while it
+// does not.
 func (t *Table) Trouble() string {
-	if t.current == nil || t.current.trouble == nil {
+	switch {
+	case t.current == nil:
 		return ""
+	case t.current.trouble != nil:
+		return t.current.trouble.Error()
 	}
-	return t.current.trouble.Error()
+	return t.current.lagging()
 }
 
 func (t *Table) checkpoint() error {
 	now := t.sink.now()
-	if err := t.changes.Checkpoint(now.Add(-t.sink.cfg.Keep.Removed.D())); err != nil {
+	removed, _ := t.sink.removedBefore(t.changes.Snapshot())
+	if err := t.changes.Checkpoint(removed); err != nil {
 		return err
 	}
 	keepFrom := int64(math.MaxInt64)
@@ -77,8 +82,9 @@ func (t *Table) vacuum(ctx context.Context) error {
 	for _, d := range t.batch.open {
 		ours[d.fw.tmp[len(t.changes.Table())+1:]] = true
 	}
+	removed, _ := t.sink.removedBefore(t.changes.Snapshot())
 	n, err := t.changes.Vacuum(delta.VacuumOptions{
-		RemovedBefore: now.Add(-t.sink.cfg.Keep.Removed.D()), OrphansBefore: now.Add(-t.sink.cfg.Keep.Orphans.D()),
+		RemovedBefore: removed, OrphansBefore: now.Add(-t.sink.cfg.Keep.Orphans.D()),
 		Live: func(name string) bool { return ours[name] },
 	})
 	if n > 0 {

@@ -299,18 +299,34 @@ func (t *Table) writeEnd(f *queueFact, s *event.Slice) error {
 
 // writeBelow writes the row that says that everything below a number is gone.
 func (t *Table) writeBelow(f *queueFact, m *event.Mark, below event.Seq) error {
-	d, err := t.file(f.Q, m.Time, nil)
+	at := t.markTime(m)
+	d, err := t.file(f.Q, at, nil)
 	if err != nil {
 		return err
 	}
-	setTechnical(d, t.claim.Generation, f.Q, m.Seq, event.OpBelow, d.arena.copy([]byte(m.ID.String())), m.Time)
+	setTechnical(d, t.claim.Generation, f.Q, m.Seq, event.OpBelow, d.arena.copy([]byte(m.ID.String())), at)
 	d.fw.set(atBelow, parquet.Int64Value(int64(below)))
 	for i := atColumns; i < len(d.fw.leaves); i++ {
 		d.fw.set(i, parquet.NullValue())
 	}
 	d.lo, d.hi = seqBounds(d, m.Seq)
 	f.High = max(f.High, m.Seq)
-	t.batch.rows++
-	d.fw.endRow(0)
+	d.fw.endRow(0) // not counted: it is no row of the table
 	return d.flush()
+}
+
+// markTime is the mark's time, or, since an END has none of its own, the newest commit that
+// the table knows of.
+func (t *Table) markTime(m *event.Mark) time.Time {
+	if m.Time.UnixMicro() > 0 {
+		return m.Time
+	}
+	newest := t.batch.newest.UnixMicro()
+	for i := range t.batch.queues {
+		newest = max(newest, t.batch.queues[i].Done)
+	}
+	if newest > 0 {
+		return time.UnixMicro(newest).UTC()
+	}
+	return t.sink.now().UTC()
 }

@@ -1,0 +1,108 @@
+package parquet
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/delta"
+)
+
+// TestPaceKeepsCurrentWithinTwoIntervals plays merges of one length: what came just after one
+// had begun is shown within twice the interval while merges take less than one, and where
+// they take longer merging is not all that the machine does.
+func TestPaceKeepsCurrentWithinTwoIntervals(t *testing.T) {
+	const interval = 10 * time.Second
+	for _, took := range []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second, 9900 * time.Millisecond, 12 * time.Second, 40 * time.Second, 10 * time.Minute} {
+		p, now := pace{interval: interval}, day
+		for n := range 20 {
+			asked := now
+			p.ended(asked, asked, asked.Add(took))
+			now = asked.Add(took)
+			if p.next.After(now) {
+				now = p.next
+			}
+			behind, pause := now.Sub(asked)+took, now.Sub(asked)-took
+			if took < interval && behind >= 2*interval {
+				t.Errorf("merges of %s: what came behind one is shown after %s", took, behind)
+			}
+			if took > 2*interval && n > 0 && pause < took/2 {
+				t.Errorf("merges of %s are %s apart", took, pause)
+			}
+			if pause > max(took, interval) {
+				t.Errorf("merges of %s are %s apart", took, pause)
+			}
+		}
+	}
+	p := pace{interval: interval, took: time.Second}
+	p.ended(day, day.Add(time.Minute), day.Add(2*time.Minute))
+	if !p.next.Before(day.Add(2 * time.Minute)) {
+		t.Errorf("one slow merge is followed by another at %s", p.next)
+	}
+}
+
+// TestCurrentSaysThatItFallsBehind holds the merges up: after two intervals the table says so.
+func TestCurrentSaysThatItFallsBehind(t *testing.T) {
+	w := oneQueue(t, 8)
+	cfg := testConfig("lake")
+	cfg.Current.Interval = Interval(10 * time.Second)
+	sink := testSink(t, vfs.NewMem(), cfg)
+	clock := day
+	sink.now = func() time.Time { return clock }
+	for range cap(sink.merging) { // other tables' merges
+		sink.merging <- struct{}{}
+	}
+	d := owner(t, w, sink, 1)
+	must[int](t)(0, d.write(0, 8))
+	must[int](t)(0, d.flush())
+	must[int](t)(0, d.table.Maintain(context.Background()))
+	clock = clock.Add(20 * time.Second)
+	if why := d.table.Trouble(); why != "" {
+		t.Errorf("after two intervals: %s", why)
+	}
+	clock = clock.Add(2 * time.Second)
+	if why := d.table.Trouble(); !strings.Contains(why, "current/ is 22 s behind changes/: merging takes longer than its interval of 10s") {
+		t.Errorf("behind: %q", why)
+	}
+	<-sink.merging
+	must[int](t)(0, d.table.current.ended(<-d.table.current.done))
+	if why := d.table.Trouble(); why != "" {
+		t.Errorf("merged: %s", why)
+	}
+}
+
+// TestReplacedFilesStay keeps them for a time and for a size, and those of the last minute.
+func TestReplacedFilesStay(t *testing.T) {
+	ago := func(d time.Duration) int64 { return day.Add(-d).UnixMilli() }
+	snap := &delta.Snapshot{Files: map[string]*delta.Add{"live": {Size: 100}}, Removed: map[string]*delta.Remove{
+		"a": {Size: 90, DeletionTimestamp: ago(30 * time.Second)}, "b": {Size: 90, DeletionTimestamp: ago(10 * time.Minute)},
+		"c": {Size: 90, DeletionTimestamp: ago(20 * time.Minute)}, "d": {Size: 90, DeletionTimestamp: ago(2 * time.Hour)},
+	}}
+	for _, c := range []struct {
+		removed time.Duration
+		times   float64
+		gone    string
+		crowded bool
+	}{
+		{time.Hour, 0, "d", false}, {time.Hour, 10, "d", false}, {time.Hour, 2, "cd", true}, {time.Hour, 1, "bcd", true},
+		{time.Hour, 0.1, "bcd", true}, {10 * time.Second, 0.1, "abcd", false}, {24 * time.Hour, 10, "", false},
+	} {
+		cfg := testConfig("lake")
+		cfg.Keep.Removed, cfg.Keep.RemovedTimes = config.Duration(c.removed), c.times
+		sink := testSink(t, vfs.NewMem(), cfg)
+		sink.now = func() time.Time { return day }
+		at, crowded := sink.removedBefore(snap)
+		gone := ""
+		for _, name := range []string{"a", "b", "c", "d"} {
+			if time.UnixMilli(snap.Removed[name].DeletionTimestamp).Before(at) {
+				gone += name
+			}
+		}
+		if gone != c.gone || crowded != c.crowded {
+			t.Errorf("%s and %v times: %q go (crowded %v), not %q", c.removed, c.times, gone, crowded, c.gone)
+		}
+	}
+}
