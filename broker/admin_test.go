@@ -195,6 +195,7 @@ func TestConfigurationSaysAllItsMistakes(t *testing.T) {
 		"maxMessageSize":            func(c *Config) { c.MaxMessageSize = 1 << 30 },
 		"maxTopics":                 func(c *Config) { c.MaxTopics = 0 },
 		"maxTransferBytesOnMessage": func(c *Config) { c.MaxTransferBytes = 1 << 30 },
+		"storePathCommitLog":        func(c *Config) { c.StorePathCommitLog = "/disk1/log:/disk2/log" },
 		"maxPendingBytes":           func(c *Config) { c.MaxPendingBytes = 1 },
 	} {
 		bad := c

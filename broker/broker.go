@@ -57,6 +57,7 @@ type Broker struct {
 	processor *processor.Processor
 	server    *rpc.Server
 	names     *registrar
+	waiting   waiting // when the store was opened
 }
 
 // maxParkedBytes bounds what parked pulls keep, most of which is their filters.
@@ -74,7 +75,7 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	if deps.Log == nil {
 		deps.Log = slog.Default()
 	}
-	cfg.StorePathRootDir = filepath.ToSlash(cfg.StorePathRootDir)
+	cfg.StorePathRootDir, cfg.StorePathCommitLog = filepath.ToSlash(cfg.StorePathRootDir), filepath.ToSlash(cfg.StorePathCommitLog)
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("broker %s: %w", cfg.BrokerName, err)
 	}
@@ -128,6 +129,7 @@ func (b *Broker) open() (err error) {
 	}); err != nil {
 		return err
 	}
+	b.sayWaiting()
 	b.offsets = offsets.New(cfg.MaxConsumerOffsets)
 	if err := b.offsets.Load(fsys, b.offsetFile(), log); err != nil {
 		return err
@@ -170,7 +172,7 @@ func (b *Broker) open() (err error) {
 	b.store.Subscribe(b.processor)
 	b.server = rpc.NewServer(rpc.ServerConfig{MaxConnections: cfg.MaxConnections, Closed: b.closed}, b.processor, log)
 	if b.deps.Registerer != nil {
-		if err := errors.Join(b.deps.Registerer.Register(b.processor), b.deps.Registerer.Register(remotingMetrics{b.server})); err != nil {
+		if err := errors.Join(b.deps.Registerer.Register(b.processor), b.deps.Registerer.Register(remotingMetrics{b.server}), b.deps.Registerer.Register(waitingMetrics{b.waiting})); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
@@ -184,6 +186,7 @@ func (b *Broker) processorConfig() processor.Config {
 		MaxMessageSize: cfg.MaxMessageSize, LongPolling: cfg.LongPollingEnable, ShortPolling: millis(cfg.ShortPollingTimeMills),
 		MaxPullMessages: cfg.MaxTransferCount, DefaultPullBytes: int(cfg.MaxTransferBytes), MaxPullBytes: maxPullBytes,
 		AutoCreateGroup: cfg.AutoCreateSubscriptionGroup, RejectTransaction: cfg.RejectTransactionMessage,
+		WaitingByLevel: b.waiting.levels, WaitingByTimer: b.waiting.timers,
 		StoreHost: b.addr, Properties: cfg.properties(b.addr), Version: "Millrace " + version.Number,
 	}
 }

@@ -36,7 +36,9 @@ type Config struct {
 	Insecure bool `yaml:"insecure"`
 
 	StorePathRootDir string `yaml:"storePathRootDir"`
-	FlushDiskType    string `yaml:"flushDiskType"`
+	// StorePathCommitLog is where the commit log is, when that is not below the root.
+	StorePathCommitLog string `yaml:"storePathCommitLog"`
+	FlushDiskType      string `yaml:"flushDiskType"`
 	// Milliseconds.
 	FlushIntervalCommitLog int64 `yaml:"flushIntervalCommitLog"`
 	SyncFlushTimeout       int64 `yaml:"syncFlushTimeout"`
@@ -248,7 +250,7 @@ func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond 
 
 func (c Config) storeConfig(host netip.AddrPort) store.Config {
 	s := store.DefaultConfig()
-	s.Dir = c.StorePathRootDir
+	s.Dir, s.CommitLogDir = c.StorePathRootDir, c.StorePathCommitLog
 	s.FlushDiskType = store.FlushDiskType(c.FlushDiskType)
 	s.FlushInterval = millis(c.FlushIntervalCommitLog)
 	s.SyncFlushTimeout = millis(c.SyncFlushTimeout)
@@ -296,7 +298,7 @@ func (c Config) properties(addr netip.AddrPort) map[string]string {
 	return map[string]string{
 		"brokerClusterName": c.BrokerClusterName, "brokerName": c.BrokerName, "brokerId": n(c.BrokerID), "brokerRole": c.BrokerRole,
 		"namesrvAddr": c.NamesrvAddr, "listenPort": n(int64(addr.Port())), "brokerIP1": addr.Addr().String(),
-		"storePathRootDir": c.StorePathRootDir, "flushDiskType": c.FlushDiskType, "fileReservedTime": n(c.FileReservedTime),
+		"storePathRootDir": c.StorePathRootDir, "storePathCommitLog": c.storeConfig(addr).LogDir(), "flushDiskType": c.FlushDiskType, "fileReservedTime": n(c.FileReservedTime),
 		"maxMessageSize": n(int64(c.MaxMessageSize)), "autoCreateTopicEnable": strconv.FormatBool(c.autoCreate()),
 		"autoCreateSubscriptionGroup": strconv.FormatBool(c.AutoCreateSubscriptionGroup),
 		"defaultTopicQueueNums":       n(int64(c.DefaultTopicQueueNums)), "brokerPermission": "6",

@@ -10,6 +10,8 @@
 //
 // On disk it keeps RocketMQ's layout below storePathRootDir: the store's directories and
 // config/{topics,consumerOffset,subscriptionGroup}.json. The wire is in docs/protocol.md.
+// What is taken over of RocketMQ's stores and files, and what is refused, is in
+// docs/import.md.
 //
 // Not here yet: replication (brokerRole is ASYNC_MASTER), authentication, TLS,
 // configuration at run time.

@@ -64,6 +64,9 @@ func (p *Processor) runtimeInfo(x call) (*remoting.Command, error) {
 		table["commitLogDiskRatio"], table["consumeQueueDiskRatio"] = ratio, ratio
 		table["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", formatBytes(usage.Total), formatBytes(usage.Free))
 	}
+	if n := p.cfg.WaitingByLevel + p.cfg.WaitingByTimer; n > 0 {
+		table["undeliverableDelayedMessages"] = number(n)
+	}
 	if err := s.Err(); err != nil {
 		table["brokerActive"], table["storeError"] = "false", err.Error()
 	}

@@ -39,6 +39,8 @@ type Config struct {
 	AutoCreateGroup   bool
 	RejectTransaction bool
 	StoreHost         netip.AddrPort
+	// Delayed messages that RocketMQ left in the store, which nobody will get.
+	WaitingByLevel, WaitingByTimer int64
 	// Properties is the broker's configuration as code 26 shows it.
 	Properties map[string]string
 	// Version is our own, as code 28 shows it.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/message"
@@ -24,6 +26,8 @@ const (
 type Config struct {
 	// Dir is storePathRootDir: commitlog, consumequeue, index and the rest are in it.
 	Dir string `yaml:"storePathRootDir"`
+	// CommitLogDir is where the log is instead.
+	CommitLogDir string `yaml:"storePathCommitLog"`
 
 	FlushDiskType FlushDiskType `yaml:"flushDiskType"`
 	// FlushInterval is how long bytes may stay unsynced under FlushAsync.
@@ -114,6 +118,14 @@ func DefaultConfig() Config {
 	}
 }
 
+// LogDir is the directory of the commit log.
+func (c Config) LogDir() string {
+	if c.CommitLogDir != "" {
+		return c.CommitLogDir
+	}
+	return path.Join(c.Dir, "commitlog")
+}
+
 // recordOverhead is what a record holds beside its body at most.
 const recordOverhead = 128 + message.MaxGroupTopicLen + message.MaxPropertiesLen
 
@@ -123,6 +135,9 @@ func (c Config) Validate() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Dir == "" {
 		bad("storePathRootDir is missing: where should messages be kept?")
+	}
+	if strings.ContainsAny(c.CommitLogDir, ",:") {
+		bad("storePathCommitLog is %q; several directories are not supported: bring all files of the log into one", c.CommitLogDir)
 	}
 	if c.FlushDiskType != FlushSync && c.FlushDiskType != FlushAsync {
 		bad("flushDiskType is %q; it is %s or %s", c.FlushDiskType, FlushSync, FlushAsync)

@@ -64,8 +64,8 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	_, err = s.fs.Stat(path.Join(s.cfg.Dir, "abort"))
-	clean := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !clean {
+	s.clean = errors.Is(err, fs.ErrNotExist)
+	if err != nil && !s.clean {
 		return err
 	}
 	if err := s.openIndex(); err != nil {
@@ -80,7 +80,7 @@ func (s *Store) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if !clean {
+	if !s.clean {
 		s.log.Info("store recovered after a crash", "from", from, "to", s.clog.Max(),
 			"queues", len(s.queues), "took", time.Since(start))
 		s.cutQueues()
@@ -96,7 +96,7 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	s.marks.flushedTo(s.clog.Flushed(), s.clog.LastTimestamp())
-	if clean && from == s.clog.Max() && from > 0 {
+	if s.clean && from == s.clog.Max() && from > 0 {
 		s.lastPoint.Store(from)
 		return nil
 	}
@@ -124,7 +124,7 @@ func (s *Store) openIndex() (err error) {
 func (s *Store) indexDir() string { return path.Join(s.cfg.Dir, "index") }
 
 func (s *Store) openLog() error {
-	files, err := segment.Open(s.fs, s.cache, path.Join(s.cfg.Dir, "commitlog"), s.cfg.FileSizeCommitLog)
+	files, err := segment.Open(s.fs, s.cache, s.cfg.LogDir(), s.cfg.FileSizeCommitLog)
 	if err != nil {
 		if errors.Is(err, segment.ErrMissing) {
 			err = fmt.Errorf("%w: %w; bring the file back, or set mappedFileSizeCommitLog to what the files have", ErrCorrupt, err)
@@ -172,6 +172,13 @@ func (s *Store) recover(p *point) (from int64, err error) {
 			return 0, err
 		}
 		s.log.Warn("what is derived from the log does not match it and is made again", "err", err)
+	}
+	if p == nil || p.rebuild {
+		if err := s.checkReach(); errors.Is(err, ErrLostTail) && s.cfg.AcceptLostTail {
+			durable = s.withoutTail(err)
+		} else if err != nil {
+			return 0, err
+		}
 	}
 	from, err = s.rebuild(p, durable)
 	if errors.Is(err, commitlog.ErrLostTail) && s.cfg.AcceptLostTail {

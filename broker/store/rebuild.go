@@ -18,6 +18,7 @@ import (
 // what they say is made durable.
 func (s *Store) rebuild(old *point, durable int64) (int64, error) {
 	s.queues, s.tombs = map[QueueID]*queue{}, map[string]int64{}
+	logTime := s.marks.logTime // of the last record that was synced
 	p := old
 	if p == nil || !p.rebuild {
 		p = &point{rebuild: true}
@@ -45,6 +46,10 @@ func (s *Store) rebuild(old *point, durable int64) (int64, error) {
 	from, err := s.replayLog(0, durable, 0, r.place)
 	if err != nil {
 		return 0, err
+	}
+	if (old == nil || old.rebuild) && !s.cfg.AcceptLostTail && s.clog.LastTimestamp() < logTime {
+		return 0, fmt.Errorf("%w: its last message was stored at %d, but one of %d was synced (file checkpoint); "+
+			"bring the rest of the log back, or go on without it by acceptLostTail: true", ErrLostTail, s.clog.LastTimestamp(), logTime)
 	}
 	return from, r.end()
 }
@@ -172,6 +177,25 @@ func (s *Store) queueHints(old *point) (hints []queuePoint, err error) {
 			hints = append(hints, queuePoint{q.QueueID, q.next, q.next})
 		}
 	}
+	ids, err := s.queueDirs()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if known[id] {
+			continue
+		}
+		h, err := s.queueHint(id)
+		if err != nil {
+			return nil, err
+		}
+		hints = append(hints, h)
+	}
+	return hints, nil
+}
+
+// queueDirs lists the queues that have a directory.
+func (s *Store) queueDirs() (ids []QueueID, err error) {
 	topics, err := s.fs.ReadDir(s.queueRoot())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list consume queues: %w", err)
@@ -180,23 +204,17 @@ func (s *Store) queueHints(old *point) (hints []queuePoint, err error) {
 		if message.CheckTopic(topic) != nil {
 			continue
 		}
-		ids, err := s.fs.ReadDir(path.Join(s.queueRoot(), topic))
+		names, err := s.fs.ReadDir(path.Join(s.queueRoot(), topic))
 		if err != nil {
 			continue // a file, which is none of ours
 		}
-		for _, name := range ids {
-			id, err := strconv.ParseInt(name, 10, 32)
-			if err != nil || id < 0 || known[QueueID{topic, int32(id)}] {
-				continue
+		for _, name := range names {
+			if id, err := strconv.ParseInt(name, 10, 32); err == nil && id >= 0 {
+				ids = append(ids, QueueID{topic, int32(id)})
 			}
-			h, err := s.queueHint(QueueID{topic, int32(id)})
-			if err != nil {
-				return nil, err
-			}
-			hints = append(hints, h)
 		}
 	}
-	return hints, nil
+	return ids, nil
 }
 
 func (s *Store) queueHint(id QueueID) (queuePoint, error) {

@@ -33,6 +33,7 @@ type Store struct {
 	fs     vfs.FS
 	log    *slog.Logger
 	lock   io.Closer
+	clean  bool // the store was closed in order when it was opened
 
 	cache *segment.Cache
 	clog  *commitlog.Log
@@ -191,8 +192,18 @@ func (s *Store) refuse() error {
 	return nil
 }
 
-// DiskUsage tells how full the store's disk is.
-func (s *Store) DiskUsage() (vfs.Usage, error) { return s.fs.DiskUsage(s.cfg.Dir) }
+// DiskUsage tells how full the store's disk is; of two, the fuller one.
+func (s *Store) DiskUsage() (vfs.Usage, error) {
+	u, err := s.fs.DiskUsage(s.cfg.Dir)
+	if err != nil || s.cfg.CommitLogDir == "" {
+		return u, err
+	}
+	log, err := s.fs.DiskUsage(s.cfg.CommitLogDir)
+	if err == nil && log.Ratio() > u.Ratio() {
+		u = log
+	}
+	return u, err
+}
 
 // mapError gives the log's errors this package's names.
 func mapError(err error) error {

@@ -74,7 +74,7 @@ func showCluster(ctx context.Context, c *cobra.Command, a *admin.Client, _ []str
 		return printJSON(c.OutOrStdout(), info)
 	}
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "CLUSTER\tBROKER\tID\tADDRESS\tVERSION\tPUT TPS\tGET TPS")
+	fmt.Fprintln(w, "CLUSTER\tBROKER\tID\tADDRESS\tVERSION\tPUT TPS\tGET TPS\tNOTE")
 	for _, b := range info.Brokers {
 		for id, addr := range b.Addrs {
 			runtime := map[string]string{}
@@ -83,10 +83,22 @@ func showCluster(ctx context.Context, c *cobra.Command, a *admin.Client, _ []str
 					runtime = map[string]string{"brokerVersionDesc": "no answer"}
 				}
 			}
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", b.Cluster, b.Name, id, addr, runtime["brokerVersionDesc"], runtime["putTps"], runtime["getTotalTps"])
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", b.Cluster, b.Name, id, addr, runtime["brokerVersionDesc"],
+				runtime["putTps"], runtime["getTotalTps"], brokerNote(runtime))
 		}
 	}
 	return w.Flush()
+}
+
+// brokerNote is what somebody who looks at a broker ought to know.
+func brokerNote(runtime map[string]string) string {
+	switch {
+	case runtime["storeError"] != "":
+		return "takes no messages: " + runtime["storeError"]
+	case runtime["undeliverableDelayedMessages"] != "":
+		return runtime["undeliverableDelayedMessages"] + " delayed messages of RocketMQ wait in its store and will not be delivered"
+	}
+	return ""
 }
 
 func newAdminTopic() *cobra.Command {

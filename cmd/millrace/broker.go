@@ -26,7 +26,8 @@ func newBroker() *cobra.Command {
 		Use: "broker", Short: "Run a broker", Args: noArgs,
 		Long: `Runs a broker. The keys of its configuration are RocketMQ's own, in YAML or, in a file whose
 name ends with .conf or .properties, as RocketMQ writes them; there, keys that mean
-nothing here are warned of and ignored.`,
+nothing here are warned of and ignored, and those whose loss would change what the file
+means refuse the start.`,
 		Example: "  millrace broker -c configs/broker.yaml\n  millrace broker -c /etc/rocketmq/broker.conf --namesrv 127.0.0.1:9876",
 	}
 	c.Flags().StringP("config", "c", "", "YAML or properties file (configs/broker.yaml shows every key)")
@@ -100,7 +101,7 @@ func brokerDocument(c *cobra.Command) (*config.Document, []string, error) {
 		if err != nil {
 			return nil, nil, usageError{fmt.Errorf("read configuration: %w", err)}
 		}
-		return config.ParseProperties(path, data, reflect.TypeFor[brokerConfig]())
+		return config.ParseProperties(path, data, reflect.TypeFor[brokerConfig](), broker.RefuseForeign)
 	default:
 		doc, err := config.ReadFile(path, lookupEnv)
 		if errors.Is(err, os.ErrNotExist) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/broker"
@@ -51,5 +53,24 @@ func TestEveryExampleConfigurationIsRight(t *testing.T) {
 		if len(found) == 0 || len(errs) > 0 {
 			t.Errorf("%s: %d pipelines, %v", dir, len(found), errs)
 		}
+	}
+}
+
+// TestAForeignFileThatMeansMoreIsRefused starts with RocketMQ's own file: what would not be
+// honoured is named, all of it, before anything is opened.
+func TestAForeignFileThatMeansMoreIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "broker.conf")
+	text := "brokerName=broker-a\ndeleteWhen=04\nstorePathRootDir=" + filepath.ToSlash(dir) + "/store\naclEnable=true\nenableDLegerCommitLog=true\nenableControllerMode=false\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, status := execute(t, "broker", "-c", file)
+	if status != exitConfiguration || !strings.Contains(out, "broker.conf:4") || !strings.Contains(out, "aclEnable=true") ||
+		!strings.Contains(out, "enableDLegerCommitLog=true") || strings.Contains(out, "enableControllerMode=") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "store")); err == nil {
+		t.Error("the store was opened")
 	}
 }

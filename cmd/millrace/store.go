@@ -19,8 +19,14 @@ func newStore() *cobra.Command {
 without changing anything.`,
 		Example: "  millrace store verify ./data/store\n  millrace store dump ./data/store --topic orders--checkpoint",
 	}
+	c.PersistentFlags().String("commitlog", "", "directory of the commit log, when storePathCommitLog says another (default: DIRECTORY/commitlog)")
 	c.AddCommand(newStoreDump(), newStoreVerify())
 	return c
+}
+
+func logDir(c *cobra.Command) string {
+	dir, _ := c.Flags().GetString("commitlog")
+	return dir
 }
 
 func newStoreDump() *cobra.Command {
@@ -34,7 +40,7 @@ func newStoreDump() *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print a JSON object a line")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		printed := 0
-		err := inspect.Store{Dir: args[0]}.Walk(*from, func(r *message.Record, phys int64, size int) error {
+		err := inspect.Store{Dir: args[0], Log: logDir(c)}.Walk(*from, func(r *message.Record, phys int64, size int) error {
 			if *topic != "" && r.Topic != *topic {
 				return nil
 			}
@@ -82,7 +88,7 @@ queue, and units that point at their record. Exit status 1 when something is wro
 	}
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		report, err := inspect.Store{Dir: args[0]}.Verify()
+		report, err := inspect.Store{Dir: args[0], Log: logDir(c)}.Verify()
 		if err != nil {
 			return environmentError{err}
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -154,15 +155,22 @@ func TestAnUnknownVariableOfTheLayerIsAMistake(t *testing.T) {
 }
 
 func TestPropertiesWarnOfWhatTheyDoNotKnow(t *testing.T) {
-	text := "# RocketMQ\nlisten = host\nport=99\nport=100\nmapedFileSizeCommitLog=1\nbroken\n"
-	d, warnings, err := ParseProperties("broker.conf", []byte(text), reflect.TypeFor[server]())
+	text := "# RocketMQ\nlisten = host\nport=99\nport=100\nmapedFileSizeCommitLog=1\nbroken\naclEnable=true\nenableDLegerCommitLog=true\nenableDLegerCommitLog=false\n"
+	refuse := func(key, value string) error {
+		if value == "true" {
+			return fmt.Errorf("%s=%s is not there", key, value)
+		}
+		return nil
+	}
+	d, warnings, err := ParseProperties("broker.conf", []byte(text), reflect.TypeFor[server](), refuse)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "mapedFileSizeCommitLog") {
+	// As in Java, the last of two counts.
+	if len(warnings) != 2 || !strings.Contains(warnings[0], "mapedFileSizeCommitLog") || !strings.Contains(warnings[1], "enableDLegerCommitLog") {
 		t.Errorf("warnings %q", warnings)
 	}
-	if len(d.Issues) != 1 || d.Issues[0].Line != 6 {
+	if len(d.Issues) != 2 || d.Issues[0].Line != 6 || d.Issues[1].Line != 7 || !strings.Contains(d.Issues[1].Text, "aclEnable=true") {
 		t.Errorf("issues %v", d.Issues)
 	}
 	d.Issues = nil

@@ -11,12 +11,14 @@ import (
 )
 
 // ParseProperties reads a Java properties file (RocketMQ's broker.conf) as a document.
-// Keys that the struct does not know are dropped and named in warnings, since people
-// bring their files.
-func ParseProperties(file string, data []byte, t reflect.Type) (d *Document, warnings []string, err error) {
+// Keys that the struct does not know are put before refuse, since people bring their files:
+// those for which it returns an error are mistakes, all others are dropped and named in
+// warnings.
+func ParseProperties(file string, data []byte, t reflect.Type, refuse func(key, value string) error) (d *Document, warnings []string, err error) {
 	d = &Document{File: file, Root: &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}}
 	fields := Fields(t)
-	seen := map[string]*yaml.Node{}
+	seen, foreign := map[string]*yaml.Node{}, map[string]*yaml.Node{}
+	var unknown []string
 	scanner := bufio.NewScanner(bytes.NewReader(data))
 	for line := 1; scanner.Scan(); line++ {
 		text := strings.TrimSpace(scanner.Text())
@@ -31,7 +33,10 @@ func ParseProperties(file string, data []byte, t reflect.Type) (d *Document, war
 		}
 		field, known := fields[key]
 		if !known {
-			warnings = append(warnings, fmt.Sprintf("%s:%d: %s is not a setting of this broker and is ignored", file, line, key))
+			if foreign[key] == nil {
+				unknown = append(unknown, key)
+			}
+			foreign[key] = &yaml.Node{Value: value, Line: line} // as in Java, the last one counts
 			continue
 		}
 		n := &yaml.Node{Kind: yaml.ScalarNode, Value: value, Line: line, Column: 1}
@@ -47,6 +52,14 @@ func ParseProperties(file string, data []byte, t reflect.Type) (d *Document, war
 	}
 	if err := scanner.Err(); err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	for _, key := range unknown {
+		n := foreign[key]
+		if err := refuse(key, n.Value); err != nil {
+			d.Issues = append(d.Issues, Issue{File: file, Line: n.Line, Col: 1, Text: err.Error()})
+			continue
+		}
+		warnings = append(warnings, fmt.Sprintf("%s:%d: %s is not a setting of this broker and is ignored", file, n.Line, key))
 	}
 	return d, warnings, nil
 }

@@ -14,7 +14,10 @@ import (
 )
 
 // Store is a store's directory.
-type Store struct{ Dir string }
+type Store struct {
+	Dir string
+	Log string // the directory of its commit log; "" is commitlog below Dir
+}
 
 // logFile is one file of the commit log.
 type logFile struct {
@@ -24,7 +27,10 @@ type logFile struct {
 }
 
 func (s Store) logFiles() ([]logFile, error) {
-	dir := filepath.Join(s.Dir, "commitlog")
+	dir := s.Log
+	if dir == "" {
+		dir = filepath.Join(s.Dir, "commitlog")
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the commit log: %w", err)
