@@ -122,8 +122,8 @@ func (as *attempts) request(t *table, cause string) {
 	if a := as.of(t); a != nil {
 		as.drop(a)
 	}
-	if !t.defined() || t.paused != nil {
-		return // resuming a paused table asks for one
+	if !t.defined() || t.paused != nil || t.blind != "" {
+		return // resuming a paused table asks for one, and so does knowing its definition
 	}
 	as.add(t, cause)
 }
@@ -260,6 +260,7 @@ func (as *attempts) wishes(ctx context.Context) error {
 	for _, r := range requests {
 		t := as.tables.all[r.table]
 		switch {
+		case t != nil && t.blind != "": // one follows when its definition is known
 		case t == nil || !t.defined():
 			as.source.log.Warn("snapshot not begun: the table is not captured", slog.String("table", r.table.String()))
 		case t.paused != nil:
@@ -421,6 +422,9 @@ func (as *attempts) describe(t *table) pipeline.SourceTable {
 			st.Reason += ": " + a.lastErr
 		}
 	}
+	if t.blind != "" {
+		st.State, st.Reason = pipeline.StateDue, t.blind
+	}
 	if t.paused != nil {
 		st.State, st.Code, st.Reason = pipeline.StatePaused, t.paused.Code, t.paused.String()
 	}
@@ -435,5 +439,5 @@ func (as *attempts) wants(n event.TableName) bool {
 
 // options are for connections that read rows.
 func (as *attempts) options() snapshot.Options {
-	return snapshot.Options{Account: as.source.cfg.Account(), MariaDB: as.server.maria}
+	return snapshot.Options{Account: as.source.cfg.Account()}
 }

@@ -101,7 +101,10 @@ func (j *chunkJob) readGTID(ctx context.Context, conn *snapshot.Conn, hi snapsho
 			}
 		}
 	}
-	if err := j.read(ctx, conn, j.plan.Select(j.lo, hi), ch); err != nil {
+	if err := conn.Exec(ctx, "START TRANSACTION"); err != nil {
+		return err
+	}
+	if err := j.read(ctx, conn, hi, "", ch); err != nil {
 		return err
 	}
 	return j.setHigh(ctx, conn, ch)
@@ -114,7 +117,7 @@ func (j *chunkJob) readMariaDB(ctx context.Context, conn *snapshot.Conn, hi snap
 		return err
 	}
 	ch.high = at
-	return j.read(ctx, conn, j.plan.Select(j.lo, hi), ch)
+	return j.read(ctx, conn, hi, "", ch)
 }
 
 // readLocked reads under shared locks: a transaction in the log that is not visible yet
@@ -123,7 +126,7 @@ func (j *chunkJob) readLocked(ctx context.Context, conn *snapshot.Conn, hi snaps
 	if err := conn.Exec(ctx, "START TRANSACTION"); err != nil {
 		return err
 	}
-	if err := j.read(ctx, conn, j.plan.Select(j.lo, hi)+" FOR SHARE", ch); err != nil {
+	if err := j.read(ctx, conn, hi, " FOR SHARE", ch); err != nil {
 		return err
 	}
 	if ch.cut {
@@ -201,10 +204,15 @@ func (j *chunkJob) end(ctx context.Context, conn *snapshot.Conn) (place, error) 
 	return place{file: row[0], pos: pos}, err
 }
 
-// read reads rows up to the bytes a chunk may have.
-func (j *chunkJob) read(ctx context.Context, conn *snapshot.Conn, statement string, ch *chunk) error {
-	block := make([]byte, 0, 256<<10)
-	err := conn.Rows(ctx, statement, func(vals [][]byte) error {
+// errCut says that a server gave fewer rows than it has.
+var errCut = errors.New("the server left out rows of a SELECT")
+
+// read reads the rows up to hi, or up to the bytes that a chunk may have, in a
+// transaction. That none was left out is proven by its bounds: in the same view of the
+// table no row is behind the last one that came.
+func (j *chunkJob) read(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, lock string, ch *chunk) error {
+	block, last := make([]byte, 0, 256<<10), snapshot.Key(nil)
+	err := conn.Rows(ctx, j.plan.Select(j.lo, hi)+lock, func(vals [][]byte) error {
 		if cap(block)-len(block) < 16<<10 {
 			block = make([]byte, 0, 256<<10)
 		}
@@ -216,8 +224,9 @@ func (j *chunkJob) read(ctx context.Context, conn *snapshot.Conn, statement stri
 		block = grown
 		ch.images = append(ch.images, event.Image(block[start:len(block):len(block)]))
 		ch.bytes += len(block) - start
+		last = j.plan.CopyKey(last, vals)
 		if ch.bytes > j.maxBytes {
-			ch.cut, ch.end = true, j.plan.Key(vals)
+			ch.cut, ch.end = true, last
 			return snapshot.ErrStop
 		}
 		return nil
@@ -225,6 +234,16 @@ func (j *chunkJob) read(ctx context.Context, conn *snapshot.Conn, statement stri
 	if errors.Is(err, snapshot.ErrStop) {
 		conn.Close()
 		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if last == nil {
+		last = j.lo
+	}
+	row, err := conn.Row(ctx, j.plan.Behind(last, hi)+lock)
+	if err == nil && row != nil {
+		return fmt.Errorf("%w: of a range of the table %d came, and more are there; see sql_select_limit and what stands between", errCut, len(ch.images))
 	}
 	return err
 }

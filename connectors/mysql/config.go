@@ -39,6 +39,8 @@ type Config struct {
 	// AllowStatementFormat lets a server with binlog_format ≠ ROW pass Preflight when it
 	// is known that every session sets it.
 	AllowStatementFormat bool `yaml:"allow_statement_format"`
+	// AuditEvery is how often all definitions are compared with the server's own.
+	AuditEvery time.Duration `yaml:"-"`
 }
 
 // SnapshotConfig says how tables are read as a whole.
@@ -56,8 +58,8 @@ func DefaultConfig() Config {
 		Address:   "127.0.0.1:3306",
 		TLS:       account.TLS{Mode: account.Preferred},
 		Queues:    4,
-		Heartbeat: 5 * time.Second,
-		Snapshot:  SnapshotConfig{Mode: pipeline.SnapshotInitial, ChunkRows: 8192, Parallel: 2},
+		Heartbeat: 5 * time.Second, AuditEvery: 10 * time.Minute,
+		Snapshot: SnapshotConfig{Mode: pipeline.SnapshotInitial, ChunkRows: 8192, Parallel: 2},
 	}
 }
 

@@ -3,7 +3,7 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/millrace/millrace/connectors/mysql/charset"
@@ -23,32 +23,45 @@ const threadSpecific = 4
 // statement applies one that is no frame of a transaction. seq is its number.
 func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) error {
 	text, whole := statementText(q)
-	changes := schema.Apply(schema.Statement{
+	st := schema.Statement{
 		SQL: text, DB: q.DB, Number: uint64(seq), Mode: schema.Mode(q.SQLMode),
 		MariaDB: ts.server.maria, Version: schema.VersionID(ts.server.version), LowerCase: ts.server.lowerCase,
 		Thread: q.Thread, ThreadSpecific: e.Flags&threadSpecific != 0, Temporary: &ts.temporary,
 		Table: ts.current, Captures: ts.filter.Match, Tables: ts.names,
-	})
+	}
+	changes := schema.Apply(st)
+	if err := ts.called(startOf(e), st); err != nil {
+		return err
+	}
 	if err := ts.newCascades(q.SQL, changes); err != nil {
 		return err
 	}
 	here := startOf(e)
 	for i := range changes {
 		c := &changes[i]
-		if c.Kind == schema.Audit || !whole && (c.Kind == schema.Created || c.Kind == schema.Altered) {
+		if !whole && (c.Kind == schema.Created || c.Kind == schema.Altered) {
 			c.Kind = schema.Unclear
 		}
 		if from := ts.all[c.From]; c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned) {
 			c.Kind, c.New = schema.Unclear, nil // what that table was here is not known, or not all of it
 		}
 	}
+	ts.statements++
 	for i := range changes {
-		if err := ts.applyChange(e, seq, text, &changes[i]); err != nil {
-			return err
-		}
+		ts.applyChange(&statement{e: e, sql: text, seq: seq}, &changes[i])
 	}
 	return nil
 }
+
+// statement is one that concerns tables.
+type statement struct {
+	e   *stream.Event
+	sql string
+	seq event.Seq
+}
+
+// end is the place behind the statement.
+func (s *statement) end() place { return place{file: s.e.Place.File, pos: s.e.Place.End} }
 
 // statementText is the statement in UTF-8. whole is false when bytes of it are no text in
 // the charset that its session spoke: U+FFFD stands for them.
@@ -65,87 +78,125 @@ func statementText(q *stream.Query) (text string, whole bool) {
 const utf8General = 33
 
 // applyChange takes one table through a statement and tells of it.
-func (ts *tables) applyChange(e *stream.Event, seq event.Seq, sql string, c *schema.Change) error {
-	t := ts.at(c.Table)
+func (ts *tables) applyChange(s *statement, c *schema.Change) {
+	t, here := ts.at(c.Table), startOf(s.e)
 	switch c.Kind {
 	case schema.Truncated:
 		ts.attempts.discard(t)
-		ts.tell(event.Item{Kind: event.KindTruncate, Seq: seq, Table: t.ev, Tx: ts.tx()}, t)
-		return nil
+		ts.tell(event.Item{Kind: event.KindTruncate, Seq: s.seq, Table: t.ev, Tx: ts.tx()}, t)
+		return
 	case schema.Written:
-		ts.pauseAt(t, pauseStatement, startOf(e), "")
-		return nil
+		ts.pauseAt(t, pauseStatement, here, "")
+		return
 	case schema.Noted:
-		if !t.newer(startOf(e)) {
+		if !t.newer(here) {
 			t.charset, t.collation, t.keyName, t.indexes = c.Charset, c.Collation, c.Key, c.Indexes
 		}
-		return nil
+		return
 	}
-	ddl := &event.DDL{SQL: sql, New: c.New, Due: c.Due}
-	last := t.ev
-	if t.ev != nil {
-		ddl.Old = t.ev.Schema
-	}
-	here := startOf(e)
-	if c.Kind == schema.Unclear || c.Kind == schema.Altered && t.newer(here) {
-		if err := ts.unclear(t, c, ddl); errors.Is(err, schema.ErrHidden) {
-			ts.pause(t, pausePrivilege, err.Error())
-			return nil
-		} else if err != nil {
-			return err
+	t.changed = ts.statements
+	if doubt := t.doubted(here); doubt != "" && c.Due == "" {
+		c.Due = doubt
+		if c.Kind == schema.Audit {
+			c.Kind = schema.Unclear
 		}
-	} else if c.New != nil {
+	}
+	if c.Kind == schema.Unclear || c.Kind == schema.Audit || c.Kind == schema.Altered && t.newer(here) {
+		ts.askFor(t, s, c)
+		return
+	}
+	ts.follow(t, s, c)
+	ts.audits.inquire(t.name, "a statement changed the table")
+}
+
+// follow takes a table through a statement that was understood.
+func (ts *tables) follow(t *table, s *statement, c *schema.Change) {
+	ddl := &event.DDL{SQL: s.sql, Old: t.schema(), New: c.New, Due: c.Due}
+	if c.New != nil {
 		t.charset, t.collation, t.keyName, t.indexes = c.Charset, c.Collation, c.Key, c.Indexes
 		if c.Kind == schema.Created {
 			// Nothing from before it counts, and nothing of what the server has now: a
 			// definition that was read from there may have statements in it that are still ahead.
-			if t.newer(here) && c.From == (event.TableName{}) {
+			if t.newer(startOf(s.e)) && c.From == (event.TableName{}) {
 				ddl.Due = "" // it is the table that the server has, not another in its place
 			}
-			t.skipTo, t.loadedAt, t.versioned = place{}, place{}, false
+			t.skipTo, t.loadedAt, t.versioned, t.blind, t.misfit = place{}, place{}, false, "", ""
 		}
 	}
-	if ddl.Old == nil && ddl.New == nil {
-		return nil
+	if !ts.change(t, s, ddl) || t.ev == nil {
+		return
 	}
+	ts.attempts.discard(t)
+	if ddl.Due != "" && !seeded.On("attempt-outlives-ddl") {
+		ts.attempts.restart(t, ddl.Due)
+	}
+}
+
+// askFor takes a table through a statement that could not be followed, or of which it is
+// not known whether it concerns the table: the server is asked what the table is now.
+func (ts *tables) askFor(t *table, s *statement, c *schema.Change) {
+	ctx, cancel := context.WithTimeout(ts.ctx, askTimeout)
+	defer cancel()
+	found, err := ts.ask.definition(ctx, ts.server, t.name, ts.ground.here())
+	switch {
+	case errors.Is(err, schema.ErrHidden):
+		ts.pause(t, pausePrivilege, err.Error())
+	case err != nil:
+		ts.log.Warn("the server did not answer a question about a table", slog.String("table", t.name.String()), slog.Any("error", err))
+		ts.leaveOut(t, because(c), s.seq)
+	case c.Kind == schema.Audit && differs(t, found.loaded) == "":
+		t.agrees(found.loaded)
+		if s.end().less(found.at) {
+			t.assumed, t.assumedRows = found.at, false
+		}
+	default:
+		ts.replace(t, s, c, found)
+	}
+}
+
+// askTimeout bounds the question whose answer the reader waits for.
+const askTimeout = 10 * time.Second
+
+func because(c *schema.Change) string {
+	if c.Due != "" {
+		return c.Due
+	}
+	return "the statement could not be followed; the definition was read from the server"
+}
+
+// replace puts a table under the server's definition behind a statement. What the log has
+// between the two is left out; an attempt follows.
+func (ts *tables) replace(t *table, s *statement, c *schema.Change, found answer) {
+	ddl := &event.DDL{SQL: s.sql, Old: t.schema(), Due: because(c)}
+	if why := differs(t, found.loaded); ddl.Old != nil && why != "" {
+		ts.log.Info("definition read from the server", slog.String("table", t.name.String()), slog.String("difference", why))
+	}
+	ddl.New = t.load(found.loaded, uint64(s.seq))
+	t.loadedAt, t.skipTo = found.at, found.at
+	if ddl.Old == nil && c.Due == "" && found.at == s.end() { // a new table: everything of it is still ahead
+		ddl.Due, t.loadedAt, t.skipTo = "", place{}, place{}
+	}
+	t.blind, t.misfit = "", ""
+	if ts.change(t, s, ddl) && t.ev != nil && ddl.Due != "" {
+		// Rows are left out: the source itself owes the attempt.
+		ts.attempts.request(t, ddl.Due)
+	}
+}
+
+// change puts a table under another definition and tells of it, if there is any.
+func (ts *tables) change(t *table, s *statement, ddl *event.DDL) bool {
+	if ddl.Old == nil && ddl.New == nil {
+		return false
+	}
+	last := t.ev
 	ts.define(t, ddl.New)
-	item := event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: ts.tx(), DDL: ddl}
+	item := event.Item{Kind: event.KindDDL, Seq: s.seq, Table: t.ev, Tx: ts.tx(), DDL: ddl}
 	if t.ev == nil {
 		item.Table = last
 		ts.attempts.abandon(t, "the table was dropped")
 	}
 	ts.tell(item, t)
-	switch {
-	case t.ev == nil:
-	case c.Kind == schema.Unclear:
-		// Rows up to the server's end are left out: the source itself owes the attempt.
-		ts.attempts.request(t, ddl.Due)
-	case ddl.Due != "":
-		ts.attempts.discard(t)
-		if !seeded.On("attempt-outlives-ddl") {
-			ts.attempts.restart(t, ddl.Due)
-		}
-	default:
-		ts.attempts.discard(t)
-	}
-	return nil
-}
-
-// unclear asks the server what a table is now.
-func (ts *tables) unclear(t *table, c *schema.Change, ddl *event.DDL) error {
-	ctx, cancel := context.WithTimeout(ts.ctx, 30*time.Second)
-	defer cancel()
-	_, now, err := ts.reload(ctx, t)
-	if err != nil {
-		return fmt.Errorf("%w: definition of %s: %w", errAskAgain, t.name, err)
-	}
-	c.Kind = schema.Unclear
-	ddl.New = now
-	ddl.Due = c.Due
-	if ddl.Due == "" {
-		ddl.Due = "the statement could not be followed; the definition was read from the server"
-	}
-	return nil
+	return true
 }
 
 // tell hands a mark of a table over unless it is paused.

@@ -2,8 +2,8 @@ package mysql
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -77,32 +77,66 @@ func (ts *tables) define(t *table, s *event.Schema) {
 
 // lossy counts the characters of a table that are not what the server holds.
 func (ts *tables) lossy(t *table) decode.Counter {
-	return ts.unmappable.WithLabelValues(t.name.String())
+	return ts.metrics.unmappable.WithLabelValues(t.name.String())
+}
+
+// schema is the table's definition, nil when it has none.
+func (t *table) schema() *event.Schema {
+	if t.ev == nil {
+		return nil
+	}
+	return t.ev.Schema
+}
+
+// load takes over what the server says of a table, nil when it is not there. Columns
+// that stay keep their identity; new ones get theirs from number.
+func (t *table) load(l *schema.Loaded, number uint64) *event.Schema {
+	if l == nil {
+		return nil
+	}
+	t.charset, t.collation, t.keyName, t.indexes, t.versioned = l.Charset, l.Collation, l.Key, l.Indexes, l.Versioned
+	return schema.KeepIDs(t.schema(), l.Schema, number)
+}
+
+// agrees takes over, from a definition that is the table's own, what it does not know.
+func (t *table) agrees(l *schema.Loaded) {
+	if l != nil && t.indexes == nil {
+		t.keyName, t.indexes = l.Key, l.Indexes
+	}
+}
+
+// assume notes that rows at here are read under the present definition.
+func (t *table) assume(here place) {
+	switch {
+	case t.assumed.file == "":
+	case here.less(t.assumed):
+		t.assumedRows = true
+	default:
+		t.assumed, t.assumedRows = place{}, false
+	}
+}
+
+// doubted says, at a statement, why rows behind an earlier one may have been read under a
+// definition that they did not have: the server was asked behind both.
+func (t *table) doubted(here place) string {
+	doubt := t.assumedRows && here.less(t.assumed)
+	t.assumed, t.assumedRows = place{}, false
+	if !doubt {
+		return ""
+	}
+	return "rows came between two statements, and which definition they had is not known"
 }
 
 // reload takes a table's definition from the server as it is now. What the log has
 // between the reader and the server's end is left out; a snapshot must follow.
 func (ts *tables) reload(ctx context.Context, t *table) (old, now *event.Schema, err error) {
-	l, err := schema.Load(ctx, ts.db, t.name, ts.server.maria)
-	if errors.Is(err, schema.ErrHidden) {
-		reconnect(ts.db)
-		l, err = schema.Load(ctx, ts.db, t.name, ts.server.maria)
-	}
+	found, err := ts.ask.definition(ctx, ts.server, t.name, ts.ground.here())
 	if err != nil {
 		return nil, nil, err
 	}
-	end, _, err := ts.server.logEnd(ctx, ts.db)
-	if err != nil {
-		return nil, nil, err
-	}
-	if t.ev != nil {
-		old = t.ev.Schema
-	}
-	if l != nil {
-		now = schema.KeepIDs(old, l.Schema, ts.ground.number().Counter())
-		t.charset, t.collation, t.keyName, t.indexes, t.versioned = l.Charset, l.Collation, l.Key, l.Indexes, l.Versioned
-	}
-	t.loadedAt, t.skipTo = end, end
+	old = t.schema()
+	now = t.load(found.loaded, ts.ground.number().Counter())
+	t.loadedAt, t.skipTo, t.blind, t.misfit = found.at, found.at, "", ""
 	return old, now, nil
 }
 
@@ -122,6 +156,73 @@ func (ts *tables) reloaded(ctx context.Context, t *table) error {
 	}
 	ts.replaced(last, old, now, "the table was resumed and its definition read anew")
 	return nil
+}
+
+// leaveOut leaves a table's rows out until its definition is known; an attempt then has
+// them. seq is a number that no row has.
+func (ts *tables) leaveOut(t *table, why string, seq event.Seq) {
+	if t.blind != "" || t.paused != nil {
+		return
+	}
+	t.blind = why
+	ts.log.Warn("rows are left out until the table's definition is known; a snapshot follows", slog.String("table", t.name.String()), slog.String("reason", why))
+	if s := t.schema(); s != nil { // the attempt is recorded as due together with the place
+		ts.tell(event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: ts.tx(), DDL: &event.DDL{Old: s, New: s, Due: why}}, t)
+	}
+	ts.attempts.abandon(t, why)
+	ts.audits.inquire(t.name, why)
+}
+
+// settle compares a table with the server's definition, nil when it has none, which is
+// valid at the reader's place, between two transactions. What differs is said and makes
+// an attempt due under the server's definition.
+func (ts *tables) settle(name event.TableName, l *schema.Loaded, cause string) {
+	t := ts.all[name]
+	if t == nil {
+		if l == nil || !ts.filter.Match(name) {
+			return
+		}
+		t = ts.at(name)
+	}
+	why, blind, misfit := differs(t, l), t.blind, t.misfit
+	t.blind, t.misfit = "", ""
+	switch {
+	case why == "" && misfit != "":
+		ts.pause(t, pauseShape, misfit)
+		return
+	case why == "" && blind == "":
+		t.agrees(l)
+		return
+	case why == "" && l == nil:
+		ts.log.Warn("rows of a table came that is gone again", slog.String("table", name.String()))
+		return
+	case why == "":
+		t.agrees(l)
+		ts.attempts.request(t, blind)
+		return
+	}
+	ts.metrics.differences.WithLabelValues(name.String()).Inc()
+	ts.log.Warn("a table's definition differs from the server's; a snapshot follows", slog.String("table", name.String()),
+		slog.String("difference", why), slog.String("cause", cause))
+	old, last := t.schema(), t.ev
+	now := t.load(l, ts.ground.number().Counter())
+	t.loadedAt, t.skipTo = place{}, place{}
+	ts.define(t, now)
+	if t.ev != nil {
+		last = t.ev
+	} else {
+		ts.attempts.abandon(t, "the server does not have the table any more")
+	}
+	due := ""
+	if now != nil {
+		due = "its definition was compared with the server's: " + why
+	}
+	if old != nil || now != nil {
+		ts.replaced(last, old, now, due)
+	}
+	if now != nil {
+		ts.attempts.request(t, due)
+	}
 }
 
 // replaced tells, between two transactions, of a definition that no statement of the log

@@ -88,6 +88,9 @@ func (o *opening) process(e *stream.Event) error {
 	case stream.QueryEvent, stream.MariaQueryCompressed:
 		o.startTx(e)
 		return o.onQuery(e)
+	case stream.ExecuteLoadQuery:
+		o.startTx(e)
+		return o.onLoad(e)
 	case stream.XAPrepareEvent:
 		o.startTx(e)
 		o.prepared(e)
@@ -261,8 +264,9 @@ func (o *opening) onQuery(e *stream.Event) error {
 		}
 		return o.endTx(e, at+1)
 	}
-	// What was handed over already is in the schemas of the position.
-	if seq := event.MakeSeq(o.epoch, at); !o.tx.known && seq > o.passed {
+	// What was handed over already is in the schemas of the position. An ALTER in two phases
+	// changes its table where it commits.
+	if seq := event.MakeSeq(o.epoch, at); !o.tx.known && seq > o.passed && o.tx.gtid.Alter&(stream.AlterStarts|stream.AlterRollsBack) == 0 {
 		if err := o.tables.statement(e, &q, seq); err != nil {
 			return err
 		}
@@ -273,6 +277,19 @@ func (o *opening) onQuery(e *stream.Event) error {
 	}
 	if o.tx.standalone || !o.server.maria && !o.tx.begun {
 		return o.endTx(e, at+1)
+	}
+	return nil
+}
+
+// onLoad takes a LOAD DATA of a session that logs statements. It has no number: nothing
+// of it is handed over but pauses.
+func (o *opening) onLoad(e *stream.Event) error {
+	q, err := stream.ParseLoadQuery(e)
+	if err != nil {
+		return fmt.Errorf("at %s:%d: %w", e.Place.File, e.Place.Start, err)
+	}
+	if seq := event.MakeSeq(o.epoch, o.counter); !o.tx.known && seq > o.passed {
+		return o.tables.statement(e, &q, seq)
 	}
 	return nil
 }

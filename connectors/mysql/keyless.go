@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/snapshot"
@@ -140,7 +141,7 @@ func lockedPlace(ctx context.Context, conn, lock *snapshot.Conn, opts snapshot.O
 // streamWhole reads the table in blocks; it stops while nobody takes them.
 func streamWhole(ctx context.Context, conn *snapshot.Conn, plan *snapshot.Plan, rows int, out chan<- block, poke func()) {
 	b := block{}
-	size := 0
+	size, all := 0, 0
 	send := func() error {
 		select {
 		case out <- b:
@@ -157,16 +158,32 @@ func streamWhole(ctx context.Context, conn *snapshot.Conn, plan *snapshot.Plan, 
 			return err
 		}
 		b.images = append(b.images, event.Image(img))
+		all++
 		if size += len(img); len(b.images) >= rows || size >= maxBytes {
 			return send()
 		}
 		return nil
 	})
+	if err == nil {
+		err = counted(ctx, conn, plan, all)
+	}
 	b.done, b.err = true, err
 	if errors.Is(err, context.Canceled) {
 		return
 	}
 	_ = send()
+}
+
+// counted proves, in the same view of the table, that no row was left out.
+func counted(ctx context.Context, conn *snapshot.Conn, plan *snapshot.Plan, came int) error {
+	row, err := conn.Row(ctx, plan.CountAll())
+	if err != nil {
+		return err
+	}
+	if len(row) != 1 || row[0] != strconv.Itoa(came) {
+		return fmt.Errorf("%w: %d came of %v; see sql_select_limit and what stands between", errCut, came, row)
+	}
+	return nil
 }
 
 // handTable hands over the blocks that are there.

@@ -53,6 +53,7 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 	}
 	for {
 		if !o.tx.open {
+			o.audits.step()
 			if err := o.attempts.step(ctx); err != nil {
 				if len(o.out) > 0 {
 					o.batch.Err, o.batch.Events = err, o.batch.Events[:o.at]

@@ -42,6 +42,7 @@ type opening struct {
 
 	tables   *tables
 	attempts *attempts
+	audits   *audits
 	tx       tx
 	// xa are the XA transactions seen being prepared and not decided, by their identity:
 	// the captured tables that they changed.
@@ -94,7 +95,8 @@ func (s *Source) open(ctx context.Context, r pipeline.Resume) (*opening, error) 
 func (o *opening) compose() {
 	o.attempts = newAttempts(o)
 	o.tables = newTables(o, o, o.attempts)
-	o.attempts.tables = o.tables
+	o.audits = newAudits(o)
+	o.attempts.tables, o.audits.tables, o.tables.audits = o.tables, o.tables, o.audits
 }
 
 func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
@@ -188,6 +190,7 @@ func (o *opening) connect(ctx context.Context) error {
 	}
 	o.rd, o.batch, o.at = rd, stream.Batch{}, 0
 	o.tables.forgetMaps()
+	o.audits.all()
 	o.tx = tx{}
 	o.counter = o.boundary.Counter
 	return nil
@@ -328,6 +331,7 @@ func (o *opening) close() {
 	o.cancel()
 	o.disconnected()
 	o.attempts.close()
+	o.audits.close()
 	o.db.Close()
 }
 
@@ -384,6 +388,9 @@ func (o *opening) transaction() (id string, tx func() *event.Tx) {
 // emit hands an item over.
 func (o *opening) emit(it event.Item) {
 	if o.tx.open && it.Kind != event.KindPaused {
+		if it.Seq <= o.passed {
+			return // it was, before the connection ended within this transaction
+		}
 		o.handed = it.Seq
 	}
 	o.out = append(o.out, it)

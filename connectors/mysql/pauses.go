@@ -33,6 +33,7 @@ var (
 	pauseKeyText   = pause{event.PauseCharset, "table {table}: {detail}", "convert the column to utf8mb4, correct the row's key at the source, or take the table out with \"!{table}\"; then resume it with a new snapshot"}
 	pauseSnapshot  = pause{event.PauseSnapshot, "the snapshot of {table} cannot be read: {detail}", "mend the cause, then resume the table: a new snapshot follows"}
 	pauseStatement = pause{event.PauseStatement, "table {table} was changed by a statement without row events at {at}", "SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot"}
+	pauseCalled    = pause{event.PauseStatement, "table {table} may have been changed by a statement without row events at {at}: {detail}", "SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot"}
 	pausePrivilege = pause{event.PausePrivilege, "{detail}", "GRANT SELECT ON {db}.* TO the user {user}, and resume the table with a new snapshot"}
 )
 

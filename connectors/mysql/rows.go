@@ -70,12 +70,11 @@ func (o *opening) onRows(e *stream.Event) error {
 	if h.Flags&decode.EndOfStatement != 0 {
 		o.endStatement()
 	}
-	if m.table != nil {
-		o.tx.touch(m.table)
-	}
-	if m.table == nil || o.tx.known {
+	t := o.tables.owner(m)
+	if t == nil || o.tx.known {
 		return nil
 	}
+	o.tx.touch(t)
 	return o.captured(e, m, h, k, body, base)
 }
 
@@ -91,6 +90,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if !t.flowing() {
 		return nil
 	}
+	t.assume(startOf(e))
 	switch {
 	case o.tx.xa:
 		o.tables.pauseAt(t, pauseXA, startOf(e), "")
@@ -102,7 +102,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 		o.tables.pause(t, pauseImage, "")
 		return nil
 	}
-	if !o.tables.plan(m, startOf(e)) {
+	if !o.tables.plan(m, startOf(e), event.MakeSeq(o.epoch, base)) {
 		return nil
 	}
 	if seeded.On("event-skipped-on-reconnect") && event.MakeSeq(o.epoch, base) > o.passed && o.s.skipOne() {

@@ -33,7 +33,6 @@ func (c *Config) openDB() (*sql.DB, error) {
 	who := c.Account()
 	db, err := who.DB(func(cfg *driver.Config) {
 		cfg.ReadTimeout, cfg.WriteTimeout = 30*time.Minute, time.Minute
-		cfg.Params = map[string]string{"time_zone": "'+00:00'"}
 		cfg.InterpolateParams = true
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,7 +14,8 @@ import (
 type mapped struct {
 	raw     []byte
 	tm      *decode.TableMap
-	table   *table // nil: not captured
+	table   *table // nil: not captured, or not known
+	wanted  bool   // the patterns take it in
 	decoder *decode.Decoder
 	schema  *event.Schema // that the decoder was made for
 	rows    bool          // rows followed
@@ -34,7 +36,7 @@ func (ts *tables) announce(e *stream.Event) error {
 		if len(ts.maps) > 4096 {
 			clear(ts.maps) // ids of tables long closed
 		}
-		m = &mapped{raw: slices.Clone(e.Body), tm: tm}
+		m = &mapped{raw: slices.Clone(e.Body), tm: tm, wanted: ts.filter.Match(event.TableName{DB: tm.DB, Table: tm.Table})}
 		ts.maps[id] = m
 	}
 	m.rows = false
@@ -43,30 +45,43 @@ func (ts *tables) announce(e *stream.Event) error {
 	return nil
 }
 
-// plan makes sure that m's decoder is for the table's present schema.
-func (ts *tables) plan(m *mapped, here place) bool {
+// owner is the table whose rows follow m, nil when it is not captured. One that the
+// patterns take in and that is not known becomes known by its rows.
+func (ts *tables) owner(m *mapped) *table {
+	if m.table == nil && m.wanted {
+		m.table = ts.at(event.TableName{DB: m.tm.DB, Table: m.tm.Table})
+	}
+	return m.table
+}
+
+// plan makes sure that m's decoder is for the table's present schema; seq is a number of
+// the event that no row has.
+func (ts *tables) plan(m *mapped, here place, seq event.Seq) bool {
 	t := m.table
 	if !t.defined() {
-		ts.pause(t, pauseUnknown, "")
+		ts.leaveOut(t, "rows of it came, which no statement of the log made known", seq)
 		return false
 	}
 	if m.decoder != nil && m.schema == t.ev.Schema {
 		return true
 	}
 	d, err := decode.NewDecoder(t.ev.Schema, m.tm, ts.server.maria, ts.lossy(t))
-	if err != nil && t.newer(here) {
+	switch {
+	case err == nil:
+		m.decoder, m.schema = d, t.ev.Schema
+		return true
+	case t.newer(here):
 		// The definition was read from the server, and a statement ahead has made it what it
 		// is: a snapshot behind that statement has these rows.
 		t.skipTo = t.loadedAt
 		ts.attempts.request(t, "the table's definition is newer than its first rows")
-		return false
-	}
-	if err != nil {
+	case errors.Is(err, decode.ErrMismatch):
+		t.misfit = err.Error()
+		ts.leaveOut(t, t.misfit, seq)
+	default:
 		ts.pause(t, pauseShape, err.Error())
-		return false
 	}
-	m.decoder, m.schema = d, t.ev.Schema
-	return true
+	return false
 }
 
 // cascaded gives fn the tables that were announced since the last call and had no rows: the

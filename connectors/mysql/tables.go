@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -25,8 +23,9 @@ type tables struct {
 	filter   schema.Filter
 	ground   ground
 	attempts snapshots
-	// unmappable counts bytes without a character, by table.
-	unmappable *prometheus.CounterVec
+	audits   auditor
+	ask      questions
+	metrics  *metrics
 
 	all map[event.TableName]*table
 	// cascades are the tables that a foreign key of the server changes by itself.
@@ -35,6 +34,8 @@ type tables struct {
 	bare     []*mapped // TABLE_MAPs since the last rows event
 	// temporary are the temporary tables of the sessions in the log.
 	temporary schema.Temporary
+	// statements counts those that were looked at.
+	statements uint64
 }
 
 // ground is what tables need of the reader's place.
@@ -61,6 +62,11 @@ type snapshots interface {
 	abandon(t *table, why string)
 }
 
+// auditor has a table's definition compared with the server's.
+type auditor interface {
+	inquire(name event.TableName, cause string)
+}
+
 // table is a captured table at the reader's place.
 type table struct {
 	name event.TableName
@@ -80,18 +86,29 @@ type table struct {
 	paused *event.PauseReason // by the source itself, or by SetPaused
 	skipTo place              // rows up to here are left out: a snapshot after it has them
 
+	// blind says why rows are left out until the definition is known, and misfit in what
+	// they did not fit the present one; an attempt follows.
+	blind, misfit string
+	// changed is the last statement that concerned the table, by the count of all.
+	changed uint64
+	// assumed is a place behind that of a statement after which the server had the same
+	// definition as before: up to it that is assumed of rows, which assumedRows says came.
+	assumed     place
+	assumedRows bool
+
 	tx    uint64 // serial of the transaction that index counts in
 	index uint64 // rows of the table in that transaction so far
 	rows  uint64 // handed over since Open
 }
 
 func newTables(o *opening, at ground, attempts snapshots) *tables {
-	return &tables{cfg: &o.s.cfg, log: o.s.log, ctx: o.ctx, db: o.db, server: &o.server, filter: o.filter, ground: at, attempts: attempts, unmappable: o.s.metrics.unmappable,
+	return &tables{cfg: &o.s.cfg, log: o.s.log, ctx: o.ctx, db: o.db, server: &o.server, filter: o.filter, ground: at, attempts: attempts,
+		ask: questions{o.db}, metrics: o.s.metrics,
 		all: map[event.TableName]*table{}, maps: map[uint64]*mapped{}}
 }
 
 // flowing reports whether the table's rows are handed over.
-func (t *table) flowing() bool { return t.paused == nil && t.skipTo.file == "" }
+func (t *table) flowing() bool { return t.paused == nil && t.skipTo.file == "" && t.blind == "" }
 
 // defined reports whether the table is there, under a definition that is known.
 func (t *table) defined() bool { return t.ev != nil && t.ev.Schema != nil }

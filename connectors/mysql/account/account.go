@@ -71,6 +71,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, c.account.explain(err, seen)
 	}
+	if err := settle(ctx, conn); err != nil {
+		return nil, err
+	}
 	return conn, nil
 }
 

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-sql-driver/mysql"
-
 	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -31,7 +29,7 @@ type Config struct {
 
 // New makes a reader; it connects on first use.
 func New(cfg Config) (*Reader, error) {
-	db, err := cfg.Account.DB(func(dsn *mysql.Config) { dsn.Params = settings() }) // the driver's character set is utf8mb4
+	db, err := cfg.Account.DB(nil)
 	if err != nil {
 		return nil, fmt.Errorf("reader of %s: %w", cfg.Account.Address, err)
 	}

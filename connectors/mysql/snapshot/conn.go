@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -13,10 +14,7 @@ import (
 )
 
 // Options say whom to ask.
-type Options struct {
-	Account account.Account
-	MariaDB bool
-}
+type Options struct{ Account account.Account }
 
 // Conn is a connection that reads rows as the server sends them. One goroutine uses it,
 // except for Close.
@@ -34,16 +32,8 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{c: c}
-	statements := []string{
-		"SET NAMES utf8mb4", "SET SESSION character_set_results=NULL", "SET SESSION time_zone='+00:00', sql_mode='', net_write_timeout=600, net_read_timeout=600",
-		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-	}
-	if o.MariaDB {
-		statements = append(statements, "SET SESSION max_statement_time=0")
-	} else {
-		statements = append(statements, "SET SESSION max_execution_time=0")
-	}
-	for _, s := range statements {
+	// Texts come in the charset of their column, and are converted here as those of the log.
+	for _, s := range append(slices.Clone(account.Session), "SET SESSION character_set_results=NULL") {
 		if err := conn.Exec(ctx, s); err != nil {
 			conn.Close()
 			return nil, err

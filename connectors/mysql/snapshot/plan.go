@@ -103,16 +103,27 @@ func (p *Plan) Select(lo, hi Key) string {
 	return "SELECT " + p.list + " FROM " + p.from + p.where(lo, hi) + " ORDER BY " + strings.Join(p.keys, ",")
 }
 
+// Behind is the statement that finds a row behind lo up to and with hi: what Select left
+// out.
+func (p *Plan) Behind(lo, hi Key) string {
+	return "SELECT 1 FROM " + p.from + p.where(lo, hi) + " LIMIT 1"
+}
+
+// CountAll counts the rows of SelectAll.
+func (p *Plan) CountAll() string { return "SELECT COUNT(*) FROM " + p.from }
+
 // SelectAll reads the whole table in no order.
 func (p *Plan) SelectAll() string { return "SELECT " + p.list + " FROM " + p.from }
 
-// Key picks the key out of a row of Select, copied.
-func (p *Plan) Key(vals [][]byte) Key {
-	k := make(Key, len(p.schema.PrimaryKey))
-	for i, c := range p.schema.PrimaryKey {
-		k[i] = append([]byte{}, vals[c]...)
+// CopyKey copies the key out of a row of Select into dst, whose memory it uses again.
+func (p *Plan) CopyKey(dst Key, vals [][]byte) Key {
+	if dst == nil {
+		dst = make(Key, len(p.schema.PrimaryKey))
 	}
-	return k
+	for i, c := range p.schema.PrimaryKey {
+		dst[i] = append(dst[i][:0], vals[c]...)
+	}
+	return dst
 }
 
 // AppendImage appends the image of a row of Select.

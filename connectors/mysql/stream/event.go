@@ -16,6 +16,7 @@ const (
 	RotateEvent            Type = 4
 	FormatEvent            Type = 15
 	XIDEvent               Type = 16
+	ExecuteLoadQuery       Type = 18
 	TableMapEvent          Type = 19
 	WriteRowsV0            Type = 20
 	UpdateRowsV0           Type = 21

@@ -21,7 +21,20 @@ type GTID struct {
 	Standalone bool
 	// Prepared and Completed are MariaDB's signs for the two ends of an XA transaction.
 	Prepared, Completed bool
+	// Alter says which part of an ALTER in two phases follows; MariaDB's.
+	Alter AlterPhase
 }
+
+// AlterPhase is a part of an ALTER that MariaDB logs before it runs and behind it
+// (binlog_alter_two_phase). The table is another one where it commits.
+type AlterPhase uint8
+
+// The phases; the zero value is a statement that is logged as a whole.
+const (
+	AlterStarts AlterPhase = 1 << iota
+	AlterCommits
+	AlterRollsBack
+)
 
 // AppendText appends the GTID as the server writes it.
 func (g *GTID) AppendText(dst []byte) []byte {
@@ -49,6 +62,7 @@ func ParseGTID(e *Event) (GTID, error) {
 // The flags of a MariaDB GTID event.
 const (
 	mariaStandalone  = 1
+	mariaGroupCommit = 2
 	mariaPreparedXA  = 64
 	mariaCompletedXA = 128
 )
@@ -62,7 +76,26 @@ func parseMariaGTID(e *Event) (GTID, error) {
 	return GTID{
 		Number: binary.LittleEndian.Uint64(b), Domain: binary.LittleEndian.Uint32(b[8:]), Server: e.ServerID,
 		Standalone: flags&mariaStandalone != 0, Prepared: flags&mariaPreparedXA != 0, Completed: flags&mariaCompletedXA != 0,
+		Alter: alterPhase(flags, b[13:]),
 	}, nil
+}
+
+// alterPhase reads the second byte of flags, which stands, if at all, behind the number of
+// the group commit (8) and the name of the XA transaction (format, 4; two lengths; both
+// parts). Of it 2, 4 and 8 are the phases of an ALTER. Events that are shorter are padded
+// with zeros.
+func alterPhase(flags byte, rest []byte) AlterPhase {
+	skip := 0
+	if flags&mariaGroupCommit != 0 {
+		skip = 8
+	}
+	if flags&(mariaPreparedXA|mariaCompletedXA) != 0 && len(rest) >= skip+6 {
+		skip += 6 + int(rest[skip+4]) + int(rest[skip+5])
+	}
+	if len(rest) <= skip {
+		return 0
+	}
+	return AlterPhase(rest[skip]>>1) & (AlterStarts | AlterCommits | AlterRollsBack)
 }
 
 // parseMySQLGTID reads flags(1) uuid(16) number(8), then, since 5.7, a type byte (2),
@@ -169,6 +202,20 @@ func (p *queryParts) text(t Type) ([]byte, error) {
 		return p.sql, nil
 	}
 	return Inflate(nil, p.sql)
+}
+
+// ParseLoadQuery reads an EXECUTE_LOAD_QUERY event: a QUERY event with the file's number
+// (4), where its name stands in the statement (4, 4) and what is done with duplicates (1)
+// behind the first 13 bytes.
+func ParseLoadQuery(e *Event) (Query, error) {
+	const at, size = 13, 13
+	if len(e.Body) < at+size {
+		return Query{}, corrupt("EXECUTE_LOAD_QUERY event of %d bytes", len(e.Body))
+	}
+	plain := *e
+	plain.Type = QueryEvent
+	plain.Body = append(append(make([]byte, 0, len(e.Body)-size), e.Body[:at]...), e.Body[at+size:]...)
+	return ParseQuery(&plain)
 }
 
 // variables reads the status variables up to the first that it has no use for.
