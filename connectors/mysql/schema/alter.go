@@ -20,6 +20,7 @@ type build struct {
 	charset, collation string
 	columns            []event.Column // before the statement; afterwards, behind it
 	all                []event.Column // every column there was, for new identities
+	before             int            // how many of them are not new
 	indexes            []Index        // likewise; nil when not known
 	key                []uint32       // identities of the key's columns before the statement
 	keyName            string
@@ -32,7 +33,8 @@ type build struct {
 	primary bool
 	renamed []indexName
 	added   []newIndex
-	forget  bool // the indexes are not known behind the statement
+	forget  bool     // the indexes are not known behind the statement
+	long    []string // unique ones that may be over a prefix
 
 	moved   event.TableName // the table's new name
 	due     []string
@@ -108,7 +110,7 @@ func (s *Statement) alterNamed(n *ast.AlterTableStmt, d *definition) []Change {
 // newBuild begins with a table as it is.
 func (s *Statement) newBuild(name event.TableName, c *Current) *build {
 	b := &build{s: s, name: name, charset: c.Charset, collation: c.Collation, renames: map[string]string{},
-		columns: slices.Clone(c.Schema.Columns), all: slices.Clone(c.Schema.Columns), keyName: c.Key}
+		columns: slices.Clone(c.Schema.Columns), all: slices.Clone(c.Schema.Columns), before: len(c.Schema.Columns), keyName: c.Key}
 	for _, k := range c.Schema.PrimaryKey {
 		b.key = append(b.key, c.Schema.Columns[k].ID)
 	}
@@ -261,7 +263,7 @@ func (b *build) addColumn(d *ast.ColumnDef, n *ast.AlterTableSpec) {
 	if !ok {
 		return
 	}
-	c.ID = NewID(b.s.Number, len(b.all)-len(b.columns), b.all)
+	c.ID = NewID(b.s.Number, len(b.all)-b.before, b.all)
 	b.all = append(b.all, c)
 	b.fill(&c, x)
 	b.defs = append(b.defs, &columnPart{column: c, extras: x, position: n.Position})

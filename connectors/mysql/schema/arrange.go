@@ -10,7 +10,8 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// arranged is a column of the new list and what it was called before, "" for a new one.
+// arranged is a column of the new list and the name by which indexes of the old table
+// find it: what it was called before, or its own when it is new.
 type arranged struct {
 	event.Column
 	old string
@@ -81,7 +82,11 @@ func (b *build) put(list []arranged, p *columnPart) []arranged {
 			}
 		}
 	}
-	return slices.Insert(list, at, arranged{p.column, p.old})
+	old := p.old
+	if old == "" {
+		old = p.column.Name
+	}
+	return slices.Insert(list, at, arranged{p.column, old})
 }
 
 // arrangeIndexes carries the indexes on: dropped and renamed by their old names, over
@@ -90,7 +95,7 @@ func (b *build) arrangeIndexes(list []arranged) {
 	known := b.indexes != nil
 	var now []Index
 	for _, x := range b.indexes {
-		if b.drops1(&x) {
+		if b.isDropped(&x) {
 			continue
 		}
 		for _, r := range b.renamed {
@@ -106,9 +111,11 @@ func (b *build) arrangeIndexes(list []arranged) {
 			}
 			if i := slices.IndexFunc(list, func(a arranged) bool { return strings.EqualFold(a.old, c) }); i >= 0 {
 				columns = append(columns, list[i].Name)
+				b.inherited(&x, &list[i].Column)
 			}
 		}
 		if x.Columns = columns; len(columns) > 0 {
+			b.cutShort(&x)
 			now = append(now, x)
 		}
 	}
@@ -123,8 +130,20 @@ func (b *build) arrangeIndexes(list []arranged) {
 	}
 }
 
-// drops1 reports whether the statement drops the index.
-func (b *build) drops1(x *Index) bool {
+// inherited looks at an index part over a column that was dropped and is there anew: the
+// part keeps the length that it had, which may be less than the new column's.
+func (b *build) inherited(x *Index, c *event.Column) {
+	isNew := !slices.ContainsFunc(b.all[:b.before], func(o event.Column) bool { return o.ID == c.ID })
+	if isNew && (c.Type == event.TypeText || c.Type == event.TypeBinary) {
+		b.forget = true
+		if x.Unique {
+			b.long = append(b.long, x.Name)
+		}
+	}
+}
+
+// isDropped reports whether the statement drops the index.
+func (b *build) isDropped(x *Index) bool {
 	return x.primary() && b.primary || slices.ContainsFunc(b.dropped, func(n string) bool { return strings.EqualFold(n, x.Name) })
 }
 
@@ -159,13 +178,41 @@ func (b *build) addIndex(now []Index, n *newIndex) []Index {
 	if x.Name == "" {
 		x.Name = freeIndexName(now, x.Columns)
 	}
+	b.cutShort(&x)
 	return append(now, x)
+}
+
+// maxIndexPart is the shortest limit of servers for a part of an index, in bytes.
+const maxIndexPart = 767
+
+// cutShort looks at an index over a whole column that may be too long for one: MariaDB
+// makes it an index over a prefix, or one over hashes when it is unique.
+func (b *build) cutShort(x *Index) {
+	whole := true
+	for _, name := range x.Columns {
+		i := findColumn(b.columns, name)
+		if i < 0 {
+			continue
+		}
+		c := &b.columns[i]
+		whole = whole && !c.Nullable
+		if long := c.Type == event.TypeText || c.Type == event.TypeBinary || c.Type == event.TypeJSON; !long || c.Length > 0 && c.Length*charWidth(c.Charset) <= maxIndexPart {
+			continue
+		}
+		b.forget = b.forget || !x.Partial
+		if whole && x.Unique && !x.Partial {
+			b.long = append(b.long, x.Name)
+		}
+	}
 }
 
 // prefix reports whether an index part is less than the whole column.
 func (b *build) prefix(part *ast.IndexPartSpecification) bool {
 	i := findColumn(b.columns, part.Column.Name.O)
-	return i < 0 || b.columns[i].Length == 0 || part.Length < b.columns[i].Length
+	if i < 0 || b.columns[i].Type != event.TypeText && b.columns[i].Type != event.TypeBinary {
+		return i < 0
+	}
+	return b.columns[i].Length == 0 || part.Length < b.columns[i].Length
 }
 
 // freeIndexName is the name that servers give an index: its first column's, with a number
@@ -191,6 +238,7 @@ func (b *build) chooseKey(before *Current) (key []int, name string) {
 	if before.Indexes == nil || b.forget {
 		b.indexes = nil
 	}
+	b.longKey(name)
 	var ids []uint32
 	for _, i := range key {
 		ids = append(ids, b.columns[i].ID)
@@ -199,6 +247,13 @@ func (b *build) chooseKey(before *Current) (key []int, name string) {
 		b.isDue("the key changed")
 	}
 	return key, name
+}
+
+// longKey asks the server when an index that may be cut short decides the key.
+func (b *build) longKey(name string) {
+	if len(b.long) > 0 && !strings.EqualFold(name, primaryName) {
+		b.isUnclear("the unique index %s may be one over a prefix", b.long[0])
+	}
 }
 
 // keepKey keeps the key of a table whose other indexes are not known. When the statement

@@ -130,17 +130,12 @@ func nativeText(d *ast.ColumnDef, charset string) string {
 // blobText picks the kind of BLOB or TEXT that the server takes for a length.
 func blobText(text string, flen int, charset string) string {
 	base := decode.BaseType(text)
-	if flen <= 0 || !strings.Contains(text, "(") {
+	if flen <= 0 {
 		return base
 	}
 	size := flen
 	if base == "text" {
-		switch charset {
-		case "utf8mb4":
-			size *= 4
-		case "utf8mb3":
-			size *= 3
-		}
+		size *= charWidth(charset)
 	}
 	switch {
 	case size < 1<<8:
@@ -151,6 +146,19 @@ func blobText(text string, flen int, charset string) string {
 		return "medium" + base
 	}
 	return "long" + base
+}
+
+// charWidth is the most bytes that a character takes.
+func charWidth(charset string) int {
+	switch charset {
+	case "utf8mb4", "utf16", "utf16le", "utf32", "gb18030":
+		return 4
+	case "utf8mb3", "ujis", "eucjpms":
+		return 3
+	case "ucs2", "big5", "gbk", "gb2312", "sjis", "cp932", "euckr":
+		return 2
+	}
+	return 1
 }
 
 // isJSONValid reports whether a CHECK is the one that MariaDB makes a JSON column of.

@@ -48,7 +48,8 @@ func (s *Statement) create(n *ast.CreateTableStmt, d *definition) []Change {
 		return unclear
 	}
 	key, keyName := chooseKey(b.columns, b.indexes)
-	if b.sameFirst(n) && keyName != primaryName {
+	b.longKey(keyName)
+	if b.unclear != "" || b.sameFirst(n) && keyName != primaryName {
 		return unclear
 	}
 	out := Change{Kind: Created, Table: name, New: event.NewSchema(name, b.columns, key), Charset: b.charset, Collation: b.collation,

@@ -125,9 +125,31 @@ func (d *definition) variants() [][]token {
 		}
 		whole = append(whole, p...)
 	}
+	whole = normal(whole)
 	out := [][]token{whole}
 	if soft := soften(whole); len(soft) < len(whole) {
 		out = append(out, soft)
+	}
+	return out
+}
+
+// normal leaves the name of a constraint out where a unique key has one of its own, which
+// the parser forgets and the server takes.
+func normal(tokens []token) (out []token) {
+	for i := 0; i < len(tokens); i++ {
+		if !tokens[i].is("CONSTRAINT") || i+3 >= len(tokens) || !tokens[i+2].is("UNIQUE") {
+			out = append(out, tokens[i])
+			continue
+		}
+		name := &tokens[i+3]
+		if name.is("KEY", "INDEX") && i+4 < len(tokens) {
+			name = &tokens[i+4]
+		}
+		if _, named := name.name(); named && !name.is("USING") {
+			i++ // the constraint's name
+			continue
+		}
+		out = append(out, tokens[i])
 	}
 	return out
 }
