@@ -63,7 +63,11 @@ func (ts *tables) pauseAt(t *table, why pause, at place, detail string) {
 	serial, _ := ts.ground.transaction()
 	t.paused = &event.PauseReason{Code: why.code, Text: text, Where: ts.ground.here(), Serial: serial}
 	ts.attempts.abandon(t, "the table was paused")
-	ts.log.Warn("table paused", slog.String("table", t.name.String()), slog.String("code", string(why.code)), slog.String("reason", text))
+	if why.code == event.PauseRequest { // whoever asks knows why, and says it
+		ts.log.Info("the table's rows are left out until it is resumed", slog.String("table", t.name.String()))
+	} else {
+		ts.log.Warn("table paused", slog.String("table", t.name.String()), slog.String("code", string(why.code)), slog.String("reason", text))
+	}
 	ts.ground.emit(event.Item{Kind: event.KindPaused, Table: t.named(), Reason: t.paused, Seq: ts.ground.number()})
 }
 

@@ -221,10 +221,28 @@ func (p *preflight) table(ctx context.Context, n event.TableName, l *schema.Load
 	if _, err := oneRow(ctx, p.db, "SELECT 1 FROM "+schema.QuoteTable(n)+" LIMIT 1"); err != nil {
 		p.fatal(thing, err.Error(), "readable", "GRANT SELECT ON "+schema.QuoteTable(n)+" TO "+p.cfg.User)
 	}
+	if large := largeColumns(l.Schema); large != "" {
+		p.warn(thing, large+" can hold more than a row may have", "rows of at most 4 MiB, the broker's maxMessageSize (up to 15 MiB)",
+			"nothing, if no row is larger; one that is pauses the table and is named by its key")
+	}
 	if len(l.Schema.PrimaryKey) == 0 {
 		p.warn(thing, "neither a primary key nor a unique key over NOT NULL columns", "a key", "add one; without it the table becomes a changelog with signs, and its snapshot stops the reader while it is read")
 	}
 	if e := strings.ToUpper(l.Engine); e != "INNODB" && e != "ROCKSDB" {
 		p.warn(thing, "engine "+l.Engine, "InnoDB", "ALTER TABLE "+schema.QuoteTable(n)+" ENGINE=InnoDB; a snapshot of a table without transactions can miss writes made while it is read")
 	}
+}
+
+// largeColumns names the columns of which one value can be more than a message holds.
+func largeColumns(s *event.Schema) string {
+	var out []string
+	for i := range s.Columns {
+		switch c := &s.Columns[i]; decode.BaseType(c.Native) {
+		case "longblob", "longtext", "mediumblob", "mediumtext":
+			if c.Type != event.TypeJSON {
+				out = append(out, c.Name+" "+c.Native)
+			}
+		}
+	}
+	return strings.Join(out, ", ")
 }

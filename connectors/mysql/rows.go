@@ -166,14 +166,20 @@ func (o *opening) image(d *decode.Decoder, row []byte) (event.Image, int, error)
 	return event.Image(buf[start:len(buf):len(buf)]), n, nil
 }
 
-// change hands over one row change; a changed key is a deletion and a creation.
+// largeUpdate bounds the two images of one update, whatever limit a broker has, so that
+// every reading splits the same ones: each image of a larger update is a message's row by
+// itself, as it was when the row came in.
+const largeUpdate = 4<<20 - 64<<10
+
+// change hands over one row change; a changed key is a deletion and a creation, and so is
+// a change of a row that is too large for one message with both images.
 func (o *opening) change(t *table, tx *event.Tx, op event.Op, seq event.Seq, index uint64, before, after event.Image) error {
 	if err := o.attempts.touch(t, before, after); err != nil {
 		return fmt.Errorf("%w: %w", errRow, err)
 	}
 	split := false
 	if op == event.OpUpdate {
-		split = t.ev.Keyless
+		split = t.ev.Keyless || len(before)+len(after) > largeUpdate
 		if !split {
 			moved, err := keyMoved(t, before, after)
 			if err != nil {

@@ -297,16 +297,31 @@ func keyText(t *event.Table, img event.Image) string {
 	return string(text)
 }
 
+// mostMessage is the largest maxMessageSize that a broker starts with.
+const mostMessage = 15 << 20
+
+// oversize says that a row is too large for a message, and what helps: not every limit can
+// be raised.
 func oversize(t *event.Table, it *event.Item, size, limit int) event.PauseReason {
 	img := it.After
 	if img == nil {
 		img = it.Before
 	}
 	key := keyText(t, img)
+	remedy := "make the row smaller, or take the table out of the pipeline"
+	if size <= mostMessage-sliceOverhead {
+		remedy = "raise maxMessageSize at the broker, up to " + strconv.Itoa(mostMessage) + ", and start it again, or make the row smaller"
+	} else {
+		remedy = "no broker takes more than " + strconv.Itoa(mostMessage) + ": " + remedy
+	}
+	images := ""
+	if it.Before != nil && it.After != nil {
+		images = " (" + strconv.Itoa(len(it.Before)) + " before the change and " + strconv.Itoa(len(it.After)) + " behind it)"
+	}
 	return event.PauseReason{
 		Code: event.PauseOversize,
-		Text: "the row " + key + " of " + t.Name.String() + " takes " + strconv.Itoa(size) + " bytes, the broker's limit is " + strconv.Itoa(limit) +
-			": raise maxMessageSize at the broker and start it again, or make the row smaller, then resume the table",
+		Text: "the row " + key + " of " + t.Name.String() + " takes " + strconv.Itoa(size) + " bytes" + images +
+			", the broker's limit is " + strconv.Itoa(limit) + ": " + remedy + ", then resume the table",
 		Serial: key, Where: it.Tx.Start,
 	}
 }
