@@ -100,8 +100,6 @@ func PauseCodes() []PauseInfo {
 			"name it in source.tables; it goes on by itself", Ready},
 		{event.PauseDropped, OfTable, "the source dropped or renamed the table (shown as the state dropped)",
 			"remove the target when nobody needs it; a table of that name goes on by itself", Ready},
-		{event.PauseXA, OfTable, "an XA transaction changed it, whose outcome was not known",
-			"commit or roll it back (XA RECOVER lists what is prepared); " + again, Unready},
 		{event.PauseRowImage, OfTable, "the log holds rows in part", "SET GLOBAL binlog_row_image='FULL', have sessions reconnect; " + again, Unready},
 		{event.PauseRowValueOptions, OfTable, "the log holds JSON updates in part", "SET GLOBAL binlog_row_value_options=''; " + again, Unready},
 		{event.PauseStatement, OfTable, "a statement changed rows that the log does not hold",

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/millrace/millrace/connectors/mysql/account"
+	"github.com/millrace/millrace/connectors/mysql/held"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline"
 )
@@ -41,6 +43,17 @@ type Config struct {
 	AllowStatementFormat bool `yaml:"allow_statement_format"`
 	// AuditEvery is how often all definitions are compared with the server's own.
 	AuditEvery time.Duration `yaml:"-"`
+	// Held is given by the daemon, not by the pipeline file.
+	Held HeldConfig `yaml:"-"`
+}
+
+// HeldConfig says where transactions wait until it is known how they end.
+type HeldConfig struct {
+	// Dir is the directory of files for what does not fit into memory; "" is the system's
+	// for temporary files. Nothing in it is needed after the process ends.
+	Dir string
+	// Memory is the bound in bytes; 0 is held.DefaultMemory.
+	Memory int64
 }
 
 // SnapshotConfig says how tables are read as a whole.
@@ -127,4 +140,18 @@ func (c *Config) serverID() uint32 {
 		return c.ServerID
 	}
 	return 1<<31 | rand.Uint32()>>1
+}
+
+func (c *Config) heldDir() string {
+	if c.Held.Dir == "" {
+		return os.TempDir()
+	}
+	return c.Held.Dir
+}
+
+func (c *Config) heldMemory() int64 {
+	if c.Held.Memory == 0 {
+		return held.DefaultMemory
+	}
+	return c.Held.Memory
 }

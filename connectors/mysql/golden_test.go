@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/held"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/pipeline/event"
@@ -79,7 +80,7 @@ func replay(t testing.TB, raw []byte, maria bool, tables ...string) []seen {
 		t.Fatal(err)
 	}
 	for i := range events {
-		if err := o.process(&events[i]); err != nil {
+		if err := feed(o, &events[i]); err != nil {
 			t.Fatalf("event %d: %v", i, err)
 		}
 	}
@@ -103,12 +104,14 @@ func offline(t testing.TB, maria bool, tables ...string) *opening {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &opening{s: s, filter: filter, epoch: 1, counter: 2, lastBeat: time.Now()}
-	o.server = server{maria: maria, gtid: true}
-	if o.db, err = cfg.openDB(); err != nil { // where nobody answers
+	db, err := cfg.openDB() // where nobody answers
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { o.db.Close() })
+	t.Cleanup(func() { db.Close() })
+	o := &opening{reader: newReader(s, db), filter: filter, lastBeat: time.Now()}
+	o.server = server{maria: maria, gtid: true}
+	o.held, o.epoch, o.counter = held.New(maria, o.store, o.torn), 1, 2
 	o.boundary = event.Position{File: "binlog.000001", Pos: 4, Epoch: 1, Counter: 2}
 	o.ctx, o.cancel = context.WithCancel(t.Context())
 	o.compose()
@@ -116,6 +119,22 @@ func offline(t testing.TB, maria bool, tables ...string) *opening {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// feed gives an event to an opening as the server would.
+func feed(o *opening, e *stream.Event) error {
+	if err := o.accept(e); err != nil {
+		return err
+	}
+	for {
+		st, ok, err := o.held.Next()
+		if !ok || err != nil {
+			return err
+		}
+		if err := o.process(&st); err != nil {
+			return err
+		}
+	}
 }
 
 func recordLog(t *testing.T, kind, name string) {
@@ -178,17 +197,17 @@ func FuzzProcess(f *testing.F) {
 		o := offline(t, maria, "g.*")
 		for i := range events {
 			if events[i].Type == stream.TableMapEvent && i > len(events)/2 {
-				if err := o.process(&events[i]); err != nil {
+				if err := feed(o, &events[i]); err != nil {
 					t.Fatal(err)
 				}
 				break
 			}
-			if err := o.process(&events[i]); err != nil {
+			if err := feed(o, &events[i]); err != nil {
 				t.Fatal(err)
 			}
 		}
 		o.out = o.out[:0]
-		_ = o.process(&stream.Event{Type: typ, Body: body})
+		_ = feed(o, &stream.Event{Type: typ, Body: body})
 		for _, it := range o.out {
 			for _, img := range []event.Image{it.Before, it.After} {
 				if img != nil {

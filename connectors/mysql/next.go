@@ -3,11 +3,9 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/millrace/millrace/connectors/mysql/stream"
-	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -54,25 +52,17 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 	for {
 		if !o.tx.open {
 			o.audits.step()
-			if err := o.attempts.step(ctx); err != nil {
-				if len(o.out) > 0 {
-					o.batch.Err, o.batch.Events = err, o.batch.Events[:o.at]
-					return o.out, nil
-				}
-				if !errors.Is(err, errAskAgain) {
-					return nil, err
-				}
-				if err := o.lost(ctx, err); err != nil {
-					return nil, err
-				}
-				continue
+			if err := o.attempts.step(ctx); errors.Is(err, errAskAgain) {
+				o.askAgain(err)
+			} else if err != nil {
+				return o.stop(err)
 			}
 			o.beat()
 		}
-		if len(o.out) >= maxItems || len(o.buf) >= maxBytes {
+		if o.full() || len(o.buf) >= maxBytes {
 			return o.out, nil
 		}
-		if o.attempts.holding() || o.at >= len(o.batch.Events) && o.batch.Err == nil {
+		if o.attempts.holding() && o.batch.Err == nil {
 			if len(o.out) > 0 {
 				return o.out, nil
 			}
@@ -81,26 +71,36 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 			}
 			continue
 		}
-		if o.at >= len(o.batch.Events) {
-			if err := o.lost(ctx, o.batch.Err); err != nil {
-				return nil, err
+		st, ok, err := o.step()
+		switch {
+		case err != nil:
+			return o.stop(err)
+		case ok:
+			if err := o.process(&st); errors.Is(err, errAskAgain) {
+				o.askAgain(err)
+			} else if err != nil {
+				return o.stop(err)
 			}
-			continue
+		case len(o.out) > 0:
+			return o.out, nil
+		case o.batch.Err != nil:
+			err = o.lost(ctx, o.batch.Err)
+		default:
+			err = o.wait(ctx)
 		}
-		e := &o.batch.Events[o.at]
-		o.at++
-		if err := o.process(e); errors.Is(err, errAskAgain) {
-			o.batch.Err = err
-			o.batch.Events = o.batch.Events[:o.at]
-		} else if err != nil {
-			if len(o.out) > 0 && !errors.Is(err, stream.ErrCorrupt) {
-				// What came before the fault is handed over first.
-				o.failed = err
-				return o.out, nil
-			}
+		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// stop ends the opening with an error; what came before it is handed over first.
+func (o *opening) stop(err error) ([]event.Item, error) {
+	if len(o.out) > 0 && !errors.Is(err, stream.ErrCorrupt) {
+		o.failed = err
+		return o.out, nil
+	}
+	return nil, err
 }
 
 // wait blocks until a batch comes, somebody pokes, or it is time for a heartbeat.
@@ -125,33 +125,6 @@ func (o *opening) wait(ctx context.Context) error {
 	return nil
 }
 
-// lost deals with the end of the connection.
-func (o *opening) lost(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if errors.Is(err, stream.ErrPurged) || errors.Is(err, stream.ErrBeyond) || errors.Is(err, stream.ErrDenied) || errors.Is(err, stream.ErrDuplicateID) {
-		return o.history(err)
-	}
-	o.s.setError(err)
-	o.faults++
-	o.disconnected()
-	broken := errors.Is(err, stream.ErrCorrupt) || errors.Is(err, stream.ErrUnreadable)
-	if broken && o.verify != nil {
-		return fmt.Errorf("%w: %s:%d, where the last transaction that was read ended, is no place of the server's log: it was restored or its log replaced: %w",
-			pipeline.ErrHistory, o.verify.File, o.verify.Pos, err)
-	}
-	if broken && o.faults > 3 {
-		return fmt.Errorf("%w: reading again does not help: %w", pipeline.ErrHistory, err)
-	}
-	if o.faults > 1 {
-		if err := pauseFor(ctx, o.ctx, backoff(o.faults)); err != nil {
-			return err
-		}
-	}
-	return o.reconnect(ctx)
-}
-
 // beat hands over a heartbeat when the boundary moved without an item that says so.
 func (o *opening) beat() {
 	if !o.moved || o.passed != 0 || time.Since(o.lastBeat) < o.s.cfg.Heartbeat/2 {
@@ -163,7 +136,7 @@ func (o *opening) beat() {
 
 // publish copies what people see.
 func (s *Source) publish(o *opening) {
-	end := o.at >= len(o.batch.Events)
+	end := !o.behind()
 	lag := 0.0
 	if c := s.metrics.commit.Load(); c != 0 && !end {
 		lag = max(0, time.Since(time.Unix(int64(c), 0)).Seconds()+s.ahead.Seconds())

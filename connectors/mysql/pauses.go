@@ -20,7 +20,6 @@ type pause struct {
 // The pauses of the source.
 var (
 	pauseRequest   = pause{event.PauseRequest, "paused by request", ""}
-	pauseXA        = pause{event.PauseXA, "table {table} was changed in an XA transaction (rows at {at}). Its rows are in the log when it is prepared and hold when it is committed, which is not read yet", "Resume the table when the transaction is committed or rolled back (XA RECOVER lists those that are not): a new snapshot follows. Transactions without XA need no pause"}
 	pausePartial   = pause{event.PauseRowValueOptions, "table {table}: the log holds partial JSON updates", "SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot"}
 	pauseImage     = pause{event.PauseRowImage, "table {table}: the log holds partial rows", "SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot"}
 	pauseDecode    = pause{event.PauseUndecodable, "table {table}, rows at {at}: {detail}", "resume it with a new snapshot, or report the value"}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/connectors/mysql/stream"
@@ -43,8 +44,9 @@ func kindOf(t stream.Type) rowsKind {
 }
 
 // onRows numbers a rows event and, if its table is captured, hands its rows over. The
-// numbers come from the event's bytes alone, before anything is looked at.
-func (o *opening) onRows(e *stream.Event) error {
+// numbers come from the event's bytes alone, before anything is looked at; of rows that were
+// withdrawn there is nothing else.
+func (o *opening) onRows(e *stream.Event, withdrawn bool) error {
 	k := kindOf(e.Type)
 	body := e.Body
 	h, err := decode.ParseRows(body, k.extra, k.op == event.OpUpdate)
@@ -70,11 +72,19 @@ func (o *opening) onRows(e *stream.Event) error {
 	if h.Flags&decode.EndOfStatement != 0 {
 		o.endStatement()
 	}
+	if withdrawn && !o.tx.doubt {
+		return nil
+	}
 	t := o.tables.owner(m)
 	if t == nil || o.tx.known {
 		return nil
 	}
-	o.tx.touch(t)
+	if o.tx.doubt && !slices.Contains(o.tx.touched, t) {
+		o.tx.touched = append(o.tx.touched, t)
+	}
+	if withdrawn {
+		return nil
+	}
 	return o.captured(e, m, h, k, body, base)
 }
 
@@ -92,9 +102,6 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	}
 	t.assume(startOf(e))
 	switch {
-	case o.tx.xa:
-		o.tables.pauseAt(t, pauseXA, startOf(e), "")
-		return nil
 	case e.Type == stream.PartialUpdateRowsEvent:
 		o.tables.pause(t, pausePartial, "")
 		return nil

@@ -150,6 +150,15 @@ func (ts *tables) names() []event.TableName {
 	return out
 }
 
+// captured are all tables, in the order of their names.
+func (ts *tables) captured() []*table {
+	out := make([]*table, 0, len(ts.all))
+	for _, name := range ts.names() {
+		out = append(out, ts.all[name])
+	}
+	return out
+}
+
 // current is a table's definition before a statement.
 func (ts *tables) current(n event.TableName) *schema.Current {
 	t := ts.all[n]

@@ -2,6 +2,8 @@ package mysql
 
 import (
 	"database/sql"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,110 +12,311 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// TestRowsOfXATransactionsAreNotLost commits XA transactions after what was read of their
-// tables: one whose table was resumed too early, and one that was prepared before the
-// reader began. Each brings its tables a snapshot; one that is rolled back does not, nor
-// does one of tables that are not captured.
-func TestRowsOfXATransactionsAreNotLost(t *testing.T) {
+// xaSession runs an XA transaction up to its preparation; decide ends it.
+func xaSession(t *testing.T, db *sql.DB, name string, statements ...string) (decide func(how string)) {
+	t.Helper()
+	s := newSession(t, db)
+	s.run("XA START '" + name + "'")
+	s.run(statements...)
+	s.run("XA END '"+name+"'", "XA PREPARE '"+name+"'")
+	return func(how string) { s.run("XA " + how + " '" + name + "'") }
+}
+
+// xaRig is a source over tables a, b and z of shop, with what it handed over applied.
+type xaRig struct {
+	t      *testing.T
+	db     *sql.DB
+	cfg    Config
+	s      *Source
+	state  map[string]*target
+	opened pipeline.Opened
+	all    []seen
+	due    map[string]int
+	marks  int
+}
+
+func newXARig(t *testing.T, srv *testenv.Server, db *sql.DB) *xaRig {
+	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(200))", "CREATE TABLE shop.b (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)",
+		"CREATE TABLE shop.m (id INT PRIMARY KEY) ENGINE=MyISAM")
+	cfg := testConfig(srv, "shop.*")
+	cfg.Held = HeldConfig{Dir: t.TempDir(), Memory: 64 << 10}
+	r := &xaRig{t: t, db: db, cfg: cfg, state: map[string]*target{}, due: map[string]int{}}
+	for _, table := range []string{"a", "b", "m", "z"} {
+		r.state[table] = newTarget(t)
+	}
+	return r
+}
+
+// open opens the source, anew or at a position.
+func (r *xaRig) open(at pipeline.Resume) {
+	r.t.Helper()
+	if r.s != nil {
+		r.s.Close()
+	}
+	r.s = newSource(r.t, r.cfg)
+	if r.opened.Server == "" {
+		r.opened = openSource(r.t, r.s, at)
+		return
+	}
+	openSource(r.t, r.s, at)
+}
+
+// again closes the source and opens it at the last position that it handed over.
+func (r *xaRig) again() {
+	r.t.Helper()
+	i := len(r.all) - 1
+	for r.all[i].Commit == nil {
+		i--
+	}
+	r.at(*r.all[i].Commit, i)
+}
+
+// at opens the source at a position that came with the item of that number.
+func (r *xaRig) at(p event.Position, i int) {
+	r.t.Helper()
+	r.open(pipeline.Resume{Position: p, Epoch: p.Epoch, Schemas: schemasOf(r.all[:i+1], r.opened)})
+}
+
+// reach writes a mark and reads up to it.
+func (r *xaRig) reach() {
+	r.t.Helper()
+	r.marks++
+	exec(r.t, r.db, fmt.Sprintf("INSERT INTO shop.z VALUES (%d)", r.marks+7000))
+	r.read(upTo(fmt.Sprint(r.marks + 7000)))
+}
+
+func (r *xaRig) read(stop func(seen) bool) {
+	r.t.Helper()
+	for _, it := range collect(r.t, r.s, stop) {
+		r.all = append(r.all, it)
+		if it.Table == nil {
+			continue
+		}
+		if it.Kind == event.KindDDL && it.DDL.Due != "" {
+			r.due[it.Table.Name.Table]++
+		}
+		r.state[it.Table.Name.Table].apply(&it.Item)
+	}
+}
+
+// same compares every table with the server's.
+func (r *xaRig) same(when string) {
+	r.t.Helper()
+	r.t.Run(when, func(t *testing.T) {
+		for _, table := range []string{"a", "b", "m"} {
+			sameRows(t, r.state[table].texts(), serverRows(t, r.db, "SELECT * FROM shop."+table))
+		}
+		if len(r.due) > 0 {
+			t.Errorf("attempts are due: %v", r.due)
+		}
+	})
+}
+
+// TestRowsOfXATransactionsComeWithTheirCommit goes through what can become of XA
+// transactions while the source runs.
+func TestRowsOfXATransactionsComeWithTheirCommit(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.b (id INT PRIMARY KEY)", "CREATE TABLE shop.foreign_t (id INT PRIMARY KEY)")
-		prepare := func(name, statement string) (decide func(how string)) {
-			conn, err := db.Conn(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { conn.Close() })
-			run := func(q string) {
-				t.Helper()
-				if _, err := conn.ExecContext(t.Context(), q); err != nil {
-					t.Fatal(q, err)
-				}
-			}
-			for _, q := range []string{"XA START '" + name + "'", statement, "XA END '" + name + "'", "XA PREPARE '" + name + "'"} {
-				run(q)
-			}
-			return func(how string) { run("XA " + how + " '" + name + "'") }
+		r := newXARig(t, srv, db)
+		r.open(pipeline.Resume{})
+		one := xaSession(t, db, "one", "INSERT INTO shop.a VALUES (1,'one'),(2,'two')", "UPDATE shop.a SET v='zwei' WHERE id=2")
+		two := xaSession(t, db, "two", "INSERT INTO shop.b VALUES (1)")
+		r.reach()
+		if n := len(r.state["a"].texts()) + len(r.state["b"].texts()); n != 0 {
+			t.Fatalf("%d rows came with the preparation", n)
 		}
-		before := prepare("before", "INSERT INTO shop.b VALUES (1)")
-		s := newSource(t, testConfig(srv, "shop.*", "!shop.foreign_t"))
-		openSource(t, s, pipeline.Resume{})
-		g := map[string]*target{"a": newTarget(t), "b": newTarget(t)}
-		due := map[string]int{}
-		all := newTarget(t)
-		until := func(stop func(it *event.Item) bool) {
-			t.Helper()
-			drive(t, s, all, func(it *event.Item) bool {
-				all.last = 0 // one statement may be a mark of two tables
-				if it.Table != nil {
-					g[it.Table.Name.Table].apply(it)
-					if it.Kind == event.KindDDL && it.DDL.Due != "" {
-						due[it.Table.Name.Table]++
-					}
-				}
-				return stop(it)
-			})
-		}
-		mark := func(id string) {
-			t.Helper()
-			exec(t, db, "INSERT INTO shop.a VALUES ("+id+")", "INSERT INTO shop.b VALUES ("+id+")")
-			found := false
-			until(func(it *event.Item) bool {
-				found = found || it.Kind == event.KindRow && it.Table.Name.Table == "b" && strings.Contains(describe(it), id)
-				return found && len(s.o.attempts.all) == 0
-			})
-			sameRows(t, g["a"].texts(), serverRows(t, db, "SELECT * FROM shop.a"))
-			sameRows(t, g["b"].texts(), serverRows(t, db, "SELECT * FROM shop.b"))
-		}
-		s.RequestSnapshot([]event.TableName{tableA, {DB: "shop", Table: "b"}}, "test")
-		mark("100")
+		r.same("prepared")
+		two("COMMIT")
+		exec(t, db, "INSERT INTO shop.b VALUES (2)")
+		r.reach()
+		r.same("the second is committed first")
+		one("COMMIT")
+		r.reach()
+		r.same("both are committed")
 
-		early := prepare("early", "INSERT INTO shop.a VALUES (2)")
-		collect(t, s, func(it seen) bool { return it.Kind == event.KindPaused })
-		s.SetPaused(tableA, false)
-		ends := g["a"].ends
-		until(func(*event.Item) bool { return g["a"].ends > ends })
-		mark("101")
-
-		early("COMMIT")
-		mark("102")
-		if due["a"] != 1 || due["b"] != 0 {
-			t.Errorf("due after the commit of a: %v", due)
-		}
-		elsewhere := prepare("elsewhere", "INSERT INTO shop.foreign_t VALUES (1)")
-		elsewhere("COMMIT")
-		mark("103")
-		undone := prepare("undone", "INSERT INTO shop.foreign_t VALUES (2)")
+		undone := xaSession(t, db, "undone", "INSERT INTO shop.a VALUES (3,'never')", "DELETE FROM shop.b")
+		r.reach()
 		undone("ROLLBACK")
-		mark("104")
-		if due["a"] != 1 || due["b"] != 0 {
-			t.Errorf("due after what concerns no table: %v", due)
+		r.reach()
+		r.same("rolled back")
+
+		phase := newSession(t, db)
+		phase.run("XA START 'phase'", "INSERT INTO shop.a VALUES (4,'at once')", "XA END 'phase'", "XA COMMIT 'phase' ONE PHASE")
+		phase.run("XA START 'never'", "INSERT INTO shop.a VALUES (40,'never')", "CREATE TEMPORARY TABLE shop.tt (a INT)", "INSERT INTO shop.a VALUES (41,'never')", "XA END 'never'", "XA ROLLBACK 'never'")
+		r.reach()
+		r.same("one phase")
+
+		saves := xaSession(t, db, "saves", "INSERT INTO shop.a VALUES (5,'stays')", "SAVEPOINT s", "INSERT INTO shop.m VALUES (1)", "INSERT INTO shop.a VALUES (6,'goes')",
+			"DELETE FROM shop.b", "ROLLBACK TO s", "INSERT INTO shop.a VALUES (7,'stays')")
+		r.reach()
+		saves("COMMIT")
+		r.reach()
+		r.same("with savepoints")
+
+		large := xaSession(t, db, "large", "INSERT INTO shop.a "+numbered(20000))
+		exec(t, db, "INSERT INTO shop.a VALUES (9,'meanwhile')")
+		r.reach()
+		r.same("a large one is prepared")
+		large("COMMIT")
+		r.reach()
+		r.same("a large one is committed")
+
+		twice := xaSession(t, db, "large", "DELETE FROM shop.a WHERE id>100")
+		twice("COMMIT")
+		r.reach()
+		r.same("the identity is used again")
+	})
+}
+
+// numbered is a SELECT of that many rows on either server.
+func numbered(n int) string {
+	return fmt.Sprintf("SELECT 100+d.n*10000+c.n*1000+b.n*100+e.n*10+f.n, REPEAT('x',100) FROM %s WHERE d.n*10000+c.n*1000+b.n*100+e.n*10+f.n < %d",
+		strings.Join([]string{digits("b"), digits("c"), digits("d"), digits("e"), digits("f")}, ","), n)
+}
+
+func digits(as string) string {
+	return "(SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) " + as
+}
+
+// TestOpenXATransactionsOutliveARestart closes the source between PREPARE and COMMIT, opens
+// it again from every position, and drops its connection: the numbers stay the same, and
+// only the ranges are read again.
+func TestOpenXATransactionsOutliveARestart(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		r := newXARig(t, srv, db)
+		r.open(pipeline.Resume{})
+		r.reach()
+		one := xaSession(t, db, "one", "INSERT INTO shop.a "+numbered(3000), "SAVEPOINT s", "INSERT INTO shop.m VALUES (1)", "DELETE FROM shop.a", "ROLLBACK TO s")
+		exec(t, db, "FLUSH BINARY LOGS")
+		two := xaSession(t, db, "two", "INSERT INTO shop.b VALUES (1)")
+		r.reach()
+		r.again()
+		exec(t, db, "FLUSH BINARY LOGS", "INSERT INTO shop.b VALUES (2)")
+		two("COMMIT")
+		r.reach()
+		r.same("the second is committed")
+		r.s.o.rd.Drop()
+		one("COMMIT")
+		r.reach()
+		r.same("both are committed")
+
+		first, order := numbers(r.all)
+		whole := slices.Clone(r.all)
+		for i, it := range whole {
+			at, passed := it.Commit, it.Seq
+			if i == len(whole)-1 {
+				break
+			}
+			if at != nil {
+				passed = event.MakeSeq(at.Epoch, at.Counter-1)
+			}
+			if at == nil {
+				if i%997 != 0 || it.Kind != event.KindRow {
+					continue
+				}
+				inside := it.Tx.Start // a crash in the middle of a transaction
+				inside.Done, inside.DoneID = it.Seq, it.Identity()
+				at = &inside
+			}
+			r.at(*at, i)
+			got, gotOrder := numbers(collect(t, r.s, upTo(fmt.Sprint(r.marks+7000))))
+			if want := after(order, first, passed); !slices.Equal(gotOrder, want) {
+				t.Fatalf("from item %d (%s), done %d: %d items, want %d", i, it.text, at.Done, len(gotOrder), len(want))
+			}
+			for id, seq := range got {
+				if first[id] != seq {
+					t.Fatalf("from item %d: %s has number %d, had %d", i, id, seq, first[id])
+				}
+			}
+		}
+	})
+}
+
+// TestXATransactionsOfAGoneLogAreDue purges the part of the log in which a transaction was
+// prepared, and commits one that was prepared before the pipeline began: both are said, and
+// attempts are due.
+func TestXATransactionsOfAGoneLogAreDue(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		r := newXARig(t, srv, db)
+		before := xaSession(t, db, "before", "INSERT INTO shop.b VALUES (1)")
+		r.open(pipeline.Resume{})
+		gone := xaSession(t, db, "gone", "INSERT INTO shop.a VALUES (1,'one')")
+		never := xaSession(t, db, "never", "INSERT INTO shop.a VALUES (2,'two')")
+		r.reach()
+		exec(t, db, "FLUSH BINARY LOGS")
+		r.reach()
+		_, file := lastLog(t, db)
+		r.s.Close()
+		for oldest := ""; oldest != file; { // a server keeps a log while somebody reads it
+			exec(t, db, "PURGE BINARY LOGS TO '"+file+"'")
+			oldest = firstLog(t, db)
+		}
+		r.again()
+		never("ROLLBACK")
+		r.reach()
+		if len(r.due) != 0 {
+			t.Errorf("due after a rollback: %v", r.due)
+		}
+		gone("COMMIT")
+		r.reach()
+		if r.due["a"] != 1 || r.due["b"] != 1 {
+			t.Errorf("due after the commit of what is gone: %v", r.due)
 		}
 		before("COMMIT")
-		mark("105")
-		if due["a"] != 2 || due["b"] != 1 {
-			t.Errorf("due after the commit of what was prepared unseen: %v", due)
+		r.reach()
+		if r.due["a"] != 2 || r.due["b"] != 2 {
+			t.Errorf("due after the commit of what was prepared unseen: %v", r.due)
 		}
 	})
 }
 
-func FuzzPreparedID(f *testing.F) {
-	f.Add([]byte("\x00\x01\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00one"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		id, _, ok := preparedID(b)
-		if ok != (id != "") {
-			t.Errorf("%q, %v", id, ok)
-		}
+// TestXACommitBehindASnapshot commits a transaction that was prepared before the table was
+// read as a whole: the snapshot lacks its rows, and the stream brings them; one that is
+// committed while the table is read counts as touching its keys.
+func TestXACommitBehindASnapshot(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		r := newXARig(t, srv, db)
+		r.open(pipeline.Resume{})
+		exec(t, db, "INSERT INTO shop.a VALUES (50,'there')")
+		open := xaSession(t, db, "open", "INSERT INTO shop.a VALUES (1,'one')", "UPDATE shop.a SET v='changed' WHERE id=50")
+		r.reach()
+		r.s.RequestSnapshot([]event.TableName{tableA}, "test")
+		ended := false
+		all := newTarget(t)
+		drive(t, r.s, all, func(it *event.Item) bool {
+			all.last = 0
+			if it.Table != nil && it.Table.Name == tableA {
+				r.state["a"].apply(it)
+				ended = ended || it.Kind == event.KindEnd
+			}
+			return ended
+		})
+		r.same("the snapshot is complete")
+		open("COMMIT")
+		r.reach()
+		r.same("committed")
 	})
 }
 
-func TestPreparedIDs(t *testing.T) {
-	whole := []byte("\x00\x01\x00\x00\x00\x03\x00\x00\x00\x01\x00\x00\x00one2")
-	if id, onePhase, ok := preparedID(whole); id != "X'6f6e65',X'32',1" || onePhase || !ok {
-		t.Errorf("%q, %v, %v", id, onePhase, ok)
+// firstLog is the oldest log that the server has.
+func firstLog(t *testing.T, db *sql.DB) string {
+	t.Helper()
+	row, err := oneRow(t.Context(), db, "SHOW BINARY LOGS")
+	if err != nil || len(row) == 0 {
+		t.Fatal(row, err)
 	}
-	for n := range whole {
-		if _, _, ok := preparedID(whole[:n]); ok {
-			t.Errorf("%d bytes of %d are taken", n, len(whole))
+	return row[0]
+}
+
+func FuzzOpenXA(f *testing.F) {
+	f.Add("X'6f',X'',1 4-90 0-1-7 bin.000001\nX'61',X'62',7 90-120 - bin 2\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		all, err := parseXA(text)
+		if err != nil {
+			return
 		}
-	}
+		again, err := parseXA(all.String())
+		if err != nil || !slices.Equal(all, again) {
+			t.Errorf("%q is read as %v and back as %v, %v", text, all, again, err)
+		}
+	})
 }

@@ -24,7 +24,7 @@ func (p *Publisher) ForgetHistory(ctx context.Context, cause string) (pipeline.R
 	p.ck.mu.Lock()
 	defer p.ck.unlock()
 	s := p.ck.state
-	s.Position, s.OpenTx, s.Taken, s.XA = checkpoint.Position{}, nil, nil, nil
+	s.Position, s.OpenTx, s.Taken = checkpoint.Position{}, nil, nil
 	tables := make([]event.TableName, len(s.Tables))
 	for i, t := range s.Tables {
 		tables[i] = event.TableName(t.Name)

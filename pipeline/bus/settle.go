@@ -200,7 +200,7 @@ func (s *settling) rewound(old, newest *checkpoint.State, later []*checkpoint.Gr
 		old.Position = later[0].From
 	}
 	st := newest.Clone()
-	st.Position, st.OpenTx, st.XA, st.Tables = old.Position, old.OpenTx, old.XA, old.Tables
+	st.Position, st.OpenTx, st.Tables = old.Position, old.OpenTx, old.Tables
 	st.Groups, st.Resolved = nil, st.N
 	st.Taken = slices.Clone(old.Taken)
 	const cause = "the broker lost messages"

@@ -14,5 +14,5 @@
 //
 // The format is documented in docs/format/checkpoint.md. Places are kept for what the bus
 // does not do yet: versions of the route, configuration in force, paused tables with a
-// state of their own, open XA transactions, and the direct mode.
+// state of their own, and the direct mode.
 package checkpoint

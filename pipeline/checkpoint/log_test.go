@@ -207,7 +207,8 @@ func fullRecord() *Record {
 	table := TableName{"d.x", "t"}
 	id := event.Identity{Tx: "0-1-9", Index: 4, Part: 1}
 	at := Position{Server: "s", GTIDSet: "0-1-8", File: "bin.1", Pos: 4, Epoch: 2, Counter: 1 << 40, Done: event.MakeSeq(2, 7), DoneID: id,
-		Print: event.Fingerprint{File: "bin.1", Pos: 3, Type: 16, Time: 1, Size: 31, Checksum: 9}}
+		Print: event.Fingerprint{File: "bin.1", Pos: 3, Type: 16, Time: 1, Size: 31, Checksum: 9},
+		XA:    "X'6f',X'',1 4-90 0-1-7 bin.1\n"}
 	return &Record{Type: TypeGroup, Term: 7, Num: 12, Pred: 10, Group: &Group{
 		N: 3, Kind: KindDDL, From: at, To: at, Resolved: 1,
 		Halves:   []Half{{Queue: q, ID: "k@1", Tx: "t", Lo: 5, Hi: event.MakeSeq(2, 1<<47), Prev: 4, To: id}},
@@ -215,10 +216,9 @@ func fullRecord() *Record {
 		Attempts: []Attempt{{Table: table, Begin: 5, Chunk: 2, Cursor: []byte{0, 255}, Rows: 3, Estimate: 4, Cause: "new"}},
 		Ended:    []TableName{table}, Due: []Due{{table, "why"}}, Reserved: []Reservation{{2, 5, 6}},
 		Tables:  []Table{{Name: table, Schema: event.SchemaID{1}, Topic: "p--d--t", Queues: 4, Key: []string{"id"}, Keyless: true, Route: 1, Hash: "xxh64"}},
-		Dropped: []TableName{{"d", "gone"}}, Paused: []Paused{{Table: table, Code: "xa", Text: "text", Serial: "s", Where: at}}, Resumed: []TableName{table},
+		Dropped: []TableName{{"d", "gone"}}, Paused: []Paused{{Table: table, Code: "statement", Text: "text", Serial: "s", Where: at}}, Resumed: []TableName{table},
 		OpenTx: &OpenTx{ID: "g", Tables: []TableCount{{table, 9}}, Queues: []QueueCount{{q, 8}}},
 		Marks:  []Mark{{Table: table, Mark: &event.Mark{Seq: 5, ID: id, SQL: "alter", Queues: 4}}},
-		XA:     []XA{{ID: "x", From: at, To: at}},
 	}}
 }
 

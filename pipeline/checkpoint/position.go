@@ -19,6 +19,7 @@ type positionJSON struct {
 	Done    event.Seq      `json:"done,string,omitempty"`
 	DoneID  event.Identity `json:"done_id,omitzero"`
 	Print   *printJSON     `json:"print,omitempty"`
+	XA      string         `json:"xa,omitempty"`
 }
 
 type printJSON struct {
@@ -34,7 +35,7 @@ type printJSON struct {
 func (p Position) MarshalJSON() ([]byte, error) {
 	j := positionJSON{
 		Server: p.Server, GTIDSet: p.GTIDSet, File: p.File, Pos: p.Pos, Epoch: p.Epoch, Counter: p.Counter,
-		Done: p.Done, DoneID: p.DoneID,
+		Done: p.Done, DoneID: p.DoneID, XA: p.XA,
 	}
 	if p.Print != (event.Fingerprint{}) {
 		print := printJSON(p.Print)
@@ -51,7 +52,7 @@ func (p *Position) UnmarshalJSON(b []byte) error {
 	}
 	*p = Position{
 		Server: j.Server, GTIDSet: j.GTIDSet, File: j.File, Pos: j.Pos, Epoch: j.Epoch, Counter: j.Counter,
-		Done: j.Done, DoneID: j.DoneID,
+		Done: j.Done, DoneID: j.DoneID, XA: j.XA,
 	}
 	if j.Print != nil {
 		p.Print = event.Fingerprint(*j.Print)

@@ -90,8 +90,6 @@ type Group struct {
 	OpenTx *OpenTx `json:"open_tx,omitempty"`
 	// Marks are the messages of a ddl or barrier group, from which they can be made anew.
 	Marks []Mark `json:"marks,omitempty"`
-	// XA are the transactions that are prepared and not decided at To.
-	XA []XA `json:"xa,omitempty"`
 }
 
 // Mark is the mark that goes into every queue of a table.
@@ -184,13 +182,6 @@ type TableCount struct {
 type QueueCount struct {
 	Queue Queue  `json:"q"`
 	Rows  uint64 `json:"rows"`
-}
-
-// XA is a prepared transaction: only its range of the log is read again.
-type XA struct {
-	ID   string   `json:"id"`
-	From Position `json:"from"`
-	To   Position `json:"to"`
 }
 
 // TableName is event.TableName with a JSON form.

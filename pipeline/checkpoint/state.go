@@ -25,7 +25,6 @@ type State struct {
 	Taken  []Reservation     `json:"reserved,omitempty"` // at or behind Position
 	Paused []Paused          `json:"paused,omitempty"`
 	OpenTx *OpenTx           `json:"open_tx,omitempty"`
-	XA     []XA              `json:"xa,omitempty"`
 	Config json.RawMessage   `json:"config,omitempty"`
 	Mode   string            `json:"mode,omitempty"` // transactional | direct
 	Other  map[string]string `json:"other,omitempty"`
@@ -57,7 +56,7 @@ func (s *State) Clone() *State {
 	c := *s
 	c.Tables, c.Queues, c.Groups = slices.Clone(s.Tables), slices.Clone(s.Queues), slices.Clone(s.Groups)
 	c.Tries, c.Due, c.Taken = slices.Clone(s.Tries), slices.Clone(s.Due), slices.Clone(s.Taken)
-	c.Paused, c.XA, c.Other, c.places = slices.Clone(s.Paused), slices.Clone(s.XA), maps.Clone(s.Other), nil
+	c.Paused, c.Other, c.places = slices.Clone(s.Paused), maps.Clone(s.Other), nil
 	return &c
 }
 
@@ -66,7 +65,7 @@ func (s *State) Apply(g *Group) error {
 	if g.N != s.N+1 {
 		return fmt.Errorf("%w: group %d behind group %d", ErrMalformed, g.N, s.N)
 	}
-	s.N, s.Position, s.OpenTx, s.XA = g.N, g.To, g.OpenTx, g.XA
+	s.N, s.Position, s.OpenTx = g.N, g.To, g.OpenTx
 	s.Epoch = max(s.Epoch, g.To.Epoch)
 	s.applyQueues(g)
 	s.applyAttempts(g)

@@ -57,6 +57,10 @@ type Position struct {
 	DoneID Identity
 	// Print is the fingerprint of the last complete transaction before File:Pos.
 	Print Fingerprint
+	// XA are the XA transactions that are prepared here and not decided, with their ranges
+	// of the log: besides what follows the position they are read again. Opaque to all but
+	// the source.
+	XA string
 }
 
 // Fingerprint lets a source prove that its log still holds what was read from it:

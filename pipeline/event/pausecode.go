@@ -12,7 +12,6 @@ const (
 	PauseRoute           PauseCode = "route"
 	PauseExcluded        PauseCode = "excluded"
 	PauseDropped         PauseCode = "dropped"
-	PauseXA              PauseCode = "xa"
 	PauseRowImage        PauseCode = "row_image"
 	PauseRowValueOptions PauseCode = "row_value_options"
 	PauseStatement       PauseCode = "statement"

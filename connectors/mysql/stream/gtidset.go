@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -188,6 +189,63 @@ func (s *Set) appendMaria(dst []byte) []byte {
 		dst = strconv.AppendUint(dst, v[1], 10)
 	}
 	return dst
+}
+
+// Before is s without the transaction of a GTID: a server that is asked to go on behind it
+// sends that transaction as well, or says that it cannot. MariaDB can only where the
+// transaction before it in its domain is of the same server.
+func (s *Set) Before(gtid string) (*Set, error) {
+	out, err := ParseSet(s.maria, s.String())
+	if err != nil {
+		return nil, err
+	}
+	if s.maria {
+		one, err := ParseSet(true, gtid)
+		if err != nil || len(one.domains) != 1 {
+			return nil, fmt.Errorf("GTID %q: %w", gtid, errors.Join(err, errOneGTID))
+		}
+		for d, v := range one.domains {
+			out.domains[d] = [2]uint64{v[0], v[1] - 1}
+			if v[1] <= 1 {
+				delete(out.domains, d)
+			}
+		}
+		return out, nil
+	}
+	i := strings.LastIndexByte(gtid, ':')
+	n, err := strconv.ParseUint(gtid[i+1:], 10, 63)
+	if i < 0 || err != nil {
+		return nil, fmt.Errorf("GTID %q: %w", gtid, errors.Join(err, errOneGTID))
+	}
+	out.remove(strings.ToLower(gtid[:i]), n)
+	return out, nil
+}
+
+var errOneGTID = errors.New("it is not the name of one transaction")
+
+// remove takes one number out of a source of MySQL's.
+func (s *Set) remove(name string, n uint64) {
+	i := slices.IndexFunc(s.sources, func(x source) bool { return x.name == name })
+	if i < 0 {
+		return
+	}
+	src := &s.sources[i]
+	var left []interval
+	for _, iv := range src.intervals {
+		if n < iv.first || n > iv.last {
+			left = append(left, iv)
+			continue
+		}
+		if iv.first < n {
+			left = append(left, interval{iv.first, n - 1})
+		}
+		if n < iv.last {
+			left = append(left, interval{n + 1, iv.last})
+		}
+	}
+	if src.intervals = left; len(left) == 0 {
+		s.sources = slices.Delete(s.sources, i, i+1)
+	}
 }
 
 // Empty reports whether nothing was executed.

@@ -1,0 +1,247 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/connectors/mysql/held"
+	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// reader is the place in the server's log: the connection that it is read over, the proof
+// that it is the log that was read before, the boundary from which reading on needs nothing
+// from before it, and the numbers that rows get. What it gives out are events of which it
+// is known what became of them. Only the goroutine that calls Next touches it.
+type reader struct {
+	s      *Source
+	db     *sql.DB
+	server server
+	store  *held.Store
+	held   *held.Assembler
+	again  func()          // reading begins again at the boundary
+	ctx    context.Context // of the opening, for its own goroutines
+	cancel context.CancelFunc
+
+	epoch    uint16
+	counter  uint64
+	set      *stream.Set // executed up to the boundary; nil without GTIDs
+	setText  string
+	setDirty bool
+	// boundary is the place from which reading on needs nothing from before it but the
+	// ranges in xa.
+	boundary event.Position
+	xa       xaRanges
+	reserved []event.Reservation
+	moved    bool // the boundary moved since the last Commit was handed over
+	lastEnd  event.Seq
+	// passed is the highest number that was handed over before: in the transaction that
+	// begins at the boundary, items up to it are not handed over again.
+	passed event.Seq
+	// passedOther says that this was on another server: there the identity of the item
+	// with that number must be passedID, or the place cannot be found.
+	passedOther bool
+	passedID    event.Identity
+	handed      event.Seq // last number handed over in the open transaction; 0 between two
+
+	rd     *stream.Reader
+	batch  stream.Batch
+	at     int                // in batch
+	verify *event.Fingerprint // still to be met
+	skipTo place              // events before it were read before
+	faults int                // connections lost in a row without a transaction between
+}
+
+func newReader(s *Source, db *sql.DB) reader {
+	r := reader{s: s, db: db}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.store = held.NewStore(vfs.OS(), s.cfg.heldDir(), s.cfg.heldMemory())
+	return r
+}
+
+// takeUp puts the reader at the position that is resumed, or, without one, at the
+// server's end. The server must be known.
+func (r *reader) takeUp(ctx context.Context, from pipeline.Resume) (fresh bool, err error) {
+	at := from.Position
+	fresh = at.File == "" && at.GTIDSet == ""
+	other := !fresh && at.Server != "" && at.Server != r.server.identity
+	if other && !from.NewServer {
+		return fresh, fmt.Errorf("%w: it is %s, the position is from %s", pipeline.ErrOtherServer, r.server.identity, at.Server)
+	}
+	r.held = held.New(r.server.maria, r.store, r.torn)
+	r.epoch = max(from.Epoch, at.Epoch, 1)
+	r.counter = max(at.Counter, 2)
+	r.reserved = from.Reserved
+	if at.Done != 0 {
+		r.passed = event.MakeSeq(r.epoch, at.Done.Counter())
+		r.passedOther, r.passedID = other, at.DoneID
+	}
+	if r.xa, err = parseXA(at.XA); err != nil {
+		return fresh, fmt.Errorf("position: %w", err)
+	}
+	if fresh {
+		end, set, err := r.server.logEnd(ctx, r.db)
+		if err != nil {
+			return fresh, err
+		}
+		at = event.Position{File: end.file, Pos: end.pos, GTIDSet: set}
+	}
+	if other {
+		if !r.server.gtid || at.GTIDSet == "" {
+			return fresh, fmt.Errorf("%w: the server is %s, the position is from %s, and without GTIDs it cannot be found there; begin anew with a snapshot",
+				pipeline.ErrHistory, r.server.identity, at.Server)
+		}
+		at.File, at.Pos, at.Print = "", 0, event.Fingerprint{}
+	}
+	at.Server, at.Epoch, at.Counter = r.server.identity, r.epoch, r.counter
+	at.Done, at.DoneID = 0, event.Identity{}
+	if r.server.gtid {
+		if r.set, err = stream.ParseSet(r.server.maria, at.GTIDSet); err != nil {
+			return fresh, fmt.Errorf("position: %w", err)
+		}
+		r.setText = r.set.String()
+		at.GTIDSet = r.setText
+	} else {
+		at.GTIDSet = ""
+	}
+	r.boundary = at
+	r.applyReserved()
+	return fresh, r.fetchXA(ctx, other)
+}
+
+// step gives the next event of which it is known what became of it; ok is false when more
+// of the log must come first.
+func (r *reader) step() (st held.Step, ok bool, err error) {
+	for {
+		if st, ok, err = r.held.Next(); ok || err != nil {
+			return st, ok, err
+		}
+		if r.at >= len(r.batch.Events) {
+			return st, false, nil
+		}
+		e := &r.batch.Events[r.at]
+		r.at++
+		if err := r.accept(e); err != nil {
+			return st, false, err
+		}
+	}
+}
+
+// accept takes an event as it comes from the server.
+func (r *reader) accept(e *stream.Event) error {
+	if r.verify != nil || r.skipTo.file != "" {
+		if skip, err := r.proveHistory(e); skip || err != nil {
+			return err
+		}
+	}
+	return r.held.Take(e)
+}
+
+// torn notes that the log holds the beginning of a transaction and not its end: the server
+// died while it wrote it, and it never happened.
+func (r *reader) torn(at stream.Place) {
+	r.s.log.Warn("a transaction in the log has no end: the server died in it, and its rows are left out", "file", at.File, "before", at.Start)
+}
+
+// askAgain gives the batch up with an error; the events are read again from the boundary.
+func (r *reader) askAgain(err error) {
+	r.held.Reset()
+	r.batch.Err, r.batch.Events = err, r.batch.Events[:r.at]
+}
+
+// behind reports whether the reader holds something of the log that it did not give out.
+func (r *reader) behind() bool {
+	return r.at < len(r.batch.Events) || r.held != nil && (r.held.Open() || r.held.Ready())
+}
+
+// take advances the counter and returns its value before.
+func (r *reader) take(n uint64) uint64 {
+	at := r.counter
+	r.counter += n
+	return at
+}
+
+// passEnd moves the boundary behind a transaction that ends with e, whose number is at.
+func (r *reader) passEnd(e *stream.Event, gtid *stream.GTID, at uint64) error {
+	if r.counter >= 1<<48 {
+		return errors.New("the counter of this epoch is full; the pipeline needs a new epoch")
+	}
+	r.faults = 0
+	if gtid != nil && r.set != nil {
+		r.set.Add(gtid)
+		r.setDirty = true
+	}
+	r.boundary.File, r.boundary.Pos = e.Place.File, e.Place.End
+	r.boundary.Counter = r.counter
+	r.boundary.Print = printOf(e.Place)
+	r.lastEnd = event.MakeSeq(r.epoch, at)
+	return nil
+}
+
+// passBetween moves the boundary over events that belong to no transaction.
+func (r *reader) passBetween(e *stream.Event) {
+	if r.boundary.File == "" {
+		return // where only GTIDs name the place, none is known before a transaction's end
+	}
+	if to, ok := rotation(e); ok {
+		if to.file != r.boundary.File || to.pos > r.boundary.Pos {
+			r.boundary.File, r.boundary.Pos = to.file, to.pos
+			r.moved = true
+		}
+		return
+	}
+	if !e.Artificial() && e.Place.File == r.boundary.File && e.Place.End > r.boundary.Pos {
+		r.boundary.Pos = e.Place.End
+		r.moved = true
+	}
+}
+
+// applyReserved jumps over the ranges that chunks and barriers took at this place.
+func (r *reader) applyReserved() {
+	for len(r.reserved) > 0 {
+		next := r.reserved[0]
+		if next.At > r.counter {
+			break
+		}
+		if next.At == r.counter {
+			r.counter += next.Count
+		}
+		r.reserved = r.reserved[1:]
+	}
+	r.boundary.Counter = r.counter
+}
+
+// reserve takes n numbers (two counts each) at the boundary and returns the first.
+func (r *reader) reserve(n uint64) event.Seq {
+	first := event.MakeSeq(r.epoch, r.counter)
+	r.counter += 2 * n
+	r.boundary.Counter = r.counter
+	return first
+}
+
+// position is the boundary as a value that can be kept.
+func (r *reader) position() *event.Position {
+	if r.setDirty {
+		r.setText, r.setDirty = r.set.String(), false
+	}
+	r.boundary.GTIDSet = r.setText
+	p := r.boundary
+	return &p
+}
+
+// here is the boundary as a value that can be kept.
+func (r *reader) here() event.Position { return *r.position() }
+
+// number is that of the byte that is read.
+func (r *reader) number() event.Seq { return event.MakeSeq(r.epoch, r.counter) }
+
+// setXA takes another list of prepared transactions into the boundary.
+func (r *reader) setXA(all xaRanges) {
+	r.xa = slices.Clip(all)
+	r.boundary.XA = all.String()
+}
