@@ -132,16 +132,15 @@ func (s *Store) openLog() error {
 		return err
 	}
 	s.clog = commitlog.New(files, commitlog.Config{
-		Sync:           s.cfg.FlushDiskType == FlushSync,
-		FlushInterval:  s.cfg.FlushInterval,
-		Overdue:        s.cfg.SyncFlushTimeout,
-		MaxBuffer:      s.cfg.MaxBufferBytes,
-		MaxRecord:      max(64<<20, int(s.cfg.MaxMessageSize)+recordOverhead),
-		PreWrite:       s.cfg.PreWriteBytes,
-		Now:            func() int64 { return time.Now().UnixMilli() },
-		Readable:       s.dispatch.readable,
-		Flushed:        s.marks.flushedTo,
-		AckBeforeFlush: seeded.On("ack-before-flush"),
+		Sync:          s.cfg.FlushDiskType == FlushSync,
+		FlushInterval: s.cfg.FlushInterval,
+		Overdue:       s.cfg.SyncFlushTimeout,
+		MaxBuffer:     s.cfg.MaxBufferBytes,
+		MaxRecord:     max(64<<20, int(s.cfg.MaxMessageSize)+recordOverhead),
+		PreWrite:      s.cfg.PreWriteBytes,
+		Now:           func() int64 { return time.Now().UnixMilli() },
+		Readable:      s.dispatch.readable,
+		Flushed:       s.marks.flushedTo,
 	}, s.log)
 	return nil
 }
@@ -164,7 +163,6 @@ func (s *Store) recover(p *point) (from int64, err error) {
 		}
 		switch {
 		case err == nil:
-			s.adoptNext(p)
 			return from, nil
 		case errors.Is(err, commitlog.ErrLostTail) && s.cfg.AcceptLostTail:
 			durable = s.withoutTail(err)
@@ -221,24 +219,15 @@ func (s *Store) replayLog(pos, durable, timestamp int64, place func(*dispatcher,
 		return 0, err
 	}
 	d.pos.Store(s.clog.Max())
+	// The next offset is what was found in the log, not what the checkpoint remembers.
 	for _, q := range s.queues {
+		if seeded.On(seeded.OffsetReused) && q.next > q.cq.Base() {
+			q.cq.Reset(q.next)
+			continue
+		}
 		q.next = q.cq.Max()
 	}
 	return max(pos, s.clog.Min()), nil
-}
-
-// adoptNext is where a queue's next offset comes from: from what was found in the log, not
-// from what the checkpoint remembers.
-func (s *Store) adoptNext(p *point) {
-	if !seeded.On("offset-reused") {
-		return
-	}
-	for _, old := range p.queues {
-		if q := s.queues[old.QueueID]; q != nil && q.next > old.next {
-			q.cq.Reset(old.next)
-			q.next = old.next
-		}
-	}
 }
 
 // errNoIndex says that the index is gone.

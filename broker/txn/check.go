@@ -40,7 +40,7 @@ func (s *Service) dueLocked(h *half, r *round) {
 	if r.now-h.stored < wait || len(r.ask)+len(r.giveUp) >= maxAsked {
 		return
 	}
-	if w := h.owner(); w != "" && !seeded.On("half-discarded") {
+	if w := h.owner(); w != "" && !seeded.On(seeded.HalfDiscarded) {
 		if !r.writers[w] && r.now-s.asked[w] >= s.cfg.WriterCheckInterval.Milliseconds() {
 			r.writers[w] = true
 			s.asked[w] = r.now

@@ -57,7 +57,7 @@ func (s *Service) End(req EndRequest, done func(Outcome)) {
 		done(Outcome{Verdict: Gone})
 		return
 	}
-	if h.phase != pending && !seeded.On("end-twice") {
+	if h.phase != pending && !seeded.On(seeded.EndTwice) {
 		s.awaitLocked(h, done)
 		return
 	}
@@ -97,7 +97,7 @@ func (s *Service) mayEnd(h *half, req *EndRequest) error {
 		}
 	}
 	if h.link != nil {
-		if req.Writer == "" && !seeded.On("fence-missing") {
+		if req.Writer == "" && !seeded.On(seeded.FenceMissing) {
 			return writer.ErrFenced // whoever asks has no term
 		}
 		if err := s.writers.CheckTerm(h.link.Writer, req.Term); err != nil {
@@ -147,7 +147,7 @@ func (e *ending) Admit(queueOffset int64) error {
 	e.s.mu.Lock()
 	decided := e.h.phase != pending
 	e.s.mu.Unlock()
-	if decided && !seeded.On("end-twice") {
+	if decided && !seeded.On(seeded.EndTwice) {
 		return errDecided
 	}
 	if e.seat != nil {

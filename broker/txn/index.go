@@ -119,7 +119,7 @@ func (x *index) settle(h *half, dispatched int64) []func(Outcome) {
 	}
 	h.settled = true
 	unlink(h)
-	if !seeded.On("end-twice") {
+	if !seeded.On(seeded.EndTwice) {
 		delete(x.halves, h.first)
 	}
 	x.done[h.first] = done{key: x.hash(h.key), offset: h.offset, resPhys: h.resPhys, committed: h.phase == committed}

@@ -128,7 +128,7 @@ func (op *opening) put() {
 		op.rec.Term, op.rec.Opener = decimal(op.o.Term), op.o.Opener
 	}
 	r.mu.Unlock()
-	op.req = store.PutRequest{Record: op.rec.message(), Gate: op, MustBeDurable: !seeded.On("open-not-durable"), WhenFull: op.again, Done: op.finished}
+	op.req = store.PutRequest{Record: op.rec.message(), Gate: op, MustBeDurable: !seeded.On(seeded.OpenNotDurable), WhenFull: op.again, Done: op.finished}
 	op.tries++
 	r.log.Put(&op.req)
 }
@@ -175,7 +175,7 @@ func (op *opening) Appended(_, phys int64) {
 	if op.collect != nil {
 		op.collect()
 	}
-	if seeded.On("open-not-durable") && op.done != nil {
+	if seeded.On(seeded.OpenNotDurable) && op.done != nil {
 		done := op.done
 		op.done = nil
 		go done(op.state, nil)

@@ -64,7 +64,7 @@ func (r *Registry) Seat(id store.QueueID, l Link, term uint64) (*Seat, error) {
 
 // checkTermLocked is the fence: only the current term is let through.
 func (w *state) checkTermLocked(term uint64) error {
-	if seeded.On("fence-missing") {
+	if seeded.On(seeded.FenceMissing) {
 		return nil
 	}
 	if w == nil || w.term != term || w.opening > term {
@@ -84,7 +84,7 @@ func (s *Seat) Admit(int64) error {
 	if q.forgotten {
 		return fmt.Errorf("topic %s was deleted: %w", q.id.Topic, ErrIllegal)
 	}
-	if seeded.On("link-not-checked") {
+	if seeded.On(seeded.LinkNotChecked) {
 		return nil
 	}
 	switch {

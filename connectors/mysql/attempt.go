@@ -116,7 +116,7 @@ const touchedCost = 48
 
 // numberInChunk is the number of a chunk's i-th row: each has its own.
 func numberInChunk(first event.Seq, i int) event.Seq {
-	if seeded.On("chunk-shares-number") {
+	if seeded.On(seeded.ChunkSharesNumber) {
 		return first
 	}
 	return first + chunkStep*event.Seq(i)

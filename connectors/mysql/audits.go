@@ -71,7 +71,7 @@ func (as *audits) all() { as.due, as.round = time.Time{}, nil }
 
 // inquire has one table compared.
 func (as *audits) inquire(name event.TableName, cause string) {
-	if seeded.On("audit-never-runs") {
+	if seeded.On(seeded.AuditNeverRuns) {
 		return
 	}
 	as.open[name] = &inquiry{name: name, cause: cause}
@@ -92,7 +92,7 @@ func (as *audits) step() {
 		}
 	}
 	now := time.Now()
-	if as.round == nil && !now.Before(as.due) && !seeded.On("audit-never-runs") {
+	if as.round == nil && !now.Before(as.due) && !seeded.On(seeded.AuditNeverRuns) {
 		as.begin()
 	}
 	if as.round == nil && len(as.open) == 0 {

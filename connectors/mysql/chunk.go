@@ -50,7 +50,7 @@ func (j *chunkJob) run(ctx context.Context) (*chunk, error) {
 	j.found(hi)
 	ch := &chunk{}
 	switch {
-	case j.server.maria && !seeded.On("low-by-position"):
+	case j.server.maria && !seeded.On(seeded.LowByPosition):
 		err = j.readMariaDB(ctx, conn, hi, ch)
 	case j.server.gtid: // and, with the seeded bug, any
 		err = j.readGTID(ctx, conn, hi, ch)
@@ -90,7 +90,7 @@ func (j *chunkJob) boundary(ctx context.Context, conn *snapshot.Conn) (snapshot.
 // what the SELECT can have seen. In the log is earlier than visible, and visible is
 // earlier than executed, so neither may stand for the other.
 func (j *chunkJob) readGTID(ctx context.Context, conn *snapshot.Conn, hi snapshot.Key, ch *chunk) error {
-	if j.low.GTIDSet != "" && !seeded.On("low-by-position") {
+	if j.low.GTIDSet != "" && !seeded.On(seeded.LowByPosition) {
 		for {
 			row, err := conn.Row(ctx, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+j.low.GTIDSet+"', 1)")
 			if err != nil {

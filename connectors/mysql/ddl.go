@@ -127,7 +127,7 @@ func (ts *tables) follow(t *table, s *statement, c *schema.Change) {
 		return
 	}
 	ts.attempts.discard(t)
-	if ddl.Due != "" && !seeded.On("attempt-outlives-ddl") {
+	if ddl.Due != "" && !seeded.On(seeded.AttemptOutlivesDDL) {
 		ts.attempts.restart(t, ddl.Due)
 	}
 }

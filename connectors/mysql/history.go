@@ -116,7 +116,7 @@ func (r *reader) proveHistory(e *stream.Event) (skip bool, err error) {
 		}
 		r.verify = nil
 		p := e.Place
-		if got := printOf(p); got != *v && !seeded.On("fingerprint-unchecked") {
+		if got := printOf(p); got != *v && !seeded.On(seeded.FingerprintUnchecked) {
 			return false, fmt.Errorf("%w: the last transaction that was read ended at %s:%d with an event of type %d, time %d, %d bytes, checksum %08x; there the server now has type %d, time %d, %d bytes, checksum %08x: it was restored or its log replaced",
 				pipeline.ErrHistory, v.File, v.Pos, v.Type, v.Time, v.Size, v.Checksum, p.Type, p.Time, p.Size, p.Checksum)
 		}

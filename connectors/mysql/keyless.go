@@ -40,7 +40,7 @@ func (k *wholeTable) close() {
 func (as *attempts) approachWhole(a *attempt, here place) {
 	switch {
 	case here.less(a.goal):
-	case seeded.On("keyless-begin-early") && a.ev.Begin == 0:
+	case seeded.On(seeded.KeylessBeginEarly) && a.ev.Begin == 0:
 		as.begin(a)
 		a.goal = place{file: here.file, pos: here.pos + 1} // the snapshot is opened somewhere behind it
 	default:

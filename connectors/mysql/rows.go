@@ -58,7 +58,7 @@ func (o *opening) onRows(e *stream.Event, withdrawn bool) error {
 	}
 	m := o.tables.maps[h.TableID]
 	numbers := 2 * uint64(len(body))
-	if seeded.On("numbers-by-table-list") && (m == nil || m.table == nil) {
+	if seeded.On(seeded.NumbersByTableList) && (m == nil || m.table == nil) {
 		numbers = 0
 	}
 	base := o.take(numbers)
@@ -112,7 +112,7 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if !o.tables.plan(m, startOf(e), event.MakeSeq(o.epoch, base)) {
 		return nil
 	}
-	if seeded.On("event-skipped-on-reconnect") && event.MakeSeq(o.epoch, base) > o.passed && o.s.skipOne() {
+	if seeded.On(seeded.EventSkippedOnReconnect) && event.MakeSeq(o.epoch, base) > o.passed && o.s.Status().Reconnects > 0 && seeded.Once(seeded.EventSkippedOnReconnect) {
 		return nil
 	}
 	mark, items := len(o.buf), len(o.out)

@@ -32,7 +32,6 @@ type Source struct {
 	resolved event.Position
 	status   pipeline.SourceStatus
 	ahead    time.Duration
-	skipped  bool // the seeded bug skipped its event
 }
 
 // request asks for an attempt of a table.
@@ -64,7 +63,7 @@ func (s *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, 
 		return pipeline.Opened{}, errors.New("the source is open already")
 	}
 	s.mu.Lock()
-	s.requests, s.resolved, s.skipped = nil, event.Position{}, false
+	s.requests, s.resolved = nil, event.Position{}
 	clear(s.holds)
 	s.status = pipeline.SourceStatus{}
 	s.mu.Unlock()
@@ -204,15 +203,4 @@ func (s *Source) reconnected() {
 func (s *Source) progress(commit uint32, _ stream.Place) {
 	s.metrics.transactions.Inc()
 	s.metrics.commit.Store(commit)
-}
-
-// skipOne is part of a seeded bug: it is true once, after a connection was lost.
-func (s *Source) skipOne() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.skipped || s.status.Reconnects == 0 {
-		return false
-	}
-	s.skipped = true
-	return true
 }

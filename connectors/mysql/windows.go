@@ -66,7 +66,7 @@ func (as *attempts) approach(a *attempt, here place) {
 		return
 	}
 	a.enter(stageReading)
-	if !seeded.On("begin-late") {
+	if !seeded.On(seeded.BeginLate) {
 		as.begin(a)
 	}
 	as.launch(a, here)

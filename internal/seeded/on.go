@@ -2,7 +2,26 @@
 
 package seeded
 
-import "os"
+import (
+	"os"
+	"sync"
+)
 
-// On reports whether the named bug is switched on.
-func On(name string) bool { return os.Getenv("MILLRACE_SEEDED_BUG") == name }
+// On reports whether a bug is switched on.
+func On(b Bug) bool { return os.Getenv("MILLRACE_SEEDED_BUG") == string(b) }
+
+var (
+	mu    sync.Mutex
+	asked = map[Bug]bool{}
+)
+
+// Once is On for the first time that it is asked.
+func Once(b Bug) bool {
+	mu.Lock()
+	defer mu.Unlock()
+	if !On(b) || asked[b] {
+		return false
+	}
+	asked[b] = true
+	return true
+}

@@ -44,7 +44,7 @@ func (p *Publisher) recordLoop(ctx context.Context) error {
 }
 
 func (p *Publisher) decide(ctx context.Context, g *group) error {
-	if seeded.On("position-before-groups") {
+	if seeded.On(seeded.PositionBeforeGroups) {
 		g.rec.Halves = nil
 		defer func() {
 			select {
@@ -154,7 +154,7 @@ func (p *Publisher) resolve(ctx context.Context, batch []*group) error {
 // checked answers one check-back. Every half of a closed term that a valid group lists
 // was resolved when this term was opened, so one that is left belongs to nothing.
 func (p *Publisher) checked(ctx context.Context, h client.Half) error {
-	if seeded.On("checkback-commits") {
+	if seeded.On(seeded.CheckbackCommits) {
 		_, err := p.d.writer.Resolve(ctx, p.cfg.Broker, []client.HalfRef{h.Ref()}, nil)
 		return why(ctx, err)
 	}

@@ -72,7 +72,7 @@ func (l *link) judge(s *event.Slice) verdict {
 	switch {
 	case s.Hi <= l.mark:
 		return drop
-	case s.Prev > l.mark && !seeded.On("gap-unnoticed"):
+	case s.Prev > l.mark && !seeded.On(seeded.GapUnnoticed):
 		return seekBack
 	}
 	if s.Lo <= l.mark {

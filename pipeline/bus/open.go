@@ -45,7 +45,7 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	p.ck.mu.Lock()
 	defer p.ck.unlock()
 	var early *checkpointRead
-	if seeded.On("open-after-read") {
+	if seeded.On(seeded.OpenAfterRead) {
 		if early, err = p.ck.read(ctx, -1); err != nil {
 			return pipeline.Resume{}, err
 		}

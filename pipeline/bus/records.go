@@ -73,7 +73,7 @@ func (l *checkpointLog) decideLocked(ctx context.Context, g *checkpoint.Group) e
 	g.N, g.Resolved = l.state.N+1, l.state.Resolved
 	r := &checkpoint.Record{Type: checkpoint.TypeGroup, Group: g}
 	if _, err := l.appendLocked(ctx, r, map[string]string{message.PropertyTags: "mark"}); err != nil {
-		if !seeded.On("chain-broken") {
+		if !seeded.On(seeded.ChainBroken) {
 			return err
 		}
 		return nil

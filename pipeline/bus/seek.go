@@ -51,9 +51,9 @@ func seek(ctx context.Context, r queueReader, q message.Queue, mark event.Seq, i
 		return place{}, err
 	}
 	switch {
-	case s.Prev > mark && seeded.On("gap-unnoticed"):
+	case s.Prev > mark && seeded.On(seeded.GapUnnoticed):
 		return place{offset: at}, nil
-	case s.Hi == mark && (s.To == id || seeded.On("identity-unchecked")):
+	case s.Hi == mark && (s.To == id || seeded.On(seeded.IdentityUnchecked)):
 		return place{offset: at + 1}, nil
 	case s.Hi == mark:
 		return place{offset: least, wait: WaitLostTail}, nil

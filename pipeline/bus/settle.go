@@ -34,7 +34,7 @@ func (s *settling) run(ctx context.Context) (*checkpoint.State, error) {
 	if err := s.commit(ctx, st); err != nil {
 		return nil, err
 	}
-	if (s.missing != 0 || s.behind(st)) && !seeded.On("resolve-last-only") {
+	if (s.missing != 0 || s.behind(st)) && !seeded.On(seeded.ResolveLastOnly) {
 		if st, err = s.rewind(ctx, st); err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (s *settling) run(ctx context.Context) (*checkpoint.State, error) {
 // commit makes the halves of all unresolved groups visible, group by group.
 func (s *settling) commit(ctx context.Context, st *checkpoint.State) error {
 	groups := st.Groups
-	if seeded.On("resolve-last-only") && len(groups) > 1 {
+	if seeded.On(seeded.ResolveLastOnly) && len(groups) > 1 {
 		groups = groups[len(groups)-1:]
 	}
 	for i := range groups {
@@ -101,7 +101,7 @@ func (s *settling) outcome(ctx context.Context, g *checkpoint.Group, h *checkpoi
 	if err != nil {
 		return err
 	}
-	if seeded.On("done-by-number") && s.now.last[h.Queue].hi >= h.Hi {
+	if seeded.On(seeded.DoneByNumber) && s.now.last[h.Queue].hi >= h.Hi {
 		held = true
 	}
 	if !held {
@@ -262,7 +262,7 @@ func (s *settling) ahead(st *checkpoint.State) {
 			continue
 		}
 		q := st.Queue(key)
-		if q.Last == end.hi && q.To.String() == end.to || seeded.On("epoch-not-raised") {
+		if q.Last == end.hi && q.To.String() == end.to || seeded.On(seeded.EpochNotRaised) {
 			continue
 		}
 		doubt = true

@@ -238,7 +238,7 @@ func (s *Subscription) pullFailed(ctx context.Context, q *queueReading, err erro
 		above *client.OffsetAboveError
 	)
 	switch {
-	case errors.As(err, &below) && seeded.On("gap-unnoticed"):
+	case errors.As(err, &below) && seeded.On(seeded.GapUnnoticed):
 		q.offset = below.Min
 		return nil
 	case errors.As(err, &below): // retention passed the reader

@@ -13,7 +13,7 @@ import (
 // trimmed reports whether the queue holds the item already. What was met once is
 // forgotten: the set shrinks until the reader has passed all of it.
 func (p *Publisher) trimmed(q *queueState, seq event.Seq, id event.Identity) bool {
-	if seeded.On("trim-by-seq") {
+	if seeded.On(seeded.TrimBySeq) {
 		return seq <= q.trim.upto
 	}
 	if _, held := q.trim.ids[id]; !held {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
-	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
 
@@ -33,8 +32,7 @@ type current struct {
 	pace     pace
 	oldest   time.Time // when the first of files came
 
-	aged    bool      // files of an older format are left
-	top     event.Seq // seeded bug: highest number merged
+	aged    bool // files of an older format are left
 	running bool
 	taken   job
 	done    chan error

@@ -70,7 +70,7 @@ func newLayout(s *event.Schema, cs columns) (*layout, error) {
 
 // fill is what rows without the column show, as a cell of type typ.
 func (cs columns) fill(id uint32, raw bool, typ colType) []byte {
-	if seeded.On("default-not-filled") {
+	if seeded.On(seeded.DefaultNotFilled) {
 		return nil
 	}
 	for i := range cs {

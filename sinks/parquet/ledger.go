@@ -132,7 +132,7 @@ func (t *tableFact) end(b event.Seq, queues, q int) (complete bool) {
 	if !slices.Contains(e.Passed, q) {
 		e.Passed = append(e.Passed, q)
 	}
-	return len(e.Passed) >= e.Queues || seeded.On("end-in-one-queue")
+	return len(e.Passed) >= e.Queues || seeded.On(seeded.EndInOneQueue)
 }
 
 // raiseFloor says that everything below s is gone.

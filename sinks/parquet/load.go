@@ -113,14 +113,11 @@ func (m *merge) changes(ctx context.Context, change func(hash uint64, key []byte
 					return nil // the floor says it
 				}
 				n := event.Seq(r[seq].Int64())
-				if n < m.floor && !(seeded.On("floor-per-queue") && int(r[q].Int32()) != facts.FloorQ) {
+				if n < m.floor && !(seeded.On(seeded.FloorPerQueue) && int(r[q].Int32()) != facts.FloorQ) {
 					return nil
 				}
-				if seeded.On("progress-by-number") {
-					m.top = max(m.top, n)
-					if n <= m.c.top {
-						return nil
-					}
+				if seeded.On(seeded.ProgressByNumber) && slices.ContainsFunc(m.job.queues, func(f queueFact) bool { return f.Q != int(r[q].Int32()) && n <= f.Seq }) {
+					return nil
 				}
 				return hand(vals, n, o == event.OpDelete)
 			}, nil

@@ -42,7 +42,6 @@ type merge struct {
 	gone    map[*group]bool
 	renew   map[*group]bool // of an older format
 	merged  int64
-	top     event.Seq // seeded bug: highest number read
 	schema  *parquet.Schema
 	leaves  []leafSpec
 }
@@ -86,7 +85,6 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 	if err := m.commit(ctx); err != nil {
 		return false, err
 	}
-	c.top = max(c.top, m.top)
 	labels := []string{c.t.claim.Pipeline, c.t.claim.Sink, c.t.claim.Table.String()}
 	c.t.sink.metrics.merges.WithLabelValues(labels...).Inc()
 	c.t.sink.metrics.mergedRows.WithLabelValues(labels...).Add(float64(m.merged))

@@ -229,7 +229,7 @@ func (t *Table) commit(ctx context.Context) (int64, error) {
 		return 0, t.fail(err)
 	}
 	actions := t.actions()
-	if seeded.On("mark-before-flush") {
+	if seeded.On(seeded.MarkBeforeFlush) {
 		var marks, files []delta.Action
 		for _, a := range actions {
 			if a.Add != nil {
@@ -273,10 +273,10 @@ func (t *Table) stillOurs() error {
 	if err != nil {
 		return err
 	}
-	if known > t.claim.Generation && !seeded.On("generation-ignored") {
+	if known > t.claim.Generation && !seeded.On(seeded.GenerationIgnored) {
 		return fmt.Errorf("%w: generation %d has table %s, this one is %d", pipeline.ErrSuperseded, known, t.claim.Table, t.claim.Generation)
 	}
-	if seeded.On("rewrite-above-mark") {
+	if seeded.On(seeded.RewriteAboveMark) {
 		return nil
 	}
 	for q := range t.batch.queues {

@@ -71,8 +71,6 @@ type Config struct {
 	// Flushed is called after every sync with what is durable now and the store
 	// timestamp of the last append before it.
 	Flushed func(pos, storeTimestamp int64)
-	// AckBeforeFlush is a bug that can be switched on to see the suites find it.
-	AckBeforeFlush bool
 }
 
 // Log is a commit log. New one, Recover it, Run it; Append may begin after Recover.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/millrace/millrace/internal/seeded"
 )
 
 // writeLoop is the one writer of the log. It ends when the log has failed, or when ctx
@@ -58,7 +60,7 @@ func (l *Log) writeAll(ctx context.Context, batches []*batch) error {
 	if !l.cfg.Sync {
 		return nil
 	}
-	if l.cfg.AckBeforeFlush {
+	if seeded.On(seeded.AckBeforeFlush) {
 		for _, b := range batches {
 			l.answer(b, true, nil)
 		}

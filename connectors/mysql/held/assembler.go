@@ -275,7 +275,7 @@ func (a *Assembler) end(e *stream.Event, f Frame, id string) error {
 	if f == Rollback {
 		a.gone = spans{{0, a.cur.events}}
 	}
-	if seeded.On("rolled-back-rows-kept") {
+	if seeded.On(seeded.RolledBackRowsKept) {
 		a.gone = nil
 	}
 	a.open, a.standalone, a.begun, a.rows = false, false, false, false
