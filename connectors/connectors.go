@@ -21,6 +21,9 @@ import (
 type Deps struct {
 	Log *slog.Logger
 	Reg prometheus.Registerer
+	// Scratch is a directory for what a source need not remember; "" is the system's for
+	// temporary files. Sources of several pipelines may share it.
+	Scratch string
 }
 
 // Type is one type of source.
@@ -45,7 +48,9 @@ func Types() map[string]Type {
 				Check:   func(cfg any) []spec.Finding { return findings(cfg.(*mysql.Config).Validate()) },
 			},
 			New: func(p *spec.Pipeline, d Deps) (pipeline.Source, error) {
-				return mysql.New(mysqlConfig(p), d.Log, d.Reg)
+				cfg := mysqlConfig(p)
+				cfg.Held.Dir = d.Scratch
+				return mysql.New(cfg, d.Log, d.Reg)
 			},
 			Readback: mysqlReadback,
 			Snapshot: func(p *spec.Pipeline) pipeline.SnapshotMode { return p.Source.Config.(*mysql.Config).Snapshot.Mode },

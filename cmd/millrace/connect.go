@@ -101,8 +101,9 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 	d, err := runner.New(runner.Config{Pipelines: cfg.Pipelines, State: cfg.Data}, kinds(), runner.Deps{
 		Source: func(p *spec.Pipeline) (pipeline.Source, error) {
 			return connectors.Types()[p.Source.Type].New(p, connectors.Deps{
-				Log: log.With(slog.String("pipeline", p.Name)),
-				Reg: replacing{prometheus.WrapRegistererWith(prometheus.Labels{"pipeline": p.Name}, reg)},
+				Log:     log.With(slog.String("pipeline", p.Name)),
+				Reg:     replacing{prometheus.WrapRegistererWith(prometheus.Labels{"pipeline": p.Name}, reg)},
+				Scratch: filepath.Join(cfg.Data, "scratch"),
 			})
 		},
 		Snapshot: func(p *spec.Pipeline) pipeline.SnapshotMode { return connectors.Types()[p.Source.Type].Snapshot(p) },

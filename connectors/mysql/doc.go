@@ -2,8 +2,10 @@
 // pipeline.Source on the server's row-based binary log.
 //
 // It composes its children and is imported only by the table of connectors: stream
-// takes events off the wire, decode turns rows into images, schema knows the tables at
-// the reader's place in the log, snapshot reads tables in chunks.
+// takes events off the wire, held keeps them back until their transaction's end is known,
+// decode turns rows into images, schema knows the tables at the reader's place in the log,
+// snapshot reads tables in chunks. Its own rooms are reader (the place in the log and the
+// numbers), tables and attempts; opening puts them together.
 //
 // Invariants. Every row of the log has a number that depends on nothing but the log's
 // bytes, the epoch and the reservations handed in at Open, so that any re-read mints
@@ -12,8 +14,10 @@
 // the position says is pipeline.ErrHistory. A row read by SELECT and the same row read
 // from the log have identical bytes.
 //
-// Not done yet: XA transactions are not held until their commit. A table that they touch
-// is paused when they are prepared, and a commit that comes after a table was read makes
-// an attempt due (docs/adr/0009-xa-pauses-its-tables.md). MariaDB 12's log inside InnoDB
-// is not read. System-versioned tables are paused by name.
+// Nothing of a transaction is handed over before its end was read, and nothing of it that
+// was rolled back; rows of an XA transaction come with its COMMIT
+// (docs/adr/0010-transactions-wait-for-their-end.md).
+//
+// Not done yet: MariaDB 12's log inside InnoDB is not read. System-versioned tables are
+// paused by name.
 package mysql

@@ -16,6 +16,7 @@ type metrics struct {
 	reconnects   prometheus.Counter
 	unmappable   *prometheus.CounterVec
 	lag          prometheus.Gauge
+	held, xaOpen prometheus.Gauge
 	audits       prometheus.Counter
 	differences  *prometheus.CounterVec
 	commit       atomic.Uint32 // commit time of the last transaction, seconds
@@ -30,6 +31,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		reconnects:   prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_reconnects_total", Help: "Connections to the server's log that were lost and made again."}),
 		unmappable: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_unmappable_characters_total",
 			Help: "Bytes of text without a character in their character set, handed over as U+FFFD; rows that are read again count again."}, []string{"table"}),
+		held:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_held_bytes", Help: "Bytes of transactions that wait, in memory and files, until it is known how they end."}),
+		xaOpen:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_xa_open", Help: "XA transactions that are prepared in the log and not decided."}),
 		lag:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_lag_seconds", Help: "Source clock now minus commit time of the last transaction read; 0 at the end of the log."}),
 		audits:      prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_definition_audits_total", Help: "Comparisons of tracked definitions with the server's own that came to a result."}),
 		differences: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_definition_differences_total", Help: "Definitions that differed from the server's own; each makes an attempt due."}, []string{"table"}),
@@ -38,7 +41,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.transactions, m.rows, m.snapshotRows, m.chunks, m.reconnects, m.unmappable, m.lag, m.audits, m.differences} {
+	for _, c := range []prometheus.Collector{m.transactions, m.rows, m.snapshotRows, m.chunks, m.reconnects, m.unmappable, m.lag, m.held, m.xaOpen, m.audits, m.differences} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

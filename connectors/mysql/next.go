@@ -142,6 +142,9 @@ func (s *Source) publish(o *opening) {
 		lag = max(0, time.Since(time.Unix(int64(c), 0)).Seconds()+s.ahead.Seconds())
 	}
 	s.metrics.lag.Set(lag)
+	memory, disk := o.store.Held()
+	s.metrics.held.Set(float64(memory + disk))
+	s.metrics.xaOpen.Set(float64(len(o.xa)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Read, s.status.LagSeconds = o.boundary, lag

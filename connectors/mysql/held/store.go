@@ -2,7 +2,7 @@ package held
 
 import (
 	"fmt"
-	"os"
+	"math/rand/v2"
 	"path"
 
 	"github.com/millrace/millrace/connectors/mysql/stream"
@@ -20,7 +20,6 @@ type Store struct {
 	memory int64
 	used   int64 // of memory
 	disk   int64 // in files
-	files  int   // made so far
 }
 
 // NewStore makes a store over a directory, which is made when the first file is; memory is
@@ -50,8 +49,7 @@ func (s *Store) create() (vfs.File, error) {
 	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, s.explain(err)
 	}
-	s.files++
-	name := path.Join(s.dir, fmt.Sprintf("held-%d-%d", os.Getpid(), s.files))
+	name := path.Join(s.dir, fmt.Sprintf("held-%016x", rand.Uint64())) // others may use the directory
 	f, err := s.fs.Create(name)
 	if err != nil {
 		return nil, s.explain(err)
