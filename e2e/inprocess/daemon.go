@@ -29,6 +29,8 @@ type Plan struct {
 	Disk vfs.FS
 	// Config, where set, is what a checkpoint keeps of a file.
 	Config func(*spec.Pipeline) json.RawMessage
+	// SourceReader makes what the self-check reads the source with; nil is no self-check.
+	SourceReader func(*spec.Pipeline) (pipeline.Reader, error)
 	// Options go to every client.
 	Options []client.Option
 	// Reload is how often the files are looked at (an hour).
@@ -84,8 +86,10 @@ func (c *Cluster) Daemon(p Plan) *Daemon {
 			}
 			return sinks.New(s.Type, s.Config, sinks.Deps{FS: p.Disk, Log: c.log})
 		},
-		Endpoint: func() *bus.Endpoint { return c.Endpoint("worker", p.Options...) },
-		Log:      c.log,
+		SourceReader: p.SourceReader,
+		TargetReader: sinks.Readback,
+		Endpoint:     func() *bus.Endpoint { return c.Endpoint("worker", p.Options...) },
+		Log:          c.log,
 	})
 	if err != nil {
 		c.t.Fatal(err)

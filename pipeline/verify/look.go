@@ -65,7 +65,8 @@ func (c *check) look(ctx context.Context, n int, candidates, wrong *spill, until
 	if err := c.readCandidates(ctx, candidates, source, wanted); err != nil {
 		return nil, fmt.Errorf("read %s from the source: %w", c.name, err)
 	}
-	reached, err := c.reach(ctx, until)
+	hot := c.newHot(candidates)
+	reached, err := c.reach(ctx, until, hot)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +74,18 @@ func (c *check) look(ctx context.Context, n int, candidates, wrong *spill, until
 	if err != nil {
 		return nil, fmt.Errorf("read %s from the target: %w", c.name, err)
 	}
+	if err := hot.poll(ctx, c); err != nil {
+		return nil, fmt.Errorf("read %s from the source: %w", c.name, err)
+	}
 	left, err := c.spill(fmt.Sprintf("candidates-%d", n))
 	if err != nil {
 		return nil, err
 	}
 	var buffer []byte
 	err = c.join.again(candidates, source, target.spill, func(k key, was *candidate, source, target value) error {
+		if hot.had(k, target) {
+			source = target
+		}
 		now := c.judge(was, source, target, reached)
 		if now == nil {
 			return nil
@@ -235,7 +242,7 @@ func (c *check) readBatch(ctx context.Context, ranges pipeline.RangeReader, b *k
 
 // reach waits until the target has everything up to where the source is now; false when it
 // can't be known before the time is up.
-func (c *check) reach(ctx context.Context, until time.Time) (bool, error) {
+func (c *check) reach(ctx context.Context, until time.Time, hot *hot) (bool, error) {
 	placed, ok := c.source.(pipeline.Placed)
 	if !ok {
 		c.out.Behind = unknownPlace
@@ -258,7 +265,10 @@ func (c *check) reach(ctx context.Context, until time.Time) (bool, error) {
 		if !time.Now().Before(until) {
 			return false, nil
 		}
-		if err := sleep(ctx, min(c.o.Pause, time.Second)); err != nil {
+		if err := hot.poll(ctx, c); err != nil {
+			return false, err
+		}
+		if err := sleep(ctx, min(c.o.Pause, hot.pause())); err != nil {
 			return false, err
 		}
 	}
