@@ -63,6 +63,12 @@ type Placed interface {
 	Place(ctx context.Context) (Place, error)
 }
 
+// LevelReader is what a target's Reader may be besides, whose tables follow a log of changes.
+// Level reports whether the table has everything that the log has.
+type LevelReader interface {
+	Level(ctx context.Context, table event.TableName) (bool, error)
+}
+
 // DatedReader is what a target's Reader may be besides. CompleteTo is the commit time, by the
 // source's clock, up to which a reader of the table finds everything; zero is not known.
 type DatedReader interface {

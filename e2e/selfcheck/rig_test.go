@@ -100,13 +100,13 @@ func (r *rig) verified(table string) pipeline.Verified {
 
 func (r *rig) await(what string, ok func() bool) {
 	r.t.Helper()
-	for range 1 { // a busy machine
+	for range 3 { // a busy machine
 		if inprocess.Await(ok) {
 			return
 		}
 	}
-	for _, x := range []string{"keyed", "log", "live", "livelog"} {
-		r.t.Logf("%s: %+v", x, r.verified(x))
+	for _, table := range []string{"keyed", "log", "live", "livelog"} {
+		r.t.Logf("%s: %+v", table, r.verified(table))
 	}
 	r.t.Fatalf("waited in vain for %s: %s", what, strings.ReplaceAll(fmt.Sprintf("%+v", r.daemon.Statuses()), "} {", "}\n {"))
 }

@@ -60,12 +60,14 @@ func TestAPipelineFindsWhatIsWrongInItsTarget(t *testing.T) {
 		}
 		return []map[string]parquet.Value{row}
 	})
-	altered := 0
+	first, twice := "", false
 	r.alter("log", func(row map[string]parquet.Value) []map[string]parquet.Value {
-		switch altered++; altered {
-		case 1:
+		switch v := row["v"].String(); {
+		case first == "":
+			first = v
 			row["v"] = parquet.ByteArrayValue([]byte("altered"))
-		case 2:
+		case v != first && !twice:
+			twice = true
 			return []map[string]parquet.Value{row, row}
 		}
 		return []map[string]parquet.Value{row}

@@ -30,6 +30,7 @@ func (p *pipe) publish(ctx context.Context) error {
 		Config:        config,
 		NoSnapshot:    p.deps.Snapshot(p.spec) == pipeline.SnapshotNever,
 		OnResolved: func(at event.Position) {
+			p.check.Visible(at)
 			if s := p.openSource(); s != nil {
 				s.Resolved(at)
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
 	"github.com/millrace/millrace/pipeline/selfcheck"
@@ -98,6 +99,28 @@ func (p *pipe) verified(sink string, table event.TableName) *pipeline.Verified {
 	return &v
 }
 
-// reached reports whether a target table has everything that the source's log held at a
-// place. What the target itself says is asked by the comparison.
-func (p *pipe) reached(string, event.TableName, pipeline.Place) bool { return false }
+// reached reports whether a target has everything that its queues held at some time behind
+// since.
+func (p *pipe) reached(sink string, table event.TableName, since time.Time) bool {
+	p.mu.Lock()
+	o := p.owners[ownerKey{sink, table}]
+	p.mu.Unlock()
+	return o != nil && o.caughtUp(since)
+}
+
+// caughtUp reports whether every queue was read to its end behind a time, and all that was
+// read is in the target.
+func (o *owner) caughtUp(since time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sub == nil || o.status.State != pipeline.StateRunning || o.status.Buffered > 0 {
+		return false
+	}
+	queues := o.sub.States()
+	for _, q := range queues {
+		if q.Wait != bus.WaitNone || q.Trouble != "" || q.Behind > 0 || q.Unflushed > 0 || !q.Read.After(since) {
+			return false
+		}
+	}
+	return len(queues) > 0
+}

@@ -25,7 +25,7 @@ type Config struct {
 	// Dir is the service's own directory.
 	Dir string
 	// Glance is how often tables are looked for that wait (15 s); Pause is between two looks
-	// at rows that differ (2 s), and Wait how long there are such looks (10 min).
+	// at rows that differ (2 s), and Wait how long there are such looks (2 min).
 	Glance, Pause, Wait time.Duration
 }
 
@@ -41,8 +41,9 @@ type Deps struct {
 	Source func() (pipeline.Reader, error)
 	Target func(sink string) (pipeline.Reader, error)
 	Tables func(sink string) []Table
-	// Reached reports whether a target table has everything up to a place of the source.
-	Reached func(sink string, table event.TableName, at pipeline.Place) bool
+	// Reached reports whether a target table's log has everything that its queues held at
+	// some time behind since.
+	Reached func(sink string, table event.TableName, since time.Time) bool
 	// Repair has a table read anew.
 	Repair func(ctx context.Context, table event.TableName) error
 	Log    *slog.Logger
@@ -58,6 +59,11 @@ type Service struct {
 	mu     sync.Mutex
 	record *record
 	rows   int64 // compared since the process began
+	// visible is up to where everything is in the queues; passed is when it was first seen to
+	// be beyond place, which is asked again and again.
+	visible event.Position
+	place   pipeline.Place
+	passed  time.Time
 }
 
 // New makes a service and reads its record. It starts nothing.
@@ -69,7 +75,7 @@ func New(cfg Config, deps Deps) *Service {
 	}
 	def(&cfg.Glance, 15*time.Second)
 	def(&cfg.Pause, 2*time.Second)
-	def(&cfg.Wait, 10*time.Minute)
+	def(&cfg.Wait, 2*time.Minute)
 	cfg.RowsPerSecond = max(1, cfg.RowsPerSecond)
 	return &Service{cfg: cfg, deps: deps, pace: newPace(cfg.RowsPerSecond), record: load(cfg.Dir, deps.Log)}
 }
@@ -84,6 +90,44 @@ func (s *Service) Verified(sink string, table event.TableName) pipeline.Verified
 		return e.Verified
 	}
 	return pipeline.Verified{}
+}
+
+// Visible is told, by any goroutine, up to where everything that the source had is in the
+// queues. A nil service does not care.
+func (s *Service) Visible(at event.Position) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.visible = at
+}
+
+// reached asks whether a target's log has what the source's log held at a place: it must be
+// in the queues first.
+func (s *Service) reached(sink string, table event.TableName, at pipeline.Place) bool {
+	s.mu.Lock()
+	if s.place != at {
+		s.place, s.passed = at, time.Time{}
+	}
+	if s.passed.IsZero() && beyond(s.visible.File, at.File, s.visible.Pos, at.Pos) {
+		s.passed = time.Now()
+	}
+	since := s.passed
+	s.mu.Unlock()
+	return !since.IsZero() && s.deps.Reached(sink, table, since)
+}
+
+// beyond compares places of a log by the numbers of its files.
+func beyond(file, than string, pos, thanPos uint64) bool {
+	if file == than {
+		return pos >= thanPos
+	}
+	a, b := file[strings.LastIndexByte(file, '.')+1:], than[strings.LastIndexByte(than, '.')+1:]
+	if len(a) != len(b) { // 999999 is followed by 1000000
+		return len(a) > len(b)
+	}
+	return a > b
 }
 
 // Rows is how many rows were compared since the process began. Any goroutine may ask.
@@ -166,6 +210,11 @@ func (s *Service) one(ctx context.Context, sink string, t Table) (done bool, err
 	case time.Now().Before(e.next):
 		return false, nil
 	}
+	s.note(e, func() {
+		if e.State == pipeline.VerifiedSkipped {
+			e.State, e.Reason = "", ""
+		}
+	})
 	begun, got, err := s.compare(ctx, sink, t.Name, name)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -192,7 +241,8 @@ func (s *Service) compare(ctx context.Context, sink string, table event.TableNam
 	o := verify.Options{
 		Dir: s.work(), Wait: s.cfg.Wait, Pause: s.cfg.Pause, Pace: s.pace.wait, ChunkRows: min(8192, max(100, s.cfg.RowsPerSecond/5)),
 		SaveEvery: 5 * time.Second, Room: func() error { return room(s.cfg.Dir) },
-		Reached: func(_ context.Context, at pipeline.Place) (bool, error) { return s.deps.Reached(sink, table, at), nil },
+		Reached:   func(_ context.Context, at pipeline.Place) (bool, error) { return s.reached(sink, table, at), nil },
+		PartBytes: 4 << 20,
 		Save: func(c verify.Cursor) error {
 			s.mu.Lock()
 			s.record.Present, s.record.Cursor = name, &c

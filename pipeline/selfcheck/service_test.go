@@ -140,7 +140,7 @@ func newRig(t *testing.T) *rig {
 }
 
 func (r *rig) service() *Service {
-	return New(r.cfg, Deps{
+	s := New(r.cfg, Deps{
 		Source: func() (pipeline.Reader, error) { return named{r, r.source, true}, nil },
 		Target: func(string) (pipeline.Reader, error) { return named{r, r.target, false}, nil },
 		Tables: func(string) []Table {
@@ -148,7 +148,7 @@ func (r *rig) service() *Service {
 			defer r.mu.Unlock()
 			return []Table{{orders, r.skip["shop.orders"]}, {items, r.skip["shop.items"]}}
 		},
-		Reached: func(string, event.TableName, pipeline.Place) bool {
+		Reached: func(string, event.TableName, time.Time) bool {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return r.reached
@@ -166,6 +166,8 @@ func (r *rig) service() *Service {
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})
+	s.Visible(event.Position{File: "log.000001", Pos: 4})
+	return s
 }
 
 // named finds the table by its name.
@@ -187,7 +189,9 @@ func (n named) reader(name event.TableName) (reader, error) {
 
 func (named) Tables(context.Context) ([]event.TableName, error) { return nil, nil }
 func (named) Close() error                                      { return nil }
-func (named) Place(context.Context) (pipeline.Place, error)     { return pipeline.Place{}, nil }
+func (named) Place(context.Context) (pipeline.Place, error) {
+	return pipeline.Place{File: "log.000001", Pos: 4}, nil
+}
 
 func (n named) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
 	r, err := n.reader(name)
@@ -428,5 +432,21 @@ func TestAPassKeepsToItsRate(t *testing.T) {
 	}
 	if d := p.next["target"].Sub(before); d < time.Second/2 || d > 2*time.Second {
 		t.Errorf("5000 rows of the target take %s", d)
+	}
+}
+
+func TestPlacesAreComparedByTheNumbersOfFiles(t *testing.T) {
+	for _, c := range []struct {
+		file, than   string
+		pos, thanPos uint64
+		want         bool
+	}{
+		{"log.000001", "log.000001", 4, 4, true}, {"log.000001", "log.000001", 4, 5, false}, {"log.000002", "log.000001", 4, 500, true},
+		{"log.000001", "log.000002", 500, 4, false}, {"log.1000000", "log.999999", 4, 500, true}, {"log.999999", "log.1000000", 500, 4, false},
+		{"", "log.000001", 0, 4, false},
+	} {
+		if got := beyond(c.file, c.than, c.pos, c.thanPos); got != c.want {
+			t.Errorf("%+v", c)
+		}
 	}
 }

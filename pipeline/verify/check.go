@@ -24,8 +24,8 @@ type Options struct {
 	Wait time.Duration
 	// Pause is between two looks (1 s).
 	Pause time.Duration
-	// Reached reports whether the target has everything up to a place of the source; nil
-	// asks the target's reader.
+	// Reached reports whether the target's log has everything up to a place of the source;
+	// where it can't tell, or is nil, the target's reader is asked.
 	Reached func(ctx context.Context, place pipeline.Place) (bool, error)
 	// Pace is told of rows that were read and waits as long as it likes; nil does not.
 	Pace func(ctx context.Context, side string, rows int) error

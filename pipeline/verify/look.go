@@ -280,7 +280,11 @@ const unknownPlace = "how far the target is can't be told: what differs may be o
 // so that a second is complete when the next has come.
 func (c *check) reached(ctx context.Context, place pipeline.Place) (bool, string, error) {
 	if c.o.Reached != nil {
-		if ok, err := c.o.Reached(ctx, place); ok || err != nil {
+		ok, err := c.o.Reached(ctx, place)
+		if follows, is := c.target.(pipeline.LevelReader); is && ok && err == nil {
+			ok, err = follows.Level(ctx, c.name)
+		}
+		if ok || err != nil {
 			return ok, "", err
 		}
 	}

@@ -40,33 +40,47 @@ func mergeOf(current *table) (*merged, error) {
 	return m, nil
 }
 
+// both are a table's logs, and how far current/ follows changes/; nil where nothing has been
+// merged yet. changes/ is read first: what comes meanwhile is then not claimed.
+func (r *Reader) both(name event.TableName) (changes *table, m *merged, err error) {
+	dir, err := r.find(name)
+	if err == nil {
+		changes, err = openTable(filepath.Join(filepath.Dir(dir), "changes"))
+	}
+	var current *table
+	if err == nil {
+		current, err = openTable(dir)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err = mergeOf(current)
+	return changes, m, err
+}
+
+// level says that current/ lacks nothing: neither rows nor facts have come behind the merge.
+func (m *merged) level(changes *table) bool {
+	return changes.id == m.Changes && changes.lastData <= m.Version && changes.factsAt[factTable] <= m.Version
+}
+
+// Level implements pipeline.LevelReader.
+func (r *Reader) Level(_ context.Context, name event.TableName) (bool, error) {
+	changes, m, err := r.both(name)
+	return err == nil && m != nil && m.level(changes), err
+}
+
 // CompleteTo implements pipeline.DatedReader: what the last merge says, or, where nothing has
 // come to changes/ since that current/ lacks, what changes/ says.
 func (r *Reader) CompleteTo(_ context.Context, name event.TableName) (time.Time, error) {
-	dir, err := r.find(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	current, err := openTable(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	m, err := mergeOf(current)
+	changes, m, err := r.both(name)
 	if err != nil || m == nil {
 		return time.Time{}, err
 	}
-	changes, err := openTable(filepath.Join(filepath.Dir(dir), "changes"))
-	if err != nil {
-		return time.Time{}, err
-	}
 	micros := m.Complete
-	if changes.id == m.Changes && changes.lastData <= m.Version && changes.factsAt[factTable] <= m.Version {
+	if m.level(changes) {
 		if micros, err = completeTo(changes); err != nil {
 			return time.Time{}, err
 		}
