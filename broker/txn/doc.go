@@ -30,7 +30,7 @@
 // Nothing of the store is called with Service.mu held.
 //
 // Topics and records are RocketMQ's (half messages, operation records with tag d); what is
-// added is documented in docs/format/writer.md.
+// added is documented in docs/format/writer.md; the rules are B3 to B6 of docs/delivery.md.
 //
 // Not here yet: several half queues, acting as a slave's transaction service.
 package txn

@@ -19,7 +19,7 @@
 // The registry's mutex is a leaf: it is taken inside the append lock and inside package
 // txn's mutex, and nothing is called with it held.
 //
-// Format: docs/format/writer.md.
+// Format: docs/format/writer.md. The rules are B1 to B8 of docs/delivery.md.
 //
 // Not here yet: records split over several messages (a writer with more queues than one
 // message can describe is refused when it opens).

@@ -40,5 +40,6 @@
 // brokers; moving a table to another route; a local mirror of the checkpoint queue; one
 // request that carries both record and resolution.
 //
-// The formats are documented in docs/format/event.md and docs/format/checkpoint.md.
+// The rules are in docs/delivery.md, the formats in docs/format/event.md and
+// docs/format/checkpoint.md.
 package bus

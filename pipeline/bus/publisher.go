@@ -29,8 +29,8 @@ type PublisherConfig struct {
 	GroupBytes    int
 	GroupInterval time.Duration
 	SliceBytes    int
-	// MaxMessage is the largest body to send: a larger row pauses its table. 0 is what the
-	// broker takes.
+	// MaxMessage is the largest body to send: a larger row pauses its table (delivery S16).
+	// 0 is what the broker takes.
 	MaxMessage int
 	// WindowBytes (16 MiB) and WindowGroups (16) bound what is sent and not resolved. Keep
 	// the bytes below half of the broker's maxPendingBytes.

@@ -12,7 +12,8 @@
 // depends on the valid records up to it and on nothing else. A number listed by a valid
 // record is never given to another row.
 //
-// The format is documented in docs/format/checkpoint.md. Places are kept for what the bus
+// The format is documented in docs/format/checkpoint.md, what records mean in
+// docs/delivery.md (S1 to S7). Places are kept for what the bus
 // does not do yet: versions of the route, configuration in force, paused tables with a
 // state of their own, and the direct mode.
 package checkpoint

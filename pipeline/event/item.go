@@ -101,7 +101,7 @@ func (a Attempt) Percent() float64 {
 	}
 }
 
-// Reservation is a range of numbers that a chunk or barrier took: on reading again,
+// Reservation is a range of numbers that a chunk or barrier took (delivery C4): on reading again,
 // when the counter equals At (at a transaction boundary) Count is added to it.
 type Reservation struct {
 	At    uint64

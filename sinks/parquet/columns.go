@@ -54,7 +54,7 @@ func (cs columns) has(id uint32, raw bool) bool {
 	return slices.ContainsFunc(cs, func(t targetColumn) bool { return t.ID == id && t.Raw == raw })
 }
 
-// ensure returns the columns with one for c.
+// ensure returns the columns with one for c, which its identity finds (delivery K8).
 func (cs columns) ensure(c *event.Column, raw bool) (columns, int, error) {
 	s, err := newSourceColumn(c)
 	if err != nil {

@@ -3,7 +3,7 @@
 //
 // The runner uses it through pipeline.Sink; one goroutine uses one table.
 //
-// Invariants (shared with the delivery protocol's sink rules):
+// Invariants (the sinks' rules of docs/delivery.md, K1 to K11):
 //
 //   - rows and the mark that says how far a queue is appear in one commit of changes/;
 //   - a commit is made only on the marks its rows were built on, and only while no higher
