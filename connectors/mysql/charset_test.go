@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -127,5 +128,85 @@ func TestEveryCharset(t *testing.T) {
 				t.Errorf("%s: the snapshot has %d rows, the log had %d", n, rows[n], len(texts))
 			}
 		}
+	})
+}
+
+// encoded is a text as a client that speaks cs sends it.
+func encoded(t *testing.T, db *sql.DB, text, cs string) string {
+	t.Helper()
+	var b []byte
+	if err := db.QueryRow(fmt.Sprintf("SELECT CAST(CONVERT(_utf8mb4 X'%x' USING %s) AS BINARY)", text, cs)).Scan(&b); err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestStatementsAreReadInTheirClientsCharset adds columns and tables over sessions that
+// speak other charsets, with second bytes that are quotes and backslashes elsewhere.
+func TestStatementsAreReadInTheirClientsCharset(t *testing.T) {
+	words := map[string]string{"gbk": "备注默认", "big5": "許功蓋", "sjis": "表示能力", "cp1251": "Заметка", "latin1": "été", "ujis": "備考", "euckr": "비고"}
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop CHARACTER SET utf8mb4", "CREATE TABLE shop.last (id INT PRIMARY KEY)")
+		for cs := range words {
+			exec(t, db, "CREATE TABLE shop.g_"+cs+" (id INT PRIMARY KEY)", "INSERT INTO shop.g_"+cs+" VALUES (1)")
+		}
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		for cs, word := range words {
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range []string{"SET NAMES " + cs, "USE shop", "ALTER TABLE g_" + cs + " ADD COLUMN `W` VARCHAR(10) DEFAULT 'W'", "INSERT INTO g_" + cs + " (id) VALUES (2)",
+				"CREATE TABLE `W` (id INT PRIMARY KEY, `W2` VARCHAR(10)) DEFAULT CHARSET utf8mb4", "INSERT INTO `W` VALUES (1, 'W')", "CREATE TABLE `W3` (PRIMARY KEY (id)) SELECT * FROM `W`", "INSERT INTO `W3` VALUES (2, 'W')"} {
+				if _, err := conn.ExecContext(t.Context(), encoded(t, db, strings.ReplaceAll(q, "W", word), cs)); err != nil {
+					t.Fatalf("%s: %s: %v", cs, q, err)
+				}
+			}
+			conn.Close()
+		}
+		exec(t, db, "INSERT INTO shop.last VALUES (4711)")
+		rows := map[string][]string{}
+		for _, it := range collect(t, s, upTo("4711")) {
+			switch it.Kind {
+			case event.KindPaused:
+				t.Error(it.text)
+			case event.KindRow:
+				rows[it.Table.Name.Table] = append(rows[it.Table.Name.Table], imageText(it.After, it.Table.Schema))
+			case event.KindDDL:
+				if !utf8.ValidString(it.DDL.SQL) || it.DDL.New != nil && !utf8.ValidString(it.DDL.New.Name.Table) {
+					t.Errorf("%q is not UTF-8", it.DDL.SQL)
+				}
+				if cs, ok := strings.CutPrefix(it.Table.Name.Table, "g_"); ok && it.DDL.New != nil {
+					c := it.DDL.New.Columns[1]
+					if c.Name != words[cs] || string(c.Default) != words[cs] || it.DDL.Due != "" {
+						t.Errorf("%s: column %q with the default %q, due %q", cs, c.Name, c.Default, it.DDL.Due)
+					}
+				}
+			}
+		}
+		for cs, word := range words {
+			if got := rows["g_"+cs]; !slices.Equal(got, []string{"2," + word}) {
+				t.Errorf("%s: the altered table has %q", cs, got)
+			}
+			if got := rows[word]; !slices.Equal(got, []string{"1," + word}) {
+				t.Errorf("%s: the new table has %q", cs, got)
+			}
+		}
+		var names []event.TableName
+		for _, word := range words {
+			names = append(names, event.TableName{DB: "shop", Table: word + "3"})
+		}
+		s.RequestSnapshot(names, "test")
+		wanted := map[string]bool{}
+		for _, word := range words {
+			wanted[fmt.Sprintf("shop.%s3: 1,%s", word, word)], wanted[fmt.Sprintf("shop.%s3: 2,%s", word, word)] = true, true
+		}
+		drive(t, s, newTarget(t), func(it *event.Item) bool {
+			if it.Op == event.OpRead {
+				delete(wanted, it.Table.Name.String()+": "+imageText(it.After, it.Table.Schema))
+			}
+			return len(wanted) == 0
+		})
 	})
 }

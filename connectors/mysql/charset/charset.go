@@ -3,7 +3,8 @@ package charset
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
+	"maps"
+	"slices"
 )
 
 // Set is one character set. It is immutable; any goroutine may use it.
@@ -18,6 +19,9 @@ type Set struct {
 
 // Named is the set of that name, nil when no server has it.
 func Named(name string) *Set { return sets[name] }
+
+// Names lists the sets that Named knows.
+func Names() []string { return slices.Sorted(maps.Keys(sets)) }
 
 // Name is the name that servers list it under.
 func (s *Set) Name() string { return s.name }
@@ -55,25 +59,3 @@ func (s *Set) Unique(b []byte) error {
 }
 
 func clip(b []byte) []byte { return b[:min(len(b), 64)] }
-
-// Statement is the text of a statement from a client whose collation has that number.
-// The error says that parts of it are no text in the client's character set: they are
-// U+FFFD in the text that is returned beside it.
-func Statement(collation uint16, sql []byte) (string, error) {
-	s := OfCollation(collation)
-	if s == nil {
-		text, _ := appendUTF8(nil, sql)
-		if len(text) == len(sql) && utf8.Valid(sql) {
-			return string(sql), nil
-		}
-		return string(text), fmt.Errorf("the statement is not UTF-8, and no character set has a collation numbered %d", collation)
-	}
-	if s.Plain(sql) {
-		return string(sql), nil
-	}
-	text, bad := s.Append(make([]byte, 0, len(sql)+len(sql)/2), sql)
-	if bad > 0 {
-		return string(text), fmt.Errorf("%d sequences of the statement are no characters of %s, which its client speaks", bad, s.name)
-	}
-	return string(text), nil
-}

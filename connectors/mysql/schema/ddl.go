@@ -92,6 +92,7 @@ func (s *Statement) parse(sql string) (node ast.StmtNode) {
 			node = nil
 		}
 	}()
+	teachCharsets()
 	p := parser.New()
 	p.SetSQLMode(s.Mode.parser())
 	nodes, _, err := p.ParseSQL(sql)

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pingcap/tidb/pkg/parser/ast"
+	"github.com/pingcap/tidb/pkg/parser/mysql"
 	"github.com/pingcap/tidb/pkg/parser/opcode"
 	"github.com/pingcap/tidb/pkg/parser/test_driver"
 
@@ -52,7 +53,7 @@ func literalOf(e ast.ExprNode) (literal, error) {
 		case test_driver.KindUint64:
 			return literal{literalInt, strconv.FormatUint(n.GetUint64(), 10)}, nil
 		case test_driver.KindString:
-			if cs := n.GetType().GetCharset(); cs != "" && !ascii(n.GetString()) {
+			if cs := n.GetType().GetCharset(); cs != "" && cs != mysql.DefaultCharset && !ascii(n.GetString()) { // of an introducer
 				return literal{}, fmt.Errorf("a text in charset %s", cs)
 			}
 			return literal{literalText, n.GetString()}, nil
