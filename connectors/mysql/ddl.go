@@ -25,7 +25,7 @@ func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) err
 	text, whole := statementText(q)
 	st := schema.Statement{
 		SQL: text, DB: q.DB, Number: uint64(seq), Mode: schema.Mode(q.SQLMode),
-		MariaDB: ts.server.maria, Version: schema.VersionID(ts.server.version), LowerCase: ts.server.lowerCase,
+		MariaDB: ts.server.maria, Version: schema.VersionID(ts.server.version), LowerCase: ts.server.lowerCase, Timestamps: ts.timestamps(q),
 		Thread: q.Thread, ThreadSpecific: e.Flags&threadSpecific != 0, Temporary: &ts.temporary,
 		Table: ts.current, Captures: ts.filter.Match, Tables: ts.names,
 	}
@@ -62,6 +62,18 @@ type statement struct {
 
 // end is the place behind the statement.
 func (s *statement) end() place { return place{file: s.e.Place.File, pos: s.e.Place.End} }
+
+// timestamps is the session's explicit_defaults_for_timestamp. MariaDB's events have it
+// when it is on; its sessions had it off until 10.10.
+func (ts *tables) timestamps(q *stream.Query) schema.Setting {
+	switch {
+	case q.ExplicitTimestamps == 2:
+		return schema.On
+	case q.ExplicitTimestamps == 1 || ts.server.maria:
+		return schema.Off
+	}
+	return schema.NotKnown
+}
 
 // statementText is the statement in UTF-8. whole is false when bytes of it are no text in
 // the charset that its session spoke: U+FFFD stands for them.

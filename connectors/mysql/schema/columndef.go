@@ -42,14 +42,15 @@ func isText(d *ast.ColumnDef) bool {
 func (b *build) column(d *ast.ColumnDef) (c event.Column, x extras, ok bool) {
 	nullable, collation := true, strings.ToLower(d.Tp.GetCollate())
 	charset := strings.ToLower(d.Tp.GetCharset())
-	json, generated := false, false
+	json, generated, said := false, false, false // said: NULL or NOT NULL
 	for _, o := range d.Options {
 		switch o.Tp {
 		case ast.ColumnOptionPrimaryKey:
 			x.primary, nullable = true, false
 		case ast.ColumnOptionNotNull:
-			nullable = false
+			nullable, said = false, true
 		case ast.ColumnOptionNull:
+			said = true
 			x.explicitNull = true
 		case ast.ColumnOptionUniqKey:
 			x.unique = true
@@ -86,6 +87,12 @@ func (b *build) column(d *ast.ColumnDef) (c event.Column, x extras, ok bool) {
 		return c, x, false
 	}
 	c.Generated = generated
+	if c.Type == event.TypeTimestamp && !said && !generated && b.s.Timestamps != On {
+		c.Nullable = false
+		if b.s.Timestamps == NotKnown {
+			b.isUnclear("whether column %s may be NULL depends on a setting that is not in the log", c.Name)
+		}
+	}
 	if b.s.MariaDB && (decode.BaseType(native) == "json" || json && native == "longtext") {
 		c.Native, c.Type = "longtext", event.TypeJSON
 	}

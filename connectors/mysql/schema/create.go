@@ -2,6 +2,7 @@ package schema
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/pingcap/tidb/pkg/parser/ast"
 
@@ -22,17 +23,19 @@ func (s *Statement) create(n *ast.CreateTableStmt, d *definition) []Change {
 	if there != nil {
 		due = "the table was replaced"
 	}
-	unclear := []Change{{Kind: Unclear, Table: name, Due: due}}
+	unclear := func(why string) []Change {
+		return []Change{{Kind: Unclear, Table: name, Due: strings.TrimPrefix(due+"; "+why, "; ")}}
+	}
 	if n.ReferTable != nil {
 		from := s.name(n.ReferTable)
 		like := s.Table(from)
 		if is, unsure := s.temporary(from); like == nil || is || unsure {
-			return unclear
+			return unclear("the table that it is like is not known")
 		}
 		return []Change{s.createLike(name, from, like, due)}
 	}
 	if len(n.Cols) == 0 || n.Select != nil {
-		return unclear
+		return unclear("its columns are those of a query")
 	}
 	b := &build{s: s, name: name, indexes: []Index{}, renames: map[string]string{}}
 	b.options(n.Options)
@@ -44,13 +47,13 @@ func (s *Statement) create(n *ast.CreateTableStmt, d *definition) []Change {
 		b.constraint(c)
 	}
 	b.arrange()
-	if b.unclear != "" {
-		return unclear
-	}
 	key, keyName := chooseKey(b.columns, b.indexes)
-	b.longKey(keyName)
-	if b.unclear != "" || b.sameFirst(n) && keyName != primaryName {
-		return unclear
+	if keyName != primaryName {
+		b.longKey(keyName)
+		b.sameFirst(n)
+	}
+	if b.unclear != "" {
+		return unclear(b.unclear)
 	}
 	out := Change{Kind: Created, Table: name, New: event.NewSchema(name, b.columns, key), Charset: b.charset, Collation: b.collation,
 		Key: keyName, Indexes: b.indexes, Due: due}
@@ -81,18 +84,17 @@ func (b *build) createColumn(d *ast.ColumnDef) {
 	b.columnKeys(&c, x)
 }
 
-// sameFirst reports whether a key that stands with a column and one that stands by itself
-// have to share a name that the server chooses: which of them comes first is not known.
-func (b *build) sameFirst(n *ast.CreateTableStmt) bool {
+// sameFirst asks the server when a key that stands with a column and one that stands by
+// itself have to share a name that it chooses: which of them comes first is not known.
+func (b *build) sameFirst(n *ast.CreateTableStmt) {
 	for _, c := range n.Constraints {
 		if c.Name != "" || len(c.Keys) == 0 || c.Keys[0].Column == nil {
 			continue
 		}
 		for _, d := range n.Cols {
 			if hasOption(d, ast.ColumnOptionUniqKey) && d.Name.Name.L == c.Keys[0].Column.Name.L {
-				return true
+				b.isUnclear("two keys begin with column %s, and the order of their names is not known", d.Name.Name.O)
 			}
 		}
 	}
-	return false
 }

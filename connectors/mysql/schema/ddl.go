@@ -125,15 +125,18 @@ func (s *Statement) apply(node ast.StmtNode, d *definition) []Change {
 	case *ast.CreateTableStmt:
 		return s.create(n, d)
 	case *ast.CreateIndexStmt:
-		return s.createIndex(n)
+		return s.createIndex(n, d)
 	case *ast.DropIndexStmt:
 		return s.alterTable(s.name(n.Table), func(b *build) { b.dropIndex(n.IndexName, n.IfExists) })
 	}
 	panic(fmt.Sprintf("BUG: a definition was parsed as %T", node))
 }
 
-func (s *Statement) createIndex(n *ast.CreateIndexStmt) []Change {
+func (s *Statement) createIndex(n *ast.CreateIndexStmt, d *definition) []Change {
 	return s.alterTable(s.name(n.Table), func(b *build) {
+		if d.replace {
+			b.dropIndex(n.IndexName, true)
+		}
 		x := newIndex{name: n.IndexName, unique: n.KeyType == ast.IndexKeyTypeUnique, parts: n.IndexPartSpecifications, ifNotExists: n.IfNotExists}
 		b.added = append(b.added, x)
 	})

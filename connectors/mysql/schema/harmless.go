@@ -18,7 +18,7 @@ var harmlessWords = [...][]string{
 	{"CREATE", "USER"}, {"ALTER", "USER"}, {"DROP", "USER"}, {"RENAME", "USER"},
 	{"CREATE", "ROLE"}, {"DROP", "ROLE"},
 	{"CREATE", "SERVER"}, {"ALTER", "SERVER"}, {"DROP", "SERVER"},
-	{"CREATE", "DATABASE"}, {"CREATE", "SCHEMA"}, // their tables come with statements of their own
+	{"CREATE", "DATABASE"}, {"CREATE", "SCHEMA"}, {"ALTER", "DATABASE"}, {"ALTER", "SCHEMA"}, // tables have statements of their own
 	{"CREATE", "TABLESPACE"}, {"ALTER", "TABLESPACE"}, {"DROP", "TABLESPACE"}, // only an empty one can be dropped
 	{"CREATE", "LOGFILE"}, {"ALTER", "LOGFILE"}, {"DROP", "LOGFILE"},
 	{"CREATE", "RESOURCE"}, {"ALTER", "RESOURCE"}, {"DROP", "RESOURCE"},

@@ -57,7 +57,7 @@ func statement(sql string) []Change {
 	s := event.NewSchema(event.TableName{DB: "d", Table: "t"}, []event.Column{id, v}, []int{0})
 	captured := func(n event.TableName) bool { return n.DB == "d" && !strings.HasPrefix(n.Table, "_") }
 	return Apply(Statement{
-		SQL: sql, DB: "d", Number: 100, Captures: captured,
+		SQL: sql, DB: "d", Number: 100, Timestamps: On, Captures: captured,
 		Table: func(n event.TableName) *Current {
 			if n != s.Name {
 				return nil
@@ -98,7 +98,7 @@ func TestWhatStatementsDo(t *testing.T) {
 		{"RENAME TABLE t TO _tmp, _tmp TO t", ""},
 		{"ALTER TABLE t RENAME TO u", "3 d.t;2 d.u 2 due"},
 		{"CREATE TABLE u (a INT PRIMARY KEY, b TEXT CHARACTER SET latin1)", "2 d.u 2"},
-		{"CREATE TABLE u (a INT PRIMARY KEY, b TEXT)", "5 d.u"},
+		{"CREATE TABLE u (a INT PRIMARY KEY, b TEXT)", "5 d.u due"},
 		{"CREATE TABLE u LIKE t", "2 d.u 2"},
 		{"CREATE TABLE IF NOT EXISTS t (a INT)", ""},
 		{"ALTER TABLE t FROBNICATE", "5 d.t due"},

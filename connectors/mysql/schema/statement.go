@@ -71,6 +71,8 @@ type Statement struct {
 	Version int
 	// LowerCase says that the server keeps names of databases and tables in lower case.
 	LowerCase bool
+	// Timestamps is the session's explicit_defaults_for_timestamp, where the event has it.
+	Timestamps Setting
 	// Thread is the session, as the event names it, and ThreadSpecific the event's flag
 	// LOG_EVENT_THREAD_SPECIFIC_F (4): without it the statement used no temporary table.
 	Thread         uint32
@@ -84,6 +86,16 @@ type Statement struct {
 	// Tables lists the captured tables.
 	Tables func() []event.TableName
 }
+
+// Setting is a setting of a session that can be on or off.
+type Setting uint8
+
+// The values of a Setting.
+const (
+	NotKnown Setting = iota
+	Off
+	On
+)
 
 // Mode is a session's SQL mode.
 type Mode uint64

@@ -136,7 +136,7 @@ func (w *twin) run(statement string) {
 	}
 	before := w.now
 	changes := Apply(Statement{
-		SQL: statement, DB: "tw", Number: w.number, Mode: mode, MariaDB: w.maria, Version: VersionID(w.srv.Version),
+		SQL: statement, DB: "tw", Number: w.number, Mode: mode, MariaDB: w.maria, Version: VersionID(w.srv.Version), Timestamps: On,
 		Captures: func(n event.TableName) bool { return n.DB == "tw" },
 		Table: func(n event.TableName) *Current {
 			if n == w.name {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -159,6 +160,9 @@ type Query struct {
 	SQLMode    uint64
 	HasCharset bool
 	ClientSet  uint16
+	// ExplicitTimestamps is explicit_defaults_for_timestamp: 1 off, 2 on, 0 where the
+	// server does not say. MariaDB says when it is on alone.
+	ExplicitTimestamps uint8
 }
 
 // ParseQuery reads a QUERY event, compressed or not.
@@ -221,33 +225,83 @@ func ParseLoadQuery(e *Event) (Query, error) {
 // variables reads the status variables up to the first that it has no use for.
 func (q *Query) variables(b []byte) {
 	for len(b) > 0 {
-		size := 0
+		size := variableSize(b)
+		if size < 0 || len(b) < 1+size {
+			return
+		}
 		switch b[0] {
-		case 0: // flags2
-			size = 4
-		case 1: // sql_mode
-			size = 8
-		case 3: // auto_increment
-			size = 4
-		case 4: // character sets
-			size = 6
-		case 6: // catalog
-			if len(b) < 2 {
-				return
+		case 0:
+			if binary.LittleEndian.Uint32(b[1:])&mariaExplicitTimestamps != 0 {
+				q.ExplicitTimestamps = 2
 			}
-			size = 1 + int(b[1])
-		default:
-			return
-		}
-		if len(b) < 1+size {
-			return
-		}
-		switch b[0] {
 		case 1:
 			q.SQLMode = binary.LittleEndian.Uint64(b[1:])
 		case 4:
 			q.ClientSet, q.HasCharset = binary.LittleEndian.Uint16(b[1:]), true
+		case 16:
+			q.ExplicitTimestamps = 1 + b[1]&1
 		}
 		b = b[1+size:]
 	}
+}
+
+// mariaExplicitTimestamps is a flag of flags2.
+const mariaExplicitTimestamps = 1 << 24
+
+// variableSize is the size of the first status variable behind its number, -1 when it is
+// cut short or of a kind that has no use here.
+func variableSize(b []byte) int {
+	switch b[0] {
+	case 0, 10: // flags2, size of the source's event
+		return 4
+	case 1, 9: // sql_mode, tables to be updated
+		return 8
+	case 3: // auto_increment
+		return 4
+	case 4: // character sets
+		return 6
+	case 5, 6: // time zone, catalog
+		if len(b) < 2 {
+			return -1
+		}
+		return 1 + int(b[1])
+	case 7, 8: // locale, charset of the database
+		return 2
+	case 11:
+		return invokerSize(b)
+	case 12:
+		return databasesSize(b)
+	case 13: // microseconds
+		return 3
+	case 16: // explicit_defaults_for_timestamp
+		return 1
+	}
+	return -1
+}
+
+// invokerSize is that of a user and a host, each behind its length.
+func invokerSize(b []byte) int {
+	if len(b) < 2 || len(b) < 3+int(b[1]) {
+		return -1
+	}
+	return 2 + int(b[1]) + int(b[2+int(b[1])])
+}
+
+// databasesSize is that of names that end with a zero, behind their number.
+func databasesSize(b []byte) int {
+	if len(b) < 2 {
+		return -1
+	}
+	size := 1
+	if b[1] == 254 { // too many
+		return size
+	}
+	for range b[1] {
+		end := bytes.IndexByte(b[1+size:], 0)
+		if end < 0 {
+			return -1
+		}
+		size += end + 1
+	}
+	return size
 }
