@@ -54,12 +54,19 @@ type member struct {
 	beat time.Time
 }
 
+// memberKey names a member. A client id is not enough: processes in containers of one
+// address and pid have the same, and one that goes must not take another along.
+type memberKey struct {
+	channel Channel
+	id      string
+}
+
 type consumerGroup struct {
 	info          Consumer
 	subscriptions map[string]*Subscription
-	members       map[string]*member // by client id
-	conflicts     int64              // beats that contradicted another member's subscription
-	lastBeat      string             // whose subscriptions these are
+	members       map[memberKey]*member
+	conflicts     int64     // beats that contradicted another member's subscription
+	lastBeat      memberKey // whose subscriptions these are
 }
 
 type producerGroup struct {
@@ -107,26 +114,27 @@ func (r *Registry) beatConsumer(now time.Time, group string, c Client, info Cons
 		if len(r.consumers) >= r.limits.Groups {
 			return false, fmt.Errorf("consumer group %s: %w", group, ErrTooMany)
 		}
-		g = &consumerGroup{subscriptions: map[string]*Subscription{}, members: map[string]*member{}}
+		g = &consumerGroup{subscriptions: map[string]*Subscription{}, members: map[memberKey]*member{}}
 	}
 	if len(info.Subscriptions) > r.limits.Subscriptions {
 		return false, fmt.Errorf("consumer group %s subscribes to %d topics: %w", group, len(info.Subscriptions), ErrTooMany)
 	}
-	m := g.members[c.ID]
+	key := memberKey{c.Channel, c.ID}
+	m := g.members[key]
 	if m == nil && len(g.members) >= r.limits.Members {
 		return false, fmt.Errorf("consumer group %s: %w", group, ErrTooMany)
 	}
 	r.consumers[group] = g
-	if m == nil || m.Channel != c.Channel {
+	if m == nil {
 		m, changed = &member{}, true
-		g.members[c.ID] = m
+		g.members[key] = m
 	}
 	m.Client, m.beat = c, now
-	return g.subscribe(c.ID, info) || changed, nil
+	return g.subscribe(key, info) || changed, nil
 }
 
 // subscribe replaces what the group wants by what its latest member says.
-func (g *consumerGroup) subscribe(id string, info Consumer) (changed bool) {
+func (g *consumerGroup) subscribe(key memberKey, info Consumer) (changed bool) {
 	g.info = info
 	g.info.Subscriptions = nil
 	fresh := make(map[string]*Subscription, len(info.Subscriptions))
@@ -137,13 +145,13 @@ func (g *consumerGroup) subscribe(id string, info Consumer) (changed bool) {
 			changed = true
 		case old.Version > s.Version:
 			s = old // an older beat of a member that is behind
-		case old.Expression != s.Expression && g.lastBeat != id && g.members[g.lastBeat] != nil:
+		case old.Expression != s.Expression && g.lastBeat.id != key.id && g.members[g.lastBeat] != nil:
 			g.conflicts++
 		}
 		fresh[s.Topic] = s
 	}
 	changed = changed || len(fresh) != len(g.subscriptions)
-	g.subscriptions, g.lastBeat = fresh, id
+	g.subscriptions, g.lastBeat = fresh, key
 	return changed
 }
 
@@ -171,11 +179,12 @@ func (r *Registry) BeatProducer(now time.Time, group string, c Client) error {
 	return nil
 }
 
-// Leave takes a client out of the groups that it names; empty names are none.
-func (r *Registry) Leave(id, producer, consumer string) {
+// Leave takes a client of a connection out of the groups that it names; empty names are
+// none.
+func (r *Registry) Leave(c Channel, id, producer, consumer string) {
 	changed := r.remove(
-		func(group string, m *member) bool { return group == producer && m.ID == id },
-		func(group string, m *member) bool { return group == consumer && m.ID == id })
+		func(group string, m *member) bool { return group == producer && m.Channel == c && m.ID == id },
+		func(group string, m *member) bool { return group == consumer && m.Channel == c && m.ID == id })
 	r.notify(changed...)
 }
 
@@ -203,9 +212,9 @@ func (r *Registry) remove(producer, consumer func(group string, m *member) bool)
 	}
 	for name, g := range r.consumers {
 		before := len(g.members)
-		for id, m := range g.members {
+		for key, m := range g.members {
 			if consumer(name, m) {
-				delete(g.members, id)
+				delete(g.members, key)
 			}
 		}
 		if len(g.members) != before {
@@ -254,7 +263,9 @@ func (r *Registry) Model(group string) string {
 	return ""
 }
 
-// MemberIDs are the client ids of a consumer group, sorted.
+// MemberIDs are the client ids of a consumer group, sorted. One that several members have is
+// there once: clients find their share of the queues by their place in this list, and
+// queues of a second place would be nobody's.
 func (r *Registry) MemberIDs(group string) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -263,11 +274,11 @@ func (r *Registry) MemberIDs(group string) []string {
 		return nil
 	}
 	ids := make([]string, 0, len(g.members))
-	for id := range g.members {
-		ids = append(ids, id)
+	for key := range g.members {
+		ids = append(ids, key.id)
 	}
 	slices.Sort(ids)
-	return ids
+	return slices.Compact(ids)
 }
 
 // Producer returns one member of a producer group, another each time.

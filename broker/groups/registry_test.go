@@ -71,9 +71,12 @@ func TestMembersComeAndGo(t *testing.T) {
 
 	again := &fakeChannel{"a"} // the same client over a new connection
 	beat(again)
-	log.expect(t, "g:[a b]")
+	log.expect(t, "g:[a a b]")
+	if ids := r.MemberIDs("g"); !slices.Equal(ids, []string{"a", "b"}) {
+		t.Fatalf("members %v", ids)
+	}
 	r.Drop(a)
-	log.expect(t)
+	log.expect(t, "g:[a b]")
 	r.Drop(again)
 	log.expect(t, "g:[b]")
 
@@ -84,6 +87,33 @@ func TestMembersComeAndGo(t *testing.T) {
 	log.expect(t, "g:[]")
 	if _, known := r.Subscription("g", "t0"); known {
 		t.Fatal("an empty group is still known")
+	}
+}
+
+// TestAnotherOfTheSameIDStays: two processes may have one client id. Whichever goes, by its
+// connection or with a goodbye, the other is a member still.
+func TestAnotherOfTheSameIDStays(t *testing.T) {
+	for name, leave := range map[string]func(*Registry, *fakeChannel){
+		"closed":  func(r *Registry, ch *fakeChannel) { r.Drop(ch) },
+		"goodbye": func(r *Registry, ch *fakeChannel) { r.Leave(ch, "same", "", "g") },
+	} {
+		for gone := range 2 {
+			r := NewRegistry(roomy, nil)
+			both := []*fakeChannel{{"first"}, {"second"}}
+			for _, ch := range both {
+				if err := r.BeatConsumer(time.Unix(0, 0), "g", Client{ID: "same", Channel: ch}, consumer("*")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			leave(r, both[gone])
+			if s, known := r.Subscription("g", "t0"); !known || s == nil {
+				t.Errorf("%s: with member %d the other went", name, gone)
+			}
+			leave(r, both[1-gone])
+			if _, known := r.Subscription("g", "t0"); known {
+				t.Errorf("%s: nobody is left, and the group is known", name)
+			}
+		}
 	}
 }
 
@@ -100,7 +130,7 @@ func TestLeaveNamesItsGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	log = nil
-	r.Leave("a", "p", "h")
+	r.Leave(a, "a", "p", "h")
 	log.expect(t, "h:[]")
 	if _, ok := r.Producer("p"); ok || len(r.MemberIDs("g")) != 1 {
 		t.Fatal("the wrong groups were left")

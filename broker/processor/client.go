@@ -89,7 +89,7 @@ func (p *Processor) unregisterClient(x call) (*remoting.Command, error) {
 	if err := decode(x, &h); err != nil {
 		return nil, err
 	}
-	p.Groups.Leave(h.ClientID, h.ProducerGroup, h.ConsumerGroup)
+	p.Groups.Leave(x.Conn(), h.ClientID, h.ProducerGroup, h.ConsumerGroup)
 	return answerOK(), nil
 }
 
