@@ -8,8 +8,12 @@ import (
 
 // Temporary knows the temporary tables of the sessions whose statements are in the log.
 // It is a pure value of what was read: nothing of it outlives the process, so that after
-// a start the temporary tables of sessions that go on are not known. What it does not
-// know it says (see use); the caller never has to guess.
+// a start the temporary tables of sessions that go on are not known. The event's flag
+// says that a statement used some temporary table: with it, a statement about a captured
+// name that is not known to be temporary has that table read anew; without it, a session
+// whose end was not seen leaves nothing behind. RENAME TABLE alone has no flag in
+// MariaDB: of one that is not known, the old name is dropped and the new one made known
+// by asking, and the next row of the old name brings it back.
 //
 // A table is known from the statement that made it up to the one that dropped it, both
 // by their numbers: a statement that is read again after a lost connection finds what it
