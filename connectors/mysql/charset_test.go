@@ -210,3 +210,37 @@ func TestStatementsAreReadInTheirClientsCharset(t *testing.T) {
 		})
 	})
 }
+
+// TestValuesThatAreOdd captures an empty geometry, which MariaDB stores for a value that
+// it could not read, and columns behind a VECTOR, with full row metadata.
+func TestValuesThatAreOdd(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop CHARACTER SET utf8mb4", "SET GLOBAL binlog_row_metadata=FULL", "CREATE TABLE shop.last (id INT PRIMARY KEY)")
+		db.SetMaxIdleConns(0)
+		columns, row, want := "g POINT NOT NULL, c CHAR(5) CHARACTER SET gbk, d VARCHAR(5) CHARACTER SET latin1", "(id,c,d) VALUES (%d,'备','é')", "0x,备,é"
+		if srv.Kind == "mysql" {
+			columns, row, want = "g VECTOR(2), c CHAR(5) CHARACTER SET gbk, d VARCHAR(5) CHARACTER SET latin1", "VALUES (%d,STRING_TO_VECTOR('[1,2]'),'备','é')", "0x0000803f00000040,备,é"
+		}
+		exec(t, db, "CREATE TABLE shop.g (id INT PRIMARY KEY, "+columns+")", "CREATE TABLE shop.h LIKE shop.g", "INSERT IGNORE INTO shop.g "+fmt.Sprintf(row, 1))
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		exec(t, db, "INSERT IGNORE INTO shop.g "+fmt.Sprintf(row, 2), "INSERT IGNORE INTO shop.h "+fmt.Sprintf(row, 3),
+			"UPDATE shop.h SET d='ü'", "UPDATE shop.h SET d='é'", "INSERT INTO shop.last VALUES (4711)")
+		rows := map[string]bool{}
+		for _, it := range collect(t, s, upTo("4711")) {
+			switch it.Kind {
+			case event.KindPaused:
+				t.Fatal(it.text)
+			case event.KindRow:
+				rows[imageText(it.After, it.Table.Schema)] = true
+			}
+		}
+		if !rows["2,"+want] || !rows["3,"+want] {
+			t.Errorf("the log gives %v", rows)
+		}
+		s.RequestSnapshot([]event.TableName{{DB: "shop", Table: "g"}}, "test")
+		g := newTarget(t)
+		drive(t, s, g, func(*event.Item) bool { return g.ends == 1 })
+		sameRows(t, g.texts(), []string{"1," + want, "2," + want})
+	})
+}
