@@ -9,6 +9,9 @@
 //
 // The codes it serves are in docs/protocol.md, from the table in table.go.
 //
+// A broker that registers under the name and id of another address has moved, or is a
+// second one by mistake: the other is asked, and keeps its place if it answers (claim.go).
+//
 // Not here yet: authentication, acting masters, the controller, configuration at run
 // time.
 package namesrv

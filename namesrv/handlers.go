@@ -39,6 +39,17 @@ func (s *Server) registerBroker(x *rpc.Exchange) (*remoting.Command, error) {
 		r.Topics[name] = route.Topic{ReadQueues: t.ReadQueueNums, WriteQueues: t.WriteQueueNums, Perm: t.Perm, SysFlag: t.TopicSysFlag}
 	}
 	s.mu.Lock()
+	holder, heard, taken := s.table.Holder(r.Broker)
+	s.mu.Unlock()
+	if taken && s.claim(x, &h, r, holder, heard) {
+		return nil, nil // it is answered when that is decided
+	}
+	return s.register(&h, r)
+}
+
+// register enters a broker.
+func (s *Server) register(h *protocol.RegisterBrokerHeader, r route.Registration) (*remoting.Command, error) {
+	s.mu.Lock()
 	known := s.table.Known(r.Broker)
 	master, masterHA, err := s.table.Register(s.now(), r)
 	if err == nil && !known {

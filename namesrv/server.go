@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/vfs"
@@ -31,6 +32,12 @@ type Server struct {
 	ln   net.Listener
 	rows map[int]Row
 	kv   *kvConfig
+
+	// Of claims to a broker's place.
+	life    context.Context // while the server runs
+	asks    *rpc.Client
+	claims  sync.WaitGroup
+	probing atomic.Int32
 
 	mu    sync.Mutex
 	table *route.Table
@@ -97,12 +104,15 @@ func (s *Server) Await(ctx context.Context, broker string) {
 func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.life, s.asks = ctx, rpc.NewClient(rpc.ClientConfig{}, s.log)
+	defer s.asks.Close()
 	server := rpc.NewServer(rpc.ServerConfig{Closed: s.closed}, s, s.log)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.scan(ctx) })
 	s.log.Info("name server listens", slog.String("addr", s.Addr()))
 	err := server.Serve(ctx, s.ln)
 	cancel()
+	s.claims.Wait()
 	wg.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("name server on %s: %w", s.Addr(), err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -291,6 +293,58 @@ func waitFor(t *testing.T, ok func() bool) {
 		case <-deadline.C:
 			t.Fatal("it did not become true")
 		case <-tick.C:
+		}
+	}
+}
+
+// TestABrokerThatMovedIsTaken registers a broker whose place another address holds, over a
+// connection that stays open. Who answers at the old address keeps the place; who does not
+// loses it, and the claimant has the answer to its first registration.
+func TestABrokerThatMovedIsTaken(t *testing.T) {
+	listen := func() net.Listener {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		return ln
+	}
+	silent, closed, alive := listen(), listen(), listen()
+	closed.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- rpc.NewServer(rpc.ServerConfig{}, rpc.HandlerFunc(func(x *rpc.Exchange) {
+			x.Reply(remoting.NewResponse(protocol.RequestCodeNotSupported, "anything"))
+		}), slog.New(slog.DiscardHandler)).Serve(ctx, alive)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	for name, c := range map[string]struct {
+		holder net.Listener
+		want   int
+	}{
+		"a process that stands":  {silent, protocol.Success},
+		"a port that is closed":  {closed, protocol.Success},
+		"a broker that is alive": {alive, protocol.SystemError},
+	} {
+		r := start(t, "")
+		old, moved := r.dial(), r.dial()
+		register := func(by *rpc.Client, addr string) *remoting.Command {
+			h := &protocol.RegisterBrokerHeader{BrokerName: "b", BrokerAddr: addr, ClusterName: "c", HAServerAddr: addr}
+			body := &protocol.RegisterBrokerBody{}
+			body.TopicConfigs.TopicConfigTable = map[string]protocol.TopicConfig{"orders": {TopicName: "orders", ReadQueueNums: 4, WriteQueueNums: 4, Perm: 6}}
+			return r.ask(by, protocol.RegisterBroker, h, body)
+		}
+		if ans := register(old, c.holder.Addr().String()); ans.Code != protocol.Success {
+			t.Fatalf("%s: the first registration: %v", name, ans)
+		}
+		ans := register(moved, "192.0.2.7:10911")
+		if ans.Code != c.want || ans.Code != protocol.Success && !strings.Contains(ans.Remark, c.holder.Addr().String()) {
+			t.Errorf("%s: the claim is answered %d %s", name, ans.Code, ans.Remark)
+		}
+		route := r.ask(old, protocol.GetRouteInfoByTopic, &protocol.GetRouteInfoHeader{Topic: "orders"}, nil)
+		if took := strings.Contains(string(route.Body), "192.0.2.7"); took != (c.want == protocol.Success) {
+			t.Errorf("%s: the route is %s", name, route.Body)
 		}
 	}
 }

@@ -20,6 +20,8 @@ type Row struct {
 	Status   string
 	Note     string
 
+	// handler returns the answer or the error that refuses; neither says that it answers
+	// later.
 	handler func(*Server, *rpc.Exchange) (*remoting.Command, error)
 }
 
@@ -80,7 +82,9 @@ func (s *Server) ServeRemoting(x *rpc.Exchange) {
 	if err != nil {
 		ans = refusal(err)
 	}
-	x.Reply(ans)
+	if ans != nil {
+		x.Reply(ans)
+	}
 }
 
 func refusal(err error) *remoting.Command {

@@ -175,6 +175,29 @@ func (t *Table) find(b Broker) *process {
 	return nil
 }
 
+// Heard is when a broker said something last.
+func (t *Table) Heard(b Broker) (last time.Time, ok bool) {
+	p := t.find(b)
+	if p == nil {
+		return last, false
+	}
+	return p.last, true
+}
+
+// Holder is who has the name and id of a broker of the same cluster at another address, and
+// when it said something last.
+func (t *Table) Holder(b Broker) (holder Broker, last time.Time, ok bool) {
+	g := t.groups[b.Name]
+	if g == nil || g.cluster != b.Cluster {
+		return holder, last, false
+	}
+	p := g.processes[b.ID]
+	if p == nil || p.Addr == b.Addr {
+		return holder, last, false
+	}
+	return p.Broker, p.last, true
+}
+
 // Unregister forgets a broker that says goodbye.
 func (t *Table) Unregister(b Broker) bool {
 	p := t.find(b)
