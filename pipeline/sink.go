@@ -102,6 +102,28 @@ type Dated interface {
 	CompleteTo() (changes, current time.Time)
 }
 
+// Merged is what a SinkTable may be besides. Merged is the version of its change log up to
+// which its table as it is has everything, math.MaxInt64 when nothing is missing there; the
+// goroutine of Maintain asks. A target without it has one form only.
+type Merged interface {
+	Merged() (version int64)
+}
+
+// Noted is what a SinkTable may be besides: Note tells it, by the goroutine of Maintain and
+// every few seconds, how the table is, for readers of the target who can't ask the daemon.
+type Noted interface {
+	Note(TableNote)
+}
+
+// TableNote is how a target table is.
+type TableNote struct {
+	State      State
+	Code       event.PauseCode
+	Reason     string
+	CompleteTo Complete
+	At         time.Time // by the source's clock
+}
+
 // Flushed is the outcome of a Flush.
 type Flushed struct {
 	Rows    int

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -90,13 +91,16 @@ type Problem struct {
 type SourceStatus struct {
 	Connected bool
 	Server    string
-	// Read is the position of the reader; End the server's end when last seen.
+	// Stalled is not empty when the server's log goes on while nothing of it comes, and
+	// says since when.
+	Stalled string
+	// Read is the position of the reader, with the time up to which it is proven to hold;
+	// End the server's end when last seen.
 	Read, End event.Position
-	// LagSeconds is source clock now − commit time of the last transaction handed over;
-	// 0 when the reader is at the end.
-	LagSeconds float64
+	// Ahead is the server's clock minus ours.
+	Ahead      time.Duration
 	Tables     []SourceTable
-	LastError  string
+	LastError  string // why it is not connected, or was not before
 	Reconnects int64
 }
 

@@ -11,25 +11,35 @@ type Status struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
 	// Code is why it is paused.
-	Code     event.PauseCode `json:"code,omitempty"`
-	Reason   string          `json:"reason,omitempty"`
-	Source   SourceSummary   `json:"source"`
-	Tables   []TableStatus   `json:"tables"`
-	Sinks    []string        `json:"sinks"`
-	Since    time.Time       `json:"since"`
-	Errors   int64           `json:"errors"`
-	LastErr  string          `json:"last_error,omitempty"`
-	LagSecs  float64         `json:"lag_seconds"`
-	Position PositionStatus  `json:"position"`
+	Code    event.PauseCode `json:"code,omitempty"`
+	Reason  string          `json:"reason,omitempty"`
+	Source  SourceSummary   `json:"source"`
+	Tables  []TableStatus   `json:"tables"`
+	Sinks   []string        `json:"sinks"`
+	Since   time.Time       `json:"since,omitzero"`
+	Errors  int64           `json:"errors"`
+	LastErr string          `json:"last_error,omitempty"`
+	// FileError says what is wrong with its file while it runs by what the file said before.
+	FileError string `json:"file_error,omitempty"`
+	// CompleteTo and Lag are, for each place on the way, those of the table that is
+	// furthest behind there. Tables that the source dropped or the file leaves out do not
+	// count.
+	CompleteTo Complete       `json:"complete_to"`
+	Lag        Lag            `json:"lag"`
+	Position   PositionStatus `json:"position,omitzero"`
 }
 
 // SourceSummary is the source's part of Status.
 type SourceSummary struct {
-	Type       string         `json:"type"`
-	Connected  bool           `json:"connected"`
+	Type      string `json:"type"`
+	Connected bool   `json:"connected"`
+	// Error is why it is not connected.
+	Error      string         `json:"error,omitempty"`
 	Server     string         `json:"server,omitempty"`
-	End        PositionStatus `json:"end"`
+	End        PositionStatus `json:"end,omitzero"`
 	Reconnects int64          `json:"reconnects"`
+	// AheadSeconds is the server's clock minus the daemon's.
+	AheadSeconds float64 `json:"clock_ahead_seconds,omitempty"`
 }
 
 // PositionStatus is a place in the source's log, for people.
@@ -47,7 +57,7 @@ type TableStatus struct {
 	Code     event.PauseCode `json:"code,omitempty"`
 	Reason   string          `json:"reason,omitempty"`
 	Snapshot float64         `json:"snapshot_percent"`
-	// Rows published since the process started.
+	// Rows published since the source was opened.
 	Rows  uint64        `json:"rows"`
 	Sinks []SinkSummary `json:"sinks"`
 }
@@ -59,12 +69,29 @@ type SinkSummary struct {
 	Code       event.PauseCode `json:"code,omitempty"`
 	Reason     string          `json:"reason,omitempty"`
 	Generation uint64          `json:"generation"`
-	Rows       uint64          `json:"rows"`
-	Flushes    uint64          `json:"flushes"`
-	Buffered   int             `json:"buffered_rows"`
-	LagSecs    float64         `json:"lag_seconds"`
-	Behind     int64           `json:"behind_messages"`
-	LastErr    string          `json:"last_error,omitempty"`
+	// Total is how many rows of the source the change log has, of all its life; nil when the
+	// target does not say.
+	Total *uint64 `json:"total_rows,omitempty"`
+	// Rows were made visible since the process started.
+	Rows       uint64   `json:"rows"`
+	Flushes    uint64   `json:"flushes"`
+	Buffered   int      `json:"buffered_rows"`
+	CompleteTo Complete `json:"complete_to"`
+	Lag        Lag      `json:"lag"`
+	Behind     int64    `json:"behind_messages"`
+	LastErr    string   `json:"last_error,omitempty"`
 	// Verified is what the self-check knows; nil where there is none.
 	Verified *Verified `json:"verified,omitempty"`
+}
+
+// Age takes the lags of a status to a time of the daemon's clock.
+func (s *Status) Age(now time.Time) {
+	now = now.Add(time.Duration(s.Source.AheadSeconds * float64(time.Second)))
+	s.Lag = s.CompleteTo.LagAt(now)
+	for i := range s.Tables {
+		for k := range s.Tables[i].Sinks {
+			one := &s.Tables[i].Sinks[k]
+			one.Lag = one.CompleteTo.LagAt(now)
+		}
+	}
 }

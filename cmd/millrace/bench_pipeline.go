@@ -99,15 +99,19 @@ func (w watch) run(ctx context.Context, d time.Duration) (*pipelineResult, error
 		if now, err = w.client.Pipeline(ctx, w.name); err != nil {
 			return nil, err
 		}
-		eachSink(now, func(k tableSink, s pipeline.SinkSummary) { lag[k] = max(lag[k], s.LagSecs) })
+		eachSink(now, func(k tableSink, s pipeline.SinkSummary) {
+			v, _ := s.Lag.Target.Value()
+			lag[k] = max(lag[k], v)
+		})
 	}
 	elapsed := time.Since(started).Seconds()
 	is, err := scrape(ctx, w.address)
 	if err != nil {
 		return nil, err
 	}
+	sourceLag, _ := now.Lag.Source.Value()
 	r := &pipelineResult{
-		Pipeline: now.Name, State: now.State, Seconds: elapsed, LagSecs: now.LagSecs, Errors: now.Errors - before.Errors,
+		Pipeline: now.Name, State: now.State, Seconds: elapsed, LagSecs: sourceLag, Errors: now.Errors - before.Errors,
 		CPU: is["process_cpu_seconds_total"] - was["process_cpu_seconds_total"], RSSMiB: is["process_resident_memory_bytes"] / (1 << 20),
 		GCSeconds: is["go_gc_duration_seconds_sum"] - was["go_gc_duration_seconds_sum"],
 		NetMiB: (is["process_network_receive_bytes_total"] + is["process_network_transmit_bytes_total"] -

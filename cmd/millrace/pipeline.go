@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,58 +101,6 @@ func readPipelines(path string) ([]*spec.Pipeline, error) {
 	return found, nil
 }
 
-func newStatus() *cobra.Command {
-	c := &cobra.Command{
-		Use: "status [PIPELINE]", Short: "Show what pipelines do, table by table",
-		Example: "  millrace pipeline status orders\n  millrace pipeline status --json",
-		Args:    cobra.MaximumNArgs(1),
-	}
-	daemon := c.Flags().String("daemon", defaultDaemon, "address of the daemon")
-	asJSON := c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
-		defer cancel()
-		all, err := httpapi.NewClient(*daemon).Pipelines(ctx)
-		if err != nil {
-			return environmentError{err}
-		}
-		if len(args) == 1 {
-			one, err := httpapi.NewClient(*daemon).Pipeline(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			all = []pipeline.Status{one}
-		}
-		if *asJSON {
-			return printJSON(c.OutOrStdout(), all)
-		}
-		printStatus(c, all)
-		return nil
-	}
-	return c
-}
-
-func printStatus(c *cobra.Command, all []pipeline.Status) {
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-	defer w.Flush()
-	for _, p := range all {
-		fmt.Fprintf(w, "%s\t%s\tlag %.1fs\tat %s:%d\t%s\n", p.Name, p.State, p.LagSecs, p.Position.File, p.Position.Pos, p.Reason)
-		fmt.Fprintln(w, "  TABLE\tSTATE\tSNAPSHOT\tROWS\tSINK\tWRITTEN\tBUFFERED\tLAG\tREASON")
-		for _, t := range p.Tables {
-			for _, s := range t.Sinks {
-				reason := t.Reason
-				if s.Reason != "" {
-					reason = s.Reason
-				}
-				fmt.Fprintf(w, "  %s\t%s/%s\t%.0f%%\t%d\t%s\t%d\t%d\t%.1fs\t%s\n", t.Name, t.State, s.State, t.Snapshot, t.Rows, s.Sink, s.Rows, s.Buffered, s.LagSecs, reason)
-			}
-			if len(t.Sinks) == 0 {
-				fmt.Fprintf(w, "  %s\t%s\t%.0f%%\t%d\t-\t-\t-\t-\t%s\n", t.Name, t.State, t.Snapshot, t.Rows, t.Reason)
-			}
-		}
-	}
-}
-
 func newVerb(verb, short, example string) *cobra.Command {
 	c := &cobra.Command{
 		Use: verb + " PIPELINE [DB.TABLE]", Short: short, Example: example,
@@ -164,7 +111,7 @@ func newVerb(verb, short, example string) *cobra.Command {
 			return nil
 		},
 	}
-	daemon := c.Flags().String("daemon", defaultDaemon, "address of the daemon")
+	daemon := daemonFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
 		defer cancel()
@@ -174,10 +121,9 @@ func newVerb(verb, short, example string) *cobra.Command {
 		}
 		now, err := httpapi.NewClient(*daemon).Do(ctx, args[0], table, verb)
 		if err != nil {
-			return err
+			return asEnvironment(err)
 		}
-		printStatus(c, []pipeline.Status{now})
-		return nil
+		return printStatus(c.OutOrStdout(), []pipeline.Status{now}, false)
 	}
 	return c
 }

@@ -37,7 +37,6 @@ type attempts struct {
 
 	all     []*attempt // in the order they were asked for
 	running int
-	end     event.Position // the server's end when last seen
 	wg      sync.WaitGroup
 	some    atomic.Bool // results are there
 
@@ -300,14 +299,13 @@ func (as *attempts) advance(a *attempt, here place) error {
 func (as *attempts) locate(a *attempt) {
 	srv, name := *as.server, a.t.name
 	as.job(a, func(ctx context.Context) func() {
-		end, set, estimate, err := as.ask.endAndSize(ctx, &srv, name)
+		end, estimate, err := as.ask.endAndSize(ctx, &srv, name)
 		return func() {
 			if err != nil {
 				a.enter(stageDue)
 				as.failed(a, err)
 				return
 			}
-			as.end = event.Position{Server: srv.identity, File: end.file, Pos: end.pos, GTIDSet: set}
 			a.goal, a.ev.Estimate = end, estimate
 			a.enter(stageApproaching)
 		}

@@ -13,7 +13,9 @@ import (
 // connect proves that the log is the one that the boundary is in and asks for it from
 // there on.
 func (r *reader) connect(ctx context.Context) error {
-	now, err := ask(ctx, r.db)
+	asking, cancel := context.WithTimeout(ctx, pulsePatient) // a frozen server takes connections and is silent
+	now, err := ask(asking, r.db)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -188,6 +188,14 @@ func (o *opening) attemptsDue(tables []*table, seq event.Seq, sql, cause string)
 	}
 }
 
+// commitMicros is when the transaction was committed, as the log says, in microseconds.
+func (t *tx) commitMicros() int64 {
+	if t.gtid.Micros != 0 {
+		return int64(t.gtid.Micros)
+	}
+	return int64(t.time) * 1e6
+}
+
 // endTx ends the transaction with e, whose number is at, and moves the boundary.
 func (o *opening) endTx(e *stream.Event, at uint64) error {
 	o.endStatement()
@@ -195,6 +203,7 @@ func (o *opening) endTx(e *stream.Event, at uint64) error {
 	if err := o.passEnd(e, t.gtidOf(), at); err != nil {
 		return err
 	}
+	o.passTime(t.commitMicros())
 	if o.passed != 0 && o.passedOther {
 		return o.otherOrder()
 	}
@@ -206,7 +215,7 @@ func (o *opening) endTx(e *stream.Event, at uint64) error {
 		o.moved, o.lastBeat = false, time.Now()
 	}
 	o.passed, o.handed = 0, 0
-	o.s.progress(t.time, e.Place)
+	o.s.metrics.transactions.Inc()
 	o.tx = tx{}
 	return nil
 }

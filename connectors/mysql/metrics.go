@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -15,11 +14,9 @@ type metrics struct {
 	chunks       *prometheus.CounterVec
 	reconnects   prometheus.Counter
 	unmappable   *prometheus.CounterVec
-	lag          prometheus.Gauge
 	held, xaOpen prometheus.Gauge
 	audits       prometheus.Counter
 	differences  *prometheus.CounterVec
-	commit       atomic.Uint32 // commit time of the last transaction, seconds
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -33,7 +30,6 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Bytes of text without a character in their character set, handed over as U+FFFD; rows that are read again count again."}, []string{"table"}),
 		held:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_held_bytes", Help: "Bytes of transactions that wait, in memory and files, until it is known how they end."}),
 		xaOpen:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_xa_open", Help: "XA transactions that are prepared in the log and not decided."}),
-		lag:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_source_lag_seconds", Help: "Source clock now minus commit time of the last transaction read; 0 at the end of the log."}),
 		audits:      prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_source_definition_audits_total", Help: "Comparisons of tracked definitions with the server's own that came to a result."}),
 		differences: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_definition_differences_total", Help: "Definitions that differed from the server's own; each makes an attempt due."}, []string{"table"}),
 	}
@@ -41,7 +37,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.transactions, m.rows, m.snapshotRows, m.chunks, m.reconnects, m.unmappable, m.lag, m.held, m.xaOpen, m.audits, m.differences} {
+	for _, c := range []prometheus.Collector{m.transactions, m.rows, m.snapshotRows, m.chunks, m.reconnects, m.unmappable, m.held, m.xaOpen, m.audits, m.differences} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

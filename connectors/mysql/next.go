@@ -111,10 +111,13 @@ func (o *opening) wait(ctx context.Context) error {
 	if o.attempts.holding() {
 		batches = nil
 	}
+	o.pulse.waits.Store(batches != nil)
+	defer o.pulse.waits.Store(false)
 	select {
 	case b := <-batches:
 		o.rd.Recycle(o.batch)
 		o.batch, o.at = b, 0
+		o.pulse.heard(tells(b.Events))
 	case <-o.s.wake:
 	case <-timer.C:
 	case <-ctx.Done():
@@ -125,9 +128,18 @@ func (o *opening) wait(ctx context.Context) error {
 	return nil
 }
 
-// beat hands over a heartbeat when the boundary moved without an item that says so.
+// tells reports whether events are of the log, and not only a sign of life.
+func tells(events []stream.Event) bool {
+	return len(events) > 1 || len(events) == 1 && events[0].Type != stream.HeartbeatEvent && events[0].Type != stream.HeartbeatV2Event
+}
+
+// beat hands over a heartbeat when the boundary is proven to hold for a later time, or
+// moved without an item that says so.
 func (o *opening) beat() {
-	if !o.moved || o.passed != 0 || time.Since(o.lastBeat) < o.s.cfg.Heartbeat/2 {
+	if o.passed != 0 || len(o.out) > 0 { // what is handed over has a position of its own
+		return
+	}
+	if o.proven() == 0 && (!o.moved || time.Since(o.lastBeat) < o.s.cfg.Heartbeat/2) {
 		return
 	}
 	o.moved, o.lastBeat = false, time.Now()
@@ -136,20 +148,13 @@ func (o *opening) beat() {
 
 // publish copies what people see.
 func (s *Source) publish(o *opening) {
-	end := !o.behind()
-	lag := 0.0
-	if c := s.metrics.commit.Load(); c != 0 && !end {
-		lag = max(0, time.Since(time.Unix(int64(c), 0)).Seconds()+s.ahead.Seconds())
-	}
-	s.metrics.lag.Set(lag)
 	memory, disk := o.store.Held()
 	s.metrics.held.Set(float64(memory + disk))
 	s.metrics.xaOpen.Set(float64(len(o.xa)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.Read, s.status.LagSeconds = o.boundary, lag
+	s.status.Read = o.boundary
 	s.status.Read.GTIDSet = o.setText
-	s.status.End = o.attempts.end
 	s.status.Tables = s.status.Tables[:0]
 	for _, t := range o.tables.all {
 		s.status.Tables = append(s.status.Tables, o.attempts.describe(t))

@@ -86,6 +86,7 @@ func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 		return err
 	}
 	o.attempts.resume(r.Attempts)
+	o.pulse.start(o.server)
 	o.early = true
 	return nil
 }
@@ -98,6 +99,7 @@ func (o *opening) close() {
 	}
 	o.attempts.close()
 	o.audits.close()
+	o.pulse.wg.Wait()
 	o.db.Close()
 }
 

@@ -17,17 +17,16 @@ import (
 // ask.
 type questions struct{ db *sql.DB }
 
-// endAndSize is the log's end, with what is executed there, and a guess of the number of
-// rows of a table.
-func (q questions) endAndSize(ctx context.Context, srv *server, name event.TableName) (end place, set string, rows uint64, err error) {
-	if end, set, err = srv.logEnd(ctx, q.db); err != nil {
-		return end, set, 0, err
+// endAndSize is the log's end, and a guess of the number of rows of a table.
+func (q questions) endAndSize(ctx context.Context, srv *server, name event.TableName) (end place, rows uint64, err error) {
+	if end, _, err = srv.logPlace(ctx, q.db); err != nil {
+		return end, 0, err
 	}
 	l, err := schema.Load(ctx, q.db, name, srv.maria)
 	if err != nil || l == nil {
-		return end, set, 0, err
+		return end, 0, err
 	}
-	return end, set, l.Estimate, nil
+	return end, l.Estimate, nil
 }
 
 // anew has the next question asked over a new connection.

@@ -54,12 +54,15 @@ type reader struct {
 	at     int                // in batch
 	verify *event.Fingerprint // still to be met
 	skipTo place              // events before it were read before
-	faults int                // connections lost in a row without a transaction between
+	pulse  *pulse
+	latest int64 // a time of the server's that has come, µs
+	faults int   // connections lost in a row without a transaction between
 }
 
 func newReader(s *Source, db *sql.DB) reader {
 	r := reader{s: s, db: db}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.pulse = newPulse(r.ctx, s, db)
 	r.store = held.NewStore(vfs.OS(), s.cfg.heldDir(), s.cfg.heldMemory())
 	return r
 }
@@ -85,11 +88,15 @@ func (r *reader) takeUp(ctx context.Context, from pipeline.Resume) (fresh bool, 
 		return fresh, fmt.Errorf("position: %w", err)
 	}
 	if fresh {
+		now, err := serverTime(ctx, r.db)
+		if err != nil {
+			return fresh, err
+		}
 		end, set, err := r.server.logEnd(ctx, r.db)
 		if err != nil {
 			return fresh, err
 		}
-		at = event.Position{File: end.file, Pos: end.pos, GTIDSet: set}
+		at = event.Position{File: end.file, Pos: end.pos, GTIDSet: set, Time: now.UnixMicro()}
 	}
 	if other {
 		if !r.server.gtid || at.GTIDSet == "" {
@@ -181,6 +188,28 @@ func (r *reader) passEnd(e *stream.Event, gtid *stream.GTID, at uint64) error {
 	r.boundary.Print = printOf(e.Place)
 	r.lastEnd = event.MakeSeq(r.epoch, at)
 	return nil
+}
+
+// passTime takes the boundary's time to a transaction's commit, in microseconds. A session
+// can give it any time (SET TIMESTAMP): none is believed that has not come yet.
+func (r *reader) passTime(commit int64) {
+	if commit > r.latest {
+		r.latest = r.pulse.now().UnixMicro()
+	}
+	r.boundary.Time = max(r.boundary.Time, min(commit, r.latest))
+}
+
+// proven is a time up to which the boundary is proven to hold and was not before; 0 when
+// there is none.
+func (r *reader) proven() int64 {
+	if r.verify != nil { // it is not known yet that the log is the one that the boundary is in
+		return 0
+	}
+	at := r.pulse.passed(place{file: r.boundary.File, pos: r.boundary.Pos})
+	if at > r.boundary.Time || at != 0 && r.boundary.Time > r.pulse.now().UnixMicro() { // the clock was set back
+		r.boundary.Time = at
+	}
+	return at
 }
 
 // passBetween moves the boundary over events that belong to no transaction.

@@ -171,12 +171,11 @@ func TestRestoredServerIsFound(t *testing.T) {
 			t.Helper()
 			s := newSource(t, testConfig(srv, "shop.*"))
 			_, err := s.Open(t.Context(), pipeline.Resume{Position: at})
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
 			for err == nil {
 				// The comparison comes with the first events.
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				_, err = s.Next(ctx)
-				cancel()
-				if errors.Is(err, context.DeadlineExceeded) {
+				if _, err = s.Next(ctx); errors.Is(err, context.DeadlineExceeded) {
 					return nil
 				}
 			}

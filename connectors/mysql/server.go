@@ -127,24 +127,31 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// logEnd asks for the end of the server's log, and the transactions executed there.
-func (s *server) logEnd(ctx context.Context, q querier) (place, string, error) {
+// logPlace asks for the end of the server's log; row is all that the server says of it.
+func (s *server) logPlace(ctx context.Context, q querier) (at place, row []string, err error) {
 	statement := "SHOW MASTER STATUS"
 	if !s.maria && s.number >= 802 {
 		statement = "SHOW BINARY LOG STATUS"
 	}
-	row, err := oneRow(ctx, q, statement)
-	if err != nil {
-		return place{}, "", fmt.Errorf("%s: %w", statement, err)
+	if row, err = oneRow(ctx, q, statement); err != nil {
+		return place{}, nil, fmt.Errorf("%s: %w", statement, err)
 	}
 	if len(row) < 2 {
-		return place{}, "", errors.New("the server writes no binary log; start it with log_bin")
+		return place{}, nil, errors.New("the server writes no binary log; start it with log_bin")
 	}
 	pos, err := strconv.ParseUint(row[1], 10, 64)
 	if err != nil {
-		return place{}, "", fmt.Errorf("%s: position %q", statement, row[1])
+		return place{}, nil, fmt.Errorf("%s: position %q", statement, row[1])
 	}
-	at := place{file: row[0], pos: pos}
+	return place{file: row[0], pos: pos}, row, nil
+}
+
+// logEnd asks for the end of the server's log, and the transactions executed there.
+func (s *server) logEnd(ctx context.Context, q querier) (place, string, error) {
+	at, row, err := s.logPlace(ctx, q)
+	if err != nil {
+		return place{}, "", err
+	}
 	if s.maria {
 		set, err := oneRow(ctx, q, fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", at.file, at.pos))
 		if err != nil || len(set) == 0 {

@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -31,7 +29,7 @@ type Source struct {
 	holds    map[event.TableName]bool
 	resolved event.Position
 	status   pipeline.SourceStatus
-	ahead    time.Duration
+	pulse    *pulse // of the opening
 }
 
 // request asks for an attempt of a table.
@@ -65,7 +63,7 @@ func (s *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, 
 	s.mu.Lock()
 	s.requests, s.resolved = nil, event.Position{}
 	clear(s.holds)
-	s.status = pipeline.SourceStatus{}
+	s.status, s.pulse = pipeline.SourceStatus{}, nil
 	s.mu.Unlock()
 	o, err := s.open(ctx, r)
 	opened := pipeline.Opened{}
@@ -84,7 +82,7 @@ func (s *Source) Open(ctx context.Context, r pipeline.Resume) (pipeline.Opened, 
 		}
 	}
 	s.mu.Lock()
-	s.status.Connected, s.status.Server, s.ahead = true, o.server.identity, o.server.ahead
+	s.status.Connected, s.status.Server, s.pulse = true, o.server.identity, o.pulse
 	s.mu.Unlock()
 	s.publish(o)
 	return opened, nil
@@ -124,6 +122,9 @@ func (s *Source) Status() pipeline.SourceStatus {
 	defer s.mu.Unlock()
 	st := s.status
 	st.Tables = append([]pipeline.SourceTable(nil), st.Tables...)
+	if s.pulse != nil {
+		s.pulse.report(&st)
+	}
 	return st
 }
 
@@ -197,10 +198,4 @@ func (s *Source) reconnected() {
 	s.status.Reconnects++
 	s.mu.Unlock()
 	s.metrics.reconnects.Inc()
-}
-
-// progress notes the end of a transaction. It is called for each one and takes no lock.
-func (s *Source) progress(commit uint32, _ stream.Place) {
-	s.metrics.transactions.Inc()
-	s.metrics.commit.Store(commit)
 }

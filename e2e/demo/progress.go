@@ -69,7 +69,7 @@ func (p *progress) show(s pipeline.Status) {
 // table is what one line tells.
 func (p *progress) table(t pipeline.TableStatus, since time.Duration) (written uint64, rate float64, lag string) {
 	for _, one := range t.Sinks {
-		written, lag = one.Rows, fmt.Sprintf("%.1f s", one.LagSecs)
+		written, lag = one.Rows, one.Lag.Target.String()
 	}
 	if before := p.rows[t.Name]; written >= before {
 		rate = float64(written-before) / since.Seconds()

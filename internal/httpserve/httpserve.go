@@ -14,8 +14,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Check says whether a part is ready; the error is shown to whoever asks.
+// Check says whether a part is ready; the error is shown to whoever asks. A Remark is no
+// fault: the part is ready, and there is something to say.
 type Check func() error
+
+// Remark is what a part that is ready has to say.
+type Remark string
+
+// Error is the remark.
+func (r Remark) Error() string { return string(r) }
 
 const drain = 5 * time.Second
 
@@ -54,7 +61,10 @@ func Ground(mux *http.ServeMux, metrics prometheus.Gatherer, ready map[string]Ch
 		status, parts := http.StatusOK, map[string]string{}
 		for name, check := range ready {
 			parts[name] = "ready"
-			if err := check(); err != nil {
+			var remark Remark
+			if err := check(); errors.As(err, &remark) {
+				parts[name] = "ready; " + string(remark)
+			} else if err != nil {
 				status, parts[name] = http.StatusServiceUnavailable, err.Error()
 			}
 		}

@@ -35,6 +35,10 @@ func TestReadyNamesThePartThatIsNot(t *testing.T) {
 	if code, body := ask(t, mux, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, `"store": "the disk is full"`) || !strings.Contains(body, `"other": "ready"`) {
 		t.Errorf("not ready: %d %s", code, body)
 	}
+	fault = Remark("one of two is paused by request")
+	if code, body := ask(t, mux, "/readyz"); code != http.StatusOK || !strings.Contains(body, `"store": "ready; one of two is paused by request"`) {
+		t.Errorf("a remark: %d %s", code, body)
+	}
 	if code, _ := ask(t, mux, "/healthz"); code != http.StatusOK {
 		t.Errorf("the process answers, but /healthz says %d", code)
 	}

@@ -19,6 +19,7 @@ const (
 	ResolveLastOnly         Bug = "resolve-last-only"
 	TrimBySeq               Bug = "trim-by-seq"
 	EpochNotRaised          Bug = "epoch-not-raised"
+	LagFrozenWhileAway      Bug = "lag-frozen-while-away"
 	CheckbackCommits        Bug = "checkback-commits"
 	NumbersByTableList      Bug = "numbers-by-table-list"
 	EventSkippedOnReconnect Bug = "event-skipped-on-reconnect"
@@ -66,6 +67,7 @@ func List() []Entry {
 		{ResolveLastOnly, "S6", "of several decided groups only the last one is resolved"},
 		{TrimBySeq, "S6", "what a queue holds is told by its number, not by identities"},
 		{EpochNotRaised, "S6", "numbers that no record knows are given out again"},
+		{LagFrozenWhileAway, "S7", "while the source is away the time that lag counts from stands"},
 		{CheckbackCommits, "S8", "a check-back is answered with COMMIT"},
 		{NumbersByTableList, "S10", "rows of tables that are not wanted do not count"},
 		{EventSkippedOnReconnect, "S10", "after a lost connection one rows event is left out"},

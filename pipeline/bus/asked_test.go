@@ -134,7 +134,7 @@ func TestWhoLooksNeverWaits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if before.Epoch == 0 || progress.Cause == "asked" || held != "" {
+	if before.Epoch == 0 || progress.Cause == "asked" || held.Code != "" {
 		t.Errorf("while the broker is asked: %+v, %+v, held %q", before, progress, held)
 	}
 	if got := b.p.Progress()[table.Name].Cause; got != "asked" {

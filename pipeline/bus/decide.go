@@ -44,6 +44,9 @@ func (p *Publisher) recordLoop(ctx context.Context) error {
 }
 
 func (p *Publisher) decide(ctx context.Context, g *group) error {
+	if g.idle {
+		return nil
+	}
 	if seeded.On(seeded.PositionBeforeGroups) {
 		g.rec.Halves = nil
 		defer func() {
@@ -142,11 +145,13 @@ func (p *Publisher) resolve(ctx context.Context, batch []*group) error {
 	}
 	p.room.Release(freed)
 	p.ck.mu.Lock()
-	at := batch[len(batch)-1].rec
-	p.ck.state.SetResolved(at.N)
+	for _, g := range batch {
+		p.ck.state.SetResolved(g.rec.N) // 0 where nothing was recorded
+	}
+	p.raiseWaterLocked(batch)
 	p.ck.unlock()
 	if p.cfg.OnResolved != nil {
-		p.cfg.OnResolved(event.Position(at.To))
+		p.cfg.OnResolved(event.Position(batch[len(batch)-1].rec.To))
 	}
 	return nil
 }

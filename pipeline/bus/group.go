@@ -32,6 +32,11 @@ type group struct {
 	// first and last number that its chunk or barrier takes.
 	first, last event.Seq
 	changed     bool // something beside rows and positions
+	// idle says that it tells nothing but that the position holds for a later time: it goes
+	// the way of the others and is not recorded.
+	idle bool
+	// lasts is what the queues hold once it is visible; nil in most groups.
+	lasts *lasts
 
 	// In flight.
 	size    int64
@@ -133,21 +138,28 @@ func (p *Publisher) closeGroup(ctx context.Context) error {
 		return context.Cause(p.life) // and not what is wrong with a group that was given up half way
 	}
 	p.finishRecord(g)
-	if !g.urgent() && g.rec.To == g.rec.From {
-		p.cur = nil
-		return nil
+	if !g.urgent() && event.Position(g.rec.To).SamePlace(event.Position(g.rec.From)) {
+		if g.rec.To.Time <= g.rec.From.Time {
+			p.cur = nil
+			return nil
+		}
+		g.idle = time.Since(p.lastPos) < p.cfg.HeartbeatInterval
 	}
 	out, err := p.encode(g)
 	if err != nil {
 		return err
 	}
+	p.markLasts(g)
 	g.size = min(max(g.size, 1<<10), p.cfg.WindowBytes)
 	if err := p.room.Acquire(ctx, g.size); err != nil {
 		err = why(ctx, err)
 		p.fail(err) // the group's builders are empty: nobody may close it again
 		return err
 	}
-	p.cur, p.pos, p.lastPos = nil, g.rec.To, time.Now()
+	p.cur, p.pos = nil, g.rec.To
+	if !g.idle {
+		p.lastPos = time.Now()
+	}
 	g.pending.Store(int32(len(out)) + 1)
 	g.refs = make([]client.HalfRef, len(out))
 	for i := range out {

@@ -104,8 +104,11 @@ func (p *Publisher) markSchema(ctx context.Context, s *tableState, it *event.Ite
 
 func newMark(s *tableState, it *event.Item) *event.Mark {
 	m := &event.Mark{Seq: it.Seq, ID: it.Identity(), Queues: len(s.queues), Time: time.UnixMicro(0).UTC()}
-	if it.Tx != nil {
+	switch {
+	case it.Tx != nil:
 		m.Time = it.Tx.CommitTime.UTC()
+	case it.Commit != nil:
+		m.Time = time.UnixMicro(it.Commit.Time).UTC()
 	}
 	if s.table.Schema != nil {
 		m.Schema = s.table.Schema.ID
@@ -136,6 +139,8 @@ func (p *Publisher) markRecord(g *group, s *tableState, it *event.Item, mark *ev
 		switch {
 		case it.DDL.New == nil:
 			g.rec.Dropped = append(g.rec.Dropped, name)
+			g.addPause(pausedRecord(it.Table.Name, Dropped(it)))
+			return
 		case it.DDL.Due != "":
 			g.addDue(it.Table.Name, it.DDL.Due)
 		case it.DDL.Old == nil && slices.ContainsFunc(s.queues, func(q *queueState) bool { return q.last != 0 }):
@@ -144,6 +149,9 @@ func (p *Publisher) markRecord(g *group, s *tableState, it *event.Item, mark *ev
 			if p.cfg.OnDue != nil {
 				p.cfg.OnDue(it.Table.Name, causeSameName)
 			}
+		}
+		if it.DDL.Old == nil {
+			g.back(s)
 		}
 	case event.KindBegin:
 		s.attempt = attemptRecord(it.Attempt, it.Table.Name)
@@ -208,7 +216,8 @@ func (p *Publisher) addChunkEnd(ctx context.Context, it *event.Item) error {
 	return p.closeGroup(ctx)
 }
 
-// addHeartbeat moves the position, and from time to time the queues that are idle.
+// addHeartbeat moves the position or the time up to which it holds, and from time to time
+// the queues that are idle: those take the time along, which is 0 when it is not known.
 func (p *Publisher) addHeartbeat(ctx context.Context, it *event.Item) error {
 	g := p.group(checkpoint.KindRows)
 	g.rec.To, g.within = checkpoint.Position(*it.Commit), nil
@@ -227,7 +236,7 @@ func (p *Publisher) addHeartbeat(ctx context.Context, it *event.Item) error {
 	if err := p.closeGroup(ctx); err != nil {
 		return err
 	}
-	mark := &event.Mark{Seq: it.Seq, ID: event.MarkIdentity("beat", it.Seq), Time: now.UTC().Truncate(time.Microsecond)}
+	mark := &event.Mark{Seq: it.Seq, ID: event.MarkIdentity("beat", it.Seq), Time: time.UnixMicro(it.Commit.Time).UTC()}
 	for _, q := range p.queues {
 		if q.table == nil || q.table.paused || q.last >= it.Seq || q.trim != nil {
 			continue

@@ -88,6 +88,7 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	if err := p.takeUp(ctx); err != nil {
 		return pipeline.Resume{}, err
 	}
+	p.firstWaterLocked()
 	st := p.ck.state
 	p.log.Info("publisher opened", slog.Uint64("term", p.term), slog.Int("epoch", int(st.Epoch)), slog.Uint64("group", st.N),
 		slog.String("file", st.Position.File), slog.Uint64("pos", st.Position.Pos), slog.Int("due", len(st.Due)), slog.Int("trimming", len(p.trims)))

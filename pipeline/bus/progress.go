@@ -8,7 +8,7 @@ import "github.com/millrace/millrace/pipeline/event"
 type shown struct {
 	status   PublisherStatus
 	progress map[event.TableName]event.Attempt
-	held     map[event.TableName]string
+	held     map[event.TableName]event.PauseReason
 }
 
 // unlock releases the lock and shows the state.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -143,7 +144,10 @@ type Publisher struct {
 	openTx  *checkpoint.OpenTx // where reading began, the counts of the transaction before
 	trims   map[*queueState]struct{}
 	beat    time.Time
-	lastPos time.Time
+	lastPos time.Time // when a position was last sent to be recorded
+	lastsAt time.Time // when a group last took the queues' ends along
+
+	water atomic.Pointer[Watermark]
 
 	bodies sync.Pool // of *[]byte
 

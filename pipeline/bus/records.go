@@ -37,7 +37,7 @@ type checkpointLog struct {
 	sinceBase int
 
 	wished map[checkpoint.TableName]wished
-	held   map[event.TableName]string // that Declare paused, and why
+	held   map[event.TableName]event.PauseReason // that Declare paused, and why
 
 	shown atomic.Pointer[shown]
 }
@@ -197,7 +197,9 @@ func (p *Publisher) resumeLocked() pipeline.Resume {
 		r.Attempts = append(r.Attempts, event.Attempt{Table: event.TableName(d.Table), Cause: d.Cause})
 	}
 	for _, x := range s.Paused {
-		r.Paused[event.TableName(x.Table)] = event.PauseReason{Code: x.Code, Text: x.Text, Serial: x.Serial, Where: event.Position(x.Where)}
+		if x.Code != event.PauseDropped {
+			r.Paused[event.TableName(x.Table)] = reasonOf(x)
+		}
 	}
 	return r
 }

@@ -56,7 +56,7 @@ func (d *declaring) known(was *checkpoint.Table, t *event.Table) {
 			s.routeKey = slices.Clone(was.Key)
 		}
 		d.pause(t.Name, event.PauseRoute, why)
-		d.p.ck.held[t.Name] = why
+		d.p.ck.held[t.Name] = event.PauseReason{Code: event.PauseRoute, Text: why}
 		return
 	}
 	if s.paused && s.code.ByFile() {
@@ -74,12 +74,20 @@ func (d *declaring) left(captured []*event.Table) {
 		}
 		why := fmt.Sprintf("table %s is not captured any more: no pattern of source.tables in the pipeline file names it, or the server has it no longer; name it again, and it goes on with a new snapshot", name)
 		d.pause(name, event.PauseExcluded, why)
-		d.p.ck.held[name] = why
+		d.p.ck.held[name] = event.PauseReason{Code: event.PauseExcluded, Text: why}
+	}
+}
+
+// again ends the record that a table is dropped.
+func (d *declaring) again(name checkpoint.TableName) {
+	st := d.p.ck.state
+	if slices.ContainsFunc(st.Paused, func(x checkpoint.Paused) bool { return x.Table == name && x.Code == event.PauseDropped }) {
+		st.Resume(name)
 	}
 }
 
 // pause notes a pause that the file asks for. A table that is paused for another reason
-// keeps that.
+// keeps that; Held says all the same that the file does not want it.
 func (d *declaring) pause(name event.TableName, code event.PauseCode, text string) {
 	s, st := d.p.named[name], d.p.ck.state
 	at := slices.IndexFunc(st.Paused, func(x checkpoint.Paused) bool { return event.TableName(x.Table) == name })
@@ -147,9 +155,9 @@ func keyNames(t *event.Table) (names []string) {
 	return names
 }
 
-// Held says why a table cannot be resumed while the pipeline file is as it is; "" when it
-// can. Any goroutine may ask; it never waits.
-func (p *Publisher) Held(t event.TableName) string { return p.ck.shown.Load().held[t] }
+// Held says why a table cannot be resumed while the pipeline file is as it is; without a
+// code when it can. Any goroutine may ask; it never waits.
+func (p *Publisher) Held(t event.TableName) event.PauseReason { return p.ck.shown.Load().held[t] }
 
 // rowOf is the record of a table under a new definition. Its route stays what its queues
 // were filled by, also while the file asks for another.

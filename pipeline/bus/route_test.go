@@ -82,7 +82,7 @@ func TestAChangedRouteStopsItsTableAlone(t *testing.T) {
 				if opening > 0 { // it is known already, and told once
 					why = recorded
 				}
-				if why.Code != event.PauseRoute || len(b.paused) > 1 || len(b.back) > 0 || b.p.Held(table.Name) != why.Text || b.p.Held(beside.Name) != "" {
+				if why.Code != event.PauseRoute || len(b.paused) > 1 || len(b.back) > 0 || b.p.Held(table.Name).Text != why.Text || b.p.Held(beside.Name).Text != "" {
 					t.Fatalf("opening %d: %+v, %+v, back %v, held %q", opening, b.paused, b.resume.Paused, b.back, b.p.Held(table.Name))
 				}
 				for _, w := range c.words {
@@ -105,7 +105,7 @@ func TestAChangedRouteStopsItsTableAlone(t *testing.T) {
 			}
 
 			b = openFiled(t, tw, "", table, beside)
-			if len(b.back) != 1 || b.back[0] != table.Name || b.p.Held(table.Name) != "" {
+			if len(b.back) != 1 || b.back[0] != table.Name || b.p.Held(table.Name).Text != "" {
 				t.Fatalf("with the file as it was: back %v, held %q", b.back, b.p.Held(table.Name))
 			}
 			b.close() // stopped before the source did anything: it is so the next time as well
@@ -203,7 +203,7 @@ func TestTablesComeAndGoWithTheConfiguration(t *testing.T) {
 	b.close()
 
 	b = openFiled(t, tw, `{"tables":["a & c"]}`, beside, later)
-	if why := b.paused[table.Name]; why.Code != event.PauseExcluded || len(b.paused) != 1 || b.p.Held(table.Name) == "" || !strings.Contains(why.Text, "shop.t ") {
+	if why := b.paused[table.Name]; why.Code != event.PauseExcluded || len(b.paused) != 1 || b.p.Held(table.Name).Text == "" || !strings.Contains(why.Text, "shop.t ") {
 		t.Fatalf("left out: %+v", b.paused)
 	}
 	if s := b.state(); !dueFor(s, later.Name, "configuration changed: new table") || string(s.Config) != `{"tables":["a \u0026 c"]}` {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +91,7 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 	defer p.mu.Unlock()
 	p.ck.mu.Lock()
 	defer p.ck.unlock()
-	p.ck.held = map[event.TableName]string{}
+	p.ck.held = map[event.TableName]event.PauseReason{}
 	d := declaring{p: p}
 	if err := d.config(); err != nil {
 		return err
@@ -107,6 +108,7 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 		}
 		row := p.tableRow(t)
 		row.Schema = event.SchemaID{} // in force with its first group
+		d.again(row.Name)
 		p.ck.state.SetTable(row)
 		if !p.cfg.NoSnapshot {
 			p.ck.state.SetDue(row.Name, d.cause)
@@ -279,6 +281,48 @@ func pausedRecord(t event.TableName, why event.PauseReason) checkpoint.Paused {
 	return checkpoint.Paused{
 		Table: checkpoint.TableName(t), Code: why.Code, Text: why.Text, Serial: why.Serial, Where: checkpoint.Position(why.Where),
 	}
+}
+
+// back ends the record that a table is dropped: it is there again. One that was paused
+// before stays so.
+func (g *group) back(s *tableState) {
+	if s.paused {
+		g.addPause(pausedRecord(s.table.Name, event.PauseReason{Code: s.code, Text: "it was paused before the source dropped it; resume it when the cause is gone"}))
+		return
+	}
+	g.rec.Resumed = append(g.rec.Resumed, checkpoint.TableName(s.table.Name))
+}
+
+// Dropped is the reason that stands for a table which an item takes away.
+func Dropped(it *event.Item) event.PauseReason {
+	const most = 120
+	sql := []rune(strings.Join(strings.Fields(it.DDL.SQL), " "))
+	if len(sql) > most {
+		sql = append(sql[:most], '…')
+	}
+	at := it.Tx.Start
+	return event.PauseReason{Code: event.PauseDropped, Where: at, Text: fmt.Sprintf("the source has it no longer since %s (after %s:%d): %s",
+		it.Tx.CommitTime.UTC().Format("2006-01-02 15:04:05 MST"), at.File, at.Pos, string(sql))}
+}
+
+// Gone are the tables that the source has no longer, and why. Any goroutine may ask.
+func (p *Publisher) Gone() map[event.TableName]event.PauseReason {
+	p.ck.mu.Lock()
+	defer p.ck.mu.Unlock()
+	gone := map[event.TableName]event.PauseReason{}
+	if p.ck.state == nil {
+		return gone
+	}
+	for _, x := range p.ck.state.Paused {
+		if x.Code == event.PauseDropped {
+			gone[event.TableName(x.Table)] = reasonOf(x)
+		}
+	}
+	return gone
+}
+
+func reasonOf(x checkpoint.Paused) event.PauseReason {
+	return event.PauseReason{Code: x.Code, Text: x.Text, Serial: x.Serial, Where: event.Position(x.Where)}
 }
 
 // keyText names a row for people.

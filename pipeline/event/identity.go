@@ -61,6 +61,16 @@ type Position struct {
 	// of the log: besides what follows the position they are read again. Opaque to all but
 	// the source.
 	XA string
+	// Time is a time by the server's clock, in microseconds since 1970: what the server's
+	// log held then is before this position. 0 = no such time is known.
+	Time int64
+}
+
+// SamePlace reports whether two positions differ in nothing but how late they are known to
+// hold.
+func (p Position) SamePlace(q Position) bool {
+	p.Time, q.Time = 0, 0
+	return p == q
 }
 
 // Fingerprint lets a source prove that its log still holds what was read from it:

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,6 +50,9 @@ func (c *Client) Do(ctx context.Context, name, table, verb string) (pipeline.Sta
 	return one, c.call(ctx, http.MethodPost, path+"/"+verb, &one)
 }
 
+// ErrAway says that no daemon answers.
+var ErrAway = errors.New("the daemon is away")
+
 const maxAnswer = 64 << 20
 
 func (c *Client) call(ctx context.Context, method, path string, into any) error {
@@ -58,7 +62,7 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("ask the daemon (is `millrace connect` or `millrace standalone` running there? --daemon names another): %w", err)
+		return fmt.Errorf("%w: ask it (is `millrace connect` or `millrace standalone` running there? --daemon or MILLRACE_DAEMON names another): %w", ErrAway, err)
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))

@@ -25,6 +25,8 @@ type SourceConfig struct {
 	// changes what the script says of a table's queues and key columns.
 	Captures func(event.TableName) bool
 	Route    func(*event.Table)
+	// Beat, where set, is how often a reader at the log's end says so, with the time.
+	Beat time.Duration
 }
 
 // ScriptSource reads a Script. See the package's comment for what it cannot prove.
@@ -48,7 +50,10 @@ type ScriptSource struct {
 	tables  map[event.TableName]*sourceTable
 	order   []event.TableName
 	tries   []*try
-	stream  bool // a transaction goes before the next step of a snapshot
+	stream  bool      // a transaction goes before the next step of a snapshot
+	end     event.Seq // of the last transaction read
+	time    int64     // up to which the position is known to hold
+	beat    time.Time
 	out     []event.Item
 }
 
@@ -110,6 +115,7 @@ func (c *ScriptSource) open(r pipeline.Resume) (pipeline.Opened, error) {
 	if r.Position.IsZero() {
 		s.start, c.at = s.shown, s.shown // what came before is the first snapshot's
 	} else {
+		c.time = r.Position.Time
 		c.at, c.counter, c.done = int(r.Position.Pos), max(r.Position.Counter, 2), r.Position.Done
 		if r.Position.Epoch != r.Epoch {
 			c.done = 0 // numbered anew: what was handed over is known by its identity
@@ -163,7 +169,7 @@ func (c *ScriptSource) table(now *content) *event.Table {
 }
 
 func (c *ScriptSource) position() event.Position {
-	return event.Position{Server: c.server, File: "script", Pos: uint64(c.at), Epoch: c.epoch, Counter: c.counter}
+	return event.Position{Server: c.server, File: "script", Pos: uint64(c.at), Epoch: c.epoch, Counter: c.counter, Time: c.time}
 }
 
 func (c *ScriptSource) seq(n uint64) event.Seq { return event.MakeSeq(c.epoch, n) }
@@ -189,9 +195,13 @@ func (c *ScriptSource) Next(ctx context.Context) ([]event.Item, error) {
 					continue
 				}
 				c.report(nil)
+				if c.heartbeat() {
+					return c.out, nil
+				}
 				select {
 				case <-wait:
 				case <-c.wake:
+				case <-c.untilBeat():
 				case <-ctx.Done():
 					return nil, ctx.Err()
 				}
@@ -203,6 +213,26 @@ func (c *ScriptSource) Next(ctx context.Context) ([]event.Item, error) {
 			return c.out, nil
 		}
 	}
+}
+
+// heartbeat says, when it is time, that the reader stands at the log's end.
+func (c *ScriptSource) heartbeat() bool {
+	now := time.Now()
+	if c.cfg.Beat == 0 || now.Sub(c.beat) < c.cfg.Beat {
+		return false
+	}
+	c.beat, c.time = now, now.UnixMicro()
+	at := c.position()
+	c.out = append(c.out, event.Item{Kind: event.KindHeartbeat, Seq: c.end, Commit: &at})
+	c.report(nil)
+	return true
+}
+
+func (c *ScriptSource) untilBeat() <-chan time.Time {
+	if c.cfg.Beat == 0 {
+		return nil
+	}
+	return time.After(time.Until(c.beat.Add(c.cfg.Beat)))
 }
 
 // skipReserved passes numbers that chunks and barriers took before.
@@ -270,6 +300,7 @@ func (c *ScriptSource) transaction() (wait <-chan struct{}) {
 		n += 2
 	}
 	end := c.seq(n)
+	c.end = end
 	c.counter, c.at, c.done, c.stream = n+2, c.at+1, 0, false
 	at := c.position()
 	c.out = append(c.out, event.Item{Kind: event.KindCommit, Seq: end, Tx: etx, Commit: &at})

@@ -28,15 +28,15 @@ type owner struct {
 	status pipeline.SinkSummary
 	sub    *bus.Subscription // nil while not reading
 	left   []bus.QueueState  // where the subscription before was when it ended
-	// read is when all queues had last been read when that one ended; before the first one,
-	// when the owner was made.
-	read time.Time
+	fresh  freshness         // of the goroutine of run; what it found is in status
+	noted  time.Time
 }
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
 	return &owner{
 		pipe: p, sink: s, table: t, log: p.log.With(slog.String("sink", s.Name), slog.String("table", t.Name.String())),
-		status: pipeline.SinkSummary{Sink: s.Name, State: pipeline.StateStarting}, read: time.Now(),
+		status: pipeline.SinkSummary{Sink: s.Name, State: pipeline.StateStarting},
+		fresh:  freshness{table: t.Name, queues: p.endpoint.QueuesOf(p.spec.Name, t.Name, t.Queues)},
 	}
 }
 
@@ -90,9 +90,11 @@ func (o *owner) once(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	o.fresh.goal, o.fresh.merging = nil, nil
+	o.look(target, noVersion)
 	sub, err := o.pipe.endpoint.Subscribe(ctx, o.pipe.spec.Name, o.sink.Name, bus.SubscriptionConfig{
 		Table:  o.table.Name,
-		Queues: o.pipe.endpoint.QueuesOf(o.pipe.spec.Name, o.table.Name, o.table.Queues),
+		Queues: o.fresh.queues,
 		Marks:  target.Marks(),
 	})
 	if err != nil {
@@ -147,6 +149,7 @@ const maintainEvery = time.Second
 // drain writes what the subscription delivers and flushes by rows, bytes and time.
 func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable) error {
 	var oldest time.Time // when the first thing since the last flush was written
+	version := int64(noVersion)
 	for {
 		deadline := time.Now().Add(maintainEvery)
 		if flushAt := oldest.Add(o.sink.Flush.Interval.D()); !oldest.IsZero() && flushAt.Before(deadline) {
@@ -168,10 +171,11 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 			return o.stop(ctx, sub, target, !oldest.IsZero())
 		}
 		if !oldest.IsZero() && o.full(target, oldest) {
-			if err := o.flush(ctx, sub, target); err != nil {
+			if version, err = o.flush(ctx, sub, target); err != nil {
 				return err
 			}
 			oldest = time.Time{}
+			o.look(target, version)
 		}
 		if err != nil || oldest.IsZero() {
 			if err := target.Maintain(ctx); err != nil && ctx.Err() == nil {
@@ -180,6 +184,8 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 			o.noticeWait(sub)
 			o.noticeTrouble(target)
 			o.noticeUnread(sub)
+			o.look(target, version)
+			o.note(target)
 		}
 	}
 }
@@ -204,14 +210,38 @@ func (o *owner) full(target pipeline.SinkTable, oldest time.Time) bool {
 	return rows >= f.Rows || size >= int64(f.Bytes) || time.Since(oldest) >= f.Interval.D()
 }
 
-func (o *owner) flush(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable) error {
+func (o *owner) flush(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable) (version int64, err error) {
 	done, err := target.Flush(ctx)
 	if err != nil {
-		return fmt.Errorf("flush %s in sink %s: %w", o.table.Name, o.sink.Name, err)
+		return 0, fmt.Errorf("flush %s in sink %s: %w", o.table.Name, o.sink.Name, err)
 	}
 	sub.Committed(ctx, target.Marks())
 	o.set(func(s *pipeline.SinkSummary) { s.Rows += uint64(done.Rows); s.Flushes++; s.Buffered = 0 })
-	return nil
+	return done.Version, nil
+}
+
+// look takes note of how far the target is complete.
+func (o *owner) look(target pipeline.SinkTable, version int64) {
+	o.mu.Lock()
+	flows := o.status.State == pipeline.StateRunning
+	o.mu.Unlock()
+	o.fresh.look(target, version, o.pipe.water(), flows && o.pipe.flows(o.table.Name))
+	o.set(func(s *pipeline.SinkSummary) {
+		s.CompleteTo.Target, s.CompleteTo.Current = o.fresh.target, o.fresh.current
+	})
+}
+
+// noteEvery is how often a target is told how its table is.
+const noteEvery = 5 * time.Second
+
+// note tells the target how its table is.
+func (o *owner) note(target pipeline.SinkTable) {
+	n, ok := target.(pipeline.Noted)
+	if !ok || time.Since(o.noted) < noteEvery {
+		return
+	}
+	o.noted = time.Now()
+	n.Note(o.pipe.noteOf(o.table.Name, o.summary()))
 }
 
 // stop makes what was written visible before the owner goes, within a few seconds; what
@@ -220,9 +250,11 @@ func (o *owner) stop(ctx context.Context, sub *bus.Subscription, target pipeline
 	if pending {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		if err := o.flush(last, sub, target); err != nil {
+		version, err := o.flush(last, sub, target)
+		if err != nil {
 			return err
 		}
+		o.look(target, version)
 	}
 	return ctx.Err()
 }
@@ -289,50 +321,25 @@ func (o *owner) setSubscription(s *bus.Subscription) {
 	defer o.mu.Unlock()
 	if s == nil && o.sub != nil {
 		o.left = o.sub.States()
-		before := o.read
-		for i, q := range o.left {
-			if at := readAt(q, before); i == 0 || at.Before(o.read) {
-				o.read = at
-			}
-		}
 	}
 	o.sub = s
 }
 
-// readAt is when a queue was last read, given when it was under the subscription before.
-func readAt(q bus.QueueState, before time.Time) time.Time {
-	if q.Read.IsZero() {
-		return before
-	}
-	return q.Read
-}
-
 // summary is the owner's part of the status. What a claim that was lost had taken and not
-// made visible counts as behind until the next one reads: it is read again. While nothing
-// can be read nobody knows what there is: the lag is at least the time since it could be.
+// made visible counts as behind until the next one reads: it is read again.
 func (o *owner) summary() pipeline.SinkSummary {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s, queues := o.status, o.left
-	switch {
-	case o.sub != nil:
+	if o.sub != nil {
 		queues = o.sub.States()
-	case s.State == pipeline.StateRetrying || s.State == pipeline.StatePaused:
-		s.LagSecs = time.Since(o.read).Seconds()
 	}
 	for _, q := range queues {
-		behind := q.Behind
+		s.Behind += q.Behind
 		if o.sub == nil {
-			behind += q.Unflushed
-		}
-		s.Behind += behind
-		if (behind > 0 || s.Buffered > 0) && !q.LastCommit.IsZero() {
-			s.LagSecs = max(s.LagSecs, time.Since(q.LastCommit).Seconds())
-		}
-		if o.sub == nil || q.Trouble == "" && !q.Read.IsZero() {
+			s.Behind += q.Unflushed
 			continue
 		}
-		s.LagSecs = max(s.LagSecs, time.Since(readAt(q, o.read)).Seconds())
 		if q.Trouble != "" {
 			s.State, s.Code, s.Reason = pipeline.StateRetrying, "", unread(q)
 			s.LastErr = s.Reason

@@ -35,12 +35,19 @@ type pipe struct {
 	errors  int64
 	lastErr string
 	source  pipeline.Source // nil while it is not open
+	// seen is what the source said last before it was closed; glance are the states of its
+	// tables when owners last asked.
+	seen    pipeline.SourceStatus
+	glance  map[event.TableName]pipeline.State
+	glanced time.Time
 	// publisher is that of the present opening; nil before there is one.
 	publisher *bus.Publisher
 	sinks     map[string]pipeline.Sink
 	owners    map[ownerKey]*owner
 	order     []event.TableName
 	paused    map[event.TableName]event.PauseReason
+	// dropped are the tables that the source has no longer.
+	dropped map[event.TableName]event.PauseReason
 	// again are those who wait for a table to be taken up and hear that it is paused anew.
 	again map[event.TableName]context.CancelCauseFunc
 
@@ -63,7 +70,7 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 	return &pipe{
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
-		owners: map[ownerKey]*owner{}, paused: map[event.TableName]event.PauseReason{}, again: map[event.TableName]context.CancelCauseFunc{},
+		owners: map[ownerKey]*owner{}, paused: map[event.TableName]event.PauseReason{}, dropped: map[event.TableName]event.PauseReason{}, again: map[event.TableName]context.CancelCauseFunc{},
 		goOn: make(chan struct{}, 1), above: map[event.TableName]event.Seq{},
 	}
 }

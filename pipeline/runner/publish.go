@@ -96,6 +96,7 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 		return fmt.Errorf("declare topics: %w", err)
 	}
 	p.setSource(source)
+	p.takeDropped(publisher.Gone())
 	p.takePauses(source, resume)
 	p.takeBack(source, *back)
 	p.own(whole, opened.Tables)
@@ -159,7 +160,12 @@ func (p *pipe) observe(whole context.Context, item *event.Item) {
 	switch item.Kind {
 	case event.KindDDL:
 		if item.DDL.Old == nil && item.DDL.New != nil {
+			p.setDropped(item.Table.Name, nil)
 			p.own(whole, []*event.Table{item.Table})
+		}
+		if item.DDL.New == nil {
+			why := bus.Dropped(item)
+			p.setDropped(item.Table.Name, &why)
 		}
 		if item.DDL.New != nil && item.DDL.Due != "" { // stored values changed without events
 			p.snapshotDue(item.Table.Name, 0, item.DDL.Due)
@@ -168,6 +174,27 @@ func (p *pipe) observe(whole context.Context, item *event.Item) {
 		p.tablePaused(item.Table.Name, *item.Reason)
 	case event.KindResumed:
 		p.setPaused(item.Table.Name, event.PauseReason{})
+	}
+}
+
+// takeDropped takes over which tables the records say are gone.
+func (p *pipe) takeDropped(gone map[event.TableName]event.PauseReason) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropped = gone
+}
+
+// setDropped notes that the source has a table no longer, or again (nil).
+func (p *pipe) setDropped(t event.TableName, why *event.PauseReason) {
+	p.mu.Lock()
+	if why == nil {
+		delete(p.dropped, t)
+	} else {
+		p.dropped[t] = *why
+	}
+	p.mu.Unlock()
+	if why != nil {
+		p.log.Warn("table dropped at the source: its target stays as it is", slog.String("table", t.String()), slog.String("reason", why.Text))
 	}
 }
 
@@ -218,5 +245,8 @@ func (p *pipe) openSource() pipeline.Source {
 func (p *pipe) setSource(s pipeline.Source) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if s == nil && p.source != nil {
+		p.seen = p.source.Status()
+	}
 	p.source = s
 }

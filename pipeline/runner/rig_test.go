@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/e2e/inprocess"
 	"github.com/millrace/millrace/pipeline"
@@ -60,7 +61,9 @@ func newRigOn(t *testing.T, cluster *inprocess.Cluster) *rig {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.specs = append(r.specs, p)
-			return pipelinetest.NewSource(r.script, r.cfg), nil
+			cfg := r.cfg
+			cfg.Beat = 20 * time.Millisecond
+			return pipelinetest.NewSource(r.script, cfg), nil
 		},
 		Target: func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error) { return r.target.Sink(), nil },
 	}

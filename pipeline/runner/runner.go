@@ -48,8 +48,9 @@ type Runner struct {
 
 	mu      sync.Mutex
 	running map[string]*running
-	paused  map[string]*spec.Pipeline
+	paused  map[string]*stand
 	broken  map[string]string // what is wrong with files, by path
+	unread  error             // why the directory can't be read
 	ready   bool              // the directory was read once
 }
 
@@ -68,7 +69,7 @@ func New(cfg Config, kinds spec.Kinds, deps Deps) (*Runner, error) {
 	if cfg.Reload <= 0 {
 		cfg.Reload = 5 * time.Second
 	}
-	return &Runner{cfg: cfg, kinds: kinds, deps: deps, log: deps.Log, wake: make(chan struct{}, 1), running: map[string]*running{}, paused: map[string]*spec.Pipeline{}}, nil
+	return &Runner{cfg: cfg, kinds: kinds, deps: deps, log: deps.Log, wake: make(chan struct{}, 1), running: map[string]*running{}, paused: map[string]*stand{}}, nil
 }
 
 // Run runs the pipelines until ctx ends, then stops them in parallel and joins them.
@@ -122,11 +123,11 @@ func (r *Runner) reload(ctx context.Context, last string) string {
 		}
 	}
 	for name, p := range r.paused {
-		if left(p) {
+		if left(p.spec) {
 			delete(r.paused, name)
 		}
 	}
-	r.ready, r.broken = true, brokenFiles(errs)
+	r.ready, r.broken, r.unread = true, brokenFiles(errs), unreadable(errs)
 	r.mu.Unlock()
 	for _, one := range gone {
 		one.stop()
@@ -153,7 +154,7 @@ func (r *Runner) want(ctx context.Context, p *spec.Pipeline, stamp string) {
 	}
 	if _, err := os.Stat(r.pauseFile(p.Name)); err == nil {
 		r.mu.Lock()
-		r.paused[p.Name] = p
+		r.paused[p.Name] = &stand{p, r.standing(p)}
 		r.mu.Unlock()
 		return
 	}
@@ -224,12 +225,13 @@ func (r *Runner) Statuses() []pipeline.Status {
 		files[one.pipe.spec.Name] = one.pipe.spec.File
 	}
 	for name, p := range r.paused {
-		files[name] = p.File
-		standing := pipeline.Status{Name: name, State: pipeline.StatePaused, Code: event.PauseRequest, Reason: event.Requested().String(),
-			Source: pipeline.SourceSummary{Type: p.Source.Type}, Tables: []pipeline.TableStatus{}}
+		files[name] = p.spec.File
+		standing := p.status
+		standing.Tables = cloneTables(p.status.Tables)
 		if _, err := os.Stat(r.pauseFile(name)); errors.Is(err, fs.ErrNotExist) { // resumed a moment ago
 			standing.State, standing.Code, standing.Reason = pipeline.StateStarting, "", ""
 		}
+		standing.Age(time.Now())
 		all = append(all, standing)
 	}
 	r.mu.Unlock()
@@ -275,7 +277,7 @@ func (r *Runner) unused(all []pipeline.Status, files map[string]string) (standin
 		if s.LastErr != "" {
 			mistakes += "; and before that: " + s.LastErr
 		}
-		s.LastErr = mistakes
+		s.LastErr, s.FileError = mistakes, what
 	}
 	for _, path := range slices.Sorted(maps.Keys(broken)) {
 		what := broken[path]
@@ -289,22 +291,6 @@ func (r *Runner) unused(all []pipeline.Status, files map[string]string) (standin
 			Tables: []pipeline.TableStatus{}})
 	}
 	return standing
-}
-
-// Ready is nil when every pipeline runs, or stands because someone asked for it.
-func (r *Runner) Ready() error {
-	r.mu.Lock()
-	read := r.ready
-	r.mu.Unlock()
-	if !read {
-		return errors.New("the pipeline files have not been read yet")
-	}
-	for _, s := range r.Statuses() {
-		if pipeline.Blocks(s.State, s.Code) {
-			return fmt.Errorf("pipeline %s is %s: %s", s.Name, s.State, s.Reason)
-		}
-	}
-	return nil
 }
 
 // Do carries a verb out: see httpapi.Daemon.
@@ -340,11 +326,12 @@ func (r *Runner) pause(name string) error {
 		return fmt.Errorf("pause %s: %w", name, err)
 	}
 	one.stop()
+	status := paused(one.pipe.status())
 	r.mu.Lock()
 	delete(r.running, name)
-	r.paused[name] = one.pipe.spec
+	r.paused[name] = &stand{one.pipe.spec, status}
 	r.mu.Unlock()
-	return nil
+	return r.keep(status)
 }
 
 // resume lets the next look at the files, which it asks for, start the pipeline. Until

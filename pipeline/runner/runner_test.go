@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/httpserve"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
@@ -258,8 +259,9 @@ func TestAPausedPipelineStaysSo(t *testing.T) {
 	r.script.Commit(r.orders.Put(2, "b"))
 	r.restart()
 	r.waitFor("the pause", func() bool { return r.pipeline().State == pipeline.StatePaused })
-	if err := r.daemon.Ready(); err != nil {
-		t.Errorf("a pause that was asked for is no fault: %v", err)
+	var remark httpserve.Remark
+	if err := r.daemon.Ready(); !errors.As(err, &remark) || string(remark) != "paused by request: pipeline orders" {
+		t.Errorf("a pause that was asked for is no fault, and is named: %v", err)
 	}
 	if err := r.daemon.Do(t.Context(), "orders", "", httpapi.Snapshot); !errors.Is(err, httpapi.ErrState) {
 		t.Errorf("snapshot of a paused pipeline: %v", err)

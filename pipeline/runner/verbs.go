@@ -93,10 +93,10 @@ func free(publisher *bus.Publisher, verb, asked string, tables []event.TableName
 	var free []event.TableName
 	for _, t := range tables {
 		why := publisher.Held(t)
-		if why != "" && asked != "" {
-			return nil, fmt.Errorf("%s: %s: %w", verb, why, httpapi.ErrState)
+		if why.Code != "" && asked != "" {
+			return nil, fmt.Errorf("%s: %s: %w", verb, why.Text, httpapi.ErrState)
 		}
-		if why == "" {
+		if why.Code == "" {
 			free = append(free, t)
 		}
 	}

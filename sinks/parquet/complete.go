@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -73,3 +74,11 @@ func (f *queueFact) pass(s *event.Slice) {
 
 // chunkTx is what the names of chunks begin with.
 const chunkTx = "snap/"
+
+// Merged is the version of changes/ up to which current/ has everything.
+func (t *Table) Merged() int64 {
+	if t.current == nil || t.current.level() {
+		return math.MaxInt64
+	}
+	return t.current.version
+}

@@ -376,4 +376,5 @@ var (
 	_ pipeline.SinkTable = (*Table)(nil)
 	_ pipeline.Troubled  = (*Table)(nil)
 	_ pipeline.Dated     = (*Table)(nil)
+	_ pipeline.Merged    = (*Table)(nil)
 )
