@@ -74,3 +74,20 @@ type LevelReader interface {
 type DatedReader interface {
 	CompleteTo(ctx context.Context, table event.TableName) (time.Time, error)
 }
+
+// HistoryReader is what a target's Reader may be besides, whose tables follow a log of
+// changes that is kept.
+type HistoryReader interface {
+	// ReadHistory reads the log as far as the table has followed it, in no order, and the
+	// table. Changes and rows have the same columns; those in unchecked show values in the
+	// table that the log does not have in the same form.
+	ReadHistory(ctx context.Context, table event.TableName, columns func(columns []ReadColumn, unchecked []string) error,
+		change func(Change, []Cell) error, row func([]Cell) error) error
+}
+
+// Change is a row's change in a target's log: docs/format/lake.md.
+type Change struct {
+	Seq   uint64
+	Op    string // c u d r x
+	Below uint64 // of x
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -121,7 +122,7 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := reg.Register(d.Collector()); err != nil {
+	if err := errors.Join(reg.Register(d.Collector()), reg.Register(d.SelfChecks())); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	return d, nil

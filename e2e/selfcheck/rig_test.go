@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/millrace/millrace/connectors/mysql"
 	"github.com/millrace/millrace/connectors/mysql/account"
@@ -21,7 +24,9 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/spec"
+	"github.com/millrace/millrace/pipeline/verify"
 	"github.com/millrace/millrace/sinks/delta"
+	lakereader "github.com/millrace/millrace/sinks/parquet/readback"
 )
 
 // rig is a pipeline of a server's database shop into a lake.
@@ -109,6 +114,31 @@ func (r *rig) await(what string, ok func() bool) {
 		r.t.Logf("%s: %+v", table, r.verified(table))
 	}
 	r.t.Fatalf("waited in vain for %s: %s", what, strings.ReplaceAll(fmt.Sprintf("%+v", r.daemon.Statuses()), "} {", "}\n {"))
+}
+
+// history compares a table's changes with the table.
+func (r *rig) history(table string) verify.Table {
+	r.t.Helper()
+	source, err := r.plan.SourceReader(nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer source.Close()
+	got, err := verify.History(r.t.Context(), source, lakereader.New(r.lake, "shop"), event.TableName{DB: "shop", Table: table}, "")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return got
+}
+
+// metrics is what Prometheus reads of the self-check.
+func (r *rig) metrics() string {
+	r.t.Helper()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(r.daemon.SelfChecks())
+	answer := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	return answer.Body.String()
 }
 
 // writers change rows until they are stopped.

@@ -40,6 +40,11 @@ func TestAPipelineFindsWhatIsWrongInItsTarget(t *testing.T) {
 	for _, table := range []string{"live", "livelog"} { // each of them once: the next round may be on its way
 		r.await(table+" to be verified while it is written", func() bool { return !r.verified(table).Through.IsZero() })
 	}
+	for _, table := range []string{"keyed", "log", "live", "livelog"} {
+		if got := r.history(table); !got.Equal() || got.SourceRows == 0 || len(got.Unchecked) > 0 {
+			t.Errorf("the changes of %s, replayed, are not what it is: %+v", table, got)
+		}
+	}
 	r.stop()
 	r.start()
 	if r.await("the status", func() bool { _, ok := r.daemon.Table("shop.keyed"); return ok }); r.verified("keyed").Through.IsZero() {
@@ -75,6 +80,11 @@ func TestAPipelineFindsWhatIsWrongInItsTarget(t *testing.T) {
 	for _, table := range []string{"keyed", "log"} {
 		r.await("the finding in "+table, func() bool { return r.verified(table).State == verify.Differs })
 	}
+	for table, want := range map[string]int64{"keyed": 3, "log": 3} {
+		if got := r.history(table); got.Differences() != want {
+			t.Errorf("the changes of %s are compared with %d differences: %+v", table, got.Differences(), got)
+		}
+	}
 	keyed, log := r.verified("keyed"), r.verified("log")
 	for _, want := range []string{"3 rows: ", "differs: id=3: v is row 3 in the source, altered in the target", "only in the source: id=4", "only in the target: id=999"} {
 		if !strings.Contains(keyed.Reason, want) {
@@ -87,6 +97,14 @@ func TestAPipelineFindsWhatIsWrongInItsTarget(t *testing.T) {
 	// One row became another, and one is there once too often.
 	if log.Differences != 3 || !strings.Contains(log.Reason, "only in the target: ") || !strings.Contains(log.Reason, "v=altered") || !strings.Contains(log.Reason, "only in the source: ") {
 		t.Errorf("%+v", log)
+	}
+	for _, want := range []string{
+		`millrace_verify_differences{pipeline="shop",sink="lake",table="shop.keyed"} 3`, `millrace_verify_rows_total{pipeline="shop"} `,
+		`millrace_table_verified_timestamp_seconds{pipeline="shop",sink="lake",table="shop.keyed"} 1.`,
+	} {
+		if text := r.metrics(); !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
 	}
 	if v := r.verified("live"); v.State == verify.Differs {
 		t.Errorf("a table that is written is accused: %+v", v)

@@ -23,8 +23,9 @@ type Table struct {
 	Problem  string   `json:"problem,omitempty"`  // columns that don't match
 	// Unreadable is why a side could not be read; nothing else is known then.
 	Unreadable string `json:"unreadable,omitempty"`
-	// Sampled says that only a part was compared.
-	Sampled bool `json:"sampled,omitempty"`
+	// Unchecked are columns that the comparison of a history left out, because older rows
+	// have them in another form.
+	Unchecked []string `json:"unchecked,omitempty"`
 }
 
 // What is known of a table.

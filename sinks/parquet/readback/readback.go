@@ -127,16 +127,7 @@ func (r *Reader) Read(ctx context.Context, name event.TableName, columns func([]
 	if err != nil {
 		return err
 	}
-	shown := make([]pipeline.ReadColumn, len(t.fields))
-	for i, f := range t.fields {
-		shown[i] = pipeline.ReadColumn{Name: f.Name}
-		if original, ok := f.Metadata[metaName].(string); ok {
-			shown[i].Name = original
-		}
-		if of, ok := f.Metadata[metaRaw].(string); ok {
-			shown[i].RawOf = of
-		}
-	}
+	shown := shownOf(t.fields)
 	if err := columns(shown); err != nil {
 		return err
 	}
