@@ -152,7 +152,11 @@ func (c *compactor) step(ctx context.Context) (bool, error) {
 		select {
 		case c.t.sink.merging <- struct{}{}:
 			defer func() { <-c.t.sink.merging }()
-			c.done <- c.pack(ctx, facts, run)
+			var p packed
+			if err := contained(c.t.log, c.t.changes.Table(), func() error { p = c.pack(ctx, facts, run); return nil }); err != nil {
+				p = packed{from: run, err: err}
+			}
+			c.done <- p
 		case <-ctx.Done():
 			c.done <- packed{from: run, err: ctx.Err()}
 		}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
@@ -37,6 +39,7 @@ type current struct {
 	taken   job
 	done    chan error
 	cancel  context.CancelFunc
+	altered atomic.Bool // another program has changed rows of current/
 	vacuum  time.Time
 	// trouble is why the last merge failed.
 	trouble error
@@ -217,11 +220,23 @@ func (c *current) step() error {
 			return nil
 		}
 	}
+	if err := c.remake(); err != nil {
+		return err
+	}
 	if c.t.sink.now().Before(c.pace.next) || !c.due() {
 		return nil
 	}
 	c.start()
 	return nil
+}
+
+// remake makes current/ anew where another program has changed its rows.
+func (c *current) remake() error {
+	if !c.altered.Swap(false) {
+		return nil
+	}
+	c.rebuild = true
+	return c.collect(context.Background())
 }
 
 func (c *current) start() {
@@ -234,7 +249,7 @@ func (c *current) start() {
 	c.cancel, c.running = cancel, true
 	c.files, c.rebuild, c.dirty = nil, false, false
 	go func() {
-		err := c.run(ctx, &c.taken)
+		err := contained(c.t.log, c.log.Table(), func() error { return c.run(ctx, &c.taken) })
 		c.pace.ended(asked, c.taken.began, c.t.sink.now())
 		c.done <- err
 	}()
@@ -328,6 +343,9 @@ func (c *current) mergeNow() error {
 			return err
 		}
 	}
+	if err := c.remake(); err != nil {
+		return err
+	}
 	if !c.due() {
 		return nil
 	}
@@ -339,11 +357,37 @@ func (c *current) mergeNow() error {
 	return err
 }
 
+// refresh reads what others have committed to current/. A program that has changed its rows,
+// and not only how they lie, has made it differ from changes/, of which it is made anew.
+func (c *current) refresh(ctx context.Context) error {
+	entries, err := c.log.Refresh(ctx)
+	for i := range entries {
+		if changesRows(&entries[i]) {
+			c.altered.Store(true)
+			c.t.log.Warn("another program has changed rows of current/, which is made anew from changes/", slog.Int64("version", entries[i].Version))
+		}
+	}
+	return err
+}
+
+// changesRows reports whether an entry that the sink did not write changes rows.
+func changesRows(e *delta.Entry) bool {
+	changed := false
+	for i := range e.Actions {
+		a := &e.Actions[i]
+		if a.CommitInfo["engineInfo"] == engine {
+			return false
+		}
+		changed = changed || a.Add != nil && a.Add.DataChange || a.Remove != nil && a.Remove.DataChange
+	}
+	return changed
+}
+
 // lookAfter keeps current/'s own log short and its directory clean.
 func (c *current) lookAfter(ctx context.Context) error {
 	now := c.t.sink.now()
 	// As in changes/, a successor's files must not be taken for orphans.
-	if _, err := c.log.Refresh(ctx); err != nil {
+	if err := c.refresh(ctx); err != nil {
 		return err
 	}
 	if err := c.fenced(); err != nil {

@@ -193,6 +193,7 @@ func (l *layout) leaves() []leafSpec {
 type source struct {
 	leaf int // -1: the file has no such column, and its rows show fill
 	typ  colType
+	read reading // nil where the file has the sink's own form
 	fill parquet.Value
 }
 

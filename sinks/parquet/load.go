@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -99,10 +98,12 @@ func (m *merge) changes(ctx context.Context, change func(hash uint64, key []byte
 		return change(xxhash.Sum64(key), key, seq, del, row)
 	}
 	for _, a := range m.job.files {
-		err := m.scan(ctx, path.Join(m.c.t.changes.Table(), a.Path), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
-			seq, op, q := s.leaf(colSeq), s.leaf(colOp), s.leaf(colQ)
-			if seq < 0 || op < 0 || q < 0 {
-				return nil, errors.New("a technical column is missing")
+		err := m.scan(ctx, fileOf(m.c.t.changes.Table(), a), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
+			seq, err1 := s.technicalAt(colSeq, parquet.Int64)
+			op, err2 := s.technicalAt(colOp, parquet.ByteArray)
+			q, err3 := s.technicalAt(colQ, parquet.Int32)
+			if err := errors.Join(err1, err2, err3); err != nil {
+				return nil, err
 			}
 			return func(vals []parquet.Value, r parquet.Row) error {
 				if vals == nil {
@@ -199,6 +200,11 @@ func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	src := m.lay.sources(s.leaves, find)
+	for i := range src {
+		if err := s.readAs(&src[i]); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	vals := make([]parquet.Value, len(src))
 	var a arena
 	for {
@@ -216,9 +222,15 @@ func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32
 			for i := range src {
 				if src[i].leaf < 0 {
 					vals[i] = src[i].fill
-				} else {
-					vals[i] = convert(src[i].typ, m.lay.Columns[i].typ, r[src[i].leaf], &a)
+					continue
 				}
+				v := r[src[i].leaf]
+				if src[i].read != nil && !v.IsNull() {
+					if v, err = src[i].read(v, &a); err != nil {
+						return fmt.Errorf("%s: column %s: %w", name, s.leaves[src[i].leaf], err)
+					}
+				}
+				vals[i] = convert(src[i].typ, m.lay.Columns[i].typ, v, &a)
 			}
 			if err := row(vals, r); err != nil {
 				return err
@@ -242,10 +254,10 @@ func (m *merge) scanOld(ctx context.Context, a *delta.Add, row func(vals []parqu
 		}
 		return 0, false, colType{}, false
 	}
-	return m.scan(ctx, path.Join(m.c.log.Table(), a.Path), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
-		at := s.leaf(colSeq)
-		if at < 0 {
-			return nil, errors.New("a technical column is missing")
+	return m.scan(ctx, fileOf(m.c.log.Table(), a), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
+		at, err := s.technicalAt(colSeq, parquet.Int64)
+		if err != nil {
+			return nil, err
 		}
 		return func(vals []parquet.Value, r parquet.Row) error {
 			if vals == nil {

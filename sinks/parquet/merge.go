@@ -190,7 +190,7 @@ func (m *merge) prepareChanges(ctx context.Context) (depth int, err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			s, err := openScanner(m.c.t.sink.fs, path.Join(dir, a.Path))
+			s, err := openScanner(m.c.t.sink.fs, fileOf(dir, a))
 			if err != nil {
 				return err
 			}
@@ -300,7 +300,7 @@ func (m *merge) commit(ctx context.Context) error {
 		m.discard()
 	}
 	if errors.Is(err, delta.ErrConflict) {
-		if _, rerr := c.log.Refresh(ctx); rerr != nil {
+		if rerr := c.refresh(ctx); rerr != nil {
 			return rerr
 		}
 		if ferr := c.fenced(); ferr != nil {

@@ -3,11 +3,13 @@ package parquet
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"path"
 
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/delta"
 )
 
 // scanner reads the rows of one of the sink's own files.
@@ -29,6 +31,14 @@ type damage struct {
 
 func (d *damage) Error() string { return d.name + " is damaged: " + d.err.Error() }
 func (d *damage) Unwrap() error { return d.err }
+
+// fileOf is where a file of a table lies. Other programs escape its name in the log.
+func fileOf(dir string, a *delta.Add) string {
+	if plain, err := url.PathUnescape(a.Path); err == nil {
+		return path.Join(dir, plain)
+	}
+	return path.Join(dir, a.Path)
+}
 
 func openScanner(fsys vfs.FS, name string) (s *scanner, err error) {
 	f, err := fsys.Open(name)

@@ -133,10 +133,13 @@ func newID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
+// engine is what the sink's commits call it.
+const engine = "millrace"
+
 func (t *Table) commitInfo(operation string) delta.Action {
 	return delta.Action{CommitInfo: map[string]any{
 		"timestamp": t.sink.now().UnixMilli(), "operation": operation, "operationParameters": map[string]string{},
-		"engineInfo": "millrace", "millraceGeneration": t.claim.Generation,
+		"engineInfo": engine, "millraceGeneration": t.claim.Generation,
 	}}
 }
 
