@@ -32,6 +32,7 @@ const (
 	EndInOneQueue           Bug = "end-in-one-queue"
 	KeylessBeginEarly       Bug = "keyless-begin-early"
 	DefaultNotFilled        Bug = "default-not-filled"
+	AlterPartByPart         Bug = "alter-part-by-part"
 	AuditNeverRuns          Bug = "audit-never-runs"
 	GapUnnoticed            Bug = "gap-unnoticed"
 	IdentityUnchecked       Bug = "identity-unchecked"
@@ -80,6 +81,7 @@ func List() []Entry {
 		{EndInOneQueue, "C6", "END takes effect when the first queue has passed it"},
 		{KeylessBeginEarly, "C7", "BEGIN of a table without a key stands before its snapshot"},
 		{DefaultNotFilled, "C8", "older rows of a new column get NULL for its default"},
+		{AlterPartByPart, "C8", "the parts of an ALTER are applied one after the other"},
 		{AuditNeverRuns, "C8", "the tracked definition is never compared with the server's"},
 		{GapUnnoticed, "K3", "a message behind a gap is applied"},
 		{IdentityUnchecked, "K3", "the message at the mark is not compared with it"},

@@ -8,6 +8,7 @@ import (
 	"github.com/pingcap/tidb/pkg/parser/ast"
 
 	"github.com/millrace/millrace/connectors/mysql/decode"
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -283,6 +284,12 @@ func (b *build) renameColumn(from, to string) {
 	if !b.has(from) {
 		b.isUnclear("a renamed column is not known")
 		return
+	}
+	for old, now := range b.renames {
+		if strings.EqualFold(now, from) && seeded.On(seeded.AlterPartByPart) {
+			b.renames[old] = to
+			return
+		}
 	}
 	b.renames[strings.ToLower(from)] = to
 }

@@ -83,8 +83,11 @@ func (w *twin) columns() string {
 	for w.chance(25) {
 		out = append(out, w.oldName())
 	}
-	if w.chance(8) {
+	switch {
+	case w.chance(8):
 		out[0] += fmt.Sprintf("(%d)", 1+w.rand.IntN(4))
+	case !w.maria && w.chance(8):
+		out[0] = "(CONCAT(" + out[0] + ", 'x'))"
 	}
 	return strings.Join(out, ", ")
 }
