@@ -102,6 +102,11 @@ func (s *Statement) alterNamed(n *ast.AlterTableStmt, d *definition) []Change {
 		for _, spec := range n.Specs {
 			b.spec(spec)
 		}
+		for _, spec := range n.Specs {
+			if spec.Tp == ast.AlterTableAlterColumn && len(spec.NewColumns) == 1 {
+				b.alterDefault(spec.NewColumns[0].Name.Name.O)
+			}
+		}
 		if d.ignore {
 			b.isDue("rows that were in the way of the change may be gone")
 		}
@@ -202,7 +207,7 @@ func (b *build) spec(n *ast.AlterTableSpec) {
 	case ast.AlterTableDropIndex:
 		b.dropIndex(n.Name, n.IfExists)
 	case ast.AlterTableDropCheck: // DROP CONSTRAINT, which takes unique keys as well
-		b.dropIndex(n.Constraint.Name, true)
+		b.dropConstraint(n.Constraint.Name)
 	case ast.AlterTableRenameIndex:
 		b.renamed = append(b.renamed, indexName{from: n.FromKey.O, to: n.ToKey.O})
 	case ast.AlterTableRenameTable:
@@ -269,6 +274,17 @@ func (b *build) addColumn(d *ast.ColumnDef, n *ast.AlterTableSpec) {
 	b.fill(&c, x)
 	b.defs = append(b.defs, &columnPart{column: c, extras: x, position: n.Position})
 	b.columnKeys(&c, x)
+}
+
+// alterDefault is ALTER c SET DEFAULT. It changes no row that is there, unless the column
+// is a new one of the same statement: then servers differ in which default that has.
+func (b *build) alterDefault(name string) {
+	for _, p := range b.defs {
+		if p.old == "" && strings.EqualFold(p.column.Name, name) {
+			p.column.HasDefault, p.column.Default = false, nil
+			b.isDue("column %s was given two defaults", name)
+		}
+	}
 }
 
 func (b *build) dropColumn(name string, ifExists bool) {
@@ -386,6 +402,11 @@ func (b *build) constraint(c *ast.Constraint) {
 	case ast.ConstraintUniq, ast.ConstraintUniqKey, ast.ConstraintUniqIndex:
 		x.unique = true
 	case ast.ConstraintKey, ast.ConstraintIndex, ast.ConstraintFulltext:
+	case ast.ConstraintCheck:
+		if b.s.MariaDB && isJSONValid(c.Expr) {
+			b.isUnclear("a check makes JSON of a column")
+		}
+		return
 	case ast.ConstraintForeignKey:
 		b.forget = true // it may bring an index, under a name that the server chooses
 		return
@@ -393,6 +414,17 @@ func (b *build) constraint(c *ast.Constraint) {
 		return
 	}
 	b.added = append(b.added, x)
+}
+
+// dropConstraint is DROP CONSTRAINT: of a unique key, or of a check, which MariaDB's JSON
+// columns are JSON by.
+func (b *build) dropConstraint(name string) {
+	known := slices.ContainsFunc(b.indexes, func(x Index) bool { return strings.EqualFold(x.Name, name) })
+	if !known && b.s.MariaDB && slices.ContainsFunc(b.columns, func(c event.Column) bool { return c.Type == event.TypeJSON }) {
+		b.isUnclear("a constraint was dropped, by which a column may have been JSON")
+		return
+	}
+	b.dropIndex(name, true)
 }
 
 // dropIndex gathers an index that goes.

@@ -15,14 +15,14 @@ type definition struct {
 	head                              []token // up to the table's name, without what the parser does not know
 	parts                             [][]token
 	rest                              []token // CREATE TABLE and indexes: behind head
-	special                           bool    // it has words that the parser takes for less than they mean
+	special                           bool    // it has words that mean other types than the parser takes them for
 }
 
 // definition reads the head of a statement; its table has no name when it is no
 // definition of a table or an index.
 func (s *Statement) definition(tokens []token) definition {
 	p := subjects{s: s, rest: tokens}
-	d := definition{special: slices.ContainsFunc(tokens, func(t token) bool { return t.is("NCHAR", "NVARCHAR", "NATIONAL") })}
+	d := definition{special: s.Mode&(Oracle|MaxDB) != 0 || slices.ContainsFunc(tokens, func(t token) bool { return t.is("NCHAR", "NVARCHAR", "NATIONAL") })}
 	switch {
 	case p.accept("ALTER"):
 		s.alterHead(&p, &d)

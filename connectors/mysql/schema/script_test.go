@@ -50,7 +50,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) string {
 }
 
 var modes = map[string]Mode{"ANSI_QUOTES": ANSIQuotes, "REAL_AS_FLOAT": RealAsFloat, "NO_BACKSLASH_ESCAPES": NoBackslashEscapes, "PIPES_AS_CONCAT": PipesAsConcat,
-	"IGNORE_SPACE": IgnoreSpace, "HIGH_NOT_PRECEDENCE": HighNotPrecedence, "EMPTY_STRING_IS_NULL": EmptyStringIsNull,
+	"IGNORE_SPACE": IgnoreSpace, "HIGH_NOT_PRECEDENCE": HighNotPrecedence, "EMPTY_STRING_IS_NULL": EmptyStringIsNull, "MAXDB": MaxDB,
 	"ORACLE": Oracle | PipesAsConcat | ANSIQuotes | IgnoreSpace, "ANSI": RealAsFloat | PipesAsConcat | ANSIQuotes | IgnoreSpace}
 
 func (w *world) statement(t *testing.T, d *datadriven.TestData) Statement {

@@ -107,7 +107,8 @@ const (
 	PipesAsConcat      Mode = 1 << 1
 	ANSIQuotes         Mode = 1 << 2
 	IgnoreSpace        Mode = 1 << 3
-	Oracle             Mode = 1 << 9 // MariaDB
+	Oracle             Mode = 1 << 9  // MariaDB; DATE and BLOB are other types
+	MaxDB              Mode = 1 << 12 // MariaDB; TIMESTAMP is another type
 	NoBackslashEscapes Mode = 1 << 20
 	HighNotPrecedence  Mode = 1 << 29
 	EmptyStringIsNull  Mode = 1 << 32 // MariaDB

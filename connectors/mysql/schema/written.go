@@ -12,7 +12,7 @@ func writes(tokens []token) bool {
 	for len(tokens) > 0 && tokens[0].symbol("(") {
 		tokens = tokens[1:]
 	}
-	return len(tokens) > 0 && tokens[0].is("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "MERGE", "IMPORT", "HANDLER", "ANALYZE")
+	return len(tokens) > 0 && tokens[0].is("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "MERGE", "HANDLER", "ANALYZE")
 }
 
 // written are the captured tables that such a statement names: it changed some of them.
