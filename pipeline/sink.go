@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
@@ -42,6 +43,11 @@ var ErrSuperseded = errors.New("another owner has taken the target table")
 // disk, missing permission, a value it cannot hold); nothing was lost, the table pauses
 // with the reason and the same rows are given again later.
 var ErrUnwritable = errors.New("the target cannot be written")
+
+// ErrRecord is an ErrUnwritable that trying again cannot help: the record itself is such
+// that the target cannot take it. The table stands in front of it, with the record named,
+// until a new snapshot of it begins in the queue, which replaces all that was there before.
+var ErrRecord = fmt.Errorf("%w: the record is such that it cannot be applied", ErrUnwritable)
 
 // QueueID names an owned queue for a target: broker, topic and number.
 type QueueID struct {

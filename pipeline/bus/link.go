@@ -20,10 +20,13 @@ const (
 	WaitLostTail Wait = "LOST_TAIL"
 	// WaitNeedsSnapshot: retention gave the queue up.
 	WaitNeedsSnapshot Wait = "NEEDS_SNAPSHOT"
+	// WaitRefused: the target cannot take a record behind the mark. Nobody asks for the
+	// attempt that ends it but a person: it may be refused again.
+	WaitRefused Wait = "REFUSED"
 )
 
 // Waits are all reasons.
-func Waits() []Wait { return []Wait{WaitNew, WaitGap, WaitLostTail, WaitNeedsSnapshot} }
+func Waits() []Wait { return []Wait{WaitNew, WaitGap, WaitLostTail, WaitNeedsSnapshot, WaitRefused} }
 
 // Explain says in words what a reader met. It stands behind the reason's name.
 func (w Wait) Explain() string {
@@ -37,6 +40,8 @@ func (w Wait) Explain() string {
 			"writes into this target (let only one of them)"
 	case WaitNeedsSnapshot:
 		return "the broker's retention took messages before the sink had read them"
+	case WaitRefused:
+		return "the target cannot take a record of the table"
 	}
 	return ""
 }

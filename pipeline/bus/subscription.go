@@ -27,6 +27,9 @@ type SubscriptionConfig struct {
 	Marks []pipeline.QueueMark
 	// PrefetchBytes bounds the bodies held for all queues together (16 MiB).
 	PrefetchBytes int64
+	// Refused says that the target cannot take a record behind the marks: nothing is handed
+	// out before the next BEGIN of the table.
+	Refused bool
 	// PullWait is how long a broker may hold a pull on an empty queue (15 s).
 	PullWait time.Duration
 }
@@ -79,8 +82,10 @@ type queueReading struct {
 	q      message.Queue
 	link   link
 	offset int64 // next to pull
-	end    int64
-	commit time.Time
+	// adopted: BEGIN ended a wait of this subscription.
+	adopted bool
+	end     int64
+	commit  time.Time
 	// answered is when the broker last did; trouble is why it does not since then.
 	answered time.Time
 	trouble  string
@@ -210,6 +215,9 @@ func (s *Subscription) seek(ctx context.Context, q *queueReading) error {
 	for {
 		at, err := seek(ctx, s.reader, q.q, q.link.mark, q.link.id, q.link.mark != 0)
 		if err == nil {
+			if s.cfg.Refused && at.wait == WaitNone && !q.adopted {
+				at.wait = WaitRefused
+			}
 			s.mu.Lock()
 			q.offset, q.link.wait = at.offset, at.wait
 			q.answered, q.trouble = time.Now(), ""
@@ -271,10 +279,11 @@ func (s *Subscription) waitFor(q *queueReading, why Wait, offset int64) {
 func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.ReceivedMessage) (back bool, err error) {
 	slice := new(event.Slice)
 	if err := event.ParseSlice(m.Body, slice); err != nil {
-		return false, fmt.Errorf("message at offset %d of %s: %w", m.QueueOffset, queueText(q.q), err)
+		return false, s.unread(q, m, err)
 	}
 	s.mu.Lock()
 	v := q.link.judge(slice)
+	q.adopted = q.adopted || v == adopt
 	if v != seekBack {
 		q.offset = m.QueueOffset + 1
 	}
@@ -302,6 +311,18 @@ func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.Rece
 		s.room.Release(d.size)
 		return false, ctx.Err()
 	}
+}
+
+// unread says of a message that is no slice that the target cannot take it; while BEGIN is
+// waited for it is left behind like the others.
+func (s *Subscription) unread(q *queueReading, m *client.ReceivedMessage, cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.link.wait == WaitNone {
+		return fmt.Errorf("%w: the message at offset %d of %s: %w", pipeline.ErrRecord, m.QueueOffset, queueText(q.q), cause)
+	}
+	q.offset = m.QueueOffset + 1
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

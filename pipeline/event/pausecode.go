@@ -25,6 +25,7 @@ const (
 	PausePrivilege       PauseCode = "privilege"
 	PauseOversize        PauseCode = "oversize"
 	PauseTarget          PauseCode = "target"
+	PauseRecord          PauseCode = "record"
 	PauseHistory         PauseCode = "history"
 	PauseFile            PauseCode = "file"
 	PauseStart           PauseCode = "start"

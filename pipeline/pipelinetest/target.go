@@ -22,6 +22,9 @@ type Target struct {
 	// rows are in the target and only the answer is lost.
 	Fault func(step string, table event.TableName) error
 
+	// Refuses, where set, says of a row's texts by column that it cannot be taken.
+	Refuses func(event.TableName, map[uint32]any) bool
+
 	mu     sync.Mutex
 	tables map[event.TableName]*targetTable
 	wrong  []error
@@ -181,6 +184,9 @@ func (c *claimed) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice)
 		var err error
 		if ch.row, err = rowOf(p.schema, img); err != nil {
 			return fmt.Errorf("row %d of %s: %w", r.Seq, c.claim.Table, err)
+		}
+		if c.t.Refuses != nil && c.t.Refuses(c.claim.Table, ch.row) {
+			return fmt.Errorf("%w: row %d of %s", pipeline.ErrRecord, r.Seq, c.claim.Table)
 		}
 		p.changes = append(p.changes, ch)
 		p.ids = append(p.ids, event.Identity{Tx: s.Txs[r.Tx].ID, Index: r.Index, Part: r.Part})

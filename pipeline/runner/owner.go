@@ -30,6 +30,8 @@ type owner struct {
 	left   []bus.QueueState  // where the subscription before was when it ended
 	fresh  freshness         // of the goroutine of run; what it found is in status
 	noted  time.Time
+	// refused is the record that the target can't take, in words; of the goroutine of run.
+	refused string
 }
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
@@ -51,6 +53,10 @@ func (o *owner) run(ctx context.Context) {
 			break
 		}
 		o.failed(err)
+		o.refused = ""
+		if errors.Is(err, pipeline.ErrRecord) {
+			o.refused = err.Error()
+		}
 		again.most = 0
 		if errors.Is(err, pipeline.ErrUnwritable) {
 			again.most = unwritableMost
@@ -68,7 +74,10 @@ const unwritableMost = time.Minute
 
 func (o *owner) failed(err error) {
 	state, code := pipeline.StateRetrying, event.PauseCode("")
-	if errors.Is(err, pipeline.ErrUnwritable) {
+	switch {
+	case errors.Is(err, pipeline.ErrRecord):
+		state, code = pipeline.StatePaused, event.PauseRecord
+	case errors.Is(err, pipeline.ErrUnwritable):
 		state, code = pipeline.StatePaused, event.PauseTarget // goes on by itself when the target can be written again
 	}
 	o.set(func(s *pipeline.SinkSummary) {
@@ -96,6 +105,8 @@ func (o *owner) once(ctx context.Context) (err error) {
 		Table:  o.table.Name,
 		Queues: o.fresh.queues,
 		Marks:  target.Marks(),
+		// The next snapshot's BEGIN replaces what was there before, that record included.
+		Refused: o.refused != "",
 	})
 	if err != nil {
 		return err
@@ -103,7 +114,10 @@ func (o *owner) once(ctx context.Context) (err error) {
 	o.setSubscription(sub)
 	defer o.setSubscription(nil)
 	o.set(func(s *pipeline.SinkSummary) {
-		s.State, s.Code, s.Reason, s.Buffered = pipeline.StateRunning, "", "", 0
+		s.Buffered = 0
+		if o.refused == "" {
+			s.State, s.Code, s.Reason = pipeline.StateRunning, "", ""
+		}
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sub.Run(ctx) })
@@ -197,7 +211,7 @@ func (o *owner) write(ctx context.Context, target pipeline.SinkTable, d bus.Deli
 		}
 	}
 	if err := target.Write(ctx, d.Queue, d.Slice); err != nil {
-		return fmt.Errorf("write to %s in sink %s: %w", o.table.Name, o.sink.Name, err)
+		return fmt.Errorf("write the message at offset %d of queue %d of %s to %s in sink %s: %w", d.Offset, d.Queue.Queue, d.Queue.Topic, o.table.Name, o.sink.Name, err)
 	}
 	rows, _ := target.Buffered()
 	o.set(func(s *pipeline.SinkSummary) { s.Buffered = rows })
@@ -265,6 +279,9 @@ func (o *owner) noticeWait(sub *bus.Subscription) {
 		if q.Wait == bus.WaitNone {
 			continue
 		}
+		if q.Wait == bus.WaitRefused {
+			return // what was said when it was refused stays said
+		}
 		reason := fmt.Sprintf("queue %d waits for a new snapshot: %s (%s)", q.Queue.Queue, q.Wait, q.Wait.Explain())
 		o.set(func(s *pipeline.SinkSummary) { s.State, s.Reason = pipeline.StateWaiting, reason })
 		if q.Behind > 0 {
@@ -278,8 +295,8 @@ func (o *owner) noticeWait(sub *bus.Subscription) {
 		return
 	}
 	o.set(func(s *pipeline.SinkSummary) {
-		if s.State == pipeline.StateWaiting {
-			s.State, s.Reason = pipeline.StateRunning, ""
+		if s.State == pipeline.StateWaiting || s.Code == event.PauseRecord {
+			s.State, s.Code, s.Reason = pipeline.StateRunning, "", ""
 		}
 	})
 }

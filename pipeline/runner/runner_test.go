@@ -135,6 +135,43 @@ func TestATargetThatCannotBeWrittenLosesNothing(t *testing.T) {
 	}
 }
 
+// TestARecordThatCannotBeAppliedIsGonePast: the table stands with the record named, the
+// others go on; a snapshot that somebody asks for is the way past it, over a restart too.
+func TestARecordThatCannotBeAppliedIsGonePast(t *testing.T) {
+	r := newRig(t)
+	r.target.Refuses = func(_ event.TableName, row map[uint32]any) bool {
+		for _, v := range row {
+			if v == "poison" {
+				return true
+			}
+		}
+		return false
+	}
+	r.start()
+	r.equal()
+	r.streaming()
+	r.script.Commit(r.orders.Put(2, "before"), r.orders.Put(3, "poison"), r.items.Put(2, "goes on"))
+	stands := func() bool {
+		s := r.table(r.orders).Sinks
+		return len(s) == 1 && s[0].State == pipeline.StatePaused && s[0].Code == event.PauseRecord &&
+			strings.Contains(s[0].Reason, "at offset") && strings.Contains(s[0].Reason, "shop.orders")
+	}
+	r.waitFor("the record to be named", stands)
+	r.script.Commit(r.orders.Put(3, "good"), r.orders.Put(4, "behind"), r.items.Put(3, "goes on"))
+	r.equal(r.items)
+	r.waitFor("the record to stay named", stands)
+	r.restart()
+	r.waitFor("the record to be named again", stands)
+	r.do("shop.orders", httpapi.Snapshot)
+	r.equal()
+	r.waitFor("running", func() bool {
+		s := r.table(r.orders).Sinks[0]
+		return s.State == pipeline.StateRunning && s.Reason == ""
+	})
+	r.script.Commit(r.orders.Put(5, "goes on"))
+	r.equal()
+}
+
 func TestAnUnknownOutcomeIsReadBack(t *testing.T) {
 	r := newRig(t)
 	lost := 3

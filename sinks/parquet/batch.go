@@ -128,7 +128,7 @@ func (t *Table) planFor(s *event.Schema) (*plan, error) {
 	}
 	p, cols, err := newPlan(b.facts.Columns, s)
 	if err != nil {
-		return nil, fmt.Errorf("%w: table %s: %w", pipeline.ErrUnwritable, t.claim.Table, err)
+		return nil, fmt.Errorf("%w: table %s: %w", pipeline.ErrRecord, t.claim.Table, err)
 	}
 	t.setColumns(cols)
 	b.plans[id] = p

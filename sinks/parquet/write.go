@@ -145,7 +145,7 @@ func (w *rowWriter) row(r *event.Row) error {
 	}
 	var err error
 	if w.vals, err = event.Values(img, w.plan.schema, w.vals); err != nil {
-		return fmt.Errorf("%w: table %s, row %d: %w", pipeline.ErrUnwritable, w.t.claim.Table, r.Seq, err)
+		return fmt.Errorf("%w: table %s, row %d: %w", pipeline.ErrRecord, w.t.claim.Table, r.Seq, err)
 	}
 	for i := 0; i < len(w.plan.dates); i++ {
 		c := w.plan.dates[i]
@@ -227,7 +227,7 @@ func (w *rowWriter) columns(r *event.Row) error {
 			if out, partial, err = encodeValue(&p.cols[i], v, &d.arena); err != nil {
 				key, _ := event.AppendKeyText(nil, imageOf(r), p.schema, p.schema.PrimaryKey)
 				return fmt.Errorf("%w: table %s, column %s of the row with key %s (number %d): %w",
-					pipeline.ErrUnwritable, w.t.claim.Table, p.schema.Columns[i].Name, key, r.Seq, err)
+					pipeline.ErrRecord, w.t.claim.Table, p.schema.Columns[i].Name, key, r.Seq, err)
 			}
 		}
 		d.fw.set(p.at[i], out)

@@ -1,0 +1,207 @@
+package cases
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/connectors/mysql"
+	"github.com/millrace/millrace/connectors/mysql/account"
+	source "github.com/millrace/millrace/connectors/mysql/readback"
+	"github.com/millrace/millrace/e2e/inprocess"
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/spec"
+	"github.com/millrace/millrace/pipeline/verify"
+	target "github.com/millrace/millrace/sinks/parquet/readback"
+)
+
+const file = `version: 1
+name: cases
+source: {type: script}
+queues: 2
+group: {bytes: 256KiB, interval: 5ms}
+sinks:
+- {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
+`
+
+// patience is how long everything may take at most on the slowest machine.
+const patience = 40 * time.Second
+
+func TestEveryTableIsRightOrSaysThatItIsNot(t *testing.T) {
+	servers := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
+	for kind, start := range servers {
+		t.Run(kind, func(t *testing.T) {
+			s := &scene{srv: start(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()), sessions: map[string]*sql.Conn{}}
+			s.play(t, kind)
+		})
+	}
+}
+
+// scene is one server with its pipeline.
+type scene struct {
+	srv      *testenv.Server
+	db       *sql.DB
+	lake     string
+	daemon   *inprocess.Daemon
+	sessions map[string]*sql.Conn // by case and session
+}
+
+// database is that of the n-th case.
+func database(n int) string { return fmt.Sprintf("c%02d", n) }
+
+func (s *scene) play(t *testing.T, kind string) {
+	var err error
+	if s.db, err = s.srv.Open(""); err != nil {
+		t.Fatal(err)
+	}
+	defer s.db.Close()
+	var played []int
+	for n, c := range all {
+		if c.only != "" && c.only != kind {
+			continue
+		}
+		played = append(played, n)
+		if _, err := s.db.ExecContext(t.Context(), "CREATE DATABASE "+database(n)+" CHARACTER SET utf8mb4"); err != nil {
+			t.Fatal(err)
+		}
+		s.run(t, n, c.before)
+	}
+	s.start(t)
+	s.settled(t)
+	for _, n := range played {
+		s.run(t, n, all[n].live)
+	}
+	for _, n := range played {
+		t.Run(all[n].name, func(t *testing.T) { s.judge(t, n) })
+	}
+}
+
+// run executes the steps of a case in their sessions.
+func (s *scene) run(t *testing.T, n int, list []step) {
+	t.Helper()
+	for _, one := range list {
+		key := fmt.Sprintf("%d/%d", n, one.session)
+		conn := s.sessions[key]
+		if conn == nil {
+			var err error
+			if conn, err = s.db.Conn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.sessions[key] = conn
+			t.Cleanup(func() { conn.Close() })
+			if _, err := conn.ExecContext(t.Context(), "USE "+database(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := conn.ExecContext(t.Context(), one.sql); err != nil {
+			t.Fatalf("%s: %s: %v", all[n].name, one.sql, err)
+		}
+	}
+}
+
+func (s *scene) start(t *testing.T) {
+	cfg := mysql.DefaultConfig()
+	cfg.Address, cfg.User, cfg.Tables, cfg.Queues = s.srv.Addr, "root", []string{"c*.*"}, 2
+	cfg.Heartbeat = 200 * time.Millisecond
+	cluster := inprocess.New(t, nil)
+	plan := inprocess.Plan{Dir: t.TempDir(), Source: func(*spec.Pipeline) (pipeline.Source, error) {
+		return mysql.New(cfg, inprocess.Log(), nil)
+	}}
+	plan.Write(t, "cases.yaml", fmt.Sprintf(file, s.lake))
+	s.daemon = cluster.Daemon(plan)
+	t.Cleanup(func() {
+		if err := s.daemon.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// await waits for a condition; its text says what it last saw.
+func await(t *testing.T, what string, ok func() (bool, string)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done, last := ok()
+		if done {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s: %s", what, last)
+		}
+	}
+}
+
+// settled waits for the first snapshots.
+func (s *scene) settled(t *testing.T) {
+	t.Helper()
+	await(t, "the first snapshots", func() (bool, string) {
+		var waiting []string
+		statuses := s.daemon.Statuses()
+		if len(statuses) == 0 || !statuses[0].Source.Connected || len(statuses[0].Tables) == 0 {
+			return false, fmt.Sprintf("%+v", statuses)
+		}
+		for _, table := range statuses[0].Tables {
+			if table.Snapshot < 100 || table.State != pipeline.StateRunning {
+				waiting = append(waiting, fmt.Sprintf("%s %s %s", table.Name, table.State, table.Reason))
+			}
+		}
+		return len(waiting) == 0, strings.Join(waiting, "; ")
+	})
+}
+
+// judge looks at each table that the case speaks of.
+func (s *scene) judge(t *testing.T, n int) {
+	c := all[n]
+	for _, name := range c.equal {
+		s.equal(t, event.TableName{DB: database(n), Table: name})
+	}
+	for name, code := range c.stops {
+		full := database(n) + "." + name
+		await(t, full+" to stop with "+code, func() (bool, string) {
+			table, _ := s.daemon.Table(full)
+			return table.State == pipeline.StatePaused && strings.Contains(table.Reason, code), fmt.Sprintf("%+v", table)
+		})
+	}
+	for _, name := range c.gone {
+		full := database(n) + "." + name
+		await(t, full+" to be said gone", func() (bool, string) {
+			table, known := s.daemon.Table(full)
+			return !known || table.State != pipeline.StateRunning, fmt.Sprintf("%+v", table)
+		})
+	}
+}
+
+// equal waits until source and target are the same and the table goes on.
+func (s *scene) equal(t *testing.T, name event.TableName) {
+	t.Helper()
+	await(t, name.String()+" to equal the server's", func() (bool, string) {
+		table, known := s.daemon.Table(name.String())
+		if !known || table.State != pipeline.StateRunning || table.Snapshot < 100 {
+			return false, fmt.Sprintf("known %t, %+v", known, table)
+		}
+		server, err := source.New(source.Config{Account: account.Account{Address: s.srv.Addr, User: "root"}})
+		if err != nil {
+			return false, err.Error()
+		}
+		defer server.Close()
+		lake := target.New(s.lake, "cases")
+		defer lake.Close()
+		got, err := verify.Compare(t.Context(), server, lake, name)
+		if err != nil {
+			return false, err.Error()
+		}
+		return got.Equal(), fmt.Sprintf("%+v", got)
+	})
+}
+
