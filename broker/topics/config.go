@@ -65,7 +65,18 @@ func (c *Config) validate(maxQueues int32) error {
 	if w, ok := c.Attributes[WriterAttribute]; ok && !writerName.MatchString(w) {
 		return fmt.Errorf("topic %s: attribute %s is %q, not a writer's name: %w", c.TopicName, WriterAttribute, w, ErrInvalid)
 	}
+	for _, a := range missing {
+		if strings.EqualFold(c.Attributes[a.key], a.value) {
+			return fmt.Errorf("topic %s: attribute %s=%s: %s, which this broker does not do yet: %w", c.TopicName, a.key, a.value, a.means, ErrInvalid)
+		}
+	}
 	return nil
+}
+
+// missing are attributes of RocketMQ's that would be a promise which nobody keeps.
+var missing = []struct{ key, value, means string }{
+	{"cleanup.policy", "COMPACTION", "the newest message of each key stays for ever"},
+	{"queue.type", "BatchCQ", "batches are kept as one message"},
 }
 
 var writerName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

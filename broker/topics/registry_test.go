@@ -93,6 +93,8 @@ func TestRefusals(t *testing.T) {
 		"65 queues":     {orders(65), ErrInvalid},
 		"perm":          {with(func(c *Config) { c.Perm = 8 }), ErrInvalid},
 		"writer's name": {with(func(c *Config) { c.Attributes = map[string]string{WriterAttribute: "a b"} }), ErrInvalid},
+		"compaction":    {with(func(c *Config) { c.Attributes = map[string]string{"cleanup.policy": "COMPACTION"} }), ErrInvalid},
+		"batch queues":  {with(func(c *Config) { c.Attributes = map[string]string{"queue.type": "BatchCQ"} }), ErrInvalid},
 		"owner removed": {with(func(c *Config) { c.TopicName = "owned" }), ErrOwned},
 		"fewer, owned":  {with(func(c *Config) { *c = owned; c.ReadQueueNums, c.WriteQueueNums = 2, 2 }), ErrOwned},
 		"other ownership": {with(func(c *Config) {
