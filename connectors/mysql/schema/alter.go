@@ -262,7 +262,8 @@ func (b *build) has(name string) bool { return findColumn(b.columns, name) >= 0 
 
 func (b *build) addColumn(d *ast.ColumnDef, n *ast.AlterTableSpec) {
 	name := d.Name.Name.O
-	if n.IfNotExists && (b.has(name) || slices.ContainsFunc(b.defs, func(p *columnPart) bool { return p.old == "" && strings.EqualFold(p.column.Name, name) })) {
+	adds := func(p *columnPart) bool { return p.old == "" && strings.EqualFold(p.column.Name, name) }
+	if n.IfNotExists && (b.has(name) || slices.ContainsFunc(b.defs, adds)) {
 		return
 	}
 	c, x, ok := b.column(d)
@@ -372,7 +373,8 @@ func storedDiffers(old, now *event.Column) string {
 			return "its members are others"
 		}
 	case event.TypeText, event.TypeBinary:
-		if decode.BaseType(old.Native) != decode.BaseType(now.Native) || now.Length < old.Length || now.Length != old.Length && decode.BaseType(now.Native) == "binary" {
+		base := decode.BaseType(now.Native)
+		if decode.BaseType(old.Native) != base || now.Length < old.Length || now.Length != old.Length && base == "binary" {
 			return "converted to " + now.Native
 		}
 	case event.TypeBit:

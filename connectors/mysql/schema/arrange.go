@@ -130,11 +130,13 @@ func (b *build) arrangeIndexes(list []arranged) {
 	}
 }
 
-// inherited looks at an index part over a column that was dropped and is there anew: the
-// part keeps the length that it had, which may be less than the new column's.
+// inherited looks at an index part over a column that was dropped and is there anew, or
+// over a prefix of one that is of another type now: the part keeps the length that it had,
+// which may be less than the new column's, or covers it all.
 func (b *build) inherited(x *Index, c *event.Column) {
-	isNew := !slices.ContainsFunc(b.all[:b.before], func(o event.Column) bool { return o.ID == c.ID })
-	if isNew && (c.Type == event.TypeText || c.Type == event.TypeBinary) {
+	i := slices.IndexFunc(b.all[:b.before], func(o event.Column) bool { return o.ID == c.ID })
+	text := c.Type == event.TypeText || c.Type == event.TypeBinary
+	if i < 0 && text || i >= 0 && x.Partial && b.all[i].Native != c.Native {
 		b.forget = true
 		if x.Unique {
 			b.long = append(b.long, x.Name)
@@ -196,7 +198,8 @@ func (b *build) cutShort(x *Index) {
 		}
 		c := &b.columns[i]
 		whole = whole && !c.Nullable
-		if long := c.Type == event.TypeText || c.Type == event.TypeBinary || c.Type == event.TypeJSON; !long || c.Length > 0 && c.Length*charWidth(c.Charset) <= maxIndexPart {
+		long := c.Type == event.TypeText || c.Type == event.TypeBinary || c.Type == event.TypeJSON
+		if !long || c.Length > 0 && c.Length*charWidth(c.Charset) <= maxIndexPart {
 			continue
 		}
 		b.forget = b.forget || !x.Partial
@@ -223,7 +226,8 @@ func freeIndexName(taken []Index, columns []string) string {
 		base = columns[0]
 	}
 	name := base
-	for i := 2; strings.EqualFold(name, primaryName) || slices.ContainsFunc(taken, func(x Index) bool { return strings.EqualFold(x.Name, name) }); i++ {
+	has := func(x Index) bool { return strings.EqualFold(x.Name, name) }
+	for i := 2; strings.EqualFold(name, primaryName) || slices.ContainsFunc(taken, has); i++ {
 		name = fmt.Sprintf("%s_%d", base, i)
 	}
 	return name

@@ -31,7 +31,8 @@ func hasOption(d *ast.ColumnDef, tp ast.ColumnOptionType) bool {
 
 func isText(d *ast.ColumnDef) bool {
 	switch d.Tp.GetType() {
-	case mysql.TypeString, mysql.TypeVarchar, mysql.TypeVarString, mysql.TypeBlob, mysql.TypeTinyBlob, mysql.TypeMediumBlob, mysql.TypeLongBlob, mysql.TypeEnum, mysql.TypeSet:
+	case mysql.TypeString, mysql.TypeVarchar, mysql.TypeVarString, mysql.TypeEnum, mysql.TypeSet,
+		mysql.TypeBlob, mysql.TypeTinyBlob, mysql.TypeMediumBlob, mysql.TypeLongBlob:
 		return d.Tp.GetCharset() != "binary"
 	}
 	return false

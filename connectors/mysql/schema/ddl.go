@@ -109,7 +109,8 @@ func (m Mode) parser() (mode mysql.SQLMode) {
 		theirs mysql.SQLMode
 	}{
 		{RealAsFloat, mysql.ModeRealAsFloat}, {PipesAsConcat, mysql.ModePipesAsConcat}, {ANSIQuotes, mysql.ModeANSIQuotes},
-		{IgnoreSpace, mysql.ModeIgnoreSpace}, {NoBackslashEscapes, mysql.ModeNoBackslashEscapes}, {HighNotPrecedence, mysql.ModeHighNotPrecedence},
+		{IgnoreSpace, mysql.ModeIgnoreSpace}, {NoBackslashEscapes, mysql.ModeNoBackslashEscapes},
+		{HighNotPrecedence, mysql.ModeHighNotPrecedence},
 	} {
 		if m&x.ours != 0 {
 			mode |= x.theirs
@@ -137,8 +138,8 @@ func (s *Statement) createIndex(n *ast.CreateIndexStmt, d *definition) []Change 
 		if d.replace {
 			b.dropIndex(n.IndexName, true)
 		}
-		x := newIndex{name: n.IndexName, unique: n.KeyType == ast.IndexKeyTypeUnique, parts: n.IndexPartSpecifications, ifNotExists: n.IfNotExists}
-		b.added = append(b.added, x)
+		b.added = append(b.added, newIndex{name: n.IndexName, unique: n.KeyType == ast.IndexKeyTypeUnique,
+			parts: n.IndexPartSpecifications, ifNotExists: n.IfNotExists})
 	})
 }
 

@@ -85,6 +85,11 @@ func signed(n *ast.UnaryOperationExpr) (literal, error) {
 	return literal{}, errNotConstant
 }
 
+// basic reports whether a text is of characters in Unicode's first plane.
+func basic(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > 0xffff }) < 0
+}
+
 func ascii(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
@@ -206,7 +211,7 @@ func plainText(c *event.Column, l literal) (string, bool) {
 		return l.text, fitsLength(c, len(l.text))
 	case l.kind != literalText:
 		return "", false
-	case !ascii(l.text) && c.Charset != "utf8mb4" && (c.Charset != "utf8mb3" || strings.IndexFunc(l.text, func(r rune) bool { return r > 0xffff }) >= 0):
+	case !ascii(l.text) && c.Charset != "utf8mb4" && (c.Charset != "utf8mb3" || !basic(l.text)):
 		return "", false
 	case decode.BaseType(c.Native) == "char":
 		text := strings.TrimRight(l.text, " ")
@@ -267,8 +272,8 @@ func plainBit(c *event.Column, l literal) (string, bool) {
 // plainYear is a year in four digits; shorter ones mean a century, and which one differs
 // for texts and numbers.
 func plainYear(l literal) (string, bool) {
-	n := atoi(l.text)
-	return l.text, (l.kind == literalInt || l.kind == literalText) && len(l.text) == 4 && wholeForm.MatchString(l.text) && n >= 1901 && n <= 2155
+	n, full := atoi(l.text), len(l.text) == 4 && wholeForm.MatchString(l.text)
+	return l.text, (l.kind == literalInt || l.kind == literalText) && full && n >= 1901 && n <= 2155
 }
 
 // fitsFraction reports whether the column has room for a time's fraction.

@@ -22,7 +22,8 @@ type definition struct {
 // definition of a table or an index.
 func (s *Statement) definition(tokens []token) definition {
 	p := subjects{s: s, rest: tokens}
-	d := definition{special: s.Mode&(Oracle|MaxDB) != 0 || slices.ContainsFunc(tokens, func(t token) bool { return t.is("NCHAR", "NVARCHAR", "NATIONAL") })}
+	national := func(t token) bool { return t.is("NCHAR", "NVARCHAR", "NATIONAL") }
+	d := definition{special: s.Mode&(Oracle|MaxDB) != 0 || slices.ContainsFunc(tokens, national)}
 	switch {
 	case p.accept("ALTER"):
 		s.alterHead(&p, &d)
@@ -160,8 +161,8 @@ func normal(tokens []token) (out []token) {
 func soften(tokens []token) (out []token) {
 	for i := 0; i < len(tokens); i++ {
 		t := &tokens[i]
-		ends := i > 0 && (tokens[i-1].symbol(")") || tokens[i-1].kind == tokenText ||
-			tokens[i-1].kind == tokenWord && !tokens[i-1].is("ADD", "COLUMN", "DROP", "MODIFY", "CHANGE", "AFTER", "TO", "RENAME", "EXISTS", "KEY", "INDEX"))
+		ends := i > 0 && (tokens[i-1].symbol(")") || tokens[i-1].kind == tokenText || tokens[i-1].kind == tokenWord &&
+			!tokens[i-1].is("ADD", "COLUMN", "DROP", "MODIFY", "CHANGE", "AFTER", "TO", "RENAME", "EXISTS", "KEY", "INDEX"))
 		switch {
 		case ends && t.is("INVISIBLE", "VISIBLE", "IGNORED"):
 		case ends && t.is("NOT") && i+1 < len(tokens) && tokens[i+1].is("IGNORED"):

@@ -51,7 +51,8 @@ func keyNames(s *event.Schema) (out []string) {
 
 func columnDiffers(t, s *event.Column) string {
 	switch {
-	case t.Type != s.Type || decode.BaseType(t.Native) != decode.BaseType(s.Native) || t.Length != s.Length || t.Precision != s.Precision || t.Scale != s.Scale:
+	case t.Type != s.Type || decode.BaseType(t.Native) != decode.BaseType(s.Native) ||
+		t.Length != s.Length || t.Precision != s.Precision || t.Scale != s.Scale:
 		return fmt.Sprintf("is %s, on the server %s", t.Native, s.Native)
 	case t.Charset != s.Charset:
 		return fmt.Sprintf("has charset %q, on the server %q", t.Charset, s.Charset)

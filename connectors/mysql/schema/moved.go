@@ -154,8 +154,9 @@ func (s *Statement) rename(moves [][2]event.TableName) []Change {
 		default:
 			// Its rows went to the queues of another name until now.
 			c := e.current
-			out = append(out, Change{Kind: Created, Table: name, New: event.NewSchema(name, c.Schema.Columns, c.Schema.PrimaryKey), From: e.from,
-				Charset: c.Charset, Collation: c.Collation, Key: c.Key, Indexes: c.Indexes, Due: fmt.Sprintf("table %s was renamed to %s", e.from, name)})
+			out = append(out, Change{Kind: Created, Table: name, New: event.NewSchema(name, c.Schema.Columns, c.Schema.PrimaryKey),
+				From: e.from, Charset: c.Charset, Collation: c.Collation, Key: c.Key, Indexes: c.Indexes,
+				Due: fmt.Sprintf("table %s was renamed to %s", e.from, name)})
 		}
 	}
 	return out

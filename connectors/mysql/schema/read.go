@@ -12,7 +12,8 @@ import (
 // ones that grow larger.
 const maxRead = 1 << 20
 
-// maxHead is how many tokens of a larger statement are looked at for what it is.
+// maxHead is how many tokens of a larger statement, and of one that writes rows, are
+// looked at for what it is.
 const maxHead = 1 << 12
 
 // maxNested bounds brackets within brackets, and signs before signs: the parser and who
@@ -45,6 +46,9 @@ func (s *Statement) read() (r reading) {
 		r.refused = "the statement's text is not UTF-8"
 	}
 	for len(r.tokens) < most {
+		if len(r.tokens) == maxHead && s.headWrites(r.tokens) {
+			break // only its names count, which are looked for one by one
+		}
 		t, err := l.next()
 		if errors.Is(err, errEnd) {
 			break
@@ -66,6 +70,15 @@ func (s *Statement) read() (r reading) {
 		r.stripSet()
 	}
 	return r
+}
+
+// headWrites reports whether the head of a statement is that of one that writes rows.
+func (s *Statement) headWrites(tokens []token) bool {
+	head := reading{tokens: tokens}
+	if s.MariaDB {
+		head.stripSet()
+	}
+	return writes(head.tokens)
 }
 
 // deep reports whether brackets or signs are nested beyond maxNested.

@@ -147,7 +147,8 @@ func harmlessPart(part []token) bool {
 	case len(part) == 0:
 		return false
 	case p.accept("ADD"):
-		return p.acceptAny("INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "CHECK") || p.accept("FOREIGN", "KEY") || p.accept("VECTOR", "INDEX") || p.accept("VECTOR", "KEY")
+		return p.acceptAny("INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "CHECK") ||
+			p.accept("FOREIGN", "KEY") || p.accept("VECTOR", "INDEX") || p.accept("VECTOR", "KEY")
 	case p.accept("DROP"):
 		return p.acceptAny("INDEX", "KEY", "CONSTRAINT", "CHECK") || p.accept("FOREIGN", "KEY")
 	case p.accept("RENAME"):

@@ -1,6 +1,10 @@
 package schema
 
-import "github.com/millrace/millrace/pipeline/event"
+import (
+	"errors"
+
+	"github.com/millrace/millrace/pipeline/event"
+)
 
 // subjects reads the statements whose tables can be told without understanding the rest:
 // which tables they are about, and how. It knows no more of the grammar than that.
@@ -122,12 +126,13 @@ func (p *subjects) indexTable() (n event.TableName, ok bool) {
 	return n, false
 }
 
-// named are the known tables that a statement names anywhere, of any size.
+// named are the known tables that a statement names anywhere, of any size: all that are
+// known when it cannot be read to its end.
 func (s *Statement) named() (out []event.TableName) {
 	seen := map[event.TableName]bool{}
 	note := func(db, table string) {
 		n := event.TableName{DB: s.fold(db), Table: s.fold(table)}
-		if !seen[n] && s.Table(n) != nil {
+		if s.Table(n) != nil && !seen[n] {
 			seen[n] = true
 			out = append(out, n)
 		}
@@ -136,14 +141,19 @@ func (s *Statement) named() (out []event.TableName) {
 	before, dot := "", false
 	for {
 		t, err := l.next()
-		if err != nil {
+		switch {
+		case errors.Is(err, errEnd):
 			return out
+		case err != nil:
+			return s.Tables()
 		}
 		name, ok := t.name()
 		switch {
 		case ok && dot:
 			note(before, name)
 			before, dot = name, false
+		case ok && t.kind == tokenWord && digits(name):
+			before = name
 		case ok:
 			note(s.DB, name)
 			before = name
@@ -154,4 +164,14 @@ func (s *Statement) named() (out []event.TableName) {
 			}
 		}
 	}
+}
+
+// digits reports whether a word is a number, which no name without quotes is.
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
 }

@@ -20,9 +20,6 @@ func writes(tokens []token) bool {
 // tables are read anew instead of paused.
 func (s *Statement) written(r *reading) (out []Change) {
 	names := s.named()
-	if r.broken {
-		names = s.Tables()
-	}
 	kind, due := Written, ""
 	if s.ThreadSpecific {
 		if target, ok := s.target(r.tokens); ok && s.Temporary.is(s.Thread, target, s.Number) {
