@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,6 +75,9 @@ between several is not done yet.`,
 		if err := checkExposure(cfg.Insecure, cfg.HTTP); err != nil {
 			return err
 		}
+		if err := isDirectory(cfg.Pipelines); err != nil {
+			return err
+		}
 		reg := newMetrics()
 		d, err := newDaemon(cfg, reg, log)
 		if err != nil {
@@ -91,6 +95,19 @@ between several is not done yet.`,
 		return ended(c.Context(), g.Wait())
 	}
 	return c
+}
+
+// isDirectory refuses a directory of pipelines that is not there: a daemon without it would
+// run nothing and say nothing.
+func isDirectory(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return environmentError{fmt.Errorf("the directory of pipelines: %w; make it, or name another with --pipelines", err)}
+	case !info.IsDir():
+		return environmentError{fmt.Errorf("the directory of pipelines: %s is a file; name the directory that it is in with --pipelines", path)}
+	}
+	return nil
 }
 
 // newDaemon joins the tables of sources and sinks, the bus and the runner.

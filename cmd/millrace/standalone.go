@@ -65,6 +65,9 @@ func standaloneSettings(c *cobra.Command) (standaloneConfig, error) {
 	cfg.Data = data
 	if cfg.Pipelines == "" {
 		cfg.Pipelines = filepath.Join(cfg.Data, "pipelines")
+		if err := os.MkdirAll(cfg.Pipelines, 0o755); err != nil {
+			return cfg, environmentError{fmt.Errorf("make a data directory: %w; --data chooses another place", err)}
+		}
 	}
 	if cfg.Broker.StorePathRootDir == "" {
 		cfg.Broker.StorePathRootDir = filepath.Join(cfg.Data, "store")
@@ -89,10 +92,11 @@ func runStandalone(c *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{cfg.Pipelines, filepath.Dir(cfg.Namesrv.KVConfigPath)} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return environmentError{fmt.Errorf("make a data directory: %w; --data chooses another place", err)}
-		}
+	if err := isDirectory(cfg.Pipelines); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.Namesrv.KVConfigPath), 0o755); err != nil {
+		return environmentError{fmt.Errorf("make a data directory: %w; --data chooses another place", err)}
 	}
 	names, err := namesrv.New(cfg.Namesrv, namesrv.Deps{}, log)
 	if err != nil {

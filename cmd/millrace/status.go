@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
 )
 
@@ -117,14 +118,13 @@ func printPipeline(out io.Writer, p *pipeline.Status, whole bool) {
 		if reason = strings.Join(strings.Fields(reason), " "); reason == "" {
 			return ""
 		}
-		if short := shorten(reason, shortReason); whole && short != reason {
+		short := shorten(reason, shortReason)
+		if whole && short != reason {
 			told = append(told, who+": "+reason)
-			return short
-		} else {
-			return short
 		}
+		return short
 	}
-	if p.Reason != "" && p.Reason != string(p.State)+" by request" {
+	if p.Reason != "" && p.Code != event.PauseRequest { // the state says it
 		fmt.Fprintf(out, "  %s\n", wholeOr(p.Reason, whole))
 	}
 	if len(p.Tables) > 0 {

@@ -60,9 +60,7 @@ func TestLagGrowsWhileAnythingStands(t *testing.T) {
 				}
 				return seconds(now.Lag.Target) > seconds(stands.Lag.Target)+2
 			})
-			if p := r.pipeline(); seconds(p.Lag.Target) < 2 || len(p.Tables) != 2 {
-				t.Errorf("the pipeline as a whole: %+v", p)
-			}
+			r.waitFor("the pipeline as a whole", func() bool { p := r.pipeline(); return seconds(p.Lag.Target) > 2 && len(p.Tables) == 2 })
 			if got := readiness(r); !strings.Contains(got, c.ready) {
 				t.Errorf("readiness says %q", got)
 			}
@@ -139,4 +137,23 @@ func TestAPausedPipelineKeepsWhatItShows(t *testing.T) {
 	if again := check("after a restart"); !again.Equal(at) {
 		t.Errorf("complete to %s, after a restart to %s", at, again)
 	}
+}
+
+// TestAVerbIsAnsweredByWhatIsSoThen: a pipeline that was resumed takes the next verb, and a
+// snapshot shows as due in the answer to the wish for it.
+func TestAVerbIsAnsweredByWhatIsSoThen(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.equal()
+	r.streaming()
+	r.do("", httpapi.Pause)
+	r.do("", httpapi.Resume)
+	r.do("", httpapi.Snapshot)
+	for _, table := range r.pipeline().Tables {
+		if begun := table.State == pipeline.StateRunning && table.Rows > 1; table.State != pipeline.StateDue && table.State != pipeline.StateSnapshot && !begun {
+			t.Errorf("after the wish for a snapshot: %+v", table)
+		}
+	}
+	r.streaming()
+	r.equal()
 }

@@ -304,7 +304,7 @@ func (r *Runner) Do(ctx context.Context, name, table, verb string) error {
 	case standing != nil && (verb != httpapi.Resume || table != ""):
 		return fmt.Errorf("%s: pipeline %s is paused; resume it first: %w", verb, name, httpapi.ErrState)
 	case standing != nil:
-		return r.resume(name)
+		return r.resume(ctx, name)
 	case table == "" && verb == httpapi.Pause:
 		return r.pause(name)
 	default:
@@ -334,9 +334,10 @@ func (r *Runner) pause(name string) error {
 	return r.keep(status)
 }
 
-// resume lets the next look at the files, which it asks for, start the pipeline. Until
-// then the pipeline is known as paused and shown as starting.
-func (r *Runner) resume(name string) error {
+// resume lets the next look at the files, which it asks for, start the pipeline, and waits
+// until its source is open or has failed: what is asked next is asked of a pipeline that
+// runs. Until then the pipeline is known as paused and shown as starting.
+func (r *Runner) resume(ctx context.Context, name string) error {
 	if err := os.Remove(r.pauseFile(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("resume %s: %w", name, err)
 	}
@@ -344,5 +345,30 @@ func (r *Runner) resume(name string) error {
 	case r.wake <- struct{}{}:
 	default:
 	}
+	tick := time.NewTicker(resumeGlance)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < recordWait && r.starting(name); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil // it is resumed all the same
+		}
+	}
 	return nil
+}
+
+// resumeGlance is how often a resumption looks whether the pipeline has begun.
+const resumeGlance = 20 * time.Millisecond
+
+// starting reports whether a pipeline that was resumed has not begun yet.
+func (r *Runner) starting(name string) bool {
+	r.mu.Lock()
+	one, standing := r.running[name], r.paused[name]
+	r.mu.Unlock()
+	if one == nil {
+		return standing != nil
+	}
+	one.pipe.mu.Lock()
+	defer one.pipe.mu.Unlock()
+	return one.pipe.state == pipeline.StateStarting
 }

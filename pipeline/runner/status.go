@@ -151,6 +151,12 @@ func (p *pipe) tableStatus(name event.TableName, out *pipeline.Status, known map
 		if out.State == pipeline.StateRunning || from.State == pipeline.StatePaused {
 			t.State, t.Code, t.Reason = from.State, from.Code, from.Reason
 		}
+		if attempt, under := progress[name]; under && t.State == pipeline.StateRunning { // the source will hear of it
+			t.State, t.Reason = pipeline.StateDue, attempt.Cause
+			if attempt.Begin != 0 {
+				t.State = pipeline.StateSnapshot
+			}
+		}
 	}
 	p.mu.Lock()
 	why, paused := p.paused[name]

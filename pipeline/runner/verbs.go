@@ -37,6 +37,9 @@ func (p *pipe) do(ctx context.Context, table, verb string) error {
 	if source == nil {
 		return fmt.Errorf("%s: the source of %s is not connected: %w", verb, p.spec.Name, httpapi.ErrState)
 	}
+	if now := source.Status(); !now.Connected {
+		return fmt.Errorf("%s: the source of %s can't be read now (%s); nothing was asked of it: ask again when it can: %w", verb, p.spec.Name, now.LastError, httpapi.ErrState)
+	}
 	tables := p.named(table)
 	if len(tables) == 0 && table != "" {
 		return fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
