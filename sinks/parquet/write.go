@@ -36,7 +36,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	case event.KindRow:
 		err = t.writeRows(f, s, schema)
 	case event.KindDDL, event.KindBegin:
-		err = t.writeSchema(s, schema)
+		err = t.writeSchema(f, s, schema)
 	case event.KindTruncate:
 		err = t.writeTruncate(f, s)
 	case event.KindEnd:
@@ -251,7 +251,7 @@ func imageOf(r *event.Row) event.Image {
 
 // writeSchema takes a new schema (DDL) or the one in force at a BEGIN. A dropped table
 // brings none: what was there is kept.
-func (t *Table) writeSchema(s *event.Slice, schema *event.Schema) error {
+func (t *Table) writeSchema(f *queueFact, s *event.Slice, schema *event.Schema) error {
 	t.batch.factsChanged = true
 	switch {
 	case s.Kind == event.KindBegin:
@@ -259,7 +259,12 @@ func (t *Table) writeSchema(s *event.Slice, schema *event.Schema) error {
 		t.batch.facts.begin(s.Mark.Seq)
 	case s.Mark.Due != "":
 		t.batch.hold()
-		t.batch.facts.Due = max(t.batch.facts.Due, s.Mark.Seq)
+		if s.Mark.Seq > t.batch.facts.Due { // the first queue that brings it
+			t.batch.facts.Due = s.Mark.Seq
+			if err := t.writeBelow(f, s.Mark, 0); err != nil {
+				return err
+			}
+		}
 	}
 	if schema == nil {
 		return nil
@@ -297,7 +302,8 @@ func (t *Table) writeEnd(f *queueFact, s *event.Slice) error {
 	return t.writeBelow(f, s.Mark, s.Mark.Attempt)
 }
 
-// writeBelow writes the row that says that everything below a number is gone.
+// writeBelow writes the row that says that everything below a number is gone; below 0 it
+// says that from here on changes are not told one by one.
 func (t *Table) writeBelow(f *queueFact, m *event.Mark, below event.Seq) error {
 	at := t.markTime(m)
 	d, err := t.file(f.Q, at, nil)
