@@ -30,8 +30,8 @@ sinks:
 - {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
 `
 
-// patience is how long everything may take at most on the slowest machine.
-const patience = 40 * time.Second
+// patience is how long one table may take at most, on the slowest machine.
+const patience = 5 * time.Minute
 
 func TestEveryTableIsRightOrSaysThatItIsNot(t *testing.T) {
 	servers := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
