@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/connectors/mysql/charset"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -16,6 +17,8 @@ import (
 type column struct {
 	name, dataType string
 	key            bool
+	// gaps is the charset of a text in which bytes can be no character, nil for others.
+	gaps *charset.Set
 }
 
 // plan is how a table is read now.
@@ -46,7 +49,7 @@ func (r *Reader) plan(ctx context.Context, table event.TableName) (*plan, error)
 }
 
 func (r *Reader) columns(ctx context.Context, p *plan) error {
-	rows, err := r.db.QueryContext(ctx, `SELECT column_name, data_type
+	rows, err := r.db.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_set_name, '')
 		FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position`, p.table.DB, p.table.Table)
 	if err != nil {
 		return fmt.Errorf("columns of %s: %w", p.table, err)
@@ -54,10 +57,12 @@ func (r *Reader) columns(ctx context.Context, p *plan) error {
 	defer rows.Close()
 	for rows.Next() {
 		var c column
-		if err := rows.Scan(&c.name, &c.dataType); err != nil {
+		var set string
+		if err := rows.Scan(&c.name, &c.dataType, &set); err != nil {
 			return fmt.Errorf("columns of %s: %w", p.table, err)
 		}
 		c.dataType = strings.ToLower(c.dataType)
+		c.gaps = withGaps(c.dataType, set)
 		p.columns = append(p.columns, c)
 	}
 	if len(p.columns) == 0 && rows.Err() == nil {
@@ -120,9 +125,13 @@ func (r *Reader) read(ctx context.Context, p *plan, rest string, columns func([]
 	if err := columns(p.shown()); err != nil {
 		return err
 	}
-	selected := make([]string, len(p.columns))
+	selected, raw := make([]string, len(p.columns)), make([]int, len(p.columns))
 	for i, c := range p.columns {
 		selected[i] = quote(c.name)
+		if c.gaps != nil {
+			raw[i] = len(selected)
+			selected = append(selected, "CAST("+quote(c.name)+" AS BINARY)")
+		}
 	}
 	// A prepared statement answers in the binary protocol, in which floats are exact.
 	rows, err := r.db.QueryContext(ctx, "SELECT "+strings.Join(selected, ", ")+" FROM "+p.from()+" WHERE 1 = ?"+rest, 1)
@@ -130,7 +139,7 @@ func (r *Reader) read(ctx context.Context, p *plan, rest string, columns func([]
 		return fmt.Errorf("select %s: %w", p.table, err)
 	}
 	defer rows.Close()
-	values, targets, cells := make([]any, len(p.columns)), make([]any, len(p.columns)), make([]pipeline.Cell, len(p.columns))
+	values, targets, cells := make([]any, len(selected)), make([]any, len(selected)), make([]pipeline.Cell, len(p.columns))
 	for i := range values {
 		targets[i] = &values[i]
 	}
@@ -138,9 +147,14 @@ func (r *Reader) read(ctx context.Context, p *plan, rest string, columns func([]
 		if err := rows.Scan(targets...); err != nil {
 			return fmt.Errorf("read a row of %s: %w", p.table, err)
 		}
-		for i, v := range values {
-			if cells[i], err = render(p.columns[i], v); err != nil {
-				return fmt.Errorf("read %s.%s: %w", p.table, p.columns[i].name, err)
+		for i, c := range p.columns {
+			if cells[i], err = render(c, values[i]); err != nil {
+				return fmt.Errorf("read %s.%s: %w", p.table, c.name, err)
+			}
+			if bytes, ok := values[raw[i]].([]byte); ok && raw[i] > 0 {
+				cells[i].Text = marked(c.gaps, cells[i].Text, bytes)
+			} else if isText(c.dataType) {
+				cells[i].Text = whole(cells[i].Text)
 			}
 		}
 		if err := row(cells); err != nil {

@@ -35,6 +35,9 @@ var texts = []struct{ column, value, want string }{
 	{"SET('x','y','z')", "'x,z'", "x,z"},
 	{"BIT(12)", "b'100000000001'", "2049"},
 	{"VARCHAR(9) CHARACTER SET utf16", "'π'", "π"},
+	{"VARCHAR(9) CHARACTER SET cp1251", "CONVERT(X'4198' USING cp1251)", "A\uFFFD"},
+	{"TEXT CHARACTER SET gbk", "CONVERT(X'a2a041' USING gbk)", "\uFFFDA"},
+	{"CHAR(9) CHARACTER SET big5", "'許?'", "許?"},
 	{"POINT", "ST_GeomFromText('POINT(1 2)')", "000000000101000000000000000000f03f0000000000000040"},
 }
 
