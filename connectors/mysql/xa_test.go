@@ -297,6 +297,40 @@ func TestXACommitBehindASnapshot(t *testing.T) {
 	})
 }
 
+// TestXATransactionsOutliveTheServer kills the server between PREPARE and COMMIT, and then
+// moves to another one that has the same transactions elsewhere in its log.
+func TestXATransactionsOutliveTheServer(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		r := newXARig(t, srv, db)
+		r.open(pipeline.Resume{})
+		xaSession(t, db, "one", "INSERT INTO shop.a "+numbered(2000))
+		xaSession(t, db, "two", "INSERT INTO shop.b VALUES (1),(2)")
+		r.reach()
+		srv.Kill()
+		if err := srv.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, db, "XA COMMIT 'one'")
+		r.reach()
+		r.same("the server was killed")
+
+		i := len(r.all) - 1
+		for r.all[i].Commit == nil {
+			i--
+		}
+		at := *r.all[i].Commit
+		at.Server, at.File, at.Pos = "another", "other-bin.000042", 4711
+		at.XA = strings.ReplaceAll(at.XA, r.s.o.xa[0].file, "other-bin.000001")
+		r.open(pipeline.Resume{Position: at, Epoch: 2, NewServer: true, Schemas: schemasOf(r.all[:i+1], r.opened)})
+		if len(r.s.o.xa) != 1 || r.s.o.xa[0].file == "other-bin.000001" {
+			t.Errorf("open on the other server: %v", r.s.o.xa)
+		}
+		exec(t, db, "XA COMMIT 'two'")
+		r.reach()
+		r.same("another server")
+	})
+}
+
 // firstLog is the oldest log that the server has.
 func firstLog(t *testing.T, db *sql.DB) string {
 	t.Helper()
