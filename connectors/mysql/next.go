@@ -115,6 +115,7 @@ func (o *opening) wait(ctx context.Context) error {
 	defer o.pulse.waits.Store(false)
 	select {
 	case b := <-batches:
+		o.held.Keep()
 		o.rd.Recycle(o.batch)
 		o.batch, o.at = b, 0
 		o.pulse.heard(tells(b.Events))

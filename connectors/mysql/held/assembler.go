@@ -84,7 +84,8 @@ type Assembler struct {
 
 	prepared map[string]*waiting
 
-	out release
+	out   release
+	moved stream.Event // of rows that waited, at its new place
 }
 
 // waiting is a prepared XA transaction.
@@ -98,7 +99,7 @@ type waiting struct {
 // last one those of one that was prepared.
 type release struct {
 	on     bool
-	single Step // an event between transactions
+	single *stream.Event // between transactions
 	frame  Frame
 	xa     string
 	cur    walk
@@ -139,6 +140,14 @@ func (a *Assembler) begin() {
 	a.cur.drop()
 	a.open, a.standalone, a.begun, a.rows, a.doubt = true, false, false, false, false
 	a.saves, a.gone = a.saves[:0], nil
+}
+
+// Keep must be called before events that were given to Take change: what is held of them is
+// copied. Their bodies are kept as they are, and must not change at all.
+func (a *Assembler) Keep() {
+	if a.open {
+		a.cur.keep()
+	}
 }
 
 // Take takes the next event. Every Step must have been taken before.
@@ -199,7 +208,7 @@ func (a *Assembler) tear(e *stream.Event) {
 
 // pass gives an event back at once.
 func (a *Assembler) pass(e *stream.Event) {
-	a.out = release{on: true, single: Step{Event: e}}
+	a.out.on, a.out.single = true, e
 }
 
 // keep adds an event to the open transaction, and opens one if there is none.
@@ -294,8 +303,9 @@ func (a *Assembler) Next() (s Step, ok bool, err error) {
 	if !o.on {
 		return s, false, nil
 	}
-	if o.single.Event != nil {
-		s, *o = o.single, release{}
+	if o.single != nil {
+		s.Event = o.single
+		o.on, o.single = false, nil
 		return s, true, nil
 	}
 	if o.last != nil {
@@ -318,7 +328,7 @@ func (a *Assembler) Next() (s Step, ok bool, err error) {
 		if o.frame == Prepared && waits(en.ev.Type) {
 			continue
 		}
-		s = Step{Event: &en.ev, Frame: en.frame, Last: last, Withdrawn: a.gone.has(o.cur.at - 1), Doubt: a.doubt}
+		s = Step{Event: en.ev, Frame: en.frame, Last: last, Withdrawn: a.gone.has(o.cur.at - 1), Doubt: a.doubt}
 		if last {
 			s.XA, s.Unknown = o.xa, o.frame == XACommit && o.from == nil
 		}
@@ -341,18 +351,15 @@ func (a *Assembler) nextWaiting() (s Step, ok bool, err error) {
 		if !waits(en.ev.Type) {
 			continue
 		}
-		if o.rows.at <= len(o.rows.log.mem) {
-			again := *en // a second reading finds it as it was
-			en = &again
-		}
-		en.ev.Place = o.last.ev.Place // it counts here
-		return Step{Event: &en.ev, Frame: en.frame, Withdrawn: o.from.gone.has(o.rows.at - 1), Doubt: o.from.doubt}, true, nil
+		a.moved = *en.ev                // a second reading finds it as it was
+		a.moved.Place = o.last.ev.Place // it counts here
+		return Step{Event: &a.moved, Frame: en.frame, Withdrawn: o.from.gone.has(o.rows.at - 1), Doubt: o.from.doubt}, true, nil
 	}
 	en := o.last
 	if en == nil {
 		panic("BUG: an XA transaction without its end")
 	}
-	s = Step{Event: &en.ev, Frame: en.frame, Last: true, XA: o.xa, Doubt: o.from.doubt}
+	s = Step{Event: en.ev, Frame: en.frame, Last: true, XA: o.xa, Doubt: o.from.doubt}
 	o.last = nil
 	return s, true, nil
 }

@@ -88,7 +88,7 @@ func appendRecord(b []byte, e *stream.Event, f Frame, name int) []byte {
 
 var errSpool = errors.New("what was written there does not read back")
 
-// parseRecord reads a whole record into e; its body aliases b.
+// parseRecord reads a whole record into e and its event; the body aliases b.
 func parseRecord(b []byte, names []string, e *entry) error {
 	if len(b) < spoolHead || uint64(binary.LittleEndian.Uint32(b)) != uint64(len(b)) {
 		return errSpool
@@ -98,7 +98,7 @@ func parseRecord(b []byte, names []string, e *entry) error {
 		return errSpool
 	}
 	e.frame = Frame(b[4])
-	e.ev = stream.Event{
+	*e.ev = stream.Event{
 		Type: b[5], Flags: binary.LittleEndian.Uint16(b[6:]), Time: binary.LittleEndian.Uint32(b[8:]), ServerID: binary.LittleEndian.Uint32(b[12:]),
 		Packed: b[16] == 1, Body: b[spoolHead:],
 		Place: stream.Place{
@@ -117,6 +117,7 @@ type spoolReader struct {
 	buf []byte
 	pos int
 	e   entry
+	ev  stream.Event
 }
 
 func (s *spool) reader() *spoolReader { return &spoolReader{s: s} }
@@ -128,6 +129,7 @@ func (r *spoolReader) next() (*entry, error) {
 	}
 	record, err := r.take(int(binary.LittleEndian.Uint32(head)))
 	if err == nil {
+		r.e.ev = &r.ev
 		err = parseRecord(record, r.s.names, &r.e)
 	}
 	if err != nil {

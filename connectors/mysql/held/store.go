@@ -67,7 +67,7 @@ func (s *Store) explain(err error) error {
 
 // entry is an event and what it is to its transaction.
 type entry struct {
-	ev    stream.Event
+	ev    *stream.Event
 	frame Frame
 }
 
@@ -75,16 +75,17 @@ type entry struct {
 type log struct {
 	store  *Store
 	mem    []entry
+	own    int   // so many of mem are copies of our own; the others are the caller's
 	bytes  int64 // of memory granted for mem
 	spool  *spool
 	events int
 }
 
-// add appends an event. Its body is kept as it is, or copied into the file.
+// add appends an event: the caller's until keep is called, or a copy in the file.
 func (l *log) add(e *stream.Event, f Frame) error {
 	n := int64(len(e.Body)) + overhead
 	if l.spool == nil && l.store.grant(n) {
-		l.mem = append(l.mem, entry{ev: *e, frame: f})
+		l.mem = append(l.mem, entry{ev: e, frame: f})
 		l.bytes += n
 		l.events++
 		return nil
@@ -103,12 +104,22 @@ func (l *log) add(e *stream.Event, f Frame) error {
 	return nil
 }
 
-// compact makes the bodies in memory the log's own: they are parts of larger pieces, which
-// they would keep alive.
+// keep makes copies of the events that are the caller's; their bodies are shared.
+func (l *log) keep() {
+	copies := make([]stream.Event, len(l.mem)-l.own)
+	for i := range copies {
+		copies[i] = *l.mem[l.own+i].ev
+		l.mem[l.own+i].ev = &copies[i]
+	}
+	l.own = len(l.mem)
+}
+
+// compact makes the events in memory the log's own, and their bodies too: these are parts
+// of larger pieces, which they would keep alive.
 func (l *log) compact() {
-	for i := range l.mem {
-		e := &l.mem[i].ev
-		e.Body = append([]byte(nil), e.Body...)
+	l.keep()
+	for _, en := range l.mem {
+		en.ev.Body = append([]byte(nil), en.ev.Body...)
 	}
 }
 
@@ -119,7 +130,7 @@ func (l *log) drop() {
 	if cap(l.mem) > 1<<12 {
 		l.mem = nil
 	}
-	l.mem, l.bytes, l.events = l.mem[:0], 0, 0
+	l.mem, l.own, l.bytes, l.events = l.mem[:0], 0, 0, 0
 	if l.spool != nil {
 		l.spool.close()
 		l.spool = nil
