@@ -116,7 +116,7 @@ func PauseCodes() []PauseInfo {
 		{event.PauseSnapshot, OfTable, "it can't be read as a whole", "see the reason; " + again, Unready},
 		{event.PausePrivilege, OfTable, "the user may not see it", "GRANT SELECT on it; " + again, Unready},
 		{event.PauseOversize, OfTable, "a row is larger than a message of the broker may be",
-			"raise maxMessageSize at the broker and start it again, or make the row smaller; " + again, Unready},
+			"raise maxMessageSize at the broker (15 MiB at most) and start it again, or make the row smaller; " + again, Unready},
 		{event.PauseTarget, OfSink, "the target can't be written (full disk, missing permission)",
 			"see the reason; it goes on by itself when the target can be written", Unready},
 		{event.PauseRecord, OfSink, "a record is such that the target can't take it; the reason names it",

@@ -5,7 +5,9 @@
 // takes events off the wire, held keeps them back until their transaction's end is known,
 // decode turns rows into images, schema knows the tables at the reader's place in the log,
 // snapshot reads tables in chunks. Its own rooms are reader (the place in the log and the
-// numbers), tables and attempts; opening puts them together.
+// numbers), tables (definitions, whether rows flow, and why not), attempts (snapshots) and
+// audits (definitions are compared with the server's, docs/adr/0012-audits-in-windows.md);
+// opening puts them together.
 //
 // Invariants. Every row of the log has a number that depends on nothing but the log's
 // bytes, the epoch and the reservations handed in at Open, so that any re-read mints

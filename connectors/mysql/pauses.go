@@ -23,7 +23,6 @@ var (
 	pausePartial   = pause{event.PauseRowValueOptions, "table {table}: the log holds partial JSON updates", "SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot"}
 	pauseImage     = pause{event.PauseRowImage, "table {table}: the log holds partial rows", "SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot"}
 	pauseDecode    = pause{event.PauseUndecodable, "table {table}, rows at {at}: {detail}", "resume it with a new snapshot, or report the value"}
-	pauseUnknown   = pause{event.PauseSchema, "rows of {table} came, which the log never created; its definition is unknown", "Resume it with a new snapshot"}
 	pauseShape     = pause{event.PauseSchema, "table {table}: {detail}", "Resume it with a new snapshot, which reads the definition anew"}
 	pauseKey       = pause{event.PauseKey, "{detail}", "correct tables.{table}.key in the pipeline file"}
 	pauseVersioned = pause{event.PauseVersioned, "table {table}: " + versionedText, "take the table out with \"!{table}\", or ALTER TABLE {name} DROP SYSTEM VERSIONING and resume it with a new snapshot"}
