@@ -43,7 +43,11 @@ func ReadFile(path string, env Env) (*Document, error) {
 func Parse(file string, data []byte, env Env) (*Document, error) {
 	var top yaml.Node
 	if err := yaml.Unmarshal(data, &top); err != nil {
-		return nil, Issues{yamlIssue(file, err)}
+		issue := yamlIssue(file, err)
+		if text := unquoted.FindStringSubmatch(string(data)); text != nil {
+			issue.Suggestion = quoteTag(text[1])
+		}
+		return nil, Issues{issue}
 	}
 	doc := &Document{File: file, Root: &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}}
 	if len(top.Content) > 0 && top.Content[0].Tag != "!!null" {
@@ -67,8 +71,20 @@ func yamlIssue(file string, err error) Issue {
 	return i
 }
 
-// walk interpolates scalars and finds duplicate keys, aliases and octal numbers.
+// unquoted is a word that begins with an exclamation mark, which YAML reads as a tag.
+var unquoted = regexp.MustCompile(`(?m)(?:^|[\[,]|- )\s*(![^!\s"',\]]+)`)
+
+func quoteTag(tag string) string {
+	return fmt.Sprintf("put it into quotes: %q", strings.TrimRight(tag, ","))
+}
+
+// walk interpolates scalars and finds duplicate keys, aliases, octal numbers and tags: what
+// begins with an exclamation mark and is not quoted would be dropped in silence.
 func (d *Document) walk(n *yaml.Node, path string, env Env) {
+	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
+		d.Issues = append(d.Issues, At(d.File, n, path, n.Tag+" is read as a tag of YAML and not as a value", quoteTag(n.Tag)))
+		n.Tag = ""
+	}
 	switch n.Kind {
 	case yaml.MappingNode:
 		seen := make(map[string]bool, len(n.Content)/2)
