@@ -102,3 +102,40 @@ func TestATableIsResumedWhenTheServerAnswersAgain(t *testing.T) {
 	drive(t, s, g, func(*event.Item) bool { return g.ends == 1 })
 	sameRows(t, g.texts(), serverRows(t, db, "SELECT * FROM shop.a"))
 }
+
+// TestALockedTableIsResumedWhenItIsFree resumes a table that somebody has locked: the
+// others do not wait for it, and it goes on by itself behind the lock.
+func TestALockedTableIsResumedWhenItIsFree(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.b (id INT PRIMARY KEY)", "INSERT INTO shop.a VALUES (1,1)")
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		s.SetPaused(tableA, true)
+		collect(t, s, func(it seen) bool { return it.Kind == event.KindPaused })
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.ExecContext(t.Context(), "LOCK TABLES shop.a WRITE"); err != nil {
+			t.Fatal(err)
+		}
+		s.SetPaused(tableA, false)
+		exec(t, db, "INSERT INTO shop.b VALUES (99)")
+		resumed := false
+		for _, it := range collect(t, s, upTo("-> 99")) {
+			resumed = resumed || it.Kind == event.KindResumed
+		}
+		if st := s.Status(); !resumed || st.Reconnects != 0 {
+			t.Errorf("resumed: %v; status %+v", resumed, st)
+		}
+		for _, q := range []string{"INSERT INTO shop.a VALUES (2,2)", "UNLOCK TABLES"} {
+			if _, err := conn.ExecContext(t.Context(), q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g := newTarget(t)
+		drive(t, s, g, func(*event.Item) bool { return g.ends == 1 })
+		sameRows(t, g.texts(), serverRows(t, db, "SELECT * FROM shop.a"))
+	})
+}

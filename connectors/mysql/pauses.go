@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -84,6 +85,9 @@ func (ts *tables) hold(ctx context.Context, t *table, hold bool) error {
 	if err := ts.reloaded(ctx, t); errors.Is(err, schema.ErrHidden) {
 		ts.pause(t, pausePrivilege, err.Error())
 		return nil
+	} else if account.Refused(err) == lockWaitTimeout {
+		ts.resumeUnread(t)
+		return nil
 	} else if err != nil {
 		t.paused = why // the wish is carried out when the server answers
 		return err
@@ -92,6 +96,22 @@ func (ts *tables) hold(ctx context.Context, t *table, hold bool) error {
 		return nil // for a reason that is still there, which was said
 	}
 	ts.ground.emit(event.Item{Kind: event.KindResumed, Table: t.named(), Seq: ts.ground.number()})
-	ts.attempts.request(t, "rows were left out while the table was paused")
+	ts.attempts.request(t, causeResumed)
 	return nil
+}
+
+const (
+	causeResumed    = "rows were left out while the table was paused"
+	lockWaitTimeout = 1205
+)
+
+// resumeUnread resumes a table that somebody has locked, so that its definition cannot be
+// read now: its rows are left out until an audit has it, and nobody waits.
+func (ts *tables) resumeUnread(t *table) {
+	ts.ground.emit(event.Item{Kind: event.KindResumed, Table: t.named(), Seq: ts.ground.number()})
+	t.blind = causeResumed
+	if s := t.schema(); s != nil {
+		ts.replaced(t.ev, s, s, causeResumed) // due, together with the place
+	}
+	ts.audits.inquire(t.name, causeResumed)
 }
