@@ -128,6 +128,8 @@ type TableNote struct {
 	Reason     string
 	CompleteTo Complete
 	At         time.Time // by the source's clock
+	// Verified is what the self-check knows; its Through is zero where there is none.
+	Verified Verified
 }
 
 // Flushed is the outcome of a Flush.

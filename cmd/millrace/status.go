@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
+	"github.com/millrace/millrace/pipeline/verify"
 )
 
 // daemonFlag is the address of the daemon that a command asks.
@@ -146,21 +147,46 @@ func wholeOr(reason string, whole bool) string {
 func printTables(out io.Writer, p *pipeline.Status, tell func(who, reason string) string) {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintln(w, "  TABLE\tAT SOURCE\tSNAPSHOT\tSINK\tIN TARGET\tROWS\tBUFFERED\tCHANGES LAG\tCURRENT LAG\tREASON")
+	fmt.Fprintln(w, "  TABLE\tAT SOURCE\tSNAPSHOT\tSINK\tIN TARGET\tROWS\tBUFFERED\tCHANGES LAG\tCURRENT LAG\tVERIFIED\tREASON")
 	for _, t := range p.Tables {
 		at := stateText(t.State, string(t.Code))
 		if len(t.Sinks) == 0 {
-			fmt.Fprintf(w, "  %s\t%s\t%s\t-\t-\t-\t-\t-\t-\t%s\n", t.Name, at, percent(&t), tell(t.Name, t.Reason))
+			fmt.Fprintf(w, "  %s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t%s\n", t.Name, at, percent(&t), tell(t.Name, t.Reason))
 		}
 		for _, s := range t.Sinks {
 			reason := s.Reason
 			if reason == "" {
 				reason = t.Reason
 			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", t.Name, at, percent(&t), s.Sink, stateText(s.State, string(s.Code)), totalText(&s), s.Buffered,
-				lagText(&t, s.Lag.Target), lagText(&t, s.Lag.Current), tell(t.Name+" in "+s.Sink, reason))
+			if reason == "" {
+				reason = verifiedReason(s.Verified)
+			}
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Name, at, percent(&t), s.Sink, stateText(s.State, string(s.Code)), totalText(&s), s.Buffered,
+				lagText(&t, s.Lag.Target), lagText(&t, s.Lag.Current), verifiedText(s.Verified), tell(t.Name+" in "+s.Sink, reason))
 		}
 	}
+}
+
+// verifiedText is up to when a target table was found right; what was found wrong comes first.
+func verifiedText(v *pipeline.Verified) string {
+	switch {
+	case v == nil:
+		return "off"
+	case v.Differences > 0 || v.State == verify.Differs:
+		return fmt.Sprintf("DIFFERS (%d)", v.Differences)
+	case v.Through.IsZero():
+		return "never"
+	}
+	return "to " + v.Through.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// verifiedReason is why a table is not found right; what a skipped one waits for is said
+// elsewhere.
+func verifiedReason(v *pipeline.Verified) string {
+	if v == nil || v.State == "" || v.State == verify.Equal || v.State == pipeline.VerifiedSkipped {
+		return ""
+	}
+	return "self-check: " + v.State + ": " + v.Reason
 }
 
 // stateText is a state with the code of a pause.

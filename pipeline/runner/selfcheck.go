@@ -32,9 +32,9 @@ func (p *pipe) newCheck(dir string) *selfcheck.Service {
 		Source:  func() (pipeline.Reader, error) { return p.deps.SourceReader(p.spec) },
 		Target:  p.targetReader,
 		Tables:  p.toCheck,
-		Reached: p.reached,
-		Repair:  func(ctx context.Context, t event.TableName) error { return p.do(ctx, t.String(), httpapi.Snapshot) },
-		Log:     p.log,
+		Reached: p.reached, Complete: p.currentTo,
+		Repair: func(ctx context.Context, t event.TableName) error { return p.do(ctx, t.String(), httpapi.Snapshot) },
+		Log:    p.log,
 	})
 }
 
@@ -97,6 +97,17 @@ func (p *pipe) verified(sink string, table event.TableName) *pipeline.Verified {
 	}
 	v := p.check.Verified(sink, table)
 	return &v
+}
+
+// currentTo is the time up to which a target's table as it is has everything.
+func (p *pipe) currentTo(sink string, table event.TableName) time.Time {
+	p.mu.Lock()
+	o := p.owners[ownerKey{sink, table}]
+	p.mu.Unlock()
+	if o == nil {
+		return time.Time{}
+	}
+	return o.summary().CompleteTo.Current
 }
 
 // reached reports whether a target has everything that its queues held at some time behind

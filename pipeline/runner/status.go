@@ -249,5 +249,8 @@ func (p *pipe) noteOf(name event.TableName, one pipeline.SinkSummary) pipeline.T
 		n.State, n.Code, n.Reason = one.State, one.Code, one.Reason
 	}
 	n.CompleteTo.Source, n.CompleteTo.Broker = p.sourceAndBroker(name, p.complete(&seen, publisher))
+	if v := p.verified(one.Sink, name); v != nil {
+		n.Verified = *v
+	}
 	return n
 }

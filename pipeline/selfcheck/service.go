@@ -44,6 +44,9 @@ type Deps struct {
 	// Reached reports whether a target table's log has everything that its queues held at
 	// some time behind since.
 	Reached func(sink string, table event.TableName, since time.Time) bool
+	// Complete is the time by the source's clock up to which a target's table as it is has
+	// everything; zero is not known. It may be nil.
+	Complete func(sink string, table event.TableName) time.Time
 	// Repair has a table read anew.
 	Repair func(ctx context.Context, table event.TableName) error
 	Log    *slog.Logger
@@ -243,6 +246,12 @@ func (s *Service) compare(ctx context.Context, sink string, table event.TableNam
 		SaveEvery: 5 * time.Second, Room: func() error { return room(s.cfg.Dir) },
 		Reached:   func(_ context.Context, at pipeline.Place) (bool, error) { return s.reached(sink, table, at), nil },
 		PartBytes: 4 << 20,
+		Complete: func() time.Time {
+			if s.deps.Complete == nil {
+				return time.Time{}
+			}
+			return s.deps.Complete(sink, table)
+		},
 		Save: func(c verify.Cursor) error {
 			s.mu.Lock()
 			s.record.Present, s.record.Cursor = name, &c

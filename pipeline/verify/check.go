@@ -27,6 +27,9 @@ type Options struct {
 	// Reached reports whether the target's log has everything up to a place of the source;
 	// where it can't tell, or is nil, the target's reader is asked.
 	Reached func(ctx context.Context, place pipeline.Place) (bool, error)
+	// Complete is the time, by the source's clock, up to which the target's table is known to
+	// be complete besides what its reader says; nil knows nothing.
+	Complete func() time.Time
 	// Pace is told of rows that were read and waits as long as it likes; nil does not.
 	Pace func(ctx context.Context, side string, rows int) error
 	// ChunkRows is how many rows of the source are read at a time (8192).

@@ -288,18 +288,24 @@ func (c *check) reached(ctx context.Context, place pipeline.Place) (bool, string
 			return ok, "", err
 		}
 	}
-	how := unknownPlace
+	var to time.Time
+	if c.o.Complete != nil {
+		to = c.o.Complete()
+	}
 	if target, ok := c.target.(pipeline.DatedReader); ok {
-		to, err := target.CompleteTo(ctx, c.name)
+		said, err := target.CompleteTo(ctx, c.name)
 		if err != nil {
 			return false, "", err
 		}
-		if !to.IsZero() {
-			how = "the target is known to be complete up to " + to.UTC().Format(time.RFC3339) + " by the source's clock: what differs may be on its way"
-		}
-		if to.After(place.Time.Truncate(time.Second).Add(time.Second)) {
-			return true, "", nil
+		if said.After(to) {
+			to = said
 		}
 	}
-	return false, how, nil
+	switch {
+	case to.IsZero():
+		return false, unknownPlace, nil
+	case to.After(place.Time.Truncate(time.Second).Add(time.Second)):
+		return true, "", nil
+	}
+	return false, "the target is known to be complete up to " + to.UTC().Format(time.RFC3339) + " by the source's clock: what differs may be on its way", nil
 }
