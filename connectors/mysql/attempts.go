@@ -46,8 +46,9 @@ type attempts struct {
 
 // stand is what attempts need of the reader's place.
 type stand interface {
-	// here is the boundary; reserve takes n numbers there.
+	// here is the boundary, stands its place alone; reserve takes n numbers there.
 	here() event.Position
+	stands() place
 	reserve(n uint64) event.Seq
 	// transactions is how many were seen, the one that is being read among them.
 	transactions() uint64
@@ -214,8 +215,7 @@ func (as *attempts) step(ctx context.Context) error {
 		return nil
 	}
 	as.applyResults()
-	at := as.stand.here()
-	here := place{file: at.File, pos: at.Pos}
+	here := as.stand.stands()
 	for _, a := range slices.Clone(as.all) {
 		if as.stand.full() {
 			return nil

@@ -98,11 +98,13 @@ func (as *audits) step() {
 	if as.round == nil && len(as.open) == 0 {
 		return
 	}
-	at := as.stand.here()
-	here := place{file: at.File, pos: at.Pos}
+	here := as.stand.stands()
 	if r := as.round; r != nil && r.at.file != "" && !here.less(r.at) {
 		as.compareAll(r)
 		as.round, as.due = nil, now.Add(as.source.cfg.AuditEvery)
+	}
+	if len(as.open) == 0 {
+		return
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(as.open), func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) }) {
 		as.advance(as.open[name], here, now)

@@ -266,6 +266,9 @@ func (r *reader) position() *event.Position {
 // here is the boundary as a value that can be kept.
 func (r *reader) here() event.Position { return *r.position() }
 
+// stands is the boundary's place alone: it is asked for at every transaction.
+func (r *reader) stands() place { return place{file: r.boundary.File, pos: r.boundary.Pos} }
+
 // number is that of the byte that is read.
 func (r *reader) number() event.Seq { return event.MakeSeq(r.epoch, r.counter) }
 
