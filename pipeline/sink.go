@@ -115,6 +115,12 @@ type Merged interface {
 	Merged() (version int64)
 }
 
+// Counted is what a SinkTable may be besides. Total is how many rows of the source its change
+// log has, of all its life; the goroutine of Maintain asks.
+type Counted interface {
+	Total() uint64
+}
+
 // Noted is what a SinkTable may be besides: Note tells it, by the goroutine of Maintain and
 // every few seconds, how the table is, for readers of the target who can't ask the daemon.
 type Noted interface {

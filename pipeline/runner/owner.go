@@ -240,8 +240,13 @@ func (o *owner) look(target pipeline.SinkTable, version int64) {
 	flows := o.status.State == pipeline.StateRunning
 	o.mu.Unlock()
 	o.fresh.look(target, version, o.pipe.water(), flows && o.pipe.flows(o.table.Name))
+	var total *uint64
+	if c, ok := target.(pipeline.Counted); ok {
+		n := c.Total()
+		total = &n
+	}
 	o.set(func(s *pipeline.SinkSummary) {
-		s.CompleteTo.Target, s.CompleteTo.Current = o.fresh.target, o.fresh.current
+		s.CompleteTo.Target, s.CompleteTo.Current, s.Total = o.fresh.target, o.fresh.current, total
 	})
 }
 

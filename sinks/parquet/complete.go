@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,4 +82,22 @@ func (t *Table) Merged() int64 {
 		return math.MaxInt64
 	}
 	return t.current.version
+}
+
+// Total is how many rows of the source changes/ has.
+func (t *Table) Total() uint64 {
+	snap := t.changes.Snapshot()
+	if t.counted.version == snap.Version {
+		return t.counted.rows
+	}
+	var rows uint64
+	for _, p := range snap.Paths() {
+		n, err := strconv.ParseUint(snap.Files[p].Tags[rowsTag], 10, 64)
+		if err != nil {
+			continue // another program's file, which says nothing of itself
+		}
+		rows += n
+	}
+	t.counted.version, t.counted.rows = snap.Version, rows-min(rows, t.led.table.Controls)
+	return t.counted.rows
 }

@@ -99,6 +99,32 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	see("it has ended", 50, 50)
 }
 
+// TestTotalCountsRowsOfTheSource: rows that a table lost by a TRUNCATE were rows, the mark
+// that takes them away is none, and the figure is the same after the table was opened again.
+func TestTotalCountsRowsOfTheSource(t *testing.T) {
+	mem, m := vfs.NewMem(), schemas{}
+	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{
+		{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}, {ID: 2, Name: "v", Type: event.TypeText},
+	}})
+	sink := twinSink(t, mem)
+	table := open(t, sink, claim(m, 1))
+	write(t, table, 0, rows(s, 0, "g1", create(2, 0, image(t, s, 1, "x"))))
+	write(t, table, 0, rows(s, 2, "g2", create(4, 0, image(t, s, 2, "x"))))
+	flush(t, table)
+	write(t, table, 0, mark(event.KindTruncate, s, 4, event.Mark{Seq: 6, Queues: 1, Time: day}))
+	write(t, table, 0, rows(s, 6, "g3", create(8, 0, image(t, s, 3, "x"))))
+	flush(t, table)
+	if n := table.Total(); n != 3 {
+		t.Errorf("%d rows, wrote 3", n)
+	}
+	if err := table.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := open(t, sink, claim(m, 2)).Total(); n != 3 {
+		t.Errorf("opened again: %d rows", n)
+	}
+}
+
 // TestAnEndHasTheTimeOfTheTable looks at the row that says that everything below a BEGIN is
 // gone: an END has no time of its own, and a partition of 1970 helps nobody. It is no row of
 // the table's and is not counted.

@@ -50,6 +50,9 @@ type tableFact struct {
 	Columns  columns   `json:"columns"`
 	Schema   []byte    `json:"schema,omitempty"` // newest schema, in the event package's encoding
 	SchemaAt event.Seq `json:"schemaAt,omitempty"`
+	// Controls is how many rows of changes/ are deletions below a number, which are no rows of
+	// the table.
+	Controls uint64 `json:"controls,omitempty"`
 	// Floor: rows below it are gone and are not applied whichever queue brings them.
 	Floor  event.Seq `json:"floor,omitempty"`
 	FloorQ int       `json:"floorQ,omitempty"`

@@ -35,6 +35,11 @@ type Table struct {
 	current *current // nil when current/ is off
 	pack    *compactor
 
+	// counted is how many rows changes/ had at a version.
+	counted struct {
+		version int64
+		rows    uint64
+	}
 	vacuumed time.Time
 }
 
@@ -380,4 +385,5 @@ var (
 	_ pipeline.Troubled  = (*Table)(nil)
 	_ pipeline.Dated     = (*Table)(nil)
 	_ pipeline.Merged    = (*Table)(nil)
+	_ pipeline.Counted   = (*Table)(nil)
 )

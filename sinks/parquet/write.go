@@ -318,6 +318,8 @@ func (t *Table) writeBelow(f *queueFact, m *event.Mark, below event.Seq) error {
 	d.lo, d.hi = seqBounds(d, m.Seq)
 	f.High = max(f.High, m.Seq)
 	d.fw.endRow(0) // not counted: it is no row of the table
+	t.batch.facts.Controls++
+	t.batch.factsChanged = true
 	return d.flush()
 }
 
