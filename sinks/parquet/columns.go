@@ -98,6 +98,24 @@ func rawValue(c *event.Column, v event.Value) parquet.Value {
 	return parquet.ByteArrayValue(event.AppendValueText(nil, c, v))
 }
 
+// nameOf is the name under which current/ shows c: its present one, unless that is in changes/
+// the name of another column; then the one that it has there. So a name is one column in both,
+// and none changes hands.
+func (cs columns) nameOf(c *event.Column, typ string, raw bool) string {
+	base := columnName(c.Name)
+	if raw {
+		base += rawSuffix
+	}
+	owner := slices.IndexFunc(cs, func(t targetColumn) bool { return strings.EqualFold(t.Name, base) })
+	if owner < 0 || cs[owner].ID == c.ID && cs[owner].Raw == raw {
+		return base
+	}
+	if i := cs.find(c, typ, raw); i >= 0 {
+		return cs[i].Name
+	}
+	return base
+}
+
 // freeName is a name that no column has yet, whatever its case.
 func (cs columns) freeName(base string, raw bool) string {
 	if raw {

@@ -101,7 +101,7 @@ func TestChangesKeepColumnsApart(t *testing.T) {
 	must[int](t)(0, table.current.mergeNow())
 	current := map[string]string{}
 	for _, r := range readTable(t, mem, table.dir+"/current") {
-		current[r["id"]] = r["b"] + "|" + r["a"]
+		current[r["id"]] = r["b__3"] + "|" + r["a__3"]
 	}
 	for id, want := range map[string]string{"1": "|", "5": "50|", "6": "60|61"} {
 		if current[id] != want {

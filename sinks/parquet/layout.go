@@ -48,13 +48,13 @@ func newLayout(s *event.Schema, cs columns) (*layout, error) {
 		}
 		at[i] = len(l.Columns)
 		l.Columns = append(l.Columns, layoutColumn{
-			Name: l.freeName(columnName(c.Name)), ID: c.ID, Source: c.Name, Native: c.Native, Type: typ.delta(), typ: typ,
+			Name: l.freeName(cs.nameOf(c, typ.delta(), false)), ID: c.ID, Source: c.Name, Native: c.Native, Type: typ.delta(), typ: typ,
 			Named: c.Type == event.TypeEnum || c.Type == event.TypeSet, Fill: cs.fill(c.ID, false, typ),
 		})
 		if hasRaw(c.Type) && cs.has(c.ID, true) {
 			text := colType{kind: kindString}
 			l.Columns = append(l.Columns, layoutColumn{
-				Name: l.freeName(columnName(c.Name) + rawSuffix), ID: c.ID, Source: c.Name, Type: "string", Raw: true, typ: text,
+				Name: l.freeName(cs.nameOf(c, "string", true)), ID: c.ID, Source: c.Name, Type: "string", Raw: true, typ: text,
 				Fill: cs.fill(c.ID, true, text),
 			})
 		}

@@ -398,8 +398,14 @@ func (w *world) show(s *event.Schema, row map[uint32]string) string {
 func shown(t testing.TB, fsys vfs.FS, dir string, schema *event.Schema) []string {
 	t.Helper()
 	var list []string
+	sources := sourceNames(t, fsys, path.Join(dir, "current"))
 	for _, r := range readTable(t, fsys, path.Join(dir, "current")) {
 		var parts []string
+		named := map[string]string{}
+		for k, v := range r {
+			named[sources[k]] = v
+		}
+		r = named
 		for i := range schema.Columns {
 			name := schema.Columns[i].Name
 			if v, ok := r[name]; ok {
