@@ -5,7 +5,7 @@ GO ?= go
 BIN := bin/millrace
 FUZZTIME ?= 10s
 
-.PHONY: help build demo test lint bench fuzz fmt check-tools golden
+.PHONY: help build demo test lint bench fuzz fmt check-tools golden readers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: build ## measure, beside Apache RocketMQ, and write docs/benchmarks.md
 
 fuzz: check-tools ## every fuzz target for FUZZTIME (10s)
 	@./e2e/fuzz.sh $(FUZZTIME)
+
+readers: check-tools ## ask every reader of the lake, two versions of Spark among them, for every type
+	$(GO) test -count=1 -timeout 60m -v -run TestEveryReader ./sinks/parquet -readers
 
 fmt: ## gofmt the tree
 	gofmt -w $$(git ls-files '*.go')
