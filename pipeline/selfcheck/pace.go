@@ -57,7 +57,8 @@ func room(dir string) error {
 		return fmt.Errorf("room of the self-check: %w", err)
 	}
 	if s.Bavail < s.Blocks/20 {
-		return fmt.Errorf("room of the self-check: the disk of %s has less than a twentieth free, which is left to others; make room, or set verify.every: off", dir)
+		return fmt.Errorf("room of the self-check: the disk of %s has less than a twentieth free, which is left to others; "+
+			"make room, or set verify.every: off", dir)
 	}
 	return nil
 }

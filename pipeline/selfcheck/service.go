@@ -229,7 +229,8 @@ func (s *Service) one(ctx context.Context, sink string, t Table) (done bool, err
 }
 
 // compare is one pass over a table, which a restart goes on with.
-func (s *Service) compare(ctx context.Context, sink string, table event.TableName, name string) (begun time.Time, out verify.Table, err error) {
+func (s *Service) compare(ctx context.Context, sink string, table event.TableName, name string) (
+	begun time.Time, out verify.Table, err error) {
 	source, err := s.deps.Source()
 	if err != nil {
 		return begun, out, err

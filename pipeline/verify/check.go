@@ -302,7 +302,9 @@ func (c *check) readWhole(ctx context.Context, s *spill) error {
 // wait.
 func (c *check) again(ctx context.Context, fn func() error) (err error) {
 	for try := 1; ; try++ {
-		if err = fn(); err == nil || try == tries || c.o.Wait <= 0 || errors.Is(err, errChanged) || errors.Is(err, errors.ErrUnsupported) || ctx.Err() != nil {
+		err = fn()
+		final := errors.Is(err, errChanged) || errors.Is(err, errors.ErrUnsupported) || ctx.Err() != nil
+		if err == nil || final || try == tries || c.o.Wait <= 0 {
 			return err
 		}
 		if err := sleep(ctx, time.Duration(try)*c.o.Pause/4); err != nil {

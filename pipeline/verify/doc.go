@@ -17,7 +17,8 @@
 // The source is read range by range, each in a statement of its own, and the target after
 // it, so that rows which were touched meanwhile seem to differ. They, and only they, are
 // looked at again: the source by key, then, when the target says that it has everything up
-// to that place, the target. A key is settled when both agree. One that did not change on
+// to that place, the target. A key is settled when both agree, or when the target shows a value
+// that the source had since the look began, for rows that change all the time are watched. One that did not change on
 // either side over two such looks differs. One that kept changing to the end is neither:
 // it is counted as unsettled, and a target that did not get as far as the source is said to
 // be behind.

@@ -40,7 +40,8 @@ func parseCandidate(b []byte) (candidate, error) {
 		return candidate{}, errors.New("a record on disk is cut short")
 	}
 	u := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8*i:]) }
-	return candidate{source: value{int64(u(0)), u(1)}, target: value{int64(u(2)), u(3)}, same: b[32], proven: b[33], blob: b[candidateHead:]}, nil
+	source, target := value{int64(u(0)), u(1)}, value{int64(u(2)), u(3)}
+	return candidate{source: source, target: target, same: b[32], proven: b[33], blob: b[candidateHead:]}, nil
 }
 
 // A part that takes more than this in memory is split, unless it can't be any more. A key
@@ -60,7 +61,6 @@ type joiner struct {
 	// peak is the most that a part took.
 	peak int64
 	made int
-	tell func(k key) bool // of keys that the source lacks; nil takes all
 }
 
 // first compares both sides and gives the keys on which they do not agree.
@@ -89,7 +89,7 @@ func (j *joiner) firstPart(source, target *spill, part int, out func(key, *candi
 		return err
 	}
 	for k, b := range keys {
-		if b.source == b.target || b.source.n == 0 && j.tell != nil && !j.tell(k) {
+		if b.source == b.target {
 			delete(keys, k)
 		}
 	}

@@ -307,5 +307,6 @@ func (c *check) reached(ctx context.Context, place pipeline.Place) (bool, string
 	case to.After(place.Time.Truncate(time.Second).Add(time.Second)):
 		return true, "", nil
 	}
-	return false, "the target is known to be complete up to " + to.UTC().Format(time.RFC3339) + " by the source's clock: what differs may be on its way", nil
+	const onItsWay = "the target is known to be complete up to %s by the source's clock: what differs may be on its way"
+	return false, fmt.Sprintf(onItsWay, to.UTC().Format(time.RFC3339)), nil
 }

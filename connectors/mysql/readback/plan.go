@@ -121,7 +121,8 @@ func (r *Reader) keyColumns(ctx context.Context, p *plan) error {
 }
 
 // read runs the plan's SELECT with what stands behind its table.
-func (r *Reader) read(ctx context.Context, p *plan, rest string, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r *Reader) read(ctx context.Context, p *plan, rest string,
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
 	if err := columns(p.shown()); err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // ReadAfter implements pipeline.RangeReader: one short statement in the order of the key.
-func (r *Reader) ReadAfter(ctx context.Context, table event.TableName, after []pipeline.Cell, n int, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r *Reader) ReadAfter(ctx context.Context, table event.TableName, after []pipeline.Cell, n int,
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
 	p, err := r.plan(ctx, table)
 	if err != nil {
 		return err
@@ -52,7 +53,8 @@ func beyond(names, literals []string) string {
 }
 
 // ReadKeys implements pipeline.RangeReader.
-func (r *Reader) ReadKeys(ctx context.Context, table event.TableName, keys [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r *Reader) ReadKeys(ctx context.Context, table event.TableName, keys [][]pipeline.Cell,
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
 	p, err := r.plan(ctx, table)
 	if err != nil {
 		return err
