@@ -223,6 +223,7 @@ func FuzzProcess(f *testing.F) {
 		}
 		o.out = o.out[:0]
 		_ = feed(o, &stream.Event{Type: typ, Body: body})
+		_ = feed(o, &stream.Event{Type: stream.XIDEvent, Body: make([]byte, 8)}) // only behind its end is a transaction looked at
 		for _, it := range o.out {
 			for _, img := range []event.Image{it.Before, it.After} {
 				if img != nil {
