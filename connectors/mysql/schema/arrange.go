@@ -114,8 +114,12 @@ func (b *build) arrangeIndexes(list []arranged) {
 				b.inherited(&x, &list[i].Column)
 			}
 		}
+		if len(columns) < len(x.Columns) && x.Partial {
+			b.unsure(&x) // the part that was a prefix may be gone
+		}
 		if x.Columns = columns; len(columns) > 0 {
 			b.cutShort(&x)
+			b.neverNull(&x)
 			now = append(now, x)
 		}
 	}
@@ -130,6 +134,19 @@ func (b *build) arrangeIndexes(list []arranged) {
 	}
 }
 
+// neverNull is what the primary key makes of its columns, of one that is there anew as well.
+func (b *build) neverNull(x *Index) {
+	for _, name := range x.Columns {
+		i := findColumn(b.columns, name)
+		if i < 0 || !x.primary() {
+			continue
+		}
+		c := &b.columns[i]
+		c.Nullable = false
+		c.HasDefault = c.HasDefault && c.Default != nil // else it is the type's own; the key is another, and an attempt due
+	}
+}
+
 // inherited looks at an index part over a column that was dropped and is there anew, or
 // over a prefix of one that is of another type now: the part keeps the length that it had,
 // which may be less than the new column's, or covers it all.
@@ -137,10 +154,15 @@ func (b *build) inherited(x *Index, c *event.Column) {
 	i := slices.IndexFunc(b.all[:b.before], func(o event.Column) bool { return o.ID == c.ID })
 	text := c.Type == event.TypeText || c.Type == event.TypeBinary
 	if i < 0 && text || i >= 0 && x.Partial && b.all[i].Native != c.Native {
-		b.forget = true
-		if x.Unique {
-			b.long = append(b.long, x.Name)
-		}
+		b.unsure(x)
+	}
+}
+
+// unsure says that the server has to tell whether an index is over whole columns.
+func (b *build) unsure(x *Index) {
+	b.forget = true
+	if x.Unique {
+		b.long = append(b.long, x.Name)
 	}
 }
 
@@ -170,10 +192,8 @@ func (b *build) addIndex(now []Index, n *newIndex) []Index {
 			return now
 		}
 		x.Columns = append(x.Columns, b.columns[i].Name)
-		if n.primary {
-			b.columns[i].Nullable = false
-		}
 	}
+	b.neverNull(&x)
 	if n.ifNotExists && slices.ContainsFunc(now, func(y Index) bool { return strings.EqualFold(x.Name, y.Name) }) {
 		return now
 	}

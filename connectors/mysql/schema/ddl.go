@@ -25,7 +25,7 @@ func Apply(s Statement) []Change {
 	switch {
 	case len(r.tokens) == 0 && r.refused == "":
 		return nil // a comment
-	case len(r.tokens) > 0 && isHarmless(r.tokens):
+	case len(r.tokens) > 0 && !r.broken && isHarmless(r.tokens):
 		return nil
 	case len(r.tokens) > 0 && writes(r.tokens):
 		out = s.written(&r)

@@ -264,7 +264,11 @@ func describe(c *Current) string {
 
 func indexTexts(indexes []Index) (out []string) {
 	for _, x := range indexes {
-		out = append(out, strings.ToLower(fmt.Sprintf("%s unique=%v partial=%v (%s)", x.Name, x.Unique, x.Partial, strings.Join(x.Columns, ","))))
+		text := fmt.Sprintf("%s (%s)", x.Name, strings.Join(x.Columns, ","))
+		if x.Unique { // of others it does not matter whether they are over prefixes
+			text += fmt.Sprintf(" unique, partial=%v", x.Partial)
+		}
+		out = append(out, strings.ToLower(text))
 	}
 	slices.Sort(out)
 	return out
