@@ -137,6 +137,9 @@ func TestViewsNameTheTable(t *testing.T) {
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("%s does not hold %s:\n%s", name, want, text)
 		}
+		if !bytes.Contains(text, []byte("\n-- On another machine put its own path of the table in the place of /lake/p/it-27s.a-22b.\n")) {
+			t.Errorf("%s does not say what to do elsewhere:\n%s", name, text)
+		}
 	}
 }
 

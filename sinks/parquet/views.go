@@ -48,22 +48,24 @@ func (t *Table) views() map[string]string {
 	chq := func(s string) string { return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`" }
 	db, table := t.claim.Table.DB, t.claim.Table.Table
 	current, changes := root+"/current", root+"/changes"
+	elsewhere := "-- On another machine put its own path of the table in the place of " + strings.NewReplacer("\n", " ", "\r", " ").Replace(root) + ".\n"
 	return map[string]string{
 		"duckdb.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in DuckDB.
+%[6]s-- INSTALL fetches DuckDB's extension from the Internet, once; docs/reading.md has lines that need none.
 INSTALL delta; LOAD delta;
 CREATE SCHEMA IF NOT EXISTS %[1]s;
 CREATE OR REPLACE VIEW %[1]s.%[2]s AS SELECT * FROM delta_scan(%[4]s);
 CREATE OR REPLACE VIEW %[1]s.%[3]s AS SELECT * FROM delta_scan(%[5]s);
-`, dq(db), dq(table), dq(table+"__changes"), lit(current), lit(changes)),
+`, dq(db), dq(table), dq(table+"__changes"), lit(current), lit(changes), elsewhere),
 		"clickhouse.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in ClickHouse.
-CREATE DATABASE IF NOT EXISTS %[1]s;
+%[6]sCREATE DATABASE IF NOT EXISTS %[1]s;
 CREATE OR REPLACE VIEW %[1]s.%[2]s AS SELECT * FROM deltaLakeLocal(%[4]s);
 CREATE OR REPLACE VIEW %[1]s.%[3]s AS SELECT * FROM deltaLakeLocal(%[5]s);
-`, chq(db), chq(table), chq(table+"__changes"), esc(current), esc(changes)),
+`, chq(db), chq(table), chq(table+"__changes"), esc(current), esc(changes), elsewhere),
 		"spark.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in Spark with Delta Lake.
-CREATE SCHEMA IF NOT EXISTS %[1]s;
+%[6]sCREATE SCHEMA IF NOT EXISTS %[1]s;
 CREATE TABLE IF NOT EXISTS %[1]s.%[2]s USING DELTA LOCATION %[4]s;
 CREATE TABLE IF NOT EXISTS %[1]s.%[3]s USING DELTA LOCATION %[5]s;
-`, bq(db), bq(table), bq(table+"__changes"), esc(current), esc(changes)),
+`, bq(db), bq(table), bq(table+"__changes"), esc(current), esc(changes), elsewhere),
 	}
 }
