@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/testenv"
+)
+
+// TestATableThatCannotBeReadDoesNotEndTheOthers has three tables: one whose log in the lake is
+// damaged, one that the lake does not have, and one with an index over an expression.
+func TestATableThatCannotBeReadDoesNotEndTheOthers(t *testing.T) {
+	server, dir := testenv.MySQL(t), t.TempDir()
+	db, err := server.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range []string{"CREATE DATABASE shop", "CREATE TABLE shop.broken (id INT PRIMARY KEY)", "CREATE TABLE shop.gone (id INT PRIMARY KEY)",
+		"INSERT INTO shop.gone VALUES (1), (2)", "CREATE TABLE shop.fn (s VARCHAR(10), id INT PRIMARY KEY)", "CREATE UNIQUE INDEX a ON shop.fn ((CONCAT(s, id)))"} {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	log := filepath.Join(dir, "lake", "shop", "shop.broken", "current", "_delta_log")
+	if err := os.MkdirAll(log, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(log, "00000000000000000000.json"), []byte("{\"add\": 7}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "shop.yaml")
+	text := fmt.Sprintf("version: 1\nname: shop\nsource: {type: mysql, address: %q, user: root, tables: [shop.*]}\nsinks: [{name: lake, type: parquet, path: %s}]\n",
+		server.Addr, filepath.Join(dir, "lake"))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, status := execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", file)
+	if status != exitRuntime {
+		t.Errorf("status %d", status)
+	}
+	for _, want := range []string{"shop.broken", "UNREADABLE: read shop.broken from the target: commit ", "shop.fn", "shop.gone", "the target does not have the table", "only in the source: id=1"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if out, status = execute(t, "pipeline", "verify", "--table", "shop.nosuch", file); status != exitRuntime || !strings.Contains(out, "captures no table shop.nosuch") {
+		t.Errorf("status %d: %s", status, out)
+	}
+}
