@@ -32,6 +32,9 @@ func (s *Set) MaxLen() int { return s.maxLen }
 // Plain reports whether b is its own conversion.
 func (s *Set) Plain(b []byte) bool { return s.plain != nil && s.plain(b) }
 
+// ASCII reports whether all of ASCII is its own conversion, and of nothing else.
+func (s *Set) ASCII() bool { return s.plain != nil && s.plain([]byte{'\\'}) }
+
 // MaxExpansion bounds how many bytes of UTF-8 one byte of text can become.
 const MaxExpansion = 3
 

@@ -55,11 +55,12 @@ const (
 
 // col is the plan of one column.
 type col struct {
-	op   op
-	arg  uint8  // bytes of a length or number; fractional digits
-	key  bool   // the column is one of the primary key
-	size uint32 // padded length; precision<<8 | scale
-	set  *charset.Set
+	op    op
+	arg   uint8  // bytes of a length or number; fractional digits
+	key   bool   // the column is one of the primary key
+	ascii bool   // ASCII is its own conversion
+	size  uint32 // padded length; precision<<8 | scale
+	set   *charset.Set
 }
 
 // Decoder decodes rows of the log that one TABLE_MAP describes. It is immutable.
@@ -184,7 +185,7 @@ func planBytes(c *event.Column, t byte, meta uint16) (col, bool) {
 	p := col{op: opBytes}
 	perChar := 1
 	if set := textSet(c); set != nil {
-		p.op, p.set, perChar = opText, set, set.MaxLen()
+		p.op, p.set, p.ascii, perChar = opText, set, set.ASCII(), set.MaxLen()
 	}
 	switch t {
 	case wireVarchar, wireVarString:

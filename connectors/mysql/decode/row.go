@@ -40,10 +40,10 @@ func (d *Decoder) AppendImage(dst, row []byte) (out []byte, n int, err error) {
 			continue
 		}
 		size := 0
-		if d.cols[i].op == opText {
-			dst, size, err = d.text(dst, b, &d.cols[i])
+		if c := &d.cols[i]; c.op == opText {
+			dst, size, err = d.text(dst, b, c)
 		} else {
-			dst, size, err = d.cols[i].append(dst, b, d.maria)
+			dst, size, err = c.append(dst, b, d.maria)
 		}
 		if err != nil || size > len(b) {
 			if err == nil {
@@ -188,8 +188,15 @@ func (c *col) variable(b []byte) (v []byte, size int) {
 	if len(b) < prefix {
 		return nil, short
 	}
-	for i := prefix - 1; i >= 0; i-- {
-		n = n<<8 | int(b[i])
+	switch prefix {
+	case 1:
+		n = int(b[0])
+	case 2:
+		n = int(binary.LittleEndian.Uint16(b))
+	default:
+		for i := prefix - 1; i >= 0; i-- {
+			n = n<<8 | int(b[i])
+		}
 	}
 	if n > len(b)-prefix {
 		return nil, short
@@ -212,8 +219,37 @@ func (d *Decoder) text(dst, b []byte, c *col) ([]byte, int, error) {
 	if size > len(b) {
 		return dst, short, nil
 	}
+	if c.ascii && isASCII(v) { // most texts are
+		if len(v) < 0x80 {
+			dst = append(dst, byte(len(v)))
+		} else {
+			dst = binary.AppendUvarint(dst, uint64(len(v)))
+		}
+		return append(dst, v...), size, nil
+	}
 	dst, err := appendText(dst, v, c.set, c.key, d.lossy)
 	return dst, size, err
+}
+
+// isASCII looks at 32 or eight bytes at a time, at the last ones twice.
+func isASCII(v []byte) bool {
+	const high = 0x8080808080808080
+	var all uint64
+	if len(v) < 8 {
+		for _, c := range v {
+			all |= uint64(c)
+		}
+		return all&0x80 == 0
+	}
+	rest := v
+	for ; len(rest) >= 32; rest = rest[32:] {
+		all |= binary.LittleEndian.Uint64(rest) | binary.LittleEndian.Uint64(rest[8:]) |
+			binary.LittleEndian.Uint64(rest[16:]) | binary.LittleEndian.Uint64(rest[24:])
+	}
+	for ; len(rest) >= 8; rest = rest[8:] {
+		all |= binary.LittleEndian.Uint64(rest)
+	}
+	return (all|binary.LittleEndian.Uint64(v[len(v)-8:]))&high == 0
 }
 
 // appendText appends a text in UTF-8 behind its length. In a key, bytes whose text others
