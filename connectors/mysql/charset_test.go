@@ -244,3 +244,27 @@ func TestValuesThatAreOdd(t *testing.T) {
 		sameRows(t, g.texts(), []string{"1," + want, "2," + want})
 	})
 }
+
+// TestKeysThatWouldBecomeOne keeps two rows apart whose keys have one text.
+func TestKeysThatWouldBecomeOne(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.last (id INT PRIMARY KEY)",
+			"CREATE TABLE shop.k (k VARCHAR(9) CHARACTER SET cp932 COLLATE cp932_bin PRIMARY KEY)")
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		exec(t, db, "INSERT INTO shop.k VALUES (CONVERT(X'81ca' USING cp932))", "INSERT INTO shop.k VALUES (CONVERT(X'eef9' USING cp932))", "INSERT INTO shop.last VALUES (4711)")
+		var rows []string
+		reason := event.PauseReason{}
+		for _, it := range collect(t, s, upTo("4711")) {
+			switch it.Kind {
+			case event.KindPaused:
+				reason = *it.Reason
+			case event.KindRow:
+				rows = append(rows, imageText(it.After, it.Table.Schema))
+			}
+		}
+		if !slices.Equal(rows, []string{"￢", "4711"}) || reason.Code != event.PauseCharset || !strings.Contains(reason.Text, "column k varchar(9)") || !strings.Contains(reason.Text, "0xeef9 twice") {
+			t.Errorf("rows %q, paused %s: %s", rows, reason.Code, reason.Text)
+		}
+	})
+}
