@@ -84,6 +84,7 @@ func (p *pipe) run(ctx context.Context) error {
 		}
 	}
 	p.checkItself(ctx)
+	p.keepStatus(ctx)
 	var again backoff
 	for {
 		started := time.Now()

@@ -1,0 +1,69 @@
+package runner
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// keepStatusEvery is how often the sinks' own tables of freshness are written.
+const keepStatusEvery = 30 * time.Second
+
+// keepStatus writes what is known of each target table into the sinks that keep it.
+func (p *pipe) keepStatus(ctx context.Context) {
+	p.wg.Go(func() {
+		tick := time.NewTicker(keepStatusEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			for name, sink := range p.sinks {
+				k, ok := sink.(pipeline.StatusKeeper)
+				if !ok {
+					continue
+				}
+				if err := k.KeepStatus(ctx, p.spec.Name, p.freshnessIn(name)); err != nil && !stopped(ctx, err) {
+					p.log.Warn("the table of freshness was not written", slog.String("sink", name), slog.Any("error", err))
+				}
+			}
+		}
+	})
+}
+
+// freshnessIn is what is known of a sink's tables. What the table or the pipeline stands for
+// is said before what the target does.
+func (p *pipe) freshnessIn(sink string) []pipeline.TableFreshness {
+	now := p.status()
+	var rows []pipeline.TableFreshness
+	for i := range now.Tables {
+		t := &now.Tables[i]
+		name, err := event.ParseTableName(t.Name)
+		if err != nil {
+			continue
+		}
+		for j := range t.Sinks {
+			s := &t.Sinks[j]
+			if s.Sink != sink {
+				continue
+			}
+			row := pipeline.TableFreshness{Table: name, CompleteTo: s.CompleteTo.Current, State: s.State}
+			switch {
+			case now.State != pipeline.StateRunning:
+				row.State = now.State
+			case t.State != pipeline.StateRunning:
+				row.State = t.State
+			}
+			if s.Verified != nil {
+				row.VerifiedThrough = s.Verified.Through
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
