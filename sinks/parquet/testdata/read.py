@@ -25,6 +25,16 @@ def show(v):
     return str(v)
 
 
+def typed(typ, v):
+    """ClickHouse hands text over as bytes, and Spark small decimals with more digits than their type has."""
+    if typ == 'string' and isinstance(v, bytes):
+        return v.decode()
+    if typ.startswith('decimal') and v is not None:
+        with decimal.localcontext(prec=60):
+            return v.quantize(decimal.Decimal(1).scaleb(-int(typ.rstrip(')').split(',')[1])))
+    return v
+
+
 class SQL:
     """A reader that speaks SQL. Dialects differ in quotes and literals."""
     quote = '"'
@@ -63,7 +73,7 @@ class SQL:
             for r in self.run(' UNION ALL '.join(asked)):
                 ids[r['asked__']].append(r['id'])
             found += [sorted(i) for i in ids]
-        return {'rows': [{c: show(v.decode() if types[c] == 'string' and isinstance(v, bytes) else v) for c, v in r.items()} for r in rows], 'filters': found}
+        return {'rows': [{c: show(typed(types[c], v)) for c, v in r.items()} for r in rows], 'filters': found}
 
 
 class DuckDB(SQL):
