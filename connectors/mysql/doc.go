@@ -22,4 +22,8 @@
 //
 // Not done yet: MariaDB 12's log inside InnoDB is not read. System-versioned tables are
 // paused by name.
+//
+// How late the reader's place is known to hold is proven by a pulse: every few seconds the
+// server is asked for its time and then for its log's end, and a reader that has passed that
+// end has all that the log held then. Positions carry that time, heartbeats tell of it.
 package mysql

@@ -7,5 +7,10 @@
 // pipeline's checkpoint queue, marks from the target; what the runner remembers itself is
 // only whether a person paused something.
 //
+// What it shows is put together when somebody asks: states follow from what the source, the
+// records and the targets say then, and lag from the times up to which they are complete
+// (freshness), so that nothing that stands can look as it did before it stood. The words are
+// package pipeline's lists.
+//
 // It does not share pipelines between workers yet: one process runs all of its directory.
 package runner
