@@ -137,7 +137,7 @@ func (l *lake) run(s *Source, stop func() bool) {
 			if it.Kind == event.KindDDL && it.DDL.New != nil && it.DDL.Due != "" && !s.o.attempts.wants(it.Table.Name) {
 				s.RequestSnapshot([]event.TableName{it.Table.Name}, it.DDL.Due)
 			}
-			if it.Commit != nil {
+			if it.Commit != nil && it.Kind != event.KindHeartbeat { // telling of one is a wish, and another comes at once
 				s.Resolved(*it.Commit)
 			}
 		}
