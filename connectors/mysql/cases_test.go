@@ -225,7 +225,11 @@ func converges(t *testing.T, srv *testenv.Server, before, live []string, quiet b
 	for _, x := range opened.Tables {
 		s.RequestSnapshot([]event.TableName{x.Name}, "test")
 	}
-	rest := func() bool { return len(s.o.attempts.all) == 0 && !s.wished.Load() }
+	rest := func() bool { // heartbeats go on, and are acknowledged
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.o.attempts.all) == 0 && len(s.requests) == 0
+	}
 	l.run(s, func() bool { return l.begins == len(opened.Tables) && rest() })
 	inShop(t, db, live)
 	exec(t, db, "INSERT INTO shop.zz VALUES (99)")
