@@ -116,7 +116,7 @@ var all = []aCase{
 		before: plain("CREATE TABLE fn (id INT PRIMARY KEY, v INT)", "CREATE TABLE fd (id INT PRIMARY KEY, v INT)", "CREATE TABLE bystander (id INT PRIMARY KEY, v INT)",
 			"CREATE FUNCTION addit(x INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO fn VALUES (x, x); RETURN x; END",
 			"CREATE FUNCTION again(x INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO fd VALUES (x, x); RETURN x; END"),
-		live: plain("SET SESSION binlog_format = 'STATEMENT'", "SELECT addit(7)", "DO again(8)", "SET SESSION binlog_format = 'ROW'", "INSERT INTO bystander VALUES (1, 1)"),
+		live:  plain("SET SESSION binlog_format = 'STATEMENT'", "SELECT addit(7)", "DO again(8)", "SET SESSION binlog_format = 'ROW'", "INSERT INTO bystander VALUES (1, 1)"),
 		stops: map[string]string{"fn": "statement", "fd": "statement"},
 		equal: []string{"bystander"},
 	},

@@ -204,4 +204,3 @@ func (s *scene) equal(t *testing.T, name event.TableName) {
 		return got.Equal(), fmt.Sprintf("%+v", got)
 	})
 }
-
