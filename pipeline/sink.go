@@ -121,21 +121,10 @@ type Counted interface {
 	Total() uint64
 }
 
-// Noted is what a SinkTable may be besides: Note tells it, by the goroutine of Maintain and
-// every few seconds, how the table is, for readers of the target who can't ask the daemon.
-type Noted interface {
-	Note(TableNote)
-}
-
-// TableNote is how a target table is.
-type TableNote struct {
-	State      State
-	Code       event.PauseCode
-	Reason     string
-	CompleteTo Complete
-	At         time.Time // by the source's clock
-	// Verified is what the self-check knows; its Through is zero where there is none.
-	Verified Verified
+// Purger is what a Sink may be besides: Purge removes all that it holds of a pipeline which
+// nobody writes any more, and says what it removed. Asking again removes what is left.
+type Purger interface {
+	Purge(ctx context.Context, pipelineName string) (removed []string, err error)
 }
 
 // Flushed is the outcome of a Flush.

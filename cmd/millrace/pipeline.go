@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,7 @@ func newPipeline() *cobra.Command {
 		newVerb(httpapi.Resume, "Go on after a pause", "  millrace pipeline resume orders"),
 		newVerb(httpapi.Snapshot, "Read tables anew beside the stream", "  millrace pipeline snapshot orders shop.orders"),
 		newVerb(httpapi.Reset, "Forget the target's position and fill it anew from a snapshot", "  millrace pipeline reset orders shop.orders"),
+		newDelete(),
 	)
 	return c
 }
@@ -99,6 +101,50 @@ func readPipelines(path string) ([]*spec.Pipeline, error) {
 		return nil, all
 	}
 	return found, nil
+}
+
+func newDelete() *cobra.Command {
+	c := &cobra.Command{
+		Use: "delete PIPELINE", Short: "End a pipeline and remove what is left of it",
+		Long: `Stops the pipeline and renames its file to FILE.deleted. Its topics, the offsets of its
+sinks and its targets stay, unless they are asked to go; what stays is said.`,
+		Example: "  millrace pipeline delete orders --yes\n  millrace pipeline delete orders --purge-topics --purge-target --yes",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("%s takes a pipeline", c.CommandPath())}
+			}
+			return nil
+		},
+	}
+	daemon := daemonFlag(c)
+	var o httpapi.DeleteOptions
+	c.Flags().BoolVar(&o.PurgeTopics, "purge-topics", false, "delete its topics, with what its sinks have read of them")
+	c.Flags().BoolVar(&o.PurgeTarget, "purge-target", false, "delete what its sinks hold")
+	yes := c.Flags().Bool("yes", false, "do it")
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !*yes {
+			return usageError{fmt.Errorf("pipeline %s would be deleted: say --yes", args[0])}
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), 10*time.Minute)
+		defer cancel()
+		done, err := httpapi.NewClient(*daemon).Delete(ctx, args[0], o)
+		if err != nil {
+			return asEnvironment(err)
+		}
+		if *asJSON {
+			return json.NewEncoder(c.OutOrStdout()).Encode(done)
+		}
+		fmt.Fprintf(c.OutOrStdout(), "pipeline %s is deleted\n", done.Name)
+		for _, what := range done.Removed {
+			fmt.Fprintf(c.OutOrStdout(), "  removed: %s\n", what)
+		}
+		for _, what := range done.Kept {
+			fmt.Fprintf(c.OutOrStdout(), "  kept:    %s\n", what)
+		}
+		return nil
+	}
+	return c
 }
 
 func newVerb(verb, short, example string) *cobra.Command {

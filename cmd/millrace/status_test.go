@@ -29,10 +29,10 @@ func TestWhatStatusPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `erp  running  lag: source 0.0s, broker 1.0s, changes unknown, current unknown  at binlog.000001:2484446
-  TABLE        AT SOURCE         SNAPSHOT  SINK  IN TARGET  ROWS     BUFFERED  CHANGES LAG  CURRENT LAG  REASON
-  erp.clients  dropped           -         -     -          -        -         -            -            the source has it no longer
-  erp.legacy   paused (charset)  100%      lake  running    unknown  0         3600.0s      7200.0s      a reason that goes on a reason that goes on a reason that g…
-  erp.orders   snapshot          12%       lake  running    60000    0         no data yet  no data yet  
+  TABLE        AT SOURCE         SNAPSHOT  SINK  IN TARGET  ROWS     BUFFERED  CHANGES LAG  CURRENT LAG  VERIFIED  REASON
+  erp.clients  dropped           -         -     -          -        -         -            -            -         the source has it no longer
+  erp.legacy   paused (charset)  100%      lake  running    unknown  0         3600.0s      7200.0s      off       a reason that goes on a reason that goes on a reason that g…
+  erp.orders   snapshot          12%       lake  running    60000    0         no data yet  no data yet  off       
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

@@ -46,6 +46,10 @@ func SchemaTopic(pipeline string) string { return pipeline + "--schema" }
 // writer that owns it.
 func ControlTopic(pipeline string) string { return pipeline + "--control" }
 
+// TopicPrefix is what the names of all topics of a pipeline begin with. No other
+// pipeline's do: a pipeline's name has no hyphen.
+func TopicPrefix(pipeline string) string { return pipeline + "--" }
+
 // SinkGroup is the consumer group of a sink.
 func SinkGroup(pipeline, sink string) string { return pipeline + "--" + sink }
 

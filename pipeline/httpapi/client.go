@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/internal/httpserve"
@@ -48,6 +49,13 @@ func (c *Client) Do(ctx context.Context, name, table, verb string) (pipeline.Sta
 	}
 	var one pipeline.Status
 	return one, c.call(ctx, http.MethodPost, path+"/"+verb, &one)
+}
+
+// Delete ends a pipeline, and removes what o says.
+func (c *Client) Delete(ctx context.Context, name string, o DeleteOptions) (Deleted, error) {
+	q := url.Values{"purge_topics": {strconv.FormatBool(o.PurgeTopics)}, "purge_target": {strconv.FormatBool(o.PurgeTarget)}}
+	var done Deleted
+	return done, c.call(ctx, http.MethodDelete, "/v1/pipelines/"+url.PathEscape(name)+"?"+q.Encode(), &done)
 }
 
 // ErrAway says that no daemon answers.

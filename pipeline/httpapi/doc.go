@@ -4,6 +4,7 @@
 //
 //	GET  /v1/pipelines                                 every pipeline's status
 //	GET  /v1/pipelines/{name}                          one
+//	DELETE /v1/pipelines/{name}?purge_topics=true&purge_target=true   ends it; both are false by default
 //	POST /v1/pipelines/{name}/{verb}                   pause | resume | snapshot | reset
 //	POST /v1/pipelines/{name}/tables/{db.table}/{verb} the same for one table
 //

@@ -30,6 +30,11 @@ func (f *fake) Do(_ context.Context, name, table, verb string) error {
 	return f.err
 }
 
+func (f *fake) Delete(_ context.Context, name string, o DeleteOptions) (Deleted, error) {
+	f.done = append(f.done, fmt.Sprintf("%s|%t|%t", name, o.PurgeTopics, o.PurgeTarget))
+	return Deleted{Name: name, Removed: []string{"topic orders--control"}, Kept: []string{}}, f.err
+}
+
 func serve(t *testing.T, d Daemon) (*httptest.Server, *Client) {
 	mux := http.NewServeMux()
 	Handle(mux, d)
@@ -83,6 +88,20 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
+func TestDelete(t *testing.T) {
+	for _, o := range []DeleteOptions{{}, {PurgeTopics: true}, {PurgeTarget: true}, {PurgeTopics: true, PurgeTarget: true}} {
+		d := &fake{}
+		_, c := serve(t, d)
+		done, err := c.Delete(t.Context(), "orders", o)
+		if err != nil || done.Name != "orders" || len(done.Removed) != 1 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if want := fmt.Sprintf("orders|%t|%t", o.PurgeTopics, o.PurgeTarget); len(d.done) != 1 || d.done[0] != want {
+			t.Errorf("the daemon was asked %q, want %q", d.done, want)
+		}
+	}
+}
+
 func TestErrorsAreProblems(t *testing.T) {
 	refuses := func(err error) Daemon { return &fake{err: err} }
 	for _, c := range []struct {
@@ -94,7 +113,8 @@ func TestErrorsAreProblems(t *testing.T) {
 		{"an unknown pipeline", "GET", "/v1/pipelines/nobody", &fake{}, 404, `the pipeline "nobody" is unknown`},
 		{"an unknown verb", "POST", "/v1/pipelines/orders/explode", &fake{}, 404, `the verb "explode" is unknown; there are pause, resume, snapshot, reset`},
 		{"an unknown verb of a table", "POST", "/v1/pipelines/orders/tables/a.b/explode", &fake{}, 404, `the verb "explode" is unknown; there are pause, resume, snapshot, reset`},
-		{"another method", "DELETE", "/v1/pipelines/orders", &fake{}, 405, "/v1/pipelines/orders takes GET, HEAD, not DELETE"},
+		{"another method", "PUT", "/v1/pipelines/orders", &fake{}, 405, "/v1/pipelines/orders takes GET, HEAD, DELETE, not PUT"},
+		{"a pipeline to delete that is unknown", "DELETE", "/v1/pipelines/nobody", refuses(fmt.Errorf("it is %w", ErrUnknown)), 404, "it is unknown"},
 		{"a verb that is read", "GET", "/v1/pipelines/orders/tables/a.b/pause", &fake{}, 405, "/v1/pipelines/orders/tables/a.b/pause takes POST, not GET"},
 		{"a path that is none", "GET", "/v1/pipelines/orders/tables/a.b", &fake{}, 404, "there is no /v1/pipelines/orders/tables/a.b"},
 		{"what the daemon does not know", "POST", "/v1/pipelines/orders/tables/a.b/pause", refuses(fmt.Errorf("the table a.b is %w", ErrUnknown)), 404, "the table a.b is unknown"},

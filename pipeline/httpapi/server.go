@@ -31,6 +31,22 @@ type Daemon interface {
 	// fit its present state, ErrPending when what was asked for is not durable yet. nil says
 	// that it is.
 	Do(ctx context.Context, name, table, verb string) error
+	// Delete ends a pipeline, and removes what o says. With an error it says what was done
+	// before; asking again does what is left.
+	Delete(ctx context.Context, name string, o DeleteOptions) (Deleted, error)
+}
+
+// DeleteOptions say what goes with a pipeline that is deleted.
+type DeleteOptions struct {
+	PurgeTopics bool // its topics, with what the sinks have read of them
+	PurgeTarget bool // what its sinks hold
+}
+
+// Deleted says what became of a pipeline's things, in words for people.
+type Deleted struct {
+	Name    string   `json:"name"`
+	Removed []string `json:"removed"`
+	Kept    []string `json:"kept"`
 }
 
 // ErrUnknown says that a name is not known to the daemon.
@@ -60,6 +76,15 @@ func Handle(mux *http.ServeMux, d Daemon) {
 		}
 		httpserve.JSON(w, http.StatusOK, one)
 	})
+	mux.HandleFunc("DELETE /v1/pipelines/{name}", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		done, err := d.Delete(r.Context(), r.PathValue("name"), DeleteOptions{PurgeTopics: q.Get("purge_topics") == "true", PurgeTarget: q.Get("purge_target") == "true"})
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		httpserve.JSON(w, http.StatusOK, done)
+	})
 	do := func(w http.ResponseWriter, r *http.Request) {
 		verb := r.PathValue("verb")
 		if !slices.Contains(Verbs(), verb) {
@@ -85,7 +110,7 @@ func Handle(mux *http.ServeMux, d Daemon) {
 // refuse answers what is left below /v1/ with problems, like every other error.
 func refuse(mux *http.ServeMux) {
 	for pattern, allow := range map[string]string{
-		"/v1/pipelines": "GET, HEAD", "/v1/pipelines/{name}": "GET, HEAD",
+		"/v1/pipelines": "GET, HEAD", "/v1/pipelines/{name}": "GET, HEAD, DELETE",
 		"/v1/pipelines/{name}/{verb}": "POST", "/v1/pipelines/{name}/tables/{table}/{verb}": "POST",
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

@@ -29,7 +29,6 @@ type owner struct {
 	sub    *bus.Subscription // nil while not reading
 	left   []bus.QueueState  // where the subscription before was when it ended
 	fresh  freshness         // of the goroutine of run; what it found is in status
-	noted  time.Time
 	// refused is the record that the target can't take, in words; of the goroutine of run.
 	refused string
 }
@@ -199,7 +198,6 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 			o.noticeTrouble(target)
 			o.noticeUnread(sub)
 			o.look(target, version)
-			o.note(target)
 		}
 	}
 }
@@ -248,19 +246,6 @@ func (o *owner) look(target pipeline.SinkTable, version int64) {
 	o.set(func(s *pipeline.SinkSummary) {
 		s.CompleteTo.Target, s.CompleteTo.Current, s.Total = o.fresh.target, o.fresh.current, total
 	})
-}
-
-// noteEvery is how often a target is told how its table is.
-const noteEvery = 5 * time.Second
-
-// note tells the target how its table is.
-func (o *owner) note(target pipeline.SinkTable) {
-	n, ok := target.(pipeline.Noted)
-	if !ok || time.Since(o.noted) < noteEvery {
-		return
-	}
-	o.noted = time.Now()
-	n.Note(o.pipe.noteOf(o.table.Name, o.summary()))
 }
 
 // stop makes what was written visible before the owner goes, within a few seconds; what

@@ -152,6 +152,9 @@ func (r *Runner) want(ctx context.Context, p *spec.Pipeline, stamp string) {
 		r.log.Info("pipeline file changed: starting over", slog.String("pipeline", p.Name))
 		old.stop()
 	}
+	if _, err := os.Stat(p.File); errors.Is(err, fs.ErrNotExist) {
+		return // deleted since its file was read
+	}
 	if _, err := os.Stat(r.pauseFile(p.Name)); err == nil {
 		r.mu.Lock()
 		r.paused[p.Name] = &stand{p, r.standing(p)}
@@ -164,7 +167,7 @@ func (r *Runner) want(ctx context.Context, p *spec.Pipeline, stamp string) {
 func (r *Runner) start(ctx context.Context, p *spec.Pipeline, stamp string) {
 	ctx, cancel := context.WithCancel(ctx)
 	one := &running{pipe: newPipe(p, r.deps), stamp: stamp, cancel: cancel, done: make(chan struct{})}
-	one.pipe.check = one.pipe.newCheck(filepath.Join(r.cfg.State, "verify", p.Name))
+	one.pipe.check = one.pipe.newCheck(r.checkDir(p.Name))
 	r.mu.Lock()
 	delete(r.paused, p.Name)
 	r.running[p.Name] = one

@@ -228,29 +228,3 @@ func (p *pipe) flows(t event.TableName) bool {
 	state, known := p.glance[t]
 	return !known || state == pipeline.StateRunning
 }
-
-// noteOf is what a target is told of one of its tables.
-func (p *pipe) noteOf(name event.TableName, one pipeline.SinkSummary) pipeline.TableNote {
-	seen, open := p.sourceStatus()
-	p.mu.Lock()
-	out := pipeline.Status{State: p.state, Code: p.code, Reason: p.reason}
-	publisher := p.publisher
-	p.mu.Unlock()
-	p.judge(&out, &seen, open)
-	known := map[event.TableName]pipeline.SourceTable{}
-	for _, t := range seen.Tables {
-		if t.Name == name {
-			known[name] = t
-		}
-	}
-	table := p.tableStatus(name, &out, known, nil)
-	n := pipeline.TableNote{State: table.State, Code: table.Code, Reason: table.Reason, CompleteTo: one.CompleteTo, At: time.Now().Add(seen.Ahead).UTC()}
-	if table.State == pipeline.StateRunning && one.State != pipeline.StateRunning {
-		n.State, n.Code, n.Reason = one.State, one.Code, one.Reason
-	}
-	n.CompleteTo.Source, n.CompleteTo.Broker = p.sourceAndBroker(name, p.complete(&seen, publisher))
-	if v := p.verified(one.Sink, name); v != nil {
-		n.Verified = *v
-	}
-	return n
-}
