@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/internal/testenv"
@@ -22,10 +21,12 @@ import (
 // each statement the definition that Apply carried on is compared with the server's own,
 // and the values of a row that was there before with what Apply says of them.
 //
-// MILLRACE_SEED repeats a run, MILLRACE_STATEMENTS makes it longer.
+// The start is fixed, so that a corner of a server's grammar that nobody has met yet does
+// not fail whoever changed something else: MILLRACE_SEED looks elsewhere, or repeats a run,
+// and MILLRACE_STATEMENTS makes it longer.
 
 func TestTrackedDefinitionIsTheServers(t *testing.T) {
-	seed, statements := uint64(time.Now().UnixNano()), 150
+	seed, statements := uint64(1), 150
 	if v, err := strconv.ParseUint(os.Getenv("MILLRACE_SEED"), 10, 64); err == nil {
 		seed = v
 	}
