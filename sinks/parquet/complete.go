@@ -55,19 +55,32 @@ func (b *batch) hold() {
 	}
 }
 
+// ahead is how far the source's clock may be before this process's own. A session may give
+// its commits any time (SET TIMESTAMP): one beyond that has not come yet and proves nothing.
+const ahead = time.Minute
+
 // pass moves the time up to which the queue is complete to the end of the slice. It follows
 // the source's clock, back as well. A transaction counts once its last row is there; rows of
-// chunks are not commits, and some marks have no time.
-func (f *queueFact) pass(s *event.Slice) {
+// chunks are not commits, and some marks have no time. A commit's time that has not come is
+// passed over: what the queue has is then a lower bound. A heartbeat's is the source's own
+// clock and proves at least what it is by now.
+func (f *queueFact) pass(s *event.Slice, now time.Time) {
+	latest := now.Add(ahead).UnixMicro()
 	if s.Mark != nil {
-		if s.Mark.Time.UnixMicro() > 0 {
-			f.Done = s.Mark.Time.UnixMicro()
+		at := s.Mark.Time.UnixMicro()
+		if at > latest && s.Kind == event.KindHeartbeat {
+			at = now.UnixMicro()
+		}
+		if at > 0 && at <= latest {
+			f.Done = at
 		}
 		return
 	}
 	for i := len(s.Txs) - 1; i >= 0; i-- {
-		if tx := &s.Txs[i]; tx.End && !strings.HasPrefix(tx.ID, chunkTx) && tx.CommitTime.UnixMicro() > 0 {
-			f.Done = tx.CommitTime.UnixMicro()
+		tx := &s.Txs[i]
+		at := tx.CommitTime.UnixMicro()
+		if tx.End && !strings.HasPrefix(tx.ID, chunkTx) && at > 0 && at <= latest {
+			f.Done = at
 			return
 		}
 	}

@@ -99,6 +99,54 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	see("it has ended", 50, 50)
 }
 
+// TestATimeThatHasNotComeIsNotBelieved: a session may give its changes and statements any
+// time. They prove nothing, and what comes behind them does; a heartbeat has the source's
+// clock, which may be before the sink's own.
+func TestATimeThatHasNotComeIsNotBelieved(t *testing.T) {
+	mem, m := vfs.NewMem(), schemas{}
+	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
+	sink := twinSink(t, mem)
+	now, later := day.Add(time.Hour), time.Date(2037, 1, 1, 0, 0, 0, 0, time.UTC)
+	sink.now = func() time.Time { return now }
+	tx := func(seq event.Seq, times ...time.Time) *event.Slice {
+		sl := &event.Slice{Kind: event.KindRow, Table: tableName, Schema: s.ID, Prev: seq, Lo: seq + 2}
+		for i, at := range times {
+			sl.Hi = seq + 2*event.Seq(i+1)
+			r := create(sl.Hi, 0, image(t, s, int(sl.Hi)))
+			r.Tx = i
+			sl.Rows = append(sl.Rows, r)
+			sl.Txs = append(sl.Txs, event.SliceTx{ID: string(rune('a' + i)), CommitTime: at, End: true})
+		}
+		sl.From, sl.To = event.Identity{Tx: sl.Txs[0].ID}, event.Identity{Tx: sl.Txs[len(times)-1].ID}
+		return sl
+	}
+	for name, c := range map[string]struct {
+		next *event.Slice
+		want time.Time
+	}{
+		"a commit":              {tx(4, later), day},
+		"the last of commits":   {tx(4, day.Add(time.Second), later), day.Add(time.Second)},
+		"the first of commits":  {tx(4, later, day.Add(time.Second)), day.Add(time.Second)},
+		"a statement":           {mark(event.KindDDL, s, 4, event.Mark{Seq: 6, Queues: 1, Time: later}), day},
+		"a TRUNCATE":            {mark(event.KindTruncate, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: later}), day},
+		"a clock that is ahead": {mark(event.KindHeartbeat, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: now.Add(ahead)}), now.Add(ahead)},
+		"one that is far ahead": {mark(event.KindHeartbeat, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: now.Add(time.Hour)}), now},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sink.cfg.Path = name
+			table := open(t, sink, claim(m, 1))
+			write(t, table, 0, mark(event.KindDDL, s, 0, event.Mark{Seq: 2, Queues: 1}), mark(event.KindHeartbeat, nil, 2, event.Mark{Seq: 4, Queues: 1, Time: day}))
+			c.next.Prev = 4
+			write(t, table, 0, c.next)
+			flush(t, table)
+			must[int](t)(0, table.current.mergeNow())
+			if a, b := table.CompleteTo(); !a.Equal(c.want) || !b.Equal(c.want) {
+				t.Errorf("complete to %s and %s, not %s", a, b, c.want)
+			}
+		})
+	}
+}
+
 // TestTotalCountsRowsOfTheSource: rows that a table lost by a TRUNCATE were rows, the mark
 // that takes them away is none, and the figure is the same after the table was opened again.
 func TestTotalCountsRowsOfTheSource(t *testing.T) {

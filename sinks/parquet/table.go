@@ -226,7 +226,7 @@ func (t *Table) observe(start time.Time, out pipeline.Flushed) {
 	m.files.WithLabelValues(l...).Add(float64(out.Files))
 	now := t.sink.now()
 	m.flush.WithLabelValues(l...).Observe(now.Sub(start).Seconds())
-	if !t.batch.newest.IsZero() {
+	if !t.batch.newest.IsZero() && !t.batch.newest.After(now.Add(ahead)) {
 		m.lag.WithLabelValues(l...).Set(now.Sub(t.batch.newest).Seconds())
 	}
 }

@@ -56,7 +56,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 		fs.Route, fs.RouteAt = s.Mark.Queues, s.Mark.Seq
 	}
 	f.Seq, f.ID = s.Hi, s.To.String()
-	f.pass(s)
+	f.pass(s, t.sink.now())
 	t.batch.touched[f.Q] = true
 	return nil
 }
