@@ -3,6 +3,7 @@ package mysql
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/millrace/millrace/connectors/mysql/decode"
@@ -21,6 +22,9 @@ type mapped struct {
 	rows    bool          // rows followed
 }
 
+// maxMaps is how many TABLE_MAPs are kept from one statement to the next.
+const maxMaps = 4096
+
 // announce takes a TABLE_MAP into force.
 func (ts *tables) announce(e *stream.Event) error {
 	if len(e.Body) < 6 {
@@ -33,8 +37,8 @@ func (ts *tables) announce(e *stream.Event) error {
 		if err != nil {
 			return fmt.Errorf("TABLE_MAP at %s:%d: %w", e.Place.File, e.Place.Start, err)
 		}
-		if len(ts.maps) > 4096 {
-			clear(ts.maps) // ids of tables long closed
+		if len(ts.maps) > maxMaps { // ids of tables long closed; rows of those of the open statement are to come
+			maps.DeleteFunc(ts.maps, func(_ uint64, m *mapped) bool { return !slices.Contains(ts.bare, m) })
 		}
 		m = &mapped{raw: slices.Clone(e.Body), tm: tm, wanted: ts.filter.Match(event.TableName{DB: tm.DB, Table: tm.Table})}
 		ts.maps[id] = m
