@@ -172,6 +172,18 @@ func (c *compactor) pack(ctx context.Context, facts *tableFact, from []*delta.Ad
 	dir := path.Dir(from[0].Path)
 	base := fmt.Sprintf("%d-%s-%s-%s", t.claim.Generation, first[1], first[2], last[3])
 	var fw *fileWriter
+	done, linked := false, false
+	defer func() { // however it ends, by a panic too
+		if done {
+			return
+		}
+		if fw != nil {
+			fw.discard()
+		}
+		if linked { // before that the name may be another file's
+			t.sink.fs.Remove(p.name)
+		}
+	}()
 	for _, a := range from {
 		if p.err = c.copy(ctx, facts, path.Join(table, a.Path), path.Join(table, dir), &fw); p.err != nil {
 			break
@@ -182,14 +194,13 @@ func (c *compactor) pack(ctx context.Context, facts *tableFact, from []*delta.Ad
 		p.to = &delta.Add{Path: path.Join(dir, base), PartitionValues: from[0].PartitionValues,
 			Tags: map[string]string{formatTag: formatNow, rowsTag: strconv.FormatInt(fw.rows, 10), columnsTag: columnsText(fw.leaves)}}
 		p.to.Size, p.err = fw.finish(p.name)
+		linked = p.err == nil
 		p.to.Stats, p.to.ModificationTime = fw.statistics(), t.sink.now().UnixMilli()
 	}
 	if p.err == nil {
 		p.err = t.sink.fs.SyncDir(path.Join(table, dir))
 	}
-	if p.err != nil && fw != nil {
-		fw.discard()
-	}
+	done = p.err == nil
 	return p
 }
 

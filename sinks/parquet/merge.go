@@ -44,6 +44,8 @@ type merge struct {
 	merged  int64
 	schema  *parquet.Schema
 	leaves  []leafSpec
+	// asked: the commit was asked for, so that what was written may be part of the table.
+	asked bool
 }
 
 // entry is what the changes of one pass say of a key.
@@ -78,8 +80,12 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 	if err != nil || !work {
 		return false, err
 	}
+	defer func() { // however it ends, by a panic too
+		if !m.asked {
+			m.discard()
+		}
+	}()
 	if err := m.passes(ctx); err != nil {
-		m.discard()
 		return false, fmt.Errorf("merge into %s: %w", c.log.Table(), err)
 	}
 	if err := m.commit(ctx); err != nil {
@@ -260,18 +266,15 @@ func (m *merge) commit(ctx context.Context) error {
 	if len(m.newSide) > 0 {
 		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextTemp())
 		if err := vfs.MkdirAllSync(c.t.sink.fs, c.log.Table()); err != nil {
-			m.discard()
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
 		}
 		if err := writeWhole(c.t.sink.fs, tempName(c.log.Table(), c.t.token, c.t.nextTemp()), path.Join(c.log.Table(), f.Side), m.newSide.encode()); err != nil {
-			m.discard()
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
 		}
 		m.names = append(m.names, path.Join(c.log.Table(), f.Side))
 	}
 	if len(m.names) > 0 {
 		if err := c.t.sink.fs.SyncDir(c.log.Table()); err != nil {
-			m.discard()
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
 		}
 	}
@@ -292,6 +295,7 @@ func (m *merge) commit(ctx context.Context) error {
 		actions = append(actions, delta.Action{Add: a})
 	}
 	actions = append(actions, fact(domainGeneration, generationFact{c.t.claim.Generation}), fact(domainMerge, f))
+	m.asked = true
 	_, err := c.log.Commit(actions)
 	if err == nil {
 		return nil
