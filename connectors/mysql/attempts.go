@@ -248,9 +248,11 @@ func (as *attempts) applyResults() {
 // wishes applies what other goroutines asked for.
 func (as *attempts) wishes(ctx context.Context) error {
 	requests, holds := as.source.takeWishes()
+	asking, cancel := context.WithTimeout(ctx, resumeTimeout)
+	defer cancel()
 	for name, hold := range holds {
 		if t := as.tables.all[name]; t != nil {
-			if err := as.tables.hold(ctx, t, hold); err != nil {
+			if err := as.tables.hold(asking, t, hold); err != nil {
 				as.source.wishAgain(requests, holds)
 				return fmt.Errorf("%w: definition of %s: %w", errAskAgain, name, err)
 			}

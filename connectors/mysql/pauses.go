@@ -5,8 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
-	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -71,7 +71,9 @@ func (ts *tables) pauseAt(t *table, why pause, at place, detail string) {
 }
 
 // hold stops a table's rows or lets them flow again. Both are items, so that what is left
-// out and the position behind it are recorded together.
+// out and the position behind it are recorded together. The server is asked until ctx
+// ends; behind its deadline the table goes on without
+// its definition, a cancellation leaves it as it is.
 func (ts *tables) hold(ctx context.Context, t *table, hold bool) error {
 	if hold {
 		ts.pause(t, pauseRequest, "")
@@ -82,15 +84,17 @@ func (ts *tables) hold(ctx context.Context, t *table, hold bool) error {
 	}
 	why := t.paused
 	t.paused = nil
-	if err := ts.reloaded(ctx, t); errors.Is(err, schema.ErrHidden) {
+	switch err := ts.reloaded(ctx, t); {
+	case errors.Is(err, schema.ErrHidden):
 		ts.pause(t, pausePrivilege, err.Error())
 		return nil
-	} else if account.Refused(err) == lockWaitTimeout {
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		t.paused = why // nobody waits for it any more; the wish stays
+		return err
+	case err != nil:
+		ts.log.Warn("table resumed; its rows are left out until its definition can be read", slog.String("table", t.name.String()), slog.Any("error", err))
 		ts.resumeUnread(t)
 		return nil
-	} else if err != nil {
-		t.paused = why // the wish is carried out when the server answers
-		return err
 	}
 	if t.paused != nil {
 		return nil // for a reason that is still there, which was said
@@ -100,16 +104,18 @@ func (ts *tables) hold(ctx context.Context, t *table, hold bool) error {
 	return nil
 }
 
-const (
-	causeResumed    = "rows were left out while the table was paused"
-	lockWaitTimeout = 1205
-)
+const causeResumed = "rows were left out while the table was paused"
 
-// resumeUnread resumes a table that somebody has locked, so that its definition cannot be
-// read now: its rows are left out until an audit has it, and nobody waits.
+// resumeTimeout bounds the questions about all tables that are resumed at once: the other
+// tables wait for as long.
+const resumeTimeout = 5 * time.Second
+
+// resumeUnread resumes a table whose definition cannot be read now, because somebody has
+// locked it or the server does not answer: its rows are left out until an audit has it, and
+// nobody waits.
 func (ts *tables) resumeUnread(t *table) {
 	ts.ground.emit(event.Item{Kind: event.KindResumed, Table: t.named(), Seq: ts.ground.number()})
-	t.blind = causeResumed
+	t.blind, t.misfit = causeResumed, ""
 	if s := t.schema(); s != nil {
 		ts.replaced(t.ev, s, s, causeResumed) // due, together with the place
 	}

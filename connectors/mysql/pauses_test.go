@@ -1,0 +1,115 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// still is a reader's place that does not move, with everything that rooms ask of others.
+type still struct {
+	items              []event.Item
+	inquired, attempts []event.TableName
+	counter            uint64
+}
+
+func (s *still) here() event.Position { return event.Position{File: "f", Pos: 4} }
+func (s *still) number() event.Seq    { return event.MakeSeq(1, s.counter) }
+func (s *still) reserve(n uint64) event.Seq {
+	s.counter += 2 * n
+	return event.MakeSeq(1, s.counter-2*n)
+}
+func (s *still) transaction() (string, func() *event.Tx) {
+	return "", func() *event.Tx { return &event.Tx{ID: "t"} }
+}
+func (s *still) emit(it event.Item)                  { s.items = append(s.items, it) }
+func (s *still) discard(*table)                      {}
+func (s *still) request(t *table, _ string)          { s.attempts = append(s.attempts, t.name) }
+func (s *still) restart(*table, string)              {}
+func (s *still) abandon(*table, string)              {}
+func (s *still) inquire(n event.TableName, _ string) { s.inquired = append(s.inquired, n) }
+
+// stillTables are tables at such a place, with a server that takes connections and never
+// says anything, or, when it is away, takes none.
+func stillTables(t *testing.T, away bool) (*tables, *still) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if away {
+		l.Close()
+	}
+	cfg := DefaultConfig()
+	cfg.Address, cfg.User, cfg.Tables = l.Addr().String(), "root", []string{"shop.*"}
+	db, err := cfg.openDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := &still{counter: 10}
+	return &tables{cfg: &cfg, log: slog.New(slog.DiscardHandler), ctx: t.Context(), db: db, server: &server{maria: true}, ground: at, attempts: at, audits: at,
+		ask: questions{db}, metrics: m, all: map[event.TableName]*table{}, maps: map[uint64]*mapped{}, cascades: map[event.TableName]bool{}}, at
+}
+
+// stillTable gives a table at such a place a definition.
+func stillTable(ts *tables, name event.TableName) *table {
+	t := ts.at(name)
+	s := &event.Schema{Name: name, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt}}, PrimaryKey: []int{0}}
+	ts.define(t, s)
+	return t
+}
+
+// TestResumingATableStopsNoOther resumes tables of a server that does not answer, or that
+// cannot be reached: they go on without their definition, which is asked for in the
+// background, and the log is not given up. Only who does not wait any more keeps the wish.
+func TestResumingATableStopsNoOther(t *testing.T) {
+	late, cancelLate := context.WithDeadline(t.Context(), time.Now())
+	defer cancelLate()
+	away, cancelAway := context.WithCancel(t.Context())
+	cancelAway()
+	for _, c := range []struct {
+		name    string
+		ctx     context.Context
+		closed  bool
+		resumed bool
+	}{
+		{"no answer in time", late, false, true},
+		{"no connection", t.Context(), true, true},
+		{"nobody waits", away, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ts, at := stillTables(t, c.closed)
+			held := stillTable(ts, tableA)
+			ts.pause(held, pauseRequest, "")
+			held.misfit = "of before"
+			at.items = nil
+			err := ts.hold(c.ctx, held, false)
+			if !c.resumed {
+				if !errors.Is(err, context.Canceled) || held.paused == nil || len(at.items) != 0 {
+					t.Errorf("%v; paused: %v; %d items", err, held.paused, len(at.items))
+				}
+				return
+			}
+			if err != nil || held.paused != nil || held.blind == "" || held.misfit != "" {
+				t.Errorf("%v; paused: %v; left out for %q, misfit %q", err, held.paused, held.blind, held.misfit)
+			}
+			if len(at.items) != 2 || at.items[0].Kind != event.KindResumed || at.items[1].Kind != event.KindDDL || at.items[1].DDL.Due == "" {
+				t.Errorf("handed over: %+v", at.items)
+			}
+			if len(at.inquired) != 1 {
+				t.Errorf("asked for in the background: %v", at.inquired)
+			}
+		})
+	}
+}
