@@ -120,8 +120,12 @@ func (a *Assembler) Open() bool { return a.open }
 func (a *Assembler) Ready() bool { return a.out.on }
 
 // Reset forgets the open transaction and Steps that were not taken: the log is read again
-// from a place between two transactions. What is prepared stays.
+// from a place between two transactions. What is prepared stays, and so does what the
+// transaction did to it whose last Step was taken.
 func (a *Assembler) Reset() {
+	if o := &a.out; o.on && o.single == nil && o.last == nil && o.rows == nil && o.cur.at == a.cur.events {
+		a.finish()
+	}
 	a.out = release{}
 	a.begin()
 	a.open = false

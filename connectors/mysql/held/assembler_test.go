@@ -199,6 +199,61 @@ func TestLargeEventsComeBack(t *testing.T) {
 	}
 }
 
+// TestAResetKeepsWhatWasTaken forgets the open transaction after some of the Steps of an XA
+// transaction were taken: with the last one it is prepared, or decided, and before it is not.
+func TestAResetKeepsWhatWasTaken(t *testing.T) {
+	const id = "X'61',X'',1"
+	prepare := []string{"gtid", "map", "rows 1", "query XA END " + id, "prepare a"}
+	for _, c := range []struct {
+		name  string
+		lines []string
+		steps int  // of the last line's that are taken
+		held  bool // afterwards
+	}{
+		{"prepare", prepare, 3, true},
+		{"prepare, one less", prepare, 2, false},
+		{"prepare, none", prepare, 0, false},
+		{"commit", append(prepare, "gtid", "query XA COMMIT "+id), 4, false},
+		{"commit, one less", append(prepare, "gtid", "query XA COMMIT "+id), 3, true},
+		{"commit, the frame alone", append(prepare, "gtid", "query XA COMMIT "+id), 1, true},
+		{"rollback", append(prepare, "gtid", "query XA ROLLBACK "+id), 2, false},
+		{"rollback, one less", append(prepare, "gtid", "query XA ROLLBACK "+id), 1, true},
+	} {
+		for _, memory := range []int64{0, DefaultMemory} {
+			store := NewStore(vfs.OS(), t.TempDir(), memory)
+			a := New(true, store, nil)
+			for i, line := range c.lines {
+				e := scriptEvent(t, line, uint64(10*i))
+				if err := a.Take(&e); err != nil {
+					t.Fatal(err)
+				}
+				last := false
+				for n := 0; i+1 < len(c.lines) || n < c.steps; n++ {
+					s, ok, err := a.Next()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !ok {
+						break
+					}
+					last = s.Last
+				}
+				if i+1 == len(c.lines) && last == strings.Contains(c.name, ",") {
+					t.Fatalf("%s: the last step was taken: %v", c.name, last)
+				}
+			}
+			a.Reset()
+			if a.Holds(id) != c.held {
+				t.Errorf("%s, %d bytes of memory: held is %v", c.name, memory, a.Holds(id))
+			}
+			a.Close()
+			if m, disk := store.Held(); m != 0 || disk != 0 {
+				t.Errorf("%s: %d bytes of memory and %d in files stay", c.name, m, disk)
+			}
+		}
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	f.Add(appendRecord(nil, &stream.Event{Type: stream.WriteRowsV1, Body: []byte("abc"), Packed: true}, Commit, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
