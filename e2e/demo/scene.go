@@ -225,7 +225,7 @@ func (s *scene) caughtUp(ctx context.Context) error {
 			if _, _, _, err := live(filepath.Join(s.lake.dir, t.Name, "current"), -1); err != nil {
 				return false // nothing has been merged into current/ yet
 			}
-			if t.Snapshot < 100 || slices.ContainsFunc(t.Sinks, func(one pipeline.SinkSummary) bool { return one.State != pipeline.StateRunning || one.Flushes == 0 }) {
+			if t.Snapshot < 100 || slices.ContainsFunc(t.Sinks, func(one pipeline.SinkSummary) bool { return !one.State.Flows() || one.Flushes == 0 }) {
 				return false
 			}
 		}
@@ -269,7 +269,7 @@ func (s *scene) settle(ctx context.Context) error {
 		}
 		for _, t := range now.Tables {
 			for _, one := range t.Sinks {
-				if one.Behind > 0 || one.Buffered > 0 || one.State != pipeline.StateRunning {
+				if one.Behind > 0 || one.Buffered > 0 || !one.State.Flows() {
 					return false
 				}
 			}

@@ -138,7 +138,7 @@ func isSettled(now pipeline.Status, file string, pos uint64, tables int) bool {
 			return false
 		}
 		for _, one := range t.Sinks {
-			if one.State != pipeline.StateRunning || one.Behind != 0 || one.Buffered != 0 {
+			if !one.State.Flows() || one.Behind != 0 || one.Buffered != 0 {
 				return false
 			}
 		}

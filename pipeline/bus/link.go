@@ -62,13 +62,16 @@ type link struct {
 	mark event.Seq
 	id   event.Identity
 	wait Wait
+	// refused is the number that a BEGIN must be above to end WaitRefused: one before what
+	// was refused would only lead to it again.
+	refused event.Seq
 }
 
 // judge applies the rule to the next slice. A slice that is delivered moves the mark; rows
 // at or below the old mark are cut off it.
 func (l *link) judge(s *event.Slice) verdict {
 	if l.wait != WaitNone {
-		if s.Kind != event.KindBegin || s.Lo <= l.mark {
+		if s.Kind != event.KindBegin || s.Lo <= max(l.mark, l.refused) {
 			return drop
 		}
 		l.mark, l.id, l.wait = s.Hi, s.To, WaitNone

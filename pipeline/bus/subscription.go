@@ -27,9 +27,10 @@ type SubscriptionConfig struct {
 	Marks []pipeline.QueueMark
 	// PrefetchBytes bounds the bodies held for all queues together (16 MiB).
 	PrefetchBytes int64
-	// Refused says that the target cannot take a record behind the marks: nothing is handed
-	// out before the next BEGIN of the table.
-	Refused bool
+	// Refused is the number up to which the target cannot take a record (RefusedError); 0 is
+	// none. Queues whose mark is not above it hand nothing out before the next BEGIN of the
+	// table that is.
+	Refused event.Seq
 	// PullWait is how long a broker may hold a pull on an empty queue (15 s).
 	PullWait time.Duration
 }
@@ -82,10 +83,8 @@ type queueReading struct {
 	q      message.Queue
 	link   link
 	offset int64 // next to pull
-	// adopted: BEGIN ended a wait of this subscription.
-	adopted bool
-	end     int64
-	commit  time.Time
+	end    int64
+	commit time.Time
 	// answered is when the broker last did; trouble is why it does not since then.
 	answered time.Time
 	trouble  string
@@ -215,10 +214,10 @@ func (s *Subscription) seek(ctx context.Context, q *queueReading) error {
 	for {
 		at, err := seek(ctx, s.reader, q.q, q.link.mark, q.link.id, q.link.mark != 0)
 		if err == nil {
-			if s.cfg.Refused && at.wait == WaitNone && !q.adopted {
-				at.wait = WaitRefused
-			}
 			s.mu.Lock()
+			if at.wait == WaitNone && s.cfg.Refused != 0 && q.link.mark <= s.cfg.Refused {
+				at.wait, q.link.refused = WaitRefused, s.cfg.Refused
+			}
 			q.offset, q.link.wait = at.offset, at.wait
 			q.answered, q.trouble = time.Now(), ""
 			s.mu.Unlock()
@@ -283,7 +282,6 @@ func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.Rece
 	}
 	s.mu.Lock()
 	v := q.link.judge(slice)
-	q.adopted = q.adopted || v == adopt
 	if v != seekBack {
 		q.offset = m.QueueOffset + 1
 	}
@@ -313,13 +311,25 @@ func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.Rece
 	}
 }
 
+// RefusedError says that a record cannot be applied and up to which number nothing can be
+// handed out: that of the record, or of what stands before it where it cannot be read.
+type RefusedError struct {
+	UpTo  event.Seq
+	Cause error
+}
+
+func (e *RefusedError) Error() string { return e.Cause.Error() }
+
+// Unwrap is the cause, which is a pipeline.ErrRecord.
+func (e *RefusedError) Unwrap() error { return e.Cause }
+
 // unread says of a message that is no slice that the target cannot take it; while BEGIN is
 // waited for it is left behind like the others.
 func (s *Subscription) unread(q *queueReading, m *client.ReceivedMessage, cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q.link.wait == WaitNone {
-		return fmt.Errorf("%w: the message at offset %d of %s: %w", pipeline.ErrRecord, m.QueueOffset, queueText(q.q), cause)
+		return &RefusedError{UpTo: q.link.mark, Cause: fmt.Errorf("%w: the message at offset %d of %s: %w", pipeline.ErrRecord, m.QueueOffset, queueText(q.q), cause)}
 	}
 	q.offset = m.QueueOffset + 1
 	return nil

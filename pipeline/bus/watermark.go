@@ -25,7 +25,10 @@ func (w *Watermark) Covers(t event.TableName, queues []pipeline.QueueID, marks [
 		return false
 	}
 	for _, q := range queues {
-		last := w.lasts[q]
+		last, known := w.lasts[q]
+		if !known {
+			return false // the queue is newer than the watermark
+		}
 		for _, m := range marks {
 			if m.Queue == q && m.Known && m.Seq >= last {
 				last = 0

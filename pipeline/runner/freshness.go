@@ -24,6 +24,39 @@ type freshness struct {
 	merging []dated
 
 	target, current time.Time
+	// marks are those that this was proven by.
+	marks []pipeline.QueueMark
+}
+
+// claimed looks at a target that was claimed anew. It may hold less than before (it was
+// removed, or restored from a copy): then what its own ledger says is all that is known.
+func (f *freshness) claimed(target pipeline.SinkTable) {
+	f.goal, f.merging = nil, nil
+	var changes, current time.Time
+	if d, ok := target.(pipeline.Dated); ok {
+		changes, current = d.CompleteTo()
+	}
+	switch {
+	case f.lost(target.Marks()):
+		f.target, f.current = changes, current
+	case current.IsZero():
+		f.current = current
+	}
+	f.marks = nil
+}
+
+// lost reports whether a queue's mark is lower than it was.
+func (f *freshness) lost(now []pipeline.QueueMark) bool {
+	for _, was := range f.marks {
+		there := false
+		for _, m := range now {
+			there = there || m.Queue == was.Queue && m.Known && m.Seq >= was.Seq
+		}
+		if was.Known && !there {
+			return true
+		}
+	}
+	return false
 }
 
 // noVersion stands for the change log's version before the first commit of a claim.
@@ -45,10 +78,11 @@ func (f *freshness) look(target pipeline.SinkTable, version int64, water *bus.Wa
 		changes, current := d.CompleteTo()
 		f.target, f.current = later(f.target, changes), later(f.current, current)
 	}
+	f.marks = target.Marks()
 	if !flows || water.Holds(f.table) {
 		f.goal = nil
 	} else {
-		f.reach(target.Marks(), water)
+		f.reach(f.marks, water)
 	}
 	f.follow(target, version)
 }

@@ -12,28 +12,46 @@ import (
 // keepStatusEvery is how often the sinks' own tables of freshness are written.
 const keepStatusEvery = 30 * time.Second
 
-// keepStatus writes what is known of each target table into the sinks that keep it.
+// keepStatus writes what is known of each target table into the sinks that keep it: at
+// once, again and again, and a last time when the pipeline stops, since nobody writes then.
 func (p *pipe) keepStatus(ctx context.Context) {
 	p.wg.Go(func() {
 		tick := time.NewTicker(keepStatusEvery)
 		defer tick.Stop()
 		for {
+			p.writeStatus(ctx, "")
 			select {
 			case <-ctx.Done():
+				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+				defer cancel()
+				p.writeStatus(last, pipeline.StateStopped)
 				return
 			case <-tick.C:
 			}
-			for name, sink := range p.sinks {
-				k, ok := sink.(pipeline.StatusKeeper)
-				if !ok {
-					continue
-				}
-				if err := k.KeepStatus(ctx, p.spec.Name, p.freshnessIn(name)); err != nil && !stopped(ctx, err) {
-					p.log.Warn("the table of freshness was not written", slog.String("sink", name), slog.Any("error", err))
-				}
-			}
 		}
 	})
+}
+
+// writeStatus writes the sinks' tables once. A state that is given holds for all of them.
+func (p *pipe) writeStatus(ctx context.Context, state pipeline.State) {
+	for name, sink := range p.sinks {
+		k, ok := sink.(pipeline.StatusKeeper)
+		if !ok {
+			continue
+		}
+		rows := p.freshnessIn(name)
+		if len(rows) == 0 {
+			continue // nothing is known yet
+		}
+		for i := range rows {
+			if state != "" {
+				rows[i].State = state
+			}
+		}
+		if err := k.KeepStatus(ctx, p.spec.Name, rows); err != nil && !stopped(ctx, err) {
+			p.log.Warn("the table of freshness was not written", slog.String("sink", name), slog.Any("error", err))
+		}
+	}
 }
 
 // freshnessIn is what is known of a sink's tables. What the table or the pipeline stands for

@@ -29,8 +29,12 @@ type owner struct {
 	sub    *bus.Subscription // nil while not reading
 	left   []bus.QueueState  // where the subscription before was when it ended
 	fresh  freshness         // of the goroutine of run; what it found is in status
-	// refused is the record that the target can't take, in words; of the goroutine of run.
-	refused string
+	// refused is the number of the record that the target can't take, and why in words; of
+	// the goroutine of run. It is over when every mark is above it.
+	refused event.Seq
+	refusal string
+	// troubled is since when something fails beside the stream; of the same goroutine.
+	troubled time.Time
 }
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
@@ -52,9 +56,9 @@ func (o *owner) run(ctx context.Context) {
 			break
 		}
 		o.failed(err)
-		o.refused = ""
-		if errors.Is(err, pipeline.ErrRecord) {
-			o.refused = err.Error()
+		var refused *bus.RefusedError
+		if errors.As(err, &refused) {
+			o.refused, o.refusal = max(o.refused, refused.UpTo, 1), err.Error()
 		}
 		again.most = 0
 		if errors.Is(err, pipeline.ErrUnwritable) {
@@ -98,14 +102,14 @@ func (o *owner) once(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	o.fresh.goal, o.fresh.merging = nil, nil
+	o.fresh.claimed(target)
 	o.look(target, noVersion)
 	sub, err := o.pipe.endpoint.Subscribe(ctx, o.pipe.spec.Name, o.sink.Name, bus.SubscriptionConfig{
 		Table:  o.table.Name,
 		Queues: o.fresh.queues,
 		Marks:  target.Marks(),
 		// The next snapshot's BEGIN replaces what was there before, that record included.
-		Refused: o.refused != "",
+		Refused: o.stillRefused(target.Marks()),
 	})
 	if err != nil {
 		return err
@@ -114,14 +118,31 @@ func (o *owner) once(ctx context.Context) (err error) {
 	defer o.setSubscription(nil)
 	o.set(func(s *pipeline.SinkSummary) {
 		s.Buffered = 0
-		if o.refused == "" {
-			s.State, s.Code, s.Reason = pipeline.StateRunning, "", ""
+		s.State, s.Code, s.Reason = pipeline.StateRunning, "", ""
+		if o.refused != 0 {
+			s.State, s.Code, s.Reason = pipeline.StatePaused, event.PauseRecord, o.refusal
 		}
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sub.Run(ctx) })
 	g.Go(func() error { return o.drain(ctx, sub, target) })
 	return g.Wait()
+}
+
+// stillRefused is the number of the record that the target can't take, 0 once every queue
+// is past it.
+func (o *owner) stillRefused(marks []pipeline.QueueMark) event.Seq {
+	past := map[pipeline.QueueID]bool{}
+	for _, m := range marks {
+		past[m.Queue] = m.Known && m.Seq > o.refused
+	}
+	for _, q := range o.fresh.queues {
+		if !past[q] {
+			return o.refused
+		}
+	}
+	o.refused, o.refusal = 0, ""
+	return 0
 }
 
 // claim takes a generation above every one known, here and in the target.
@@ -209,7 +230,11 @@ func (o *owner) write(ctx context.Context, target pipeline.SinkTable, d bus.Deli
 		}
 	}
 	if err := target.Write(ctx, d.Queue, d.Slice); err != nil {
-		return fmt.Errorf("write the message at offset %d of queue %d of %s to %s in sink %s: %w", d.Offset, d.Queue.Queue, d.Queue.Topic, o.table.Name, o.sink.Name, err)
+		err = fmt.Errorf("write the message at offset %d of queue %d of %s to %s in sink %s: %w", d.Offset, d.Queue.Queue, d.Queue.Topic, o.table.Name, o.sink.Name, err)
+		if errors.Is(err, pipeline.ErrRecord) {
+			return &bus.RefusedError{UpTo: d.Slice.Hi, Cause: err}
+		}
+		return err
 	}
 	rows, _ := target.Buffered()
 	o.set(func(s *pipeline.SinkSummary) { s.Buffered = rows })
@@ -235,7 +260,7 @@ func (o *owner) flush(ctx context.Context, sub *bus.Subscription, target pipelin
 // look takes note of how far the target is complete.
 func (o *owner) look(target pipeline.SinkTable, version int64) {
 	o.mu.Lock()
-	flows := o.status.State == pipeline.StateRunning
+	flows := o.status.State.Flows()
 	o.mu.Unlock()
 	o.fresh.look(target, version, o.pipe.water(), flows && o.pipe.flows(o.table.Name))
 	var total *uint64
@@ -298,15 +323,29 @@ func (o *owner) noticeTrouble(target pipeline.SinkTable) {
 		return
 	}
 	trouble := t.Trouble()
+	switch {
+	case trouble == "":
+		o.troubled = time.Time{}
+	case o.troubled.IsZero():
+		o.troubled = time.Now()
+	}
+	state := pipeline.StateRunning
+	if trouble != "" && time.Since(o.troubled) >= troubleTime {
+		state = pipeline.StateBehind
+	}
 	o.set(func(s *pipeline.SinkSummary) {
-		if s.State == pipeline.StateRunning {
-			s.Reason = trouble
+		if s.State.Flows() {
+			s.State, s.Reason = state, trouble
 		}
 		if trouble != "" {
 			s.LastErr = trouble
 		}
 	})
 }
+
+// troubleTime is how long something must fail beside the stream before the table is said to
+// be behind: one merge that took long is none.
+const troubleTime = 10 * time.Second
 
 // noticeUnread keeps why queues can't be read for when they can be again. That they can't
 // is shown by summary, without waiting for the target's turn.

@@ -61,7 +61,9 @@ type Service struct {
 	// mu guards what Verified and Progress read; the goroutine of Run alone writes.
 	mu     sync.Mutex
 	record *record
-	rows   int64 // compared since the process began
+	// trouble is why the service itself can't go on, "" when it can.
+	trouble string
+	rows    int64 // compared since the process began
 	// visible is up to where everything is in the queues; passed is when it was first seen to
 	// be beyond place, which is asked again and again.
 	visible event.Position
@@ -89,10 +91,14 @@ func entryName(sink string, table event.TableName) string { return sink + "/" + 
 func (s *Service) Verified(sink string, table event.TableName) pipeline.Verified {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var v pipeline.Verified
 	if e := s.record.Tables[entryName(sink, table)]; e != nil {
-		return e.Verified
+		v = e.Verified
 	}
-	return pipeline.Verified{}
+	if s.trouble != "" {
+		v.State, v.Reason = verify.Unreadable, s.trouble
+	}
+	return v
 }
 
 // Visible is told, by any goroutine, up to where everything that the source had is in the
@@ -140,8 +146,34 @@ func (s *Service) Rows() int64 {
 	return s.rows
 }
 
-// Run goes round after round until ctx ends.
+// Run goes round after round until ctx ends. What fails of its own (a full disk, a
+// directory that is gone) is said of every table and tried again.
 func (s *Service) Run(ctx context.Context) error {
+	for {
+		err := s.rounds(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.deps.Log.Warn("the self-check can't go on and will be tried again", slog.Any("error", err))
+		s.stuck(err)
+		if err := sleep(ctx, s.cfg.Glance); err != nil {
+			return err
+		}
+	}
+}
+
+// stuck says of every table that it is not being looked at, and why, or no longer so.
+func (s *Service) stuck(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trouble = ""
+	if err != nil {
+		s.trouble = "the self-check can't go on: " + err.Error()
+	}
+}
+
+// rounds goes round after round until something of its own fails.
+func (s *Service) rounds(ctx context.Context) error {
 	if err := os.MkdirAll(s.work(), 0o700); err != nil {
 		return fmt.Errorf("room of the self-check: %w", err)
 	}
@@ -159,6 +191,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.stuck(nil)
 		wait := time.Until(s.record.Round.Add(s.cfg.Every))
 		if left || wait > s.cfg.Glance { // tables may come
 			wait = min(wait, s.cfg.Glance)

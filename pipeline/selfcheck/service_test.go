@@ -450,3 +450,24 @@ func TestPlacesAreComparedByTheNumbersOfFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestAServiceThatCannotWriteGoesOn: what fails of its own is said of each table, and is
+// over when it is over.
+func TestAServiceThatCannotWriteGoesOn(t *testing.T) {
+	r := newRig(t)
+	// A file stands where the service's directory is to be.
+	if err := os.WriteFile(r.cfg.Dir, []byte("in the way"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := r.service()
+	r.until(s, "the trouble", func() bool {
+		v := s.Verified("lake", orders)
+		return v.State == verify.Unreadable && strings.Contains(v.Reason, "can't go on")
+	})
+	if err := os.Remove(r.cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	r.until(s, "both tables to be looked at", func() bool {
+		return s.Verified("lake", orders).State == verify.Equal && s.Verified("lake", items).State == verify.Equal
+	})
+}
