@@ -382,6 +382,14 @@ func (as *attempts) failed(a *attempt, err error) {
 	}
 }
 
+// anew begins an attempt anew whose job failed: its failures count on.
+func (as *attempts) anew(a *attempt) {
+	as.request(a.t, a.ev.Cause)
+	if b := as.of(a.t); b != nil {
+		b.failures, b.lastErr = a.failures, a.lastErr
+	}
+}
+
 // job runs fn in the background; what it returns is applied by the goroutine of Next.
 func (as *attempts) job(a *attempt, fn func(ctx context.Context) func()) {
 	as.running++

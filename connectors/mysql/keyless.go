@@ -54,7 +54,7 @@ func (as *attempts) arrive(a *attempt, here place) {
 	case here.less(at):
 	case at.less(here):
 		as.failed(a, fmt.Errorf("the snapshot was opened at %v, where no transaction ends", at))
-		as.request(a.t, a.ev.Cause)
+		as.anew(a)
 	default:
 		if a.stage == stageArriving {
 			a.enter(stageHanding)
@@ -196,7 +196,7 @@ func (as *attempts) handTable(a *attempt) {
 		case b := <-a.whole.blocks:
 			if b.err != nil {
 				as.failed(a, b.err)
-				as.request(a.t, a.ev.Cause)
+				as.anew(a)
 				return
 			}
 			if len(b.images) > 0 {

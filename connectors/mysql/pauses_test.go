@@ -28,6 +28,9 @@ func (s *still) transaction() (string, func() *event.Tx) {
 	return "", func() *event.Tx { return &event.Tx{ID: "t"} }
 }
 func (s *still) emit(it event.Item)                  { s.items = append(s.items, it) }
+func (s *still) stands() place                       { return place{file: "f", pos: 4} }
+func (s *still) transactions() uint64                { return 0 }
+func (s *still) full() bool                          { return false }
 func (s *still) discard(*table)                      {}
 func (s *still) request(t *table, _ string)          { s.attempts = append(s.attempts, t.name) }
 func (s *still) restart(*table, string)              {}

@@ -132,7 +132,7 @@ func (as *attempts) chunkFailed(a *attempt, err error, ch *chunk) {
 		a.retryAt = ch.high
 	}
 	if err := a.plan(as.tables); err != nil {
-		as.request(a.t, a.ev.Cause)
+		as.anew(a)
 	}
 }
 
