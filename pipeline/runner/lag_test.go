@@ -49,7 +49,10 @@ func TestLagGrowsWhileAnythingStands(t *testing.T) {
 			r.equal()
 			r.streaming()
 			one := func() pipeline.SinkSummary { return r.table(r.orders).Sinks[0] }
-			r.waitFor("a target that is known to be fresh", func() bool { return one().Lag.Target.Below(30) && one().Lag.Current.Below(30) })
+			r.waitFor("targets that are known to be fresh", func() bool {
+				p := r.pipeline() // of both tables
+				return p.Lag.Target.Below(30) && p.Lag.Current.Below(30)
+			})
 			c.take(r)
 			r.waitFor("what readiness says", func() bool { return strings.Contains(readiness(r), c.ready) })
 			stands := one()
