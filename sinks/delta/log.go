@@ -198,6 +198,26 @@ func (l *Log) Entries(ctx context.Context, from int64) ([]Entry, error) {
 	return list, nil
 }
 
+// Back hands over the commits from the snapshot's downwards until one is gone or more says no.
+func (l *Log) Back(ctx context.Context, more func(*Entry) bool) error {
+	for v := l.snap.Version; v >= 0; v-- {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e, err := l.entry(v)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !more(&e) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // Commit appends one entry behind the snapshot and, when that succeeded, moves the
 // snapshot. On nil the entry is durable. ErrConflict: somebody else was first and the
 // snapshot is as before. ErrNotCommitted: it failed and certainly is not visible. After

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"path"
 	"strings"
 	"sync/atomic"
@@ -58,6 +57,8 @@ type mergeFact struct {
 	Open    []uint64        `json:"open,omitempty"`
 	// Complete is the commit time up to which current/ has everything, in microseconds.
 	Complete int64 `json:"complete,omitempty"`
+	// At is the version of current/ that says so; -1 where an older version has not said it.
+	At int64 `json:"at"`
 }
 
 // job is what one merge works on. Nothing in it changes any more.
@@ -95,6 +96,9 @@ func openCurrent(ctx context.Context, t *Table) (*current, error) {
 		c.rebuild = true
 	} else {
 		c.version, c.complete = f.Version, f.Complete
+		if c.rebuild, err = c.changedBehind(ctx, f); err != nil {
+			return nil, err
+		}
 	}
 	c.aged = hasAged(c.log.Snapshot())
 	c.oldest = t.sink.now()
@@ -111,7 +115,7 @@ func (c *current) claim(ctx context.Context) error {
 		actions := upgrade(c.log.Snapshot(), []delta.Action{c.t.commitInfo("CLAIM")})
 		_, err := c.log.Commit(append(actions, fact(domainGeneration, generationFact{c.t.claim.Generation})))
 		if errors.Is(err, delta.ErrConflict) {
-			if _, err := c.log.Refresh(ctx); err != nil {
+			if err := c.refresh(ctx); err != nil {
 				return err
 			}
 			continue
@@ -141,7 +145,7 @@ func readMergeFact(s *delta.Snapshot) (*mergeFact, error) {
 	if !ok {
 		return nil, nil
 	}
-	f := &mergeFact{}
+	f := &mergeFact{At: -1}
 	if err := json.Unmarshal([]byte(text), f); err != nil {
 		return nil, fmt.Errorf("fact %s: %w", domainMerge, err)
 	}
@@ -310,11 +314,9 @@ func (c *current) ended(err error) error {
 		return nil
 	case !errors.Is(err, delta.ErrConflict) && !errors.Is(err, delta.ErrNotCommitted):
 		// The outcome may be unknown: see what the log says.
-		log, lerr := delta.Open(context.Background(), c.t.sink.fs, c.log.Table())
-		if lerr != nil {
+		if lerr := c.reopen(context.Background()); lerr != nil {
 			return lerr
 		}
-		c.log = log
 	}
 	var d *damage
 	if errors.As(err, &d) && !c.rebuild {
@@ -357,32 +359,6 @@ func (c *current) mergeNow() error {
 	return err
 }
 
-// refresh reads what others have committed to current/. A program that has changed its rows,
-// and not only how they lie, has made it differ from changes/, of which it is made anew.
-func (c *current) refresh(ctx context.Context) error {
-	entries, err := c.log.Refresh(ctx)
-	for i := range entries {
-		if changesRows(&entries[i]) {
-			c.altered.Store(true)
-			c.t.log.Warn("another program has changed rows of current/, which is made anew from changes/", slog.Int64("version", entries[i].Version))
-		}
-	}
-	return err
-}
-
-// changesRows reports whether an entry that the sink did not write changes rows.
-func changesRows(e *delta.Entry) bool {
-	changed := false
-	for i := range e.Actions {
-		a := &e.Actions[i]
-		if a.CommitInfo["engineInfo"] == engine {
-			return false
-		}
-		changed = changed || a.Add != nil && a.Add.DataChange || a.Remove != nil && a.Remove.DataChange
-	}
-	return changed
-}
-
 // lookAfter keeps current/'s own log short and its directory clean.
 func (c *current) lookAfter(ctx context.Context) error {
 	now := c.t.sink.now()
@@ -415,7 +391,15 @@ func (c *current) lookAfter(ctx context.Context) error {
 		if err := c.log.Checkpoint(removed); err != nil {
 			return err
 		}
-		_, err := c.log.CleanLog(now.Add(-c.t.sink.cfg.Keep.Log.D()), snap.Version)
+		f, err := readMergeFact(snap)
+		if err != nil || f == nil {
+			return err
+		}
+		keep := snap.Version
+		if f.At >= 0 {
+			keep = f.At + 1 // an opening looks at what came since
+		}
+		_, err = c.log.CleanLog(now.Add(-c.t.sink.cfg.Keep.Log.D()), keep)
 		return err
 	}
 	return nil

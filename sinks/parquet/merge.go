@@ -262,7 +262,7 @@ func (m *merge) needed(seq event.Seq) bool {
 func (m *merge) commit(ctx context.Context) error {
 	c, snap := m.c, m.c.log.Snapshot()
 	f := mergeFact{Changes: m.job.id, Version: m.job.version, Floor: uint64(m.floor), Layout: json.RawMessage(m.lay.text()),
-		Complete: completeTo(m.job.facts, m.job.queues)}
+		Complete: completeTo(m.job.facts, m.job.queues), At: snap.Version + 1}
 	if len(m.newSide) > 0 {
 		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextTemp())
 		if err := vfs.MkdirAllSync(c.t.sink.fs, c.log.Table()); err != nil {
