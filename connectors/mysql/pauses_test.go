@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/schema"
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -60,8 +62,12 @@ func stillTables(t *testing.T, away bool) (*tables, *still) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	filter, err := schema.ParseFilter(cfg.Tables)
+	if err != nil {
+		t.Fatal(err)
+	}
 	at := &still{counter: 10}
-	return &tables{cfg: &cfg, log: slog.New(slog.DiscardHandler), ctx: t.Context(), db: db, server: &server{maria: true}, ground: at, attempts: at, audits: at,
+	return &tables{cfg: &cfg, log: slog.New(slog.DiscardHandler), ctx: t.Context(), db: db, server: &server{maria: true}, filter: filter, ground: at, attempts: at, audits: at,
 		ask: questions{db}, metrics: m, all: map[event.TableName]*table{}, maps: map[uint64]*mapped{}, cascades: map[event.TableName]bool{}}, at
 }
 
@@ -114,5 +120,25 @@ func TestResumingATableStopsNoOther(t *testing.T) {
 				t.Errorf("asked for in the background: %v", at.inquired)
 			}
 		})
+	}
+}
+
+// TestAPauseOutlivesItsDefinition goes on from a position whose paused table has no
+// definition, and that the server does not show: it is paused, it can be resumed, and what
+// the patterns leave out is not there.
+func TestAPauseOutlivesItsDefinition(t *testing.T) {
+	ts, at := stillTables(t, true)
+	known, hidden, out := stillTable(ts, tableA), event.TableName{DB: "shop", Table: "hidden"}, event.TableName{DB: "other", Table: "a"}
+	why := event.PauseReason{Code: event.PausePrivilege, Text: "not shown"}
+	ts.keepPaused(map[event.TableName]event.PauseReason{known.name: event.Requested(), hidden: why, out: why})
+	as := &attempts{tables: ts}
+	if st := as.describe(ts.at(hidden)); st.State != pipeline.StatePaused || st.Code != event.PausePrivilege || known.paused.Code != event.PauseRequest {
+		t.Errorf("the status is %+v; the known one is paused for %s", st, known.paused.Code)
+	}
+	if ts.all[out] != nil {
+		t.Error("a table is captured that the patterns leave out")
+	}
+	if err := ts.hold(t.Context(), ts.all[hidden], false); err != nil || len(at.items) == 0 || at.items[0].Kind != event.KindResumed || len(at.inquired) != 1 {
+		t.Errorf("resumed: %v, %+v, asked for %v", err, at.items, at.inquired)
 	}
 }

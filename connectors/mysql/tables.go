@@ -213,13 +213,18 @@ func (ts *tables) load(ctx context.Context, r pipeline.Resume, fresh bool) error
 		ts.all[name] = t
 		ts.define(t, l.Schema)
 	}
-	for name, why := range r.Paused {
-		if t := ts.all[name]; t != nil {
-			reason := why
-			t.paused = &reason
+	ts.keepPaused(r.Paused)
+	return nil
+}
+
+// keepPaused takes over what the position says is paused. A table that has no definition
+// there, and that the server does not show, is paused all the same.
+func (ts *tables) keepPaused(all map[event.TableName]event.PauseReason) {
+	for name, why := range all {
+		if ts.filter.Match(name) {
+			ts.at(name).paused = &why
 		}
 	}
-	return nil
 }
 
 // sameKey reports whether the keys of two definitions have the same columns.
