@@ -14,6 +14,11 @@ type VacuumOptions struct {
 	// RemovedBefore: files taken out of the table before it. OrphansBefore: files that no
 	// commit names and that were last written before it.
 	RemovedBefore, OrphansBefore time.Time
+	// Own says that no other program can have written a file of that name (path relative to
+	// the table), nor anybody be about to commit it: it may go when it was last written before
+	// OwnBefore.
+	Own       func(name string) bool
+	OwnBefore time.Time
 	// Dirs are directories below the table that hold side files of the caller.
 	Dirs []string
 	// Live says that a file (path relative to the table) is still needed though no commit
@@ -59,7 +64,7 @@ func (l *Log) Vacuum(o VacuumOptions) (int, error) {
 				continue
 			}
 			when, known := removed[name]
-			if known && time.UnixMilli(when).Before(o.RemovedBefore) || !known && info.ModTime().Before(o.OrphansBefore) {
+			if known && time.UnixMilli(when).Before(o.RemovedBefore) || !known && info.ModTime().Before(o.orphaned(name)) {
 				if err := l.fs.Remove(path.Join(l.dir, name)); err != nil {
 					return err
 				}
@@ -81,6 +86,14 @@ func (l *Log) Vacuum(o VacuumOptions) (int, error) {
 	}
 	n, err := l.sweepTemps(o.OrphansBefore)
 	return gone + n, err
+}
+
+// orphaned is the time before which a file that no commit names may go.
+func (o *VacuumOptions) orphaned(name string) time.Time {
+	if o.Own != nil && o.Own(name) {
+		return o.OwnBefore
+	}
+	return o.OrphansBefore
 }
 
 // sweepTemps removes what commits that were cut short left in the log directory.

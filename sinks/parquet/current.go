@@ -381,9 +381,10 @@ func (c *current) lookAfter(ctx context.Context) error {
 			return err
 		}
 		// Only this goroutine writes into current/ under this generation, and lower ones
-		// are closed, so what no commit names is of no use to anybody.
-		if _, err := c.log.Vacuum(delta.VacuumOptions{RemovedBefore: removed, OrphansBefore: removed,
-			Live: func(name string) bool { return name == f.Side }}); err != nil {
+		// are closed, so what is the sink's and no commit names is of no use to anybody. Another
+		// program may be about to commit what it has written.
+		if _, err := c.log.Vacuum(delta.VacuumOptions{RemovedBefore: removed, OrphansBefore: now.Add(-c.t.sink.cfg.Keep.Orphans.D()),
+			Live: func(name string) bool { return name == f.Side }, Own: c.owns, OwnBefore: removed}); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,9 @@ package parquet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -97,4 +99,21 @@ func changesRows(e *delta.Entry) bool {
 		changed = changed || a.Add != nil && a.Add.DataChange || a.Remove != nil && a.Remove.DataChange
 	}
 	return changed
+}
+
+// owns reports whether the name of a file in current/ is one that the sink gives, under this
+// generation or a lower one.
+func (c *current) owns(name string) bool {
+	var token string
+	if _, err := fmt.Sscanf(name, ".%36s", &token); err == nil && len(token) == 36 && strings.HasSuffix(name, ".tmp") {
+		return true
+	}
+	form, first, last := "%d-%d-%d%s", "-b", ".parquet"
+	if strings.HasPrefix(name, "_side-") {
+		form, first, last = "_side-"+form, ".", "bin"
+	}
+	var gen, version, n uint64
+	var rest string
+	_, err := fmt.Sscanf(name, form, &gen, &version, &n, &rest)
+	return err == nil && gen <= c.t.claim.Generation && strings.HasPrefix(rest, first) && strings.HasSuffix(rest, last)
 }

@@ -66,7 +66,7 @@ func (s *Sink) KeepStatus(ctx context.Context, pipelineName string, rows []pipel
 		}
 		_, err := log.Commit(append(actions, add))
 		if err == nil {
-			return tidyStatus(log, now)
+			return tidyStatus(log, now, now.Add(-s.cfg.Keep.Orphans.D()))
 		}
 		if !errors.Is(err, delta.ErrConflict) {
 			return fmt.Errorf("commit to %s: %w", dir, err)
@@ -119,8 +119,9 @@ func (s *Sink) writeStatus(dir, name string, rows []pipeline.TableFreshness, now
 	return size, fw.statistics(), err
 }
 
-// tidyStatus keeps the log short and the directory small.
-func tidyStatus(log *delta.Log, now time.Time) error {
+// tidyStatus keeps the log short and the directory small. Files that no commit names stay for
+// a while: another program may be about to commit them.
+func tidyStatus(log *delta.Log, now, orphans time.Time) error {
 	if log.Snapshot().Version-max(log.Snapshot().Checkpoint, 0) < statusEvery {
 		return nil
 	}
@@ -131,7 +132,7 @@ func tidyStatus(log *delta.Log, now time.Time) error {
 	if _, err := log.CleanLog(old, log.Snapshot().Version); err != nil {
 		return err
 	}
-	_, err := log.Vacuum(delta.VacuumOptions{RemovedBefore: old, OrphansBefore: old})
+	_, err := log.Vacuum(delta.VacuumOptions{RemovedBefore: old, OrphansBefore: orphans})
 	return err
 }
 
