@@ -12,6 +12,7 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -31,6 +32,8 @@ func (s *server) cascades(ctx context.Context, db *sql.DB, tables []event.TableN
 		row, err := oneRow(ctx, db, "SHOW CREATE TABLE "+schema.QuoteTable(n))
 		var refused *driver.MySQLError
 		switch {
+		case account.Refused(err) == lockWaitTimeout || err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+			out[n] = true
 		case errors.As(err, &refused) && !temporary(err): // it is gone, or not for us: that is said elsewhere
 		case err != nil:
 			return nil, fmt.Errorf("read the foreign keys of %s: %w", n, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,5 +141,38 @@ func TestAPauseOutlivesItsDefinition(t *testing.T) {
 	}
 	if err := ts.hold(t.Context(), ts.all[hidden], false); err != nil || len(at.items) == 0 || at.items[0].Kind != event.KindResumed || len(at.inquired) != 1 {
 		t.Errorf("resumed: %v, %+v, asked for %v", err, at.items, at.inquired)
+	}
+}
+
+// TestAStatementThatCannotBeFollowedIsNotAskedForAgain has statements call what the server
+// does not tell of in time: every table that may be reached pauses by name, and the log is
+// read on. A server that is away is asked again when it is back, and nothing pauses
+// because the source is closed.
+func TestAStatementThatCannotBeFollowedIsNotAskedForAgain(t *testing.T) {
+	late, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	call := schema.Statement{SQL: "CALL p(1)", DB: "other", MariaDB: true, Table: func(event.TableName) *schema.Current { return nil }}
+	ts, at := stillTables(t, false)
+	table := stillTable(ts, tableA)
+	ts.ctx = late
+	if err := ts.called(place{file: "f", pos: 4}, call); err != nil {
+		t.Error(err)
+	}
+	if len(at.items) != 1 || table.paused == nil || table.paused.Code != event.PauseStatement || !strings.Contains(table.paused.Text, "what it calls could not be read") {
+		t.Errorf("handed over %+v; paused: %+v", at.items, table.paused)
+	}
+	made := []schema.Change{{Table: event.TableName{DB: "shop", Table: "child"}}}
+	if err := ts.newCascades([]byte("CREATE TABLE shop.child (id INT REFERENCES shop.a (id))"), made); err != nil || !ts.cascades[made[0].Table] {
+		t.Errorf("%v; changed by a foreign key: %v", err, ts.cascades)
+	}
+	ts, at = stillTables(t, true)
+	stillTable(ts, tableA)
+	closed, cancelClosed := context.WithCancel(t.Context())
+	cancelClosed()
+	for _, ctx := range []context.Context{t.Context(), closed} {
+		ts.ctx = ctx
+		if err := ts.called(place{file: "f", pos: 4}, call); !errors.Is(err, errAskAgain) || len(at.items) != 0 {
+			t.Errorf("%v, %+v", err, at.items)
+		}
 	}
 }

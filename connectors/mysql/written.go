@@ -3,11 +3,13 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -17,7 +19,7 @@ import (
 // triggers of tables that it writes. Where a body cannot be read, or the statement is one
 // that changes rows through what it calls alone and nothing is found, every table is one.
 func (ts *tables) called(at place, st schema.Statement) error {
-	if len(ts.all) == 0 {
+	if !ts.some(func(t *table) bool { return t.paused == nil }) {
 		return nil
 	}
 	names := schema.Called(st)
@@ -27,10 +29,14 @@ func (ts *tables) called(at place, st schema.Statement) error {
 	ctx, cancel := context.WithTimeout(ts.ctx, 30*time.Second)
 	defer cancel()
 	r := reach{ask: ts.ask, st: st, seen: map[string]bool{}}
-	if err := r.follow(ctx, names); err != nil {
+	switch err := r.follow(ctx, names); {
+	case err == nil:
+	case unanswerable(ctx, err): // asked again, it would be no other
+		r.unread = "what it calls could not be read: " + err.Error()
+	default:
 		return fmt.Errorf("%w: what a statement calls: %w", errAskAgain, err)
 	}
-	if r.found == 0 && schema.Queries(st) && !r.sequences(names) {
+	if r.unread == "" && r.found == 0 && schema.Queries(st) && !r.sequences(names) {
 		r.unread = "what it calls is not shown to the user"
 	}
 	tables, why := r.tables, "it calls "+strings.Join(r.path, ", ")
@@ -44,6 +50,28 @@ func (ts *tables) called(at place, st schema.Statement) error {
 	}
 	return nil
 }
+
+// some reports whether fn holds for one of the tables.
+func (ts *tables) some(fn func(*table) bool) bool {
+	for _, t := range ts.all {
+		if fn(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// unanswerable reports whether a question failed because the server refused it, or did not
+// answer it within the time that ctx gave: it is not asked again, lest one statement of the
+// log keeps all others waiting.
+func unanswerable(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return errors.Is(ctx.Err(), context.DeadlineExceeded)
+	}
+	return !temporary(err) || account.Refused(err) == lockWaitTimeout
+}
+
+const lockWaitTimeout = 1205
 
 // reach is what a statement leads to.
 type reach struct {
@@ -113,45 +141,57 @@ type body struct {
 	shown bool
 }
 
+// bodyQuestions are where the texts of routines, views and triggers are.
+var bodyQuestions = []struct{ what, sql string }{
+	{"routine", "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE (LOWER(ROUTINE_SCHEMA), LOWER(ROUTINE_NAME)) IN "},
+	{"view", "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE (LOWER(TABLE_SCHEMA), LOWER(TABLE_NAME)) IN "},
+	{"trigger", "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE (LOWER(EVENT_OBJECT_SCHEMA), LOWER(EVENT_OBJECT_TABLE)) IN "},
+}
+
+// maxNames is how many names one question has.
+const maxNames = 500
+
 // bodies reads the routines and views of the names, and the triggers of tables that go
 // by them.
 func (q questions) bodies(ctx context.Context, names []event.TableName) (out []body, err error) {
-	var pairs []string
-	var args []any
+	var distinct []event.TableName
 	seen := map[event.TableName]bool{}
 	for _, n := range names {
 		n.DB, n.Table = strings.ToLower(n.DB), strings.ToLower(n.Table)
 		if !seen[n] {
 			seen[n] = true
-			pairs, args = append(pairs, "(?,?)"), append(args, n.DB, n.Table)
+			distinct = append(distinct, n)
 		}
 	}
-	list := strings.Join(pairs, ",")
-	for _, s := range []struct{ what, sql string }{
-		{"routine", "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE (LOWER(ROUTINE_SCHEMA), LOWER(ROUTINE_NAME)) IN (" + list + ")"},
-		{"view", "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE (LOWER(TABLE_SCHEMA), LOWER(TABLE_NAME)) IN (" + list + ")"},
-		{"trigger", "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE (LOWER(EVENT_OBJECT_SCHEMA), LOWER(EVENT_OBJECT_TABLE)) IN (" + list + ")"},
-	} {
-		rows, err := q.db.QueryContext(ctx, s.sql, args...)
-		if err != nil {
-			return nil, err
+	for part := range slices.Chunk(distinct, maxNames) {
+		args := make([]any, 0, 2*len(part))
+		for _, n := range part {
+			args = append(args, n.DB, n.Table)
 		}
-		for rows.Next() {
-			b := body{what: s.what}
-			var text sql.NullString
-			if err := rows.Scan(&b.name.DB, &b.name.Table, &text); err != nil {
-				rows.Close()
+		list := "(" + strings.TrimSuffix(strings.Repeat("(?,?),", len(part)), ",") + ")"
+		for _, s := range bodyQuestions {
+			if out, err = q.appendBodies(ctx, out, s.what, s.sql+list, args); err != nil {
 				return nil, err
 			}
-			b.text, b.shown = text.String, text.String != ""
-			out = append(out, b)
-		}
-		if err := rows.Close(); err != nil {
-			return nil, err
-		}
-		if err := rows.Err(); err != nil {
-			return nil, err
 		}
 	}
 	return out, nil
+}
+
+func (q questions) appendBodies(ctx context.Context, out []body, what, question string, args []any) ([]body, error) {
+	rows, err := q.db.QueryContext(ctx, question, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		b := body{what: what}
+		var text sql.NullString
+		if err := rows.Scan(&b.name.DB, &b.name.Table, &text); err != nil {
+			return nil, err
+		}
+		b.text, b.shown = text.String, text.String != ""
+		out = append(out, b)
+	}
+	return out, rows.Err()
 }
