@@ -191,8 +191,12 @@ func (r *reader) passEnd(e *stream.Event, gtid *stream.GTID, at uint64) error {
 }
 
 // passTime takes the boundary's time to a transaction's commit, in microseconds. A session
-// can give it any time (SET TIMESTAMP): none is believed that has not come yet.
+// can give it any time (SET TIMESTAMP): none is believed that has not come yet, nor, before
+// the place where the log ended at a known time, one behind that time.
 func (r *reader) passTime(commit int64) {
+	if p := r.pulse.pending.Load(); p != nil && r.stands().less(p.end) {
+		commit = min(commit, p.at)
+	}
 	if commit > r.latest {
 		r.latest = r.pulse.now().UnixMicro()
 	}
