@@ -430,6 +430,9 @@ func (as *attempts) describe(t *table) pipeline.SourceTable {
 			st.Reason += ": " + a.lastErr
 		}
 	}
+	if st.State == pipeline.StateRunning && t.unread != "" {
+		st.Reason = "its definition cannot be compared with the server's: " + t.unread
+	}
 	if t.blind != "" {
 		st.State, st.Reason = pipeline.StateDue, t.blind
 	}

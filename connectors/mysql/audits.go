@@ -155,6 +155,7 @@ func (as *audits) compareAll(r *round) {
 			as.inquire(n, "the definition read from the server differs")
 		case t != nil && r.loaded[n] != nil:
 			t.agrees(r.loaded[n])
+			t.unread = ""
 		}
 	}
 }
@@ -213,12 +214,17 @@ func (as *audits) question(q *inquiry) {
 }
 
 // unanswered has the question asked again later; a table that may not be read while its
-// rows wait for the definition is paused.
+// rows wait for the definition is paused, and of another the status says it.
 func (as *audits) unanswered(q *inquiry, err error) {
 	t := as.tables.all[q.name]
 	if errors.Is(err, schema.ErrHidden) && t != nil && t.blind != "" {
 		delete(as.open, q.name)
 		as.tables.pause(t, pausePrivilege, err.Error())
+		return
+	}
+	if errors.Is(err, schema.ErrHidden) && t != nil { // the next round asks again
+		t.unread = err.Error()
+		delete(as.open, q.name)
 		return
 	}
 	q.asked, q.failures = false, q.failures+1

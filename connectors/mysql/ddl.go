@@ -201,6 +201,7 @@ func (ts *tables) change(t *table, s *statement, ddl *event.DDL) bool {
 		return false
 	}
 	last := t.ev
+	t.excused = false
 	ts.define(t, ddl.New)
 	item := event.Item{Kind: event.KindDDL, Seq: s.seq, Table: t.ev, Tx: ts.tx(), DDL: ddl}
 	if t.ev == nil {

@@ -136,7 +136,7 @@ func (ts *tables) reload(ctx context.Context, t *table) (old, now *event.Schema,
 	}
 	old = t.schema()
 	now = t.load(found.loaded, ts.ground.number().Counter())
-	t.loadedAt, t.skipTo, t.blind, t.misfit = found.at, found.at, "", ""
+	t.loadedAt, t.skipTo, t.blind, t.misfit, t.unread, t.excused = found.at, found.at, "", "", "", false
 	return old, now, nil
 }
 
@@ -185,10 +185,15 @@ func (ts *tables) settle(name event.TableName, l *schema.Loaded, cause string) {
 		t = ts.at(name)
 	}
 	why, blind, misfit := differs(t, l), t.blind, t.misfit
-	t.blind, t.misfit = "", ""
+	t.blind, t.misfit, t.unread = "", "", ""
 	switch {
-	case why == "" && misfit != "":
+	case why == "" && misfit != "" && t.excused: // rows behind an answer of the server's
 		ts.pause(t, pauseShape, misfit)
+		return
+	case why == "" && misfit != "":
+		t.excused = true
+		t.agrees(l)
+		ts.attempts.request(t, misfit)
 		return
 	case why == "" && blind == "":
 		t.agrees(l)
@@ -206,7 +211,7 @@ func (ts *tables) settle(name event.TableName, l *schema.Loaded, cause string) {
 		slog.String("difference", why), slog.String("cause", cause))
 	old, last := t.schema(), t.ev
 	now := t.load(l, ts.ground.number().Counter())
-	t.loadedAt, t.skipTo = place{}, place{}
+	t.loadedAt, t.skipTo, t.excused = place{}, place{}, false
 	ts.define(t, now)
 	if t.ev != nil {
 		last = t.ev

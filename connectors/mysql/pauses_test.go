@@ -176,3 +176,51 @@ func TestAStatementThatCannotBeFollowedIsNotAskedForAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsOfBeforeAnAnswerProveNothing has rows not fit a definition that is the server's
+// as well: the first were from before the answer, and an attempt has them; only more of
+// them pause the table. Another definition begins anew.
+func TestRowsOfBeforeAnAnswerProveNothing(t *testing.T) {
+	ts, at := stillTables(t, true)
+	table := stillTable(ts, tableA)
+	same := &schema.Loaded{Schema: table.schema()}
+	misfits := func() { table.blind, table.misfit = "x", "x" }
+	misfits()
+	ts.settle(tableA, same, "test")
+	if table.paused != nil || !table.flowing() || len(at.attempts) != 1 {
+		t.Errorf("paused: %+v; left out for %q; attempts of %v", table.paused, table.blind, at.attempts)
+	}
+	ts.change(table, &statement{}, &event.DDL{Old: table.schema(), New: table.schema()})
+	misfits()
+	ts.settle(tableA, same, "test")
+	if table.paused != nil || len(at.attempts) != 2 {
+		t.Errorf("behind a statement: paused: %+v; attempts of %v", table.paused, at.attempts)
+	}
+	misfits()
+	ts.settle(tableA, same, "test")
+	if table.paused == nil || table.paused.Code != event.PauseSchema || len(at.attempts) != 2 {
+		t.Errorf("paused: %+v; attempts of %v", table.paused, at.attempts)
+	}
+}
+
+// TestADefinitionThatIsNotShownIsSaid has a running table's definition hidden from its
+// reader: it is not asked for again at once, and the status says it until it is shown.
+func TestADefinitionThatIsNotShownIsSaid(t *testing.T) {
+	ts, at := stillTables(t, true)
+	table := stillTable(ts, tableA)
+	source, err := New(*ts.cfg, ts.log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := &audits{source: source, tables: ts, stand: at, open: map[event.TableName]*inquiry{}}
+	says := (&attempts{tables: ts}).describe
+	as.inquire(tableA, "test")
+	as.unanswered(as.open[tableA], schema.ErrHidden)
+	if st := says(table); st.State != pipeline.StateRunning || !strings.Contains(st.Reason, schema.ErrHidden.Error()) || len(as.open) != 0 {
+		t.Errorf("the status is %+v; open: %v", st, as.open)
+	}
+	as.compareAll(&round{loaded: map[event.TableName]*schema.Loaded{tableA: {Schema: table.schema()}}})
+	if st := says(table); st.Reason != "" {
+		t.Errorf("it was shown again, and the status is %+v", st)
+	}
+}

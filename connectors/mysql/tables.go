@@ -89,6 +89,11 @@ type table struct {
 	// blind says why rows are left out until the definition is known, and misfit in what
 	// they did not fit the present one; an attempt follows.
 	blind, misfit string
+	// excused says that rows did not fit once though the server has the same definition: those
+	// were from before its answer, and prove nothing.
+	excused bool
+	// unread says why the definition cannot be compared with the server's; rows flow.
+	unread string
 	// changed is the last statement that concerned the table, by the count of all.
 	changed uint64
 	// assumed is a place behind that of a statement after which the server had the same
