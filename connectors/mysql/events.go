@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"time"
@@ -118,9 +119,19 @@ func (o *opening) onOther(e *stream.Event) error {
 	case e.Type == stream.MariaPartialRowData:
 		return fmt.Errorf("the log has rows in parts at %s:%d, which are not read yet; set binlog_row_event_fragment_threshold on the server high enough", e.Place.File, e.Place.Start)
 	case !o.tx.open:
+		if started(e) {
+			o.tables.temporary.Restart()
+		}
 		o.passBetween(e)
 	}
 	return nil
+}
+
+// started reports whether e begins the first log of a server that was started: its FORMAT
+// has a time, those of later logs and those made up for a connection in one have none.
+func started(e *stream.Event) bool {
+	const at = 2 + 50 // behind the version of the format and the server's
+	return e.Type == stream.FormatEvent && !e.Artificial() && len(e.Body) >= at+4 && binary.LittleEndian.Uint32(e.Body[at:]) != 0
 }
 
 func (o *opening) onGTID(e *stream.Event) error {
