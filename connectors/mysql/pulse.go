@@ -38,6 +38,8 @@ type pulse struct {
 	mu  sync.Mutex
 	end place // the server's, when last seen
 	err error // of the last question; nil when it was answered
+	// failing is when the first of the questions failed that were not answered since.
+	failing time.Time
 }
 
 // proof says that at a time of the server's clock its log ended at a place.
@@ -93,9 +95,7 @@ func (p *pulse) ask(srv *server) {
 		err = fmt.Errorf("the server does not answer within %s", p.limit)
 	}
 	p.mu.Lock()
-	if p.err = err; err == nil {
-		p.end = end
-	}
+	p.answered(end, err, time.Now())
 	p.mu.Unlock()
 	if err != nil {
 		return
@@ -106,6 +106,17 @@ func (p *pulse) ask(srv *server) {
 	if p.pending.CompareAndSwap(nil, one) {
 		p.s.poke()
 	}
+}
+
+// answered notes what came of a question; p is locked.
+func (p *pulse) answered(end place, err error, now time.Time) {
+	switch {
+	case err == nil:
+		p.end, p.failing = end, time.Time{}
+	case p.err == nil:
+		p.failing = now
+	}
+	p.err = err
 }
 
 // now is the server's time.
@@ -142,7 +153,7 @@ func (p *pulse) heard(event bool) {
 // report adds to a status what the pulse knows.
 func (p *pulse) report(st *pipeline.SourceStatus) {
 	p.mu.Lock()
-	end, err := p.end, p.err
+	end, err, failing := p.end, p.err, p.failing
 	p.mu.Unlock()
 	now := time.Now()
 	st.Ahead = time.Duration(p.ahead.Load())
@@ -155,6 +166,10 @@ func (p *pulse) report(st *pipeline.SourceStatus) {
 			st.LastError = err.Error()
 		}
 		st.Connected = false
+		return
+	}
+	if err != nil && now.Sub(failing) > p.limit { // the log comes, and where it ends nobody knows
+		st.LastError, st.Stalled = err.Error(), "how far the server's log goes is not known: "+err.Error()
 		return
 	}
 	one := p.pending.Load()
