@@ -29,8 +29,28 @@ func timeOf(micros int64) time.Time {
 	return time.UnixMicro(micros).UTC()
 }
 
-// whole says that neither an attempt is under way nor one is needed.
-func (t *tableFact) whole() bool { return t.Due == 0 && len(t.Open) == 0 }
+// whole says that neither an attempt is under way nor one is needed. Before the first one
+// has ended a table has what changed since somebody looked, and not what it is, unless all of
+// its life is in the source's log: it was made there, or emptied.
+func (t *tableFact) whole() bool {
+	return t.Due == 0 && len(t.Open) == 0 && (t.Floor > 0 || t.Born > 0)
+}
+
+// makes says that a mark is the CREATE of a table of which nothing came before.
+func makes(k event.Kind, m *event.Mark) bool {
+	return k == event.KindDDL && m.Due == "" && m.Old == (event.SchemaID{}) && m.Schema != (event.SchemaID{})
+}
+
+// unsaid is Born in the facts of versions that did not say it.
+const unsaid event.Seq = math.MaxUint64
+
+// settle takes a fact of an older version for what that one took it for, unless nothing but
+// rows and heartbeats has come.
+func (t *tableFact) settle() {
+	if t.Born == unsaid {
+		t.Born = t.SchemaAt
+	}
+}
 
 // completeTo is the least of the queues' times, for a transaction's rows go into several;
 // 0 while a queue of the route has not been heard of.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/parquet/readback"
 )
 
 // TestCompleteToIsWhatEveryQueueHas follows the time up to which readers have everything:
@@ -97,6 +99,89 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	flush(t, table)
 	must[int](t)(0, table.current.mergeNow())
 	see("it has ended", 50, 50)
+}
+
+// TestATableIsIncompleteBeforeItsFirstSnapshot: what comes by stream says nothing of what was
+// there before. One whose CREATE or TRUNCATE came has all of it.
+func TestATableIsIncompleteBeforeItsFirstSnapshot(t *testing.T) {
+	m := schemas{}
+	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
+	row := rows(s, 2, "g4", create(4, 0, image(t, s, 4)))
+	row.Txs[0].End = true
+	beat := mark(event.KindHeartbeat, nil, 2, event.Mark{Seq: 4, Queues: 1})
+	ddl := func(due string, old event.SchemaID) *event.Slice {
+		sl := mark(event.KindDDL, s, 2, event.Mark{Seq: 4, Queues: 1, Due: due})
+		sl.Mark.Old = old
+		return sl
+	}
+	for name, c := range map[string]struct {
+		came  *event.Slice
+		whole bool
+	}{
+		"a heartbeat":           {beat, false},
+		"a row":                 {row, false},
+		"an ALTER":              {ddl("", s.ID), false},
+		"a definition with due": {ddl("the definition was read", event.SchemaID{}), false},
+		"a DROP":                {mark(event.KindDDL, nil, 2, event.Mark{Seq: 4, Queues: 1}), false},
+		"its CREATE":            {ddl("", event.SchemaID{}), true},
+		"a TRUNCATE":            {mark(event.KindTruncate, nil, 2, event.Mark{Seq: 4, Queues: 1}), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			sink := twinSink(t, vfs.OS())
+			sink.cfg.Path = dir
+			table := open(t, sink, claim(m, 1))
+			see := func(what string, whole bool) {
+				t.Helper()
+				must[int](t)(0, table.current.mergeNow())
+				want := time.Time{}
+				if whole {
+					want = day
+				}
+				if a, b := table.CompleteTo(); !a.Equal(want) || !b.Equal(want) {
+					t.Errorf("%s: complete to %s and %s", what, a, b)
+				}
+				if at := must[time.Time](t)(readback.New(sink.cfg.Path, "p").CompleteTo(t.Context(), tableName)); len(table.current.log.Snapshot().Domains) > 0 && !at.Equal(want) {
+					t.Errorf("%s: a reader says it is complete to %s", what, at)
+				}
+			}
+			write(t, table, 0, mark(event.KindHeartbeat, nil, 0, event.Mark{Seq: 2, Queues: 1}), c.came,
+				mark(event.KindHeartbeat, nil, 4, event.Mark{Seq: 6, Queues: 1}))
+			flush(t, table)
+			see("it came", c.whole)
+			must[int](t)(0, table.Close())
+			table = open(t, sink, claim(m, 2))
+			see("opened again", c.whole)
+			write(t, table, 0, mark(event.KindBegin, s, 6, event.Mark{Seq: 8, Attempt: 8, Queues: 1, Time: time.UnixMicro(0)}),
+				mark(event.KindHeartbeat, nil, 8, event.Mark{Seq: 10, Queues: 1, Time: day.Add(time.Second)}))
+			flush(t, table)
+			see("its snapshot begins", c.whole)
+			write(t, table, 0, mark(event.KindEnd, s, 10, event.Mark{Seq: 12, Attempt: 8, Queues: 1, Time: time.UnixMicro(0)}),
+				mark(event.KindHeartbeat, nil, 12, event.Mark{Seq: 14, Queues: 1}))
+			flush(t, table)
+			see("its snapshot has ended", true)
+		})
+	}
+}
+
+// TestAFactOfAnOlderVersionIsWhatItWas: it did not say whether a table was made in the log.
+func TestAFactOfAnOlderVersionIsWhatItWas(t *testing.T) {
+	for text, whole := range map[string]bool{
+		`{"pipeline":"p","db":"shop","table":"orders"}`:                                 false,
+		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4}`:                    true,
+		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"open":[6]}`:         false,
+		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":0}`:           false,
+		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":0,"floor":3}`: true,
+		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":4}`:           true,
+		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":4,"due":5}`:   false,
+	} {
+		snap := &delta.Snapshot{Domains: map[string]string{domainTable: text}}
+		c := claim(nil, 1)
+		l := must[*ledger](t)(readLedger(snap, &c))
+		if l.table.whole() != whole {
+			t.Errorf("%s is whole: %v", text, l.table.whole())
+		}
+	}
 }
 
 // TestATimeThatHasNotComeIsNotBelieved: a session may give its changes and statements any

@@ -65,6 +65,8 @@ type tableFact struct {
 	Ends []endFact `json:"ends,omitempty"`
 	// Due: an attempt that begins above it is needed, because values changed unlogged.
 	Due event.Seq `json:"due,omitempty"`
+	// Born is the number of the CREATE that made the table, where no attempt is needed.
+	Born event.Seq `json:"born"`
 	// Held is how far the table was complete before Due or the first of Open.
 	Held int64 `json:"held,omitempty"`
 }
@@ -171,9 +173,11 @@ func readLedger(s *delta.Snapshot, c *pipeline.Claim) (*ledger, error) {
 		return nil, err
 	}
 	if text, ok := s.Domains[domainTable]; ok {
+		l.table.Born = unsaid
 		if err := json.Unmarshal([]byte(text), l.table); err != nil {
 			return nil, fmt.Errorf("fact %s: %w", domainTable, err)
 		}
+		l.table.settle()
 		if l.table.Pipeline != c.Pipeline || l.table.DB != c.Table.DB || l.table.Table != c.Table.Table {
 			return nil, fmt.Errorf("the directory holds table %s.%s of pipeline %s", l.table.DB, l.table.Table, l.table.Pipeline)
 		}

@@ -257,6 +257,8 @@ func (t *Table) writeSchema(f *queueFact, s *event.Slice, schema *event.Schema) 
 	case s.Kind == event.KindBegin:
 		t.batch.hold()
 		t.batch.facts.begin(s.Mark.Seq)
+	case makes(s.Kind, s.Mark):
+		t.batch.facts.Born = max(t.batch.facts.Born, s.Mark.Seq)
 	case s.Mark.Due != "":
 		t.batch.hold()
 		if s.Mark.Seq > t.batch.facts.Due { // the first queue that brings it

@@ -91,18 +91,27 @@ func (r *Reader) CompleteTo(_ context.Context, name event.TableName) (time.Time,
 	return time.UnixMicro(micros).UTC(), nil
 }
 
-// completeTo is the least of the queues' times, or, under an attempt, what held before it.
+// completeTo is the least of the queues' times, or, under an attempt, what held before it;
+// before the first one has ended that is nothing, unless the log has all of the table's life.
 func completeTo(changes *table) (int64, error) {
 	var t struct {
 		Route int      `json:"route"`
 		Open  []uint64 `json:"open"`
 		Due   uint64   `json:"due"`
 		Held  int64    `json:"held"`
+		Floor uint64   `json:"floor"`
+		// Born is missing in facts of older versions, which took a table with a definition of
+		// the log's for whole.
+		Born     *uint64 `json:"born"`
+		SchemaAt uint64  `json:"schemaAt"`
 	}
 	if err := json.Unmarshal([]byte(changes.facts[factTable]), &t); err != nil {
 		return 0, fmt.Errorf("fact %s: %w", factTable, err)
 	}
-	if t.Due != 0 || len(t.Open) > 0 {
+	if t.Born == nil {
+		t.Born = &t.SchemaAt
+	}
+	if t.Due != 0 || len(t.Open) > 0 || t.Floor == 0 && *t.Born == 0 {
 		return t.Held, nil
 	}
 	queues, least := 0, int64(0)
