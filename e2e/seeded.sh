@@ -17,7 +17,7 @@ while read -r bug package tests; do
   case "$bug" in ''|'#'*) continue ;; esac
   binary="$work/$(echo "$package" | tr -c 'a-z0-9\n' _).test"
   [ -x "$binary" ] || go test -tags seeded -c -o "$binary" "$package" || { status=1; continue; }
-  if (cd "$package" && MILLRACE_SEEDED_BUG=$bug "$binary" -test.count=1 -test.timeout 15m -test.failfast -test.run "$tests" >"$work/out" 2>&1); then
+  if (cd "$package" && MILLRACE_SEEDED_BUG=$bug MILLRACE_TEST_PATIENCE=60s "$binary" -test.count=1 -test.timeout 15m -test.failfast -test.run "$tests" >"$work/out" 2>&1); then
     if grep -q '^skipped:' "$work/out"; then
       printf '  %-28s skipped (MILLRACE_SKIP)\n' "$bug"
     else

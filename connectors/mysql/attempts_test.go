@@ -112,7 +112,7 @@ func (g *target) texts() []string {
 // drive reads until stop, acknowledging everything at once.
 func drive(t testing.TB, s *Source, g *target, stop func(it *event.Item) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience(t))
 	defer cancel()
 	for {
 		items, err := s.Next(ctx)
