@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +32,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "directory for data, on a real disk (default: below the cache directory)")
 	flag.StringVar(&o.out, "out", "", "file to write the report to (default docs/benchmarks.md of a whole run, else standard output)")
 	flag.StringVar(&o.json, "json", "", "file to write every single measurement to")
-	flag.StringVar(&o.only, "only", "", "brokers, pipeline or memory (default: all)")
+	flag.StringVar(&o.only, "only", "", "parts to measure, of brokers,pipeline,memory (default: all)")
 	flag.StringVar(&o.pprof, "pprof", "", "loopback address at which standalone serves profiles")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians of them are told")
 	flag.DurationVar(&o.seconds, "seconds", 6*time.Second, "length of one measurement")
@@ -89,7 +90,7 @@ func run(ctx context.Context, o options) (err error) {
 		{"memory", func(ctx context.Context) (err error) { r.Memory, err = b.memory(ctx); return err }},
 	}
 	for _, p := range parts {
-		if o.only != "" && o.only != p.name {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), p.name) {
 			continue
 		}
 		if err := p.run(ctx); err != nil {
