@@ -135,18 +135,21 @@ func TestATargetThatCannotBeWrittenLosesNothing(t *testing.T) {
 	}
 }
 
+// poisoned is a row that a target refuses.
+func poisoned(_ event.TableName, row map[uint32]any) bool {
+	for _, v := range row {
+		if v == "poison" {
+			return true
+		}
+	}
+	return false
+}
+
 // TestARecordThatCannotBeAppliedIsGonePast: the table stands with the record named, the
 // others go on; a snapshot that somebody asks for is the way past it, over a restart too.
 func TestARecordThatCannotBeAppliedIsGonePast(t *testing.T) {
 	r := newRig(t)
-	r.target.Refuses = func(_ event.TableName, row map[uint32]any) bool {
-		for _, v := range row {
-			if v == "poison" {
-				return true
-			}
-		}
-		return false
-	}
+	r.target.Refuses = poisoned
 	r.start()
 	r.equal()
 	r.streaming()
@@ -176,14 +179,7 @@ func TestARecordThatCannotBeAppliedIsGonePast(t *testing.T) {
 // BEGIN in front of it leads only to it again; the next snapshot's does not.
 func TestARecordRefusedBehindItsBeginIsGonePast(t *testing.T) {
 	r := newRig(t)
-	r.target.Refuses = func(_ event.TableName, row map[uint32]any) bool {
-		for _, v := range row {
-			if v == "poison" {
-				return true
-			}
-		}
-		return false
-	}
+	r.target.Refuses = poisoned
 	r.script.Commit(r.orders.Put(3, "poison"))
 	r.start()
 	r.waitFor("the record to be named", func() bool {
