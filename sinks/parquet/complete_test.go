@@ -1,6 +1,9 @@
 package parquet
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -286,4 +289,49 @@ func TestAnEndHasTheTimeOfTheTable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestACheckpointDoesNotHideThatNothingCame: a log that begins with a checkpoint behind the
+// merge does not say by itself what came since; its entries do, and without them it is not
+// known.
+func TestACheckpointDoesNotHideThatNothingCame(t *testing.T) {
+	m := schemas{}
+	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
+	sink := twinSink(t, vfs.OS())
+	sink.cfg.Path = t.TempDir()
+	table := open(t, sink, claim(m, 1))
+	r := readback.New(sink.cfg.Path, "p")
+	see := func(what string, level bool, sec int) {
+		t.Helper()
+		to := must[time.Time](t)(r.CompleteTo(t.Context(), tableName))
+		if got := must[bool](t)(r.Level(t.Context(), tableName)); got != level || !to.Equal(day.Add(time.Duration(sec)*time.Second)) {
+			t.Errorf("%s: level %v, complete to %s", what, got, to)
+		}
+	}
+	beat := func(seq, prev event.Seq, sec int) {
+		t.Helper()
+		write(t, table, 0, mark(event.KindHeartbeat, nil, prev, event.Mark{Seq: seq, Queues: 1, Time: day.Add(time.Duration(sec) * time.Second)}))
+		flush(t, table)
+	}
+	write(t, table, 0, mark(event.KindDDL, s, 0, event.Mark{Seq: 2, Queues: 1}), rows(s, 2, "g4", create(4, 0, image(t, s, 4))))
+	beat(6, 4, 1)
+	must[int](t)(0, table.current.mergeNow())
+	beat(8, 6, 2)
+	must[int](t)(0, table.checkpoint())
+	see("nothing came but a heartbeat", true, 2)
+	beat(10, 8, 3)
+	see("and another behind the checkpoint", true, 3)
+	write(t, table, 0, rows(s, 10, "g12", create(12, 0, image(t, s, 12))))
+	beat(14, 12, 4)
+	must[int](t)(0, table.checkpoint())
+	see("rows came", false, 1)
+	must[int](t)(0, table.current.mergeNow())
+	beat(16, 14, 5)
+	must[int](t)(0, table.checkpoint())
+	see("they are merged", true, 5)
+	gone := filepath.Join(sink.cfg.Path, "p", "shop.orders", "changes", "_delta_log", fmt.Sprintf("%020d.json", table.current.merged()+1))
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	see("an entry is gone", false, 4)
 }

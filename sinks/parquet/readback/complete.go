@@ -62,14 +62,37 @@ func (r *Reader) both(name event.TableName) (changes *table, m *merged, err erro
 }
 
 // level says that current/ lacks nothing: neither rows nor facts have come behind the merge.
-func (m *merged) level(changes *table) bool {
-	return changes.id == m.Changes && changes.lastData <= m.Version && changes.factsAt[factTable] <= m.Version
+// A checkpoint does not say which version brought what it holds: where it is newer than the
+// merge, the entries between them do, which are kept until they are merged. Without them it
+// is not known, and not claimed.
+func (m *merged) level(changes *table) (bool, error) {
+	if changes.id != m.Changes {
+		return false, nil
+	}
+	since, quiet := changes, func(t *table) bool { return t.lastData <= m.Version && t.factsAt[factTable] <= m.Version }
+	if changes.checkpoint > m.Version {
+		var err error
+		since, err = entriesBehind(changes.dir, m.Version)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if since.version < changes.version { // the log ends before what was read already
+			return false, nil
+		}
+	}
+	return quiet(since), nil
 }
 
 // Level implements pipeline.LevelReader.
 func (r *Reader) Level(_ context.Context, name event.TableName) (bool, error) {
 	changes, m, err := r.both(name)
-	return err == nil && m != nil && m.level(changes), err
+	if err != nil || m == nil {
+		return false, err
+	}
+	return m.level(changes)
 }
 
 // CompleteTo implements pipeline.DatedReader: what the last merge says, or, where nothing has
@@ -79,8 +102,12 @@ func (r *Reader) CompleteTo(_ context.Context, name event.TableName) (time.Time,
 	if err != nil || m == nil {
 		return time.Time{}, err
 	}
+	level, err := m.level(changes)
+	if err != nil {
+		return time.Time{}, err
+	}
 	micros := m.Complete
-	if m.level(changes) {
+	if level {
 		if micros, err = completeTo(changes); err != nil {
 			return time.Time{}, err
 		}

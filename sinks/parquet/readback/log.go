@@ -12,7 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,11 +28,14 @@ type field struct {
 
 // table is what a Delta log says at its newest version.
 type table struct {
+	dir     string
 	version int64
-	name    string
-	id      string
-	fields  []field
-	files   []string // paths relative to the table, in order
+	// checkpoint is the version that the log was read from, -1 where all entries were.
+	checkpoint int64
+	name       string
+	id         string
+	fields     []field
+	files      []string // paths relative to the table, in order
 	// facts are the table's domain metadata, and from which version on each says what it
 	// says; lastData is the newest version that brought rows. Both are those of the last
 	// checkpoint where the log begins with one.
@@ -75,15 +78,8 @@ func openTableAt(dir string, upTo int64) (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the log of %s: %w", dir, err)
 	}
-	var versions []int64
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".json")
-		if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && len(name) == 20 {
-			versions = append(versions, v)
-		}
-	}
-	sort.Slice(versions, func(i, j int) bool { return versions[i] < versions[j] })
-	r := replay{live: map[string]bool{}, t: &table{version: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
+	versions := versionsIn(entries)
+	r := replay{live: map[string]bool{}, t: &table{dir: dir, version: -1, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
 	at := upTo
 	if upTo == math.MaxInt64 {
 		at = -1
@@ -112,8 +108,42 @@ func openTableAt(dir string, upTo int64) (*table, error) {
 	for path := range r.live {
 		r.t.files = append(r.t.files, path)
 	}
-	sort.Strings(r.t.files)
+	slices.Sort(r.t.files)
 	return r.t, nil
+}
+
+// entriesBehind replays what came behind a version, without what was before it: what is
+// missing of it is an error that wraps fs.ErrNotExist.
+func entriesBehind(dir string, version int64) (*table, error) {
+	r := replay{live: map[string]bool{}, t: &table{dir: dir, version: version, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
+	logDir := filepath.Join(dir, "_delta_log")
+	entries, err := os.ReadDir(logDir)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of %s: %w", dir, err)
+	}
+	newest := version
+	for _, v := range versionsIn(entries) {
+		newest = max(newest, v)
+	}
+	for r.t.version < newest {
+		r.t.version++
+		if err := r.commit(filepath.Join(logDir, fmt.Sprintf("%020d.json", r.t.version))); err != nil {
+			return nil, err
+		}
+	}
+	return r.t, nil
+}
+
+// versionsIn are those of a log's entries, in order.
+func versionsIn(entries []fs.DirEntry) (versions []int64) {
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && len(name) == 20 {
+			versions = append(versions, v)
+		}
+	}
+	slices.Sort(versions)
+	return versions
 }
 
 type replay struct {
@@ -148,7 +178,7 @@ func (r *replay) checkpoint(logDir string, entries []fs.DirEntry, upTo int64) er
 			return fmt.Errorf("read %s/_last_checkpoint: %w", logDir, err)
 		}
 	}
-	r.t.version = last.Version
+	r.t.version, r.t.checkpoint = last.Version, last.Version
 	path := filepath.Join(logDir, fmt.Sprintf("%020d.checkpoint.parquet", last.Version))
 	file, err := os.Open(path)
 	if err != nil {
