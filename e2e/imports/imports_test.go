@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -110,9 +111,31 @@ func TestAssembliesAreNotImportedByTheirChildren(t *testing.T) {
 func TestOnlyThisModulesTestsStandOnTheTestEnvironment(t *testing.T) {
 	for path, p := range ours(t) {
 		for _, dep := range p.Imports {
-			if dep == module+"internal/testenv" && !under(path, "e2e") {
-				t.Errorf("%s imports internal/testenv outside of its tests", path)
+			dep, own := strings.CutPrefix(dep, module)
+			if own && under(dep, "internal/testenv") && !under(path, "e2e", "internal/testenv") {
+				t.Errorf("%s imports %s outside of its tests", path, dep)
 			}
+		}
+	}
+}
+
+// What the ClickHouse test server is made of has no place in what is shipped.
+func TestTheTestServersEngineStaysWithIt(t *testing.T) {
+	const server, engine, protocol = "internal/testenv/chserver", "github.com/ebitengine/purego", "github.com/ClickHouse/ch-go"
+	packages := ours(t)
+	if p := packages[server+"/engine"]; !slices.Contains(p.Imports, engine) {
+		t.Errorf("%s/engine does not import %s: this test looks for the wrong thing", server, engine)
+	}
+	for path, p := range packages {
+		for _, dep := range p.Imports {
+			if under(dep, engine, protocol) && !under(path, server) {
+				t.Errorf("%s imports %s: only %s may", path, dep, server)
+			}
+		}
+	}
+	for _, dep := range packages["cmd/millrace"].Deps {
+		if own := strings.TrimPrefix(dep, module); under(dep, engine) || under(own, "internal/testenv") {
+			t.Errorf("the program is made of %s", dep)
 		}
 	}
 }
