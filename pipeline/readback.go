@@ -63,6 +63,10 @@ type Placed interface {
 	Place(ctx context.Context) (Place, error)
 }
 
+// OneServer is what a source's Reader may be besides. Of, called before it reads, has it read
+// from the server with that identity (SourceStatus.Server) or fail.
+type OneServer interface{ Of(server string) }
+
 // LevelReader is what a target's Reader may be besides, whose tables follow a log of changes.
 // Level reports whether the table has everything that the log has.
 type LevelReader interface {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/connectors/mysql/snapshot"
 	"github.com/millrace/millrace/pipeline"
@@ -29,6 +30,7 @@ const (
 // belong to the goroutine that calls Next.
 type attempts struct {
 	source *Source
+	who    account.Account
 	server *server
 	stand  stand
 	tables *tables
@@ -65,7 +67,7 @@ type result struct {
 }
 
 func newAttempts(o *opening) *attempts {
-	return &attempts{source: o.s, server: &o.server, stand: o, ask: questions{o.db}, ctx: o.ctx}
+	return &attempts{source: o.s, who: o.who, server: &o.server, stand: o, ask: questions{o.db}, ctx: o.ctx}
 }
 
 // resume takes up the attempts of the position: those in progress go on at their
@@ -450,5 +452,5 @@ func (as *attempts) wants(n event.TableName) bool {
 
 // options are for connections that read rows.
 func (as *attempts) options() snapshot.Options {
-	return snapshot.Options{Account: as.source.cfg.Account()}
+	return snapshot.Options{Account: as.who}
 }

@@ -119,7 +119,8 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Account is whom to connect to, and how.
+// Account is whom to connect to, and how. Whoever makes several connections says in its
+// Server that they are to lead to one.
 func (c *Config) Account() account.Account {
 	return account.Account{Address: c.Address, User: c.User, Password: c.Password, TLS: c.TLS}
 }

@@ -14,13 +14,10 @@ import (
 // there on.
 func (r *reader) connect(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, pulsePatient) // a frozen server takes connections and is silent
-	now, err := ask(asking, r.db)
+	now, err := ask(asking, r.db, r.who)
 	cancel()
 	if err != nil {
-		return err
-	}
-	if now.identity != r.server.identity {
-		return fmt.Errorf("%w: it is %s, the reader came from %s", pipeline.ErrOtherServer, now.identity, r.server.identity)
+		return r.history(err)
 	}
 	r.server = now
 	start := stream.Start{File: r.boundary.File, Pos: max(r.boundary.Pos, 4)}
@@ -49,7 +46,7 @@ func (r *reader) connect(ctx context.Context) error {
 // dump asks for the log.
 func (r *reader) dump(ctx context.Context, start stream.Start) (*stream.Reader, error) {
 	return stream.Open(ctx, stream.Options{
-		Account: r.s.cfg.Account(), ServerID: r.s.serverID,
+		Account: r.who, ServerID: r.s.serverID,
 		MariaDB: r.server.maria, Annotate: r.server.maria && r.server.number >= 1104, Heartbeat: r.s.cfg.Heartbeat,
 	}, start)
 }

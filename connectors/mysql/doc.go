@@ -26,4 +26,8 @@
 // How late the reader's place is known to hold is proven by a pulse: every few seconds the
 // server is asked for its time and then for its log's end, and a reader that has passed that
 // end has all that the log held then. Positions carry that time, heartbeats tell of it.
+//
+// All connections of an opening lead to the server whose log is read (account.Server). One
+// that leads to another, because an address was moved, is closed before it is asked anything,
+// and the log's own connection is made anew: only what that finds decides where to go on.
 package mysql

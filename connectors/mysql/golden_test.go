@@ -119,12 +119,12 @@ func offline(t testing.TB, maria bool, tables ...string) *opening {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := cfg.openDB() // where nobody answers
+	r, err := newReader(s) // where nobody answers
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
-	o := &opening{reader: newReader(s, db), filter: filter, lastBeat: time.Now()}
+	t.Cleanup(func() { r.db.Close() })
+	o := &opening{reader: r, filter: filter, lastBeat: time.Now()}
 	o.server = server{maria: maria, gtid: true}
 	o.held, o.epoch, o.counter = held.New(maria, o.store, o.torn), 1, 2
 	o.boundary = event.Position{File: "binlog.000001", Pos: 4, Epoch: 1, Counter: 2}

@@ -62,6 +62,17 @@ func (o *opening) next(ctx context.Context) ([]event.Item, error) {
 		if o.full() || len(o.buf) >= maxBytes {
 			return o.out, nil
 		}
+		if other := o.strayed.Load(); other != nil {
+			if len(o.out) > 0 {
+				return o.out, nil
+			}
+			// Whether the log still comes from where the address leads is found by connecting anew.
+			o.strayed.Store(nil)
+			if err := o.lost(ctx, *other); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if o.attempts.holding() && o.batch.Err == nil {
 			if len(o.out) > 0 {
 				return o.out, nil

@@ -37,11 +37,11 @@ func (s *Source) open(ctx context.Context, r pipeline.Resume) (*opening, error) 
 	if err != nil {
 		return nil, err
 	}
-	db, err := s.cfg.openDB()
+	made, err := newReader(s)
 	if err != nil {
 		return nil, err
 	}
-	o := &opening{reader: newReader(s, db), filter: filter, lastBeat: time.Now()}
+	o := &opening{reader: made, filter: filter, lastBeat: time.Now()}
 	o.compose()
 	if err := o.begin(ctx, r); err != nil {
 		o.close()
@@ -69,7 +69,7 @@ func (o *opening) compose() {
 
 func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 	var err error
-	if o.server, err = ask(ctx, o.db); err != nil {
+	if o.server, err = ask(ctx, o.db, o.who); err != nil {
 		return o.s.cfg.unreached(err)
 	}
 	fresh, err := o.takeUp(ctx, r)

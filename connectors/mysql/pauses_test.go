@@ -54,7 +54,7 @@ func stillTables(t *testing.T, away bool) (*tables, *still) {
 	}
 	cfg := DefaultConfig()
 	cfg.Address, cfg.User, cfg.Tables = l.Addr().String(), "root", []string{"shop.*"}
-	db, err := cfg.openDB()
+	db, err := cfg.openDB(cfg.Account())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/connectors/mysql/schema"
 	"github.com/millrace/millrace/pipeline"
@@ -27,13 +28,15 @@ type preflight struct {
 
 // Preflight implements pipeline.Source.
 func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
-	db, err := s.cfg.openDB()
+	who := s.cfg.Account()
+	who.Server = account.NewServer(nil)
+	db, err := s.cfg.openDB(who)
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
 	p := &preflight{cfg: &s.cfg, db: db}
-	if p.server, err = ask(ctx, db); err != nil {
+	if p.server, err = ask(ctx, db, who); err != nil {
 		return nil, s.cfg.unreached(err)
 	}
 	p.vars, err = variables(ctx, db, "log_bin", "binlog_format", "binlog_row_image", "binlog_row_value_options", "gtid_mode", "gtid_strict_mode",

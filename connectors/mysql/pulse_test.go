@@ -22,12 +22,12 @@ import (
 // every connection or of those alone that the log comes over.
 type road struct {
 	l     net.Listener
-	to    string
 	mu    sync.Mutex
-	conns map[net.Conn]bool
-	shut  atomic.Bool // nobody gets through
-	mute  atomic.Bool // nothing comes back
-	dumb  atomic.Bool // nothing of the log comes
+	to    string
+	conns map[net.Conn]*atomic.Bool // whether the log comes over it
+	shut  atomic.Bool               // nobody gets through
+	mute  atomic.Bool               // nothing comes back
+	dumb  atomic.Bool               // nothing of the log comes
 }
 
 func newRoad(t *testing.T, to string) *road {
@@ -36,7 +36,7 @@ func newRoad(t *testing.T, to string) *road {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &road{l: l, to: to, conns: map[net.Conn]bool{}}
+	r := &road{l: l, to: to, conns: map[net.Conn]*atomic.Bool{}}
 	t.Cleanup(func() { l.Close(); r.cut() })
 	go func() {
 		for {
@@ -55,15 +55,16 @@ func (r *road) carry(c net.Conn) {
 	if r.shut.Load() {
 		return
 	}
-	s, err := net.Dial("tcp", r.to)
+	isLog := &atomic.Bool{}
+	r.mu.Lock()
+	to := r.to
+	r.conns[c] = isLog // from here on it can be cut
+	r.mu.Unlock()
+	s, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
 	defer s.Close()
-	r.mu.Lock()
-	r.conns[c], r.conns[s] = true, true
-	r.mu.Unlock()
-	var isLog atomic.Bool
 	go func() {
 		defer c.Close()
 		defer s.Close()
@@ -93,14 +94,26 @@ func pass(from, to net.Conn, ok func([]byte) bool) {
 	}
 }
 
-// cut ends every connection.
-func (r *road) cut() {
+// turn has new connections lead to another server.
+func (r *road) turn(to string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for c := range r.conns {
-		c.Close()
+	r.to = to
+}
+
+// cut ends every connection.
+func (r *road) cut() { r.cutThose(true, true) }
+
+// cutThose ends the connections that the log comes over, the others, or both.
+func (r *road) cutThose(log, others bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c, isLog := range r.conns {
+		if isLog.Load() && log || !isLog.Load() && others {
+			c.Close()
+			delete(r.conns, c)
+		}
 	}
-	clear(r.conns)
 }
 
 // keepReading drives a source until the test ends.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/held"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/internal/vfs"
@@ -20,13 +22,16 @@ import (
 // is known what became of them. Only the goroutine that calls Next touches it.
 type reader struct {
 	s      *Source
+	who    account.Account // of every connection of the opening: they lead to one server
 	db     *sql.DB
 	server server
-	store  *held.Store
-	held   *held.Assembler
-	again  func()          // reading begins again at the boundary
-	ctx    context.Context // of the opening, for its own goroutines
-	cancel context.CancelFunc
+	// strayed is set when a connection led to another server, with the error.
+	strayed *atomic.Pointer[error]
+	store   *held.Store
+	held    *held.Assembler
+	again   func()          // reading begins again at the boundary
+	ctx     context.Context // of the opening, for its own goroutines
+	cancel  context.CancelFunc
 
 	epoch    uint16
 	counter  uint64
@@ -59,12 +64,20 @@ type reader struct {
 	faults int   // connections lost in a row without a transaction between
 }
 
-func newReader(s *Source, db *sql.DB) reader {
-	r := reader{s: s, db: db}
+func newReader(s *Source) (reader, error) {
+	r := reader{s: s, who: s.cfg.Account(), strayed: &atomic.Pointer[error]{}}
+	r.who.Server = account.NewServer(func(err error) {
+		r.strayed.Store(&err)
+		s.poke()
+	})
+	var err error
+	if r.db, err = s.cfg.openDB(r.who); err != nil {
+		return r, err
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.pulse = newPulse(r.ctx, s, db)
+	r.pulse = newPulse(r.ctx, s, r.db)
 	r.store = held.NewStore(vfs.OS(), s.cfg.heldDir(), s.cfg.heldMemory())
-	return r
+	return r, nil
 }
 
 // takeUp puts the reader at the position that is resumed, or, without one, at the

@@ -12,6 +12,7 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 
+	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 )
 
@@ -28,9 +29,8 @@ type server struct {
 	ahead time.Duration
 }
 
-// openDB makes the pool for questions and snapshots.
-func (c *Config) openDB() (*sql.DB, error) {
-	who := c.Account()
+// openDB makes the pool for questions; what it is asked, one server answers.
+func (c *Config) openDB(who account.Account) (*sql.DB, error) {
 	db, err := who.DB(func(cfg *driver.Config) {
 		cfg.ReadTimeout, cfg.WriteTimeout = 30*time.Minute, time.Minute
 		cfg.InterpolateParams = true
@@ -53,7 +53,7 @@ func reconnect(db *sql.DB) {
 }
 
 // ask finds out who the server is.
-func ask(ctx context.Context, db *sql.DB) (server, error) {
+func ask(ctx context.Context, db *sql.DB, who account.Account) (server, error) {
 	var s server
 	var now string
 	var lower int
@@ -64,34 +64,17 @@ func ask(ctx context.Context, db *sql.DB) (server, error) {
 	if t, err := time.Parse("2006-01-02 15:04:05.999999", now); err == nil {
 		s.ahead = t.Sub(sent.Add(time.Since(sent) / 2))
 	}
+	s.identity = who.Server.Identity()
 	s.maria = strings.Contains(s.version, "MariaDB")
 	s.lowerCase = lower != 0
 	s.number = versionNumber(s.version)
-	if s.maria {
-		s.gtid = true
-		return s, s.askMariaDB(ctx, db)
-	}
-	var mode string
-	if err := db.QueryRowContext(ctx, "SELECT @@server_uuid, @@gtid_mode").Scan(&s.identity, &mode); err != nil {
-		return s, fmt.Errorf("ask the server for server_uuid and gtid_mode: %w", err)
-	}
-	s.gtid = mode == "ON"
-	return s, nil
-}
-
-// askMariaDB makes an identity of server_uid and server_id; servers older than 10.11
-// or so have no uid and are known by their GTID domain.
-func (s *server) askMariaDB(ctx context.Context, db *sql.DB) error {
-	vars, err := variables(ctx, db, "server_uid", "server_id", "gtid_domain_id", "gtid_strict_mode")
+	vars, err := variables(ctx, db, "gtid_mode", "gtid_strict_mode")
 	if err != nil {
-		return err
+		return s, err
 	}
-	name := vars["server_uid"]
-	if name == "" {
-		name = vars["gtid_domain_id"]
-	}
-	s.identity, s.strict = name+"/"+vars["server_id"], vars["gtid_strict_mode"] == "ON"
-	return nil
+	s.gtid = s.maria || vars["gtid_mode"] == "ON"
+	s.strict = vars["gtid_strict_mode"] == "ON"
+	return s, nil
 }
 
 // variables reads global variables; those the server does not have are missing.

@@ -29,7 +29,7 @@ func (p *pipe) newCheck(dir string) *selfcheck.Service {
 		Sinks: sinks, Every: time.Duration(v.Every), RowsPerSecond: v.RowsPerSecond, Repair: v.Repair, Dir: dir,
 		Glance: min(15*time.Second, time.Duration(v.Every)/4),
 	}, selfcheck.Deps{
-		Source:  func() (pipeline.Reader, error) { return p.deps.SourceReader(p.spec) },
+		Source:  p.sourceReader,
 		Target:  p.targetReader,
 		Tables:  p.toCheck,
 		Reached: p.reached, Complete: p.currentTo,
@@ -48,6 +48,22 @@ func (p *pipe) checkItself(ctx context.Context) {
 			p.log.Error("the self-check has ended; the pipeline goes on without it until it is started anew", slog.Any("error", err))
 		}
 	})
+}
+
+// sourceReader reads the source's rows from the server whose log is read.
+func (p *pipe) sourceReader() (pipeline.Reader, error) {
+	r, err := p.deps.SourceReader(p.spec)
+	if one, ok := r.(pipeline.OneServer); ok && err == nil {
+		p.mu.Lock()
+		source := p.source
+		p.mu.Unlock()
+		if source != nil {
+			if server := source.Status().Server; server != "" {
+				one.Of(server)
+			}
+		}
+	}
+	return r, err
 }
 
 func (p *pipe) targetReader(sink string) (pipeline.Reader, error) {

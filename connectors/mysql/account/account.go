@@ -23,6 +23,8 @@ type Account struct {
 	User     string
 	Password string
 	TLS      TLS
+	// Server is the one that every connection must lead to; nil is any.
+	Server *Server
 	// Dial opens the connection below everything; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -71,6 +73,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, c.account.explain(err, seen)
 	}
+	if err := c.account.Server.prove(c.account.Address, ofDriver(ctx, conn)); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	if err := settle(ctx, conn); err != nil {
 		return nil, err
 	}
@@ -92,8 +97,30 @@ func (a *Account) Conn(ctx context.Context, setup func(*client.Conn) error) (*cl
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s as %s: %w", a.Address, a.User, a.explain(perrors.Cause(err), seen))
 	}
+	if err := a.proven(ctx, conn); err != nil {
+		conn.Conn.Conn.Close()
+		return nil, errors.Join(context.Cause(ctx), err)
+	}
 	return conn, nil
 }
+
+// proven has the connection's server prove who it is.
+func (a *Account) proven(ctx context.Context, conn *client.Conn) error {
+	if a.Server == nil {
+		return nil
+	}
+	defer context.AfterFunc(ctx, func() { conn.Conn.Conn.Close() })()
+	if err := conn.SetDeadline(time.Now().Add(proofTimeout)); err != nil {
+		return err
+	}
+	if err := a.Server.prove(a.Address, ofConn(conn)); err != nil {
+		return err
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// proofTimeout bounds the wait for a server that took a connection and is silent.
+const proofTimeout = 30 * time.Second
 
 func (a *Account) conn(ctx context.Context, setup func(*client.Conn) error, conf *tls.Config, seen *greeting) (*client.Conn, error) {
 	options := []client.Option{func(c *client.Conn) error {

@@ -6,7 +6,8 @@
 // Invariants. A mode that promises a checked server never falls back to one that is not
 // checked: only preferred does without TLS, and only where the server offers none.
 // Certificates and keys are read anew for each connection, so that replaced files need
-// no restart. An error of the server says what the server demands, as far as this side
+// no restart. Connections that share a Server lead to one server, which each proves before
+// it is used. An error of the server says what the server demands, as far as this side
 // can know it, and nothing that it cannot know.
 //
 // An Account may be used by several goroutines.

@@ -17,6 +17,7 @@ import (
 // Reader implements pipeline.Reader. One goroutine uses it.
 type Reader struct {
 	db     *sql.DB
+	server *account.Server
 	tables func(event.TableName) bool
 }
 
@@ -27,8 +28,11 @@ type Config struct {
 	Captured func(event.TableName) bool
 }
 
-// New makes a reader; it connects on first use.
+// New makes a reader; it connects on first use. All that it reads is of one server.
 func New(cfg Config) (*Reader, error) {
+	if cfg.Account.Server == nil {
+		cfg.Account.Server = account.NewServer(nil)
+	}
 	db, err := cfg.Account.DB(nil)
 	if err != nil {
 		return nil, fmt.Errorf("reader of %s: %w", cfg.Account.Address, err)
@@ -37,8 +41,11 @@ func New(cfg Config) (*Reader, error) {
 	if captured == nil {
 		captured = func(event.TableName) bool { return true }
 	}
-	return &Reader{db: db, tables: captured}, nil
+	return &Reader{db: db, server: cfg.Account.Server, tables: captured}, nil
 }
+
+// Of implements pipeline.OneServer.
+func (r *Reader) Of(server string) { r.server.To(server) }
 
 // Close ends the connections.
 func (r *Reader) Close() error { return r.db.Close() }

@@ -2,6 +2,7 @@ package readback
 
 import (
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -174,4 +175,24 @@ func read(t *testing.T, r *Reader, name event.TableName) (columns []pipeline.Rea
 		t.Fatal(err)
 	}
 	return columns, rows
+}
+
+// TestAReaderReadsOneServer: bound to another server than the one that answers it reads
+// nothing.
+func TestAReaderReadsOneServer(t *testing.T) {
+	srv := testenv.MariaDB(t)
+	r := reader(t, srv)
+	if _, err := r.Tables(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var one pipeline.OneServer = reader(t, srv)
+	one.Of(r.server.Identity())
+	if _, err := one.(*Reader).Tables(t.Context()); err != nil {
+		t.Errorf("the server itself is refused: %v", err)
+	}
+	one = reader(t, srv)
+	one.Of("another/1")
+	if _, err := one.(*Reader).Tables(t.Context()); !errors.Is(err, account.ErrOtherServer) {
+		t.Errorf("another server is read: %v", err)
+	}
 }
