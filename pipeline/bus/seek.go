@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
-	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/link"
 )
 
 // queueReader is what the sink side needs of client.Reader.
@@ -50,38 +50,15 @@ func seek(ctx context.Context, r queueReader, q message.Queue, mark event.Seq, i
 	if err != nil {
 		return place{}, err
 	}
+	p := link.Position{Mark: mark, ID: id}
+	after, wait := p.Found(s, at == least)
 	switch {
-	case s.Prev > mark && seeded.On(seeded.GapUnnoticed):
-		return place{offset: at}, nil
-	case s.Hi == mark && (s.To == id || seeded.On(seeded.IdentityUnchecked)):
+	case wait != WaitNone:
+		return place{offset: least, wait: wait}, nil
+	case after:
 		return place{offset: at + 1}, nil
-	case s.Hi == mark:
-		return place{offset: least, wait: WaitLostTail}, nil
-	case s.Prev > mark && at == least:
-		return place{offset: least, wait: WaitGap}, nil
-	case s.Prev > mark: // the link is unbroken in a queue, so something else has this place
-		return place{offset: least, wait: WaitLostTail}, nil
-	case s.Prev < mark && !carries(s, mark, id): // grouped anew, and not the same
-		return place{offset: least, wait: WaitLostTail}, nil
-	default:
-		return place{offset: at}, nil
 	}
-}
-
-// carries reports whether a slice holds the item that a mark inside of it names: what was
-// published again after a loss may be grouped otherwise.
-func carries(s *event.Slice, mark event.Seq, id event.Identity) bool {
-	for i := range s.Rows {
-		if r := &s.Rows[i]; r.Seq == mark {
-			return id == event.Identity{Tx: s.Txs[r.Tx].ID, Index: r.Index, Part: r.Part}
-		}
-	}
-	for i := range s.Txs {
-		if t := &s.Txs[i]; t.End && t.EndSeq == mark {
-			return id == event.TxEndIdentity(t.ID)
-		}
-	}
-	return false
+	return place{offset: at}, nil
 }
 
 // seekFirst begins at a queue's first message, if that is still there.
@@ -96,10 +73,7 @@ func seekFirst(ctx context.Context, r queueReader, q message.Queue, least, end i
 	if err != nil {
 		return place{}, err
 	}
-	if s.Prev != 0 {
-		return place{offset: least, wait: WaitNew}, nil
-	}
-	return place{offset: least}, nil
+	return place{offset: least, wait: link.Begins(s)}, nil
 }
 
 // find is the offset of the first message whose last number is at least mark, or end.

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/link"
 )
 
 // SubscriptionConfig says what one owner of a target table reads.
@@ -81,7 +82,7 @@ type Subscription struct {
 type queueReading struct {
 	id     pipeline.QueueID
 	q      message.Queue
-	link   link
+	link   link.Position
 	offset int64 // next to pull
 	end    int64
 	commit time.Time
@@ -115,7 +116,7 @@ func NewSubscription(cfg SubscriptionConfig, reader queueReader, log *slog.Logge
 	}
 	for _, m := range cfg.Marks {
 		if q := s.queues[m.Queue]; q != nil && m.Known {
-			q.link = link{mark: m.Seq, id: m.ID}
+			q.link = link.Position{Mark: m.Seq, ID: m.ID}
 		}
 	}
 	return s
@@ -170,7 +171,7 @@ func (s *Subscription) States() []QueueState {
 	states := make([]QueueState, 0, len(s.queues))
 	for _, id := range s.cfg.Queues {
 		q := s.queues[id]
-		states = append(states, QueueState{Queue: id, Wait: q.link.wait, Mark: q.link.mark, Behind: max(0, q.end-q.offset), Unflushed: int64(len(q.sent)), LastCommit: q.commit, Read: q.answered, Trouble: q.trouble})
+		states = append(states, QueueState{Queue: id, Wait: q.link.Wait, Mark: q.link.Mark, Behind: max(0, q.end-q.offset), Unflushed: int64(len(q.sent)), LastCommit: q.commit, Read: q.answered, Trouble: q.trouble})
 	}
 	return states
 }
@@ -212,18 +213,18 @@ func (s *Subscription) read(ctx context.Context, q *queueReading) error {
 // seek finds the queue's place; brokers that are away are waited for.
 func (s *Subscription) seek(ctx context.Context, q *queueReading) error {
 	for {
-		at, err := seek(ctx, s.reader, q.q, q.link.mark, q.link.id, q.link.mark != 0)
+		at, err := seek(ctx, s.reader, q.q, q.link.Mark, q.link.ID, q.link.Mark != 0)
 		if err == nil {
 			s.mu.Lock()
-			if at.wait == WaitNone && s.cfg.Refused != 0 && q.link.mark <= s.cfg.Refused {
-				at.wait, q.link.refused = WaitRefused, s.cfg.Refused
+			if at.wait == WaitNone && s.cfg.Refused != 0 && q.link.Mark <= s.cfg.Refused {
+				at.wait, q.link.Refused = WaitRefused, s.cfg.Refused
 			}
-			q.offset, q.link.wait = at.offset, at.wait
+			q.offset, q.link.Wait = at.offset, at.wait
 			q.answered, q.trouble = time.Now(), ""
 			s.mu.Unlock()
 			if at.wait != WaitNone {
 				s.log.Warn("queue waits for the next BEGIN of its table", slog.String("queue", queueText(q.q)),
-					slog.String("reason", string(at.wait)), slog.Uint64("mark", uint64(q.link.mark)))
+					slog.String("reason", string(at.wait)), slog.Uint64("mark", uint64(q.link.Mark)))
 			}
 			return nil
 		}
@@ -269,7 +270,7 @@ func (s *Subscription) failed(q *queueReading, err error) {
 
 func (s *Subscription) waitFor(q *queueReading, why Wait, offset int64) {
 	s.mu.Lock()
-	q.link.wait, q.offset = why, offset
+	q.link.Wait, q.offset = why, offset
 	s.mu.Unlock()
 	s.log.Warn("queue waits for the next BEGIN of its table", slog.String("queue", queueText(q.q)), slog.String("reason", string(why)))
 }
@@ -281,11 +282,11 @@ func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.Rece
 		return false, s.unread(q, m, err)
 	}
 	s.mu.Lock()
-	v := q.link.judge(slice)
-	if v != seekBack {
+	v := q.link.Take(slice)
+	if v != link.SeekBack {
 		q.offset = m.QueueOffset + 1
 	}
-	if v == deliver || v == adopt {
+	if v == link.Steady || v == link.Partly || v == link.Adopt {
 		q.sent = append(q.sent, sentSlice{hi: slice.Hi, offset: m.QueueOffset})
 		if n := len(slice.Txs); n > 0 {
 			q.commit = slice.Txs[n-1].CommitTime
@@ -293,12 +294,12 @@ func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.Rece
 	}
 	s.mu.Unlock()
 	switch v {
-	case drop:
+	case link.Drop:
 		return false, nil
-	case seekBack:
+	case link.SeekBack:
 		return true, s.seek(ctx, q)
 	}
-	d := Delivery{Queue: q.id, Offset: m.QueueOffset, Slice: slice, Adopted: v == adopt, size: min(int64(len(m.Body))+256, s.cfg.PrefetchBytes)}
+	d := Delivery{Queue: q.id, Offset: m.QueueOffset, Slice: slice, Adopted: v == link.Adopt, size: min(int64(len(m.Body))+256, s.cfg.PrefetchBytes)}
 	if err := s.room.Acquire(ctx, d.size); err != nil {
 		return false, err
 	}
@@ -328,8 +329,8 @@ func (e *RefusedError) Unwrap() error { return e.Cause }
 func (s *Subscription) unread(q *queueReading, m *client.ReceivedMessage, cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q.link.wait == WaitNone {
-		return &RefusedError{UpTo: q.link.mark, Cause: fmt.Errorf("%w: the message at offset %d of %s: %w", pipeline.ErrRecord, m.QueueOffset, queueText(q.q), cause)}
+	if q.link.Wait == WaitNone {
+		return &RefusedError{UpTo: q.link.Mark, Cause: fmt.Errorf("%w: the message at offset %d of %s: %w", pipeline.ErrRecord, m.QueueOffset, queueText(q.q), cause)}
 	}
 	q.offset = m.QueueOffset + 1
 	return nil

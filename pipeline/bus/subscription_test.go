@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/link"
 )
 
 var subTable = event.TableName{DB: "d", Table: "t"}
@@ -51,28 +52,28 @@ func beginSlice(prev, n event.Seq) *event.Slice {
 
 func TestLinkRule(t *testing.T) {
 	for name, c := range map[string]struct {
-		l    link
+		l    link.Position
 		s    *event.Slice
-		want verdict
+		want link.Verdict
 		rows int
 		mark event.Seq
 	}{
-		"next":                          {link{mark: 10}, rowSlice(10, 12, 14), deliver, 2, 14},
-		"first":                         {link{}, rowSlice(0, 12), deliver, 1, 12},
-		"again":                         {link{mark: 14}, rowSlice(10, 12, 14), drop, 2, 14},
-		"half of it":                    {link{mark: 12}, rowSlice(10, 12, 14, 16), deliver, 2, 16},
-		"its predecessor is not there":  {link{mark: 10}, rowSlice(12, 14), seekBack, 1, 10},
-		"rows while waiting":            {link{mark: 10, wait: WaitGap}, rowSlice(10, 12), drop, 1, 10},
-		"BEGIN while waiting":           {link{mark: 10, wait: WaitGap}, beginSlice(30, 40), adopt, 0, 40},
-		"an old BEGIN while waiting":    {link{mark: 50, wait: WaitLostTail}, beginSlice(30, 40), drop, 0, 50},
-		"BEGIN without waiting":         {link{mark: 30}, beginSlice(30, 40), deliver, 0, 40},
-		"a first one that is not first": {link{}, rowSlice(8, 12), seekBack, 1, 0},
+		"next":                          {link.Position{Mark: 10}, rowSlice(10, 12, 14), link.Steady, 2, 14},
+		"first":                         {link.Position{}, rowSlice(0, 12), link.Steady, 1, 12},
+		"again":                         {link.Position{Mark: 14}, rowSlice(10, 12, 14), link.Drop, 2, 14},
+		"half of it":                    {link.Position{Mark: 12}, rowSlice(10, 12, 14, 16), link.Partly, 2, 16},
+		"its predecessor is not there":  {link.Position{Mark: 10}, rowSlice(12, 14), link.SeekBack, 1, 10},
+		"rows while waiting":            {link.Position{Mark: 10, Wait: WaitGap}, rowSlice(10, 12), link.Drop, 1, 10},
+		"BEGIN while waiting":           {link.Position{Mark: 10, Wait: WaitGap}, beginSlice(30, 40), link.Adopt, 0, 40},
+		"an old BEGIN while waiting":    {link.Position{Mark: 50, Wait: WaitLostTail}, beginSlice(30, 40), link.Drop, 0, 50},
+		"BEGIN without waiting":         {link.Position{Mark: 30}, beginSlice(30, 40), link.Steady, 0, 40},
+		"a first one that is not first": {link.Position{}, rowSlice(8, 12), link.SeekBack, 1, 0},
 	} {
-		got := c.l.judge(c.s)
-		if got != c.want || len(c.s.Rows) != c.rows || c.l.mark != c.mark {
-			t.Errorf("%s: verdict %d, %d rows, mark %d; want %d, %d, %d", name, got, len(c.s.Rows), c.l.mark, c.want, c.rows, c.mark)
+		got := c.l.Take(c.s)
+		if got != c.want || len(c.s.Rows) != c.rows || c.l.Mark != c.mark {
+			t.Errorf("%s: verdict %d, %d rows, mark %d; want %d, %d, %d", name, got, len(c.s.Rows), c.l.Mark, c.want, c.rows, c.mark)
 		}
-		if got == adopt && c.l.wait != WaitNone {
+		if got == link.Adopt && c.l.Wait != WaitNone {
 			t.Errorf("%s: it still waits", name)
 		}
 	}
@@ -152,7 +153,7 @@ func TestWhatRetentionTookIsNoticed(t *testing.T) {
 		if s := sub.States()[0]; s.Wait != want {
 			t.Errorf("while reading %v: it waits for %q, not for %q", while, s.Wait, want)
 		}
-		if v := reading.link.judge(rowSlice(12, 14)); v != drop {
+		if v := reading.link.Take(rowSlice(12, 14)); v != link.Drop {
 			t.Errorf("while reading %v: the row behind the hole has verdict %d", while, v)
 		}
 	}

@@ -11,23 +11,24 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/ledger"
 )
 
 // batch is what was written since the last Flush: files in the making, and the ledger as
 // it will be.
 type batch struct {
-	facts        *tableFact
-	factsChanged bool
-	queues       []queueFact
-	touched      map[int]bool
-	plans        map[event.SchemaID]*plan
-	open         []*dataFile
-	added        []*delta.Add
-	names        []string // of finished files, relative to the file system
-	dirs         map[string]bool
-	rows         int
-	bytes        int64
-	newest       time.Time
+	ledger   *ledger.Batch
+	columns  columns
+	controls uint64
+	base     *facts // that it was begun on
+	plans    map[event.SchemaID]*plan
+	open     []*dataFile
+	added    []*delta.Add
+	names    []string // of finished files, relative to the file system
+	dirs     map[string]bool
+	rows     int
+	bytes    int64
+	newest   time.Time
 }
 
 // dataFile is a file of changes/ in the making: rows of one queue, one day, one schema.
@@ -43,56 +44,52 @@ type dataFile struct {
 // maxOpen bounds the files that a table has open at a time.
 const maxOpen = 16
 
-func newBatch(l *ledger) *batch {
+func newBatch(f *facts) *batch {
 	return &batch{
-		facts: l.table.clone(), queues: slices.Clone(l.queues), touched: map[int]bool{},
+		ledger: f.ledger.Begin(), columns: slices.Clip(f.columns), controls: f.controls, base: f,
 		plans: map[event.SchemaID]*plan{}, dirs: map[string]bool{},
 	}
 }
 
-// find is the ledger's entry of a queue as it will be, nil for one that the target has
-// never seen.
-func (b *batch) find(id pipeline.QueueID) *queueFact {
-	for i := range b.queues {
-		if f := &b.queues[i]; f.Broker == id.Broker && f.Topic == id.Topic && f.Queue == id.Queue {
-			return f
-		}
-	}
-	return nil
+// facts are those that the batch's commit makes true.
+func (b *batch) facts() *facts {
+	return &facts{ledger: b.ledger.Next(), columns: b.columns, controls: b.controls}
 }
 
-// queue is find; a queue that the target has never seen gets the next number, for ever.
-func (b *batch) queue(id pipeline.QueueID) *queueFact {
-	if f := b.find(id); f != nil {
-		return f
-	}
-	b.queues = append(b.queues, queueFact{Broker: id.Broker, Topic: id.Topic, Queue: id.Queue, Q: len(b.queues)})
-	return &b.queues[len(b.queues)-1]
+// changed says that they differ in more than marks.
+func (b *batch) changed() bool {
+	return b.ledger.Changed() || len(b.columns) != len(b.base.columns) || b.controls != b.base.controls
 }
 
-// file is the open file for rows of queue q on the day that follow plan p; p nil takes
-// whichever is open.
+// openOr is whichever file is open for rows of queue q on the day, or one for rows of s.
+func (t *Table) openOr(q int, at time.Time, s *event.Schema) (*dataFile, error) {
+	if i := t.batch.openFor(q, dayOf(at)); i >= 0 {
+		return t.batch.open[i], nil
+	}
+	p, err := t.planFor(s)
+	if err != nil {
+		return nil, err
+	}
+	return t.file(q, at, p)
+}
+
+func dayOf(at time.Time) string { return at.UTC().Format("2006-01-02") }
+
+// openFor is the place of the open file of a queue and day, -1 for none.
+func (b *batch) openFor(q int, day string) int {
+	return slices.IndexFunc(b.open, func(d *dataFile) bool { return d.q == q && d.day == day })
+}
+
+// file is the open file for rows of queue q on the day that follow plan p.
 func (t *Table) file(q int, at time.Time, p *plan) (*dataFile, error) {
-	b := t.batch
-	day := at.UTC().Format("2006-01-02")
-	for i, d := range b.open {
-		if d.q == q && d.day == day {
-			if p == nil || d.plan == p {
-				return d, nil
-			}
-			b.open = slices.Delete(b.open, i, i+1)
-			if err := t.finish(d); err != nil {
-				return nil, err
-			}
-			break
+	b, day := t.batch, dayOf(at)
+	if i := b.openFor(q, day); i >= 0 {
+		d := b.open[i]
+		if d.plan == p {
+			return d, nil
 		}
-	}
-	if p == nil {
-		s, err := b.facts.eventSchema()
-		if err != nil {
-			return nil, err
-		}
-		if p, err = t.planFor(s); err != nil {
+		b.open = slices.Delete(b.open, i, i+1)
+		if err := t.finish(d); err != nil {
 			return nil, err
 		}
 	}
@@ -126,29 +123,23 @@ func (t *Table) planFor(s *event.Schema) (*plan, error) {
 	if p, ok := b.plans[id]; ok {
 		return p, nil
 	}
-	p, cols, err := newPlan(b.facts.Columns, s)
+	p, cols, err := newPlan(b.columns, s)
 	if err != nil {
 		return nil, fmt.Errorf("%w: table %s: %w", pipeline.ErrRecord, t.claim.Table, err)
 	}
-	t.setColumns(cols)
+	b.columns = cols
 	b.plans[id] = p
 	return p, nil
-}
-
-func (t *Table) setColumns(cols columns) {
-	if len(cols) != len(t.batch.facts.Columns) {
-		t.batch.facts.Columns, t.batch.factsChanged = cols, true
-	}
 }
 
 // needRaw adds the text columns that rows of p turned out to need, and returns the plan
 // that has them.
 func (t *Table) needRaw(p *plan, col int) (*plan, error) {
-	cols, _, err := t.batch.facts.Columns.ensure(&p.schema.Columns[col], true)
+	cols, _, err := t.batch.columns.ensure(&p.schema.Columns[col], true)
 	if err != nil {
 		return nil, err
 	}
-	t.setColumns(cols)
+	t.batch.columns = cols
 	clear(t.batch.plans)
 	return t.planFor(p.schema)
 }

@@ -64,11 +64,11 @@ func BenchmarkChanges(b *testing.B) {
 			table := open(b, testSink(b, vfs.OS(), cfg), claim(m, 1))
 			b.ResetTimer()
 			b.ReportAllocs()
-			done := 0
+			done, prev := 0, event.Seq(0)
 			for i := 0; done < b.N; i++ {
 				sl := *slices[i%len(slices)]
 				lap := event.Seq(i/len(slices)) * 1_000_000
-				sl.Lo, sl.Hi, sl.Prev = sl.Lo+lap, sl.Hi+lap, table.batch.queue(queueID(0)).Seq
+				sl.Lo, sl.Hi, sl.Prev = sl.Lo+lap, sl.Hi+lap, prev
 				if i >= len(slices) {
 					sl.Rows = append([]event.Row{}, sl.Rows...)
 					for j := range sl.Rows {
@@ -78,7 +78,7 @@ func BenchmarkChanges(b *testing.B) {
 				if err := table.Write(context.Background(), queueID(0), &sl); err != nil {
 					b.Fatal(err)
 				}
-				done += len(sl.Rows)
+				done, prev = done+len(sl.Rows), sl.Hi
 				if i%200 == 199 {
 					flush(b, table)
 				}

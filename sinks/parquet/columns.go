@@ -39,6 +39,15 @@ func (c *targetColumn) colType() colType {
 
 type columns []targetColumn
 
+// names are those of all columns.
+func (cs columns) names() []string {
+	list := make([]string, len(cs))
+	for i := range list {
+		list[i] = cs[i].Name
+	}
+	return list
+}
+
 // find is the column that holds values of c as it is now, -1 when there is none yet.
 func (cs columns) find(c *event.Column, typ string, raw bool) int {
 	for i := range cs {

@@ -147,13 +147,13 @@ func (c *compactor) step(ctx context.Context) (bool, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.running, c.cancel = true, cancel
-	facts := c.t.led.table
+	columns := c.t.facts.columns
 	go func() {
 		select {
 		case c.t.sink.merging <- struct{}{}:
 			defer func() { <-c.t.sink.merging }()
 			var p packed
-			if err := contained(c.t.log, c.t.changes.Table(), func() error { p = c.pack(ctx, facts, run); return nil }); err != nil {
+			if err := contained(c.t.log, c.t.changes.Table(), func() error { p = c.pack(ctx, columns, run); return nil }); err != nil {
 				p = packed{from: run, err: err}
 			}
 			c.done <- p
@@ -165,7 +165,7 @@ func (c *compactor) step(ctx context.Context) (bool, error) {
 }
 
 // pack writes the rows of the files into one.
-func (c *compactor) pack(ctx context.Context, facts *tableFact, from []*delta.Add) (p packed) {
+func (c *compactor) pack(ctx context.Context, columns columns, from []*delta.Add) (p packed) {
 	p.from = from
 	t, table := c.t, c.t.changes.Table()
 	first, last := strings.Split(path.Base(from[0].Path), "-"), strings.Split(path.Base(from[len(from)-1].Path), "-")
@@ -185,7 +185,7 @@ func (c *compactor) pack(ctx context.Context, facts *tableFact, from []*delta.Ad
 		}
 	}()
 	for _, a := range from {
-		if p.err = c.copy(ctx, facts, path.Join(table, a.Path), path.Join(table, dir), &fw); p.err != nil {
+		if p.err = c.copy(ctx, columns, path.Join(table, a.Path), path.Join(table, dir), &fw); p.err != nil {
 			break
 		}
 	}
@@ -205,14 +205,14 @@ func (c *compactor) pack(ctx context.Context, facts *tableFact, from []*delta.Ad
 }
 
 // copy appends the rows of a file to *fw, which the first file makes.
-func (c *compactor) copy(ctx context.Context, facts *tableFact, name, dir string, fw **fileWriter) error {
+func (c *compactor) copy(ctx context.Context, columns columns, name, dir string, fw **fileWriter) error {
 	s, err := openScanner(c.t.sink.fs, name)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	if *fw == nil {
-		leaves, err := facts.leaves(s.leaves)
+		leaves, err := columns.leaves(s.leaves)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -251,7 +251,7 @@ func (c *compactor) copy(ctx context.Context, facts *tableFact, name, dir string
 }
 
 // leaves describes the columns of a file of changes/ by their names.
-func (f *tableFact) leaves(names []string) ([]leafSpec, error) {
+func (cs columns) leaves(names []string) ([]leafSpec, error) {
 	list := technical()
 	if len(names) < len(list) {
 		return nil, errors.New("a technical column is missing")
@@ -263,11 +263,11 @@ func (f *tableFact) leaves(names []string) ([]leafSpec, error) {
 			}
 			continue
 		}
-		at := slices.IndexFunc(f.Columns, func(c targetColumn) bool { return c.Name == n })
+		at := slices.IndexFunc(cs, func(c targetColumn) bool { return c.Name == n })
 		if at < 0 {
 			return nil, fmt.Errorf("column %s is not one of the table's", n)
 		}
-		c := &f.Columns[at]
+		c := &cs[at]
 		native := strings.ToLower(c.Native)
 		list = append(list, leafSpec{name: n, typ: c.colType(), dictionary: strings.HasPrefix(native, "enum") || strings.HasPrefix(native, "set"), long: isLong(native)})
 	}
@@ -301,7 +301,7 @@ func (c *compactor) commit(ctx context.Context, p packed) error {
 			actions = append(actions, delta.Action{Remove: &delta.Remove{Path: a.Path, DeletionTimestamp: t.sink.now().UnixMilli(),
 				ExtendedFileMetadata: true, PartitionValues: a.PartitionValues, Size: a.Size}})
 		}
-		p.to.Stats = completeStats(p.to.Stats, t.led.table.names())
+		p.to.Stats = completeStats(p.to.Stats, t.facts.columns.names())
 		_, err := t.changes.Commit(append(actions, delta.Action{Add: p.to}))
 		switch {
 		case err == nil:

@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/ledger"
 	"github.com/millrace/millrace/sinks/parquet/readback"
 )
 
@@ -180,9 +181,9 @@ func TestAFactOfAnOlderVersionIsWhatItWas(t *testing.T) {
 	} {
 		snap := &delta.Snapshot{Domains: map[string]string{domainTable: text}}
 		c := claim(nil, 1)
-		l := must[*ledger](t)(readLedger(snap, &c))
-		if l.table.whole() != whole {
-			t.Errorf("%s is whole: %v", text, l.table.whole())
+		f := must[*facts](t)(readFacts(snap, &c))
+		if f.ledger.Whole() != whole {
+			t.Errorf("%s is whole: %v", text, f.ledger.Whole())
 		}
 	}
 }
@@ -217,7 +218,7 @@ func TestATimeThatHasNotComeIsNotBelieved(t *testing.T) {
 		"the first of commits":  {tx(4, later, day.Add(time.Second)), day.Add(time.Second)},
 		"a statement":           {mark(event.KindDDL, s, 4, event.Mark{Seq: 6, Queues: 1, Time: later}), day},
 		"a TRUNCATE":            {mark(event.KindTruncate, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: later}), day},
-		"a clock that is ahead": {mark(event.KindHeartbeat, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: now.Add(ahead)}), now.Add(ahead)},
+		"a clock that is ahead": {mark(event.KindHeartbeat, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: now.Add(ledger.Ahead)}), now.Add(ledger.Ahead)},
 		"one that is far ahead": {mark(event.KindHeartbeat, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: now.Add(time.Hour)}), now},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/ledger"
 )
 
 // current keeps current/ up to date. Merges run beside the table's goroutine, one at a
@@ -64,8 +65,7 @@ type mergeFact struct {
 // job is what one merge works on. Nothing in it changes any more.
 type job struct {
 	version int64
-	facts   *tableFact
-	queues  []queueFact
+	facts   *facts
 	files   []*delta.Add
 	rebuild bool
 	id      string // of changes/
@@ -134,10 +134,7 @@ func (c *current) fenced() error {
 	if err != nil {
 		return err
 	}
-	if known > c.t.claim.Generation {
-		return fmt.Errorf("%w: generation %d has table %s, this one is %d", pipeline.ErrSuperseded, known, c.t.claim.Table, c.t.claim.Generation)
-	}
-	return nil
+	return ledger.Fence(known, &c.t.claim)
 }
 
 func readMergeFact(s *delta.Snapshot) (*mergeFact, error) {
@@ -210,7 +207,7 @@ func (c *current) level() bool {
 // leave keeps how far current/ is complete, before changes/ moves on.
 func (c *current) leave() {
 	if c.level() {
-		c.complete = completeTo(c.t.led.table, c.t.led.queues)
+		c.complete = c.t.facts.ledger.CompleteTo()
 	}
 }
 
@@ -247,7 +244,7 @@ func (c *current) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.taken = job{
 		version: c.t.changes.Snapshot().Version, id: c.t.changes.Snapshot().Metadata.ID,
-		facts: c.t.led.table, queues: c.t.led.queues, files: c.files, rebuild: c.rebuild, began: c.t.sink.now(), oldest: c.oldest,
+		facts: c.t.facts, files: c.files, rebuild: c.rebuild, began: c.t.sink.now(), oldest: c.oldest,
 	}
 	asked := c.taken.began
 	c.cancel, c.running = cancel, true
@@ -288,7 +285,7 @@ func (c *current) ended(err error) error {
 		c.version, c.aged = j.version, hasAged(c.log.Snapshot())
 	}
 	if j.committed || err == nil { // where nothing was committed there was nothing to merge
-		c.complete = completeTo(j.facts, j.queues)
+		c.complete = j.facts.ledger.CompleteTo()
 	}
 	c.trouble = nil
 	if err == nil {

@@ -4,14 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/ledger"
 )
 
 // Names of the facts that stand in the log of changes/ beside the files.
@@ -20,6 +21,16 @@ const (
 	domainTable      = "millrace.table"
 	domainQueue      = "millrace.queue."
 )
+
+// facts are what the log of changes/ says beside its files: the ledger that every sink
+// keeps, and what this one needs besides. They change with the files, in one commit.
+type facts struct {
+	ledger  *ledger.Table
+	columns columns
+	// controls is how many rows of changes/ are deletions below a number, which are no rows of
+	// the table.
+	controls uint64
+}
 
 // generationFact is the claim that holds; lower ones are closed.
 type generationFact struct {
@@ -34,41 +45,45 @@ type queueFact struct {
 	Queue  int       `json:"queue"`
 	Q      int       `json:"q"`
 	Seq    event.Seq `json:"seq"`
-	ID     string    `json:"id"`
-	// High is the highest row number present when the mark was written.
-	High event.Seq `json:"high"`
-	// Done is the commit time, in microseconds by the source's clock, up to which the queue
-	// is complete; 0 while it is not known.
-	Done int64 `json:"done,omitempty"`
+	ID     string    `json:"id"` // "" for a mark that was adopted
+	High   event.Seq `json:"high"`
+	Done   int64     `json:"done,omitempty"`
+}
+
+func queueFactOf(q int, x *ledger.Queue) queueFact {
+	f := queueFact{Broker: x.ID.Broker, Topic: x.ID.Topic, Queue: x.ID.Queue, Q: q, Seq: x.Seq, High: x.High, Done: x.Done}
+	if x.At != (event.Identity{}) {
+		f.ID = x.At.String()
+	}
+	return f
+}
+
+func (f *queueFact) queue() ledger.Queue {
+	at, err := event.ParseIdentity(f.ID)
+	if err != nil {
+		at = event.Identity{} // an adopted mark has none
+	}
+	return ledger.Queue{ID: pipeline.QueueID{Broker: f.Broker, Topic: f.Topic, Queue: f.Queue}, Seq: f.Seq, At: at, High: f.High, Done: f.Done}
 }
 
 // tableFact is what belongs to all queues of the table.
 type tableFact struct {
-	Pipeline string    `json:"pipeline"`
-	DB       string    `json:"db"`
-	Table    string    `json:"table"`
-	Columns  columns   `json:"columns"`
-	Schema   []byte    `json:"schema,omitempty"` // newest schema, in the event package's encoding
-	SchemaAt event.Seq `json:"schemaAt,omitempty"`
-	// Controls is how many rows of changes/ are deletions below a number, which are no rows of
-	// the table.
-	Controls uint64 `json:"controls,omitempty"`
-	// Floor: rows below it are gone and are not applied whichever queue brings them.
-	Floor  event.Seq `json:"floor,omitempty"`
-	FloorQ int       `json:"floorQ,omitempty"`
-	// Route is the number of queues in the current route, as the newest mark said.
-	Route   int       `json:"route,omitempty"`
-	RouteAt event.Seq `json:"routeAt,omitempty"`
-	// Open are the numbers of BEGINs whose END is not complete.
-	Open []event.Seq `json:"open,omitempty"`
-	// Ends are the ENDs that some queues have passed and others not.
-	Ends []endFact `json:"ends,omitempty"`
-	// Due: an attempt that begins above it is needed, because values changed unlogged.
-	Due event.Seq `json:"due,omitempty"`
-	// Born is the number of the CREATE that made the table, where no attempt is needed.
-	Born event.Seq `json:"born"`
-	// Held is how far the table was complete before Due or the first of Open.
-	Held int64 `json:"held,omitempty"`
+	Pipeline string      `json:"pipeline"`
+	DB       string      `json:"db"`
+	Table    string      `json:"table"`
+	Columns  columns     `json:"columns"`
+	Schema   []byte      `json:"schema,omitempty"` // newest schema, in the event package's encoding
+	SchemaAt event.Seq   `json:"schemaAt,omitempty"`
+	Controls uint64      `json:"controls,omitempty"`
+	Floor    event.Seq   `json:"floor,omitempty"`
+	FloorQ   int         `json:"floorQ,omitempty"`
+	Route    int         `json:"route,omitempty"`
+	RouteAt  event.Seq   `json:"routeAt,omitempty"`
+	Open     []event.Seq `json:"open,omitempty"`
+	Ends     []endFact   `json:"ends,omitempty"`
+	Due      event.Seq   `json:"due,omitempty"`
+	Born     event.Seq   `json:"born"`
+	Held     int64       `json:"held,omitempty"`
 }
 
 // endFact is an END on its way through the queues.
@@ -78,115 +93,80 @@ type endFact struct {
 	Passed []int     `json:"passed"`
 }
 
-func (t *tableFact) clone() *tableFact {
-	c := *t
-	c.Columns = slices.Clip(t.Columns)
-	c.Open = slices.Clone(t.Open)
-	c.Ends = slices.Clone(t.Ends)
-	for i := range c.Ends {
-		c.Ends[i].Passed = slices.Clone(c.Ends[i].Passed)
+// unsaid is Born in the facts of versions that did not say it.
+const unsaid event.Seq = math.MaxUint64
+
+func tableFactOf(c *pipeline.Claim, f *facts) *tableFact {
+	t := f.ledger
+	out := &tableFact{
+		Pipeline: c.Pipeline, DB: c.Table.DB, Table: c.Table.Table, Columns: f.columns, SchemaAt: t.SchemaAt, Controls: f.controls,
+		Floor: t.Floor, FloorQ: t.FloorQ, Route: t.Route, RouteAt: t.RouteAt, Open: t.Open, Due: t.Due, Born: t.Born, Held: t.Held,
 	}
-	return &c
+	if t.Schema != nil {
+		out.Schema = event.AppendSchema(nil, t.Schema)
+	}
+	for _, e := range t.Ends {
+		out.Ends = append(out.Ends, endFact(e))
+	}
+	return out
 }
 
-// names are those of all columns.
-func (t *tableFact) names() []string {
-	list := make([]string, len(t.Columns))
-	for i := range list {
-		list[i] = t.Columns[i].Name
+// facts are what a table's fact says. Where an older version did not say when the table was
+// made, it is what that one took for it, unless nothing but rows and heartbeats has come.
+func (t *tableFact) facts() (*facts, error) {
+	if t.Born == unsaid {
+		t.Born = t.SchemaAt
 	}
-	return list
-}
-
-func (t *tableFact) eventSchema() (*event.Schema, error) {
+	out := &facts{columns: t.Columns, controls: t.Controls, ledger: &ledger.Table{
+		SchemaAt: t.SchemaAt, Floor: t.Floor, FloorQ: t.FloorQ, Route: t.Route, RouteAt: t.RouteAt, Open: t.Open, Due: t.Due, Born: t.Born, Held: t.Held,
+	}}
+	for _, e := range t.Ends {
+		out.ledger.Ends = append(out.ledger.Ends, ledger.End(e))
+	}
+	for i := range t.Columns {
+		if _, err := parseDelta(t.Columns[i].Type); err != nil {
+			return nil, err
+		}
+	}
 	if len(t.Schema) == 0 {
-		return nil, nil
+		return out, nil
 	}
-	return event.ParseSchema(t.Schema)
-}
-
-// setSchema takes s as the newest schema if the change numbered at is newer than what is
-// known.
-func (t *tableFact) setSchema(s *event.Schema, at event.Seq) {
-	if len(t.Schema) == 0 || at > t.SchemaAt {
-		t.Schema, t.SchemaAt = event.AppendSchema(nil, s), at
-	}
-}
-
-// begin notes that an attempt has begun.
-func (t *tableFact) begin(b event.Seq) {
-	if b > t.Floor && !slices.Contains(t.Open, b) {
-		t.Open = append(t.Open, b)
-		slices.Sort(t.Open)
-	}
-}
-
-// end notes that queue q has passed the END of the attempt that began at b. It reports
-// whether every queue of the route has now, so that everything below b goes.
-func (t *tableFact) end(b event.Seq, queues, q int) (complete bool) {
-	if b <= t.Floor {
-		return false
-	}
-	i := slices.IndexFunc(t.Ends, func(e endFact) bool { return e.Begin == b })
-	if i < 0 {
-		t.Ends = append(t.Ends, endFact{Begin: b})
-		i = len(t.Ends) - 1
-	}
-	e := &t.Ends[i]
-	e.Queues = queues
-	if !slices.Contains(e.Passed, q) {
-		e.Passed = append(e.Passed, q)
-	}
-	return len(e.Passed) >= e.Queues || seeded.On(seeded.EndInOneQueue)
-}
-
-// raiseFloor says that everything below s is gone.
-func (t *tableFact) raiseFloor(s event.Seq, q int) {
-	t.Floor, t.FloorQ = s, q
-	t.Open = slices.DeleteFunc(t.Open, func(b event.Seq) bool { return b <= s })
-	t.Ends = slices.DeleteFunc(t.Ends, func(e endFact) bool { return e.Begin <= s })
-	if t.Due <= s {
-		t.Due = 0
-	}
-	if t.whole() {
-		t.Held = 0
-	}
-}
-
-// ledger is what the log of changes/ says of the table's progress.
-type ledger struct {
-	generation uint64
-	table      *tableFact
-	queues     []queueFact // index = q
-	txns       map[int]int64
+	var err error
+	out.ledger.Schema, err = event.ParseSchema(t.Schema)
+	return out, err
 }
 
 func appID(pipelineName string, t event.TableName, q int) string {
 	return pipelineName + "/" + t.String() + "/" + strconv.Itoa(q)
 }
 
-// readLedger reads the facts of a snapshot back.
-func readLedger(s *delta.Snapshot, c *pipeline.Claim) (*ledger, error) {
-	l := &ledger{table: &tableFact{Pipeline: c.Pipeline, DB: c.Table.DB, Table: c.Table.Table}, txns: map[int]int64{}}
-	var err error
-	if l.generation, err = generationOf(s); err != nil {
-		return nil, err
-	}
+// readFacts reads the facts of a snapshot back.
+func readFacts(s *delta.Snapshot, c *pipeline.Claim) (*facts, error) {
+	f := &facts{ledger: &ledger.Table{}}
 	if text, ok := s.Domains[domainTable]; ok {
-		l.table.Born = unsaid
-		if err := json.Unmarshal([]byte(text), l.table); err != nil {
+		fact := tableFact{Born: unsaid}
+		if err := json.Unmarshal([]byte(text), &fact); err != nil {
 			return nil, fmt.Errorf("fact %s: %w", domainTable, err)
 		}
-		l.table.settle()
-		if l.table.Pipeline != c.Pipeline || l.table.DB != c.Table.DB || l.table.Table != c.Table.Table {
-			return nil, fmt.Errorf("the directory holds table %s.%s of pipeline %s", l.table.DB, l.table.Table, l.table.Pipeline)
+		if fact.Pipeline != c.Pipeline || fact.DB != c.Table.DB || fact.Table != c.Table.Table {
+			return nil, fmt.Errorf("the directory holds table %s.%s of pipeline %s", fact.DB, fact.Table, fact.Pipeline)
 		}
-		for i := range l.table.Columns {
-			if _, err := parseDelta(l.table.Columns[i].Type); err != nil {
-				return nil, fmt.Errorf("fact %s: %w", domainTable, err)
-			}
+		var err error
+		if f, err = fact.facts(); err != nil {
+			return nil, fmt.Errorf("fact %s: %w", domainTable, err)
 		}
 	}
+	var err error
+	if f.ledger.Generation, err = generationOf(s); err != nil {
+		return nil, err
+	}
+	f.ledger.Queues, err = readQueues(s, c)
+	return f, err
+}
+
+// readQueues reads the queues' places, each of which must be what its txn says.
+func readQueues(s *delta.Snapshot, c *pipeline.Claim) ([]ledger.Queue, error) {
+	var list []queueFact
 	for _, name := range slices.Sorted(maps.Keys(s.Domains)) {
 		if !strings.HasPrefix(name, domainQueue) {
 			continue
@@ -195,20 +175,27 @@ func readLedger(s *delta.Snapshot, c *pipeline.Claim) (*ledger, error) {
 		if err := json.Unmarshal([]byte(s.Domains[name]), &f); err != nil {
 			return nil, fmt.Errorf("fact %s: %w", name, err)
 		}
-		l.queues = append(l.queues, f)
+		list = append(list, f)
 	}
-	slices.SortFunc(l.queues, func(a, b queueFact) int { return a.Q - b.Q })
-	for i := range l.queues {
-		if l.queues[i].Q != i {
+	slices.SortFunc(list, func(a, b queueFact) int { return a.Q - b.Q })
+	var queues []ledger.Queue
+	for i := range list {
+		if list[i].Q != i {
 			return nil, fmt.Errorf("the ledger has no queue %d", i)
 		}
-		txn, ok := s.Txns[appID(c.Pipeline, c.Table, i)]
-		if !ok || txn.Version != int64(l.queues[i].Seq) {
-			return nil, fmt.Errorf("queue %d: the ledger says %d, its txn %d", i, l.queues[i].Seq, txn.Version)
+		mark, ok := markOf(s, c, i)
+		if !ok || mark != list[i].Seq {
+			return nil, fmt.Errorf("queue %d: the ledger says %d, its txn %d", i, list[i].Seq, mark)
 		}
-		l.txns[i] = txn.Version
+		queues = append(queues, list[i].queue())
 	}
-	return l, nil
+	return queues, nil
+}
+
+// markOf is a queue's mark as its txn says it.
+func markOf(s *delta.Snapshot, c *pipeline.Claim, q int) (event.Seq, bool) {
+	txn, ok := s.Txns[appID(c.Pipeline, c.Table, q)]
+	return event.Seq(txn.Version), ok
 }
 
 func generationOf(s *delta.Snapshot) (uint64, error) {

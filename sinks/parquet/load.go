@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/ledger"
 )
 
 // load gathers what the new files say of the keys of p.
@@ -82,8 +83,8 @@ func (m *merge) spillChanges(ctx context.Context) error {
 func (m *merge) changes(ctx context.Context, change func(hash uint64, key []byte, seq event.Seq, del bool, row []byte) error) error {
 	facts := m.job.facts
 	find := func(name string) (uint32, bool, colType, bool) {
-		for i := range facts.Columns {
-			if c := &facts.Columns[i]; c.Name == name {
+		for i := range facts.columns {
+			if c := &facts.columns[i]; c.Name == name {
 				return c.ID, c.Raw, c.colType(), true
 			}
 		}
@@ -114,10 +115,12 @@ func (m *merge) changes(ctx context.Context, change func(hash uint64, key []byte
 					return nil // the floor says it
 				}
 				n := event.Seq(r[seq].Int64())
-				if n < m.floor && !(seeded.On(seeded.FloorPerQueue) && int(r[q].Int32()) != facts.FloorQ) {
+				if n < m.floor && !(seeded.On(seeded.FloorPerQueue) && int(r[q].Int32()) != facts.ledger.FloorQ) {
 					return nil
 				}
-				if seeded.On(seeded.ProgressByNumber) && slices.ContainsFunc(m.job.queues, func(f queueFact) bool { return f.Q != int(r[q].Int32()) && n <= f.Seq }) {
+				if seeded.On(seeded.ProgressByNumber) && slices.ContainsFunc(facts.ledger.Queues, func(x ledger.Queue) bool {
+					return x.ID != facts.ledger.Queues[r[q].Int32()].ID && n <= x.Seq
+				}) {
 					return nil
 				}
 				return hand(vals, n, o == event.OpDelete)

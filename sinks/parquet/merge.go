@@ -64,13 +64,13 @@ const minSeqTag = "millrace.lo"
 
 // merge reports whether it has committed: where nothing has changed it does not.
 func (c *current) merge(ctx context.Context, j *job) (committed bool, err error) {
-	schema, err := j.facts.eventSchema()
-	if err != nil || schema == nil {
-		return false, err
+	schema := j.facts.ledger.Schema
+	if schema == nil {
+		return false, nil
 	}
 	began := c.t.sink.now()
-	m := &merge{c: c, job: j, floor: j.facts.Floor, gone: map[*group]bool{}, newSide: side{}}
-	if m.lay, err = newLayout(schema, j.facts.Columns); err != nil {
+	m := &merge{c: c, job: j, floor: j.facts.ledger.Floor, gone: map[*group]bool{}, newSide: side{}}
+	if m.lay, err = newLayout(schema, j.facts.columns); err != nil {
 		return false, err
 	}
 	m.keyless = len(m.lay.Key) == 0
@@ -242,27 +242,14 @@ func (m *merge) keepTombstones() {
 // needed reports whether a deletion must be remembered: while some queue of the table
 // may still bring an older row.
 func (m *merge) needed(seq event.Seq) bool {
-	if seq < m.floor {
-		return false
-	}
-	passed := 0
-	for i := range m.job.queues {
-		if m.job.queues[i].Seq >= seq {
-			passed++
-		}
-	}
-	route := m.job.facts.Route
-	if route == 0 {
-		route = len(m.job.queues)
-	}
-	return passed < route
+	return !m.job.facts.ledger.Gone(seq) && !m.job.facts.ledger.Passed(seq)
 }
 
 // commit makes the merge visible if current/ is as it was when the merge began.
 func (m *merge) commit(ctx context.Context) error {
 	c, snap := m.c, m.c.log.Snapshot()
 	f := mergeFact{Changes: m.job.id, Version: m.job.version, Floor: uint64(m.floor), Layout: json.RawMessage(m.lay.text()),
-		Complete: completeTo(m.job.facts, m.job.queues), At: snap.Version + 1}
+		Complete: m.job.facts.ledger.CompleteTo(), At: snap.Version + 1}
 	if len(m.newSide) > 0 {
 		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextTemp())
 		if err := vfs.MkdirAllSync(c.t.sink.fs, c.log.Table()); err != nil {

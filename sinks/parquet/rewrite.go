@@ -185,7 +185,7 @@ func (m *merge) emit(o *output, e *entry) error {
 // Insertions and deletions cancel out between two BEGINs of attempts only: when an
 // attempt ends, what is below its BEGIN goes, and only that.
 func (m *merge) emitRows(o *output, e *entry) error {
-	shown, hidden, owed := settle(e.plus, e.minus, m.floor, m.job.facts.Open)
+	shown, hidden, owed := m.job.facts.ledger.Settle(e.plus, e.minus)
 	if len(hidden) > 0 || len(owed) > 0 {
 		m.newSide[e.key] = &sideRow{plus: hidden, minus: owed}
 	}
@@ -202,30 +202,6 @@ func (m *merge) emitRows(o *output, e *entry) error {
 		}
 	}
 	return nil
-}
-
-// settle decides which insertions of a row are shown: as many as insertions outnumber
-// deletions at or above the floor. hidden insertions and deletions that are owed one stay
-// on record, because a floor at one of the open BEGINs may tell them apart later.
-func settle(plus, minus []event.Seq, floor event.Seq, open []event.Seq) (shown, hidden, owed []event.Seq) {
-	slices.Sort(plus)
-	slices.Sort(minus)
-	bounds := append(append([]event.Seq{floor}, open...), ^event.Seq(0))
-	slices.Sort(bounds)
-	cut := func(list []event.Seq, lo, hi event.Seq) []event.Seq {
-		i, _ := slices.BinarySearch(list, lo)
-		j, _ := slices.BinarySearch(list, hi)
-		return list[i:max(i, j)]
-	}
-	for i := 0; i+1 < len(bounds); i++ {
-		lo := max(bounds[i], floor)
-		p, d := cut(plus, lo, bounds[i+1]), cut(minus, lo, bounds[i+1])
-		n := min(len(p), len(d))
-		shown = append(shown, p[:len(p)-n]...)
-		owed = append(owed, d[n:]...)
-	}
-	n := min(len(shown), len(owed))
-	return shown[:len(shown)-n], shown[len(shown)-n:], owed
 }
 
 // file is the output file for a hash.

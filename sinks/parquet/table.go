@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/ledger"
 )
 
 // Table is one claimed target table. One goroutine uses it.
@@ -23,9 +24,9 @@ type Table struct {
 	claim pipeline.Claim
 	dir   string
 	log   *slog.Logger
-	// changes is the log of changes/; led is what it said when it was read or committed last.
+	// changes is the log of changes/; facts are what it said when it was read or committed last.
 	changes *delta.Log
-	led     *ledger
+	facts   *facts
 	batch   *batch
 	token   string // makes temporary names this claim's own
 	temps   atomic.Int64
@@ -61,7 +62,7 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 	if err := t.claimGeneration(ctx); err != nil {
 		return nil, err
 	}
-	if t.led, err = readLedger(t.changes.Snapshot(), &claim); err != nil {
+	if t.facts, err = readFacts(t.changes.Snapshot(), &claim); err != nil {
 		return nil, fmt.Errorf("read the ledger of %s: %w", t.dir, err)
 	}
 	if err := t.checkFiles(ctx); err != nil {
@@ -85,20 +86,17 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 func (t *Table) claimGeneration(ctx context.Context) error {
 	for {
 		snap := t.changes.Snapshot()
-		if _, err := readLedger(snap, &t.claim); err != nil {
+		known, err := readFacts(snap, &t.claim)
+		if err != nil {
 			return fmt.Errorf("read the ledger of %s: %w", t.dir, err)
 		}
-		known, err := generationOf(snap)
-		if err != nil {
+		if err := ledger.Fence(known.ledger.Generation, &t.claim); err != nil {
 			return err
-		}
-		if known > t.claim.Generation {
-			return fmt.Errorf("%w: generation %d has table %s, this one is %d", pipeline.ErrSuperseded, known, t.claim.Table, t.claim.Generation)
 		}
 		actions := []delta.Action{t.commitInfo("CLAIM")}
 		if snap.Version < 0 {
 			actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: t.metadata(newID(), "changes", columns(nil).schema(), []string{colDate})})
-			actions = append(actions, fact(domainTable, &tableFact{Pipeline: t.claim.Pipeline, DB: t.claim.Table.DB, Table: t.claim.Table.Table}))
+			actions = append(actions, fact(domainTable, tableFactOf(&t.claim, &facts{ledger: &ledger.Table{}})))
 		}
 		actions = append(upgrade(snap, actions), fact(domainGeneration, generationFact{t.claim.Generation}))
 		_, err = t.changes.Commit(actions)
@@ -152,21 +150,7 @@ func (t *Table) commitInfo(operation string) delta.Action {
 func (t *Table) nextTemp() int64 { return t.temps.Add(1) }
 
 // Marks are the queues' positions in the target.
-func (t *Table) Marks() []pipeline.QueueMark {
-	marks := make([]pipeline.QueueMark, 0, len(t.led.queues))
-	for i := range t.led.queues {
-		f := &t.led.queues[i]
-		id, err := event.ParseIdentity(f.ID)
-		if err != nil {
-			id = event.Identity{} // an adopted mark has none
-		}
-		marks = append(marks, pipeline.QueueMark{
-			Queue: pipeline.QueueID{Broker: f.Broker, Topic: f.Topic, Queue: f.Queue},
-			Q:     f.Q, Seq: f.Seq, ID: id, Known: true,
-		})
-	}
-	return marks
-}
+func (t *Table) Marks() []pipeline.QueueMark { return t.facts.ledger.Marks() }
 
 // Buffered is what was written since the last Flush.
 func (t *Table) Buffered() (rows int, bytes int64) { return t.batch.rows, t.batch.bytes }
@@ -176,9 +160,7 @@ func (t *Table) AdoptBegin(q pipeline.QueueID, prev event.Seq) error {
 	if t.broken != nil {
 		return t.broken
 	}
-	f := t.batch.queue(q)
-	f.Seq, f.ID = prev, ""
-	t.batch.touched[f.Q] = true
+	t.batch.ledger.Adopt(q, prev)
 	return nil
 }
 
@@ -188,7 +170,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 		return pipeline.Flushed{}, t.broken
 	}
 	b := t.batch
-	if len(b.touched) == 0 {
+	if b.ledger.Empty() {
 		return pipeline.Flushed{Version: t.changes.Snapshot().Version}, nil
 	}
 	start := t.sink.now()
@@ -207,12 +189,9 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 	if t.current != nil {
 		t.current.leave()
 	}
-	t.led.table, t.led.queues = b.facts, b.queues
-	for q := range b.touched {
-		t.led.txns[q] = int64(b.queues[q].Seq)
-	}
+	t.facts = b.facts()
 	if t.current != nil {
-		t.current.note(b.added, b.factsChanged)
+		t.current.note(b.added, b.changed())
 	}
 	t.observe(start, out)
 	t.reset()
@@ -226,7 +205,7 @@ func (t *Table) observe(start time.Time, out pipeline.Flushed) {
 	m.files.WithLabelValues(l...).Add(float64(out.Files))
 	now := t.sink.now()
 	m.flush.WithLabelValues(l...).Observe(now.Sub(start).Seconds())
-	if !t.batch.newest.IsZero() && !t.batch.newest.After(now.Add(ahead)) {
+	if !t.batch.newest.IsZero() && !t.batch.newest.After(now.Add(ledger.Ahead)) {
 		m.lag.WithLabelValues(l...).Set(now.Sub(t.batch.newest).Seconds())
 	}
 }
@@ -281,20 +260,11 @@ func (t *Table) stillOurs() error {
 	if err != nil {
 		return err
 	}
-	if known > t.claim.Generation && !seeded.On(seeded.GenerationIgnored) {
-		return fmt.Errorf("%w: generation %d has table %s, this one is %d", pipeline.ErrSuperseded, known, t.claim.Table, t.claim.Generation)
+	mark := func(q int) (event.Seq, bool) { return markOf(snap, &t.claim, q) }
+	if err := t.batch.ledger.StillOn(known, &t.claim, mark); err != nil {
+		return err
 	}
-	if seeded.On(seeded.RewriteAboveMark) {
-		return nil
-	}
-	for q := range t.batch.queues {
-		txn, ok := snap.Txns[appID(t.claim.Pipeline, t.claim.Table, q)]
-		base, known := t.led.txns[q]
-		if ok != known || ok && txn.Version != base {
-			return fmt.Errorf("queue %d of %s stands at %d in the target and not at %d: the table must be opened again", q, t.claim.Table, txn.Version, base)
-		}
-	}
-	if snap.Metadata.SchemaString != t.led.table.Columns.schema() {
+	if snap.Metadata.SchemaString != t.facts.columns.schema() && !seeded.On(seeded.RewriteAboveMark) {
 		return fmt.Errorf("the schema of %s was changed by another program: the table must be opened again", t.changes.Table())
 	}
 	return nil
@@ -304,8 +274,8 @@ func (t *Table) stillOurs() error {
 func (t *Table) actions() []delta.Action {
 	b, snap := t.batch, t.changes.Snapshot()
 	list := []delta.Action{t.commitInfo("WRITE")}
-	names := b.facts.names()
-	if text := b.facts.Columns.schema(); text != snap.Metadata.SchemaString {
+	names := b.columns.names()
+	if text := b.columns.schema(); text != snap.Metadata.SchemaString {
 		m := *snap.Metadata
 		m.SchemaString = text
 		list = append(list, delta.Action{Metadata: &m})
@@ -323,15 +293,16 @@ func (t *Table) actions() []delta.Action {
 		list = append(list, delta.Action{Add: a})
 	}
 	now := t.sink.now().UnixMilli()
-	for q := range b.queues {
-		if b.touched[q] {
+	queues := b.ledger.Next().Queues
+	for q := range queues {
+		if b.ledger.Touched(q) {
 			list = append(list,
-				delta.Action{Txn: &delta.Txn{AppID: appID(t.claim.Pipeline, t.claim.Table, q), Version: int64(b.queues[q].Seq), LastUpdated: now}},
-				fact(fmt.Sprintf("%s%d", domainQueue, q), &b.queues[q]))
+				delta.Action{Txn: &delta.Txn{AppID: appID(t.claim.Pipeline, t.claim.Table, q), Version: int64(queues[q].Seq), LastUpdated: now}},
+				fact(fmt.Sprintf("%s%d", domainQueue, q), queueFactOf(q, &queues[q])))
 		}
 	}
-	if b.factsChanged {
-		list = append(list, fact(domainTable, b.facts))
+	if b.changed() {
+		list = append(list, fact(domainTable, tableFactOf(&t.claim, b.facts())))
 	}
 	return list
 }
@@ -363,7 +334,7 @@ func (t *Table) fail(err error) error {
 }
 
 // reset begins a new batch on what the ledger says.
-func (t *Table) reset() { t.batch = newBatch(t.led) }
+func (t *Table) reset() { t.batch = newBatch(t.facts) }
 
 // Close joins what runs and drops what was not flushed.
 func (t *Table) Close() error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/ledger"
 )
 
 // Write encodes one slice. After ErrUnwritable everything since the last Flush is dropped
@@ -21,26 +22,16 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	if err != nil {
 		return err // nothing of the slice was taken
 	}
-	var mark event.Seq
-	if f := t.batch.find(q); f != nil {
-		mark = f.Seq
+	before := t.batch.ledger.Next().Schema
+	step, ok, err := t.batch.ledger.Take(q, s, schema, t.sink.now())
+	if err != nil || !ok {
+		return err
 	}
-	if mark >= s.Hi {
-		return nil // it is in the target already
+	if step.Delete != nil {
+		err = t.writeDeletion(step.Q, step.Delete, before)
 	}
-	if s.Prev > mark {
-		return fmt.Errorf("queue %d of %s: a message follows %d, the mark is %d: messages between are missing", q.Queue, t.claim.Table, s.Prev, mark)
-	}
-	f := t.batch.queue(q)
-	switch s.Kind {
-	case event.KindRow:
-		err = t.writeRows(f, s, schema)
-	case event.KindDDL, event.KindBegin:
-		err = t.writeSchema(f, s, schema)
-	case event.KindTruncate:
-		err = t.writeTruncate(f, s)
-	case event.KindEnd:
-		err = t.writeEnd(f, s)
+	if err == nil && schema != nil {
+		err = t.writeRows(step, s, schema)
 	}
 	if err == nil {
 		err = t.flushBatches()
@@ -48,16 +39,6 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	if err != nil {
 		return t.undone(err)
 	}
-	if s.Mark != nil && s.Mark.Queues > 0 && s.Mark.Seq > t.batch.facts.RouteAt {
-		fs := t.batch.facts
-		if fs.Route != s.Mark.Queues {
-			t.batch.factsChanged = true
-		}
-		fs.Route, fs.RouteAt = s.Mark.Queues, s.Mark.Seq
-	}
-	f.Seq, f.ID = s.Hi, s.To.String()
-	f.pass(s, t.sink.now())
-	t.batch.touched[f.Q] = true
 	return nil
 }
 
@@ -103,25 +84,18 @@ func (d *dataFile) flush() error {
 	return err
 }
 
-func (t *Table) writeRows(f *queueFact, s *event.Slice, schema *event.Schema) error {
+// writeRows writes the rows of a step; the table's columns grow by what their definition, or
+// one that comes without rows, needs.
+func (t *Table) writeRows(step ledger.Step, s *event.Slice, schema *event.Schema) error {
 	p, err := t.planFor(schema)
 	if err != nil {
 		return err
 	}
-	if len(t.batch.facts.Schema) == 0 {
-		t.batch.facts.setSchema(schema, 0)
-		t.batch.factsChanged = true
-	}
-	w := rowWriter{t: t, q: f.Q, plan: p, slice: s, tx: -1}
-	for i := range s.Rows {
-		r := &s.Rows[i]
-		if r.Seq <= f.Seq {
-			continue // below the mark
-		}
-		if err := w.row(r); err != nil {
+	w := rowWriter{t: t, q: step.Q, plan: p, slice: s, tx: -1}
+	for i := range step.Rows {
+		if err := w.row(&step.Rows[i]); err != nil {
 			return err
 		}
-		f.High = max(f.High, r.Seq)
 	}
 	return nil
 }
@@ -249,79 +223,24 @@ func imageOf(r *event.Row) event.Image {
 	return r.After
 }
 
-// writeSchema takes a new schema (DDL) or the one in force at a BEGIN. A dropped table
-// brings none: what was there is kept.
-func (t *Table) writeSchema(f *queueFact, s *event.Slice, schema *event.Schema) error {
-	t.batch.factsChanged = true
-	switch {
-	case s.Kind == event.KindBegin:
-		t.batch.hold()
-		t.batch.facts.begin(s.Mark.Seq)
-	case makes(s.Kind, s.Mark):
-		t.batch.facts.Born = max(t.batch.facts.Born, s.Mark.Seq)
-	case s.Mark.Due != "":
-		t.batch.hold()
-		if s.Mark.Seq > t.batch.facts.Due { // the first queue that brings it
-			t.batch.facts.Due = s.Mark.Seq
-			if err := t.writeBelow(f, s.Mark, 0); err != nil {
-				return err
-			}
-		}
-	}
-	if schema == nil {
-		return nil
-	}
-	if _, err := t.planFor(schema); err != nil {
-		return err
-	}
-	t.batch.facts.setSchema(schema, s.Mark.Seq)
-	return nil
-}
-
-// writeTruncate raises the floor of the whole table when the first queue brings it.
-func (t *Table) writeTruncate(f *queueFact, s *event.Slice) error {
-	below := s.Mark.Seq
-	if below <= t.batch.facts.Floor {
-		return nil
-	}
-	t.batch.facts.raiseFloor(below, f.Q)
-	t.batch.factsChanged = true
-	return t.writeBelow(f, s.Mark, below)
-}
-
-// writeEnd notes that the queue has passed an END; with the last queue everything below
-// its BEGIN goes.
-func (t *Table) writeEnd(f *queueFact, s *event.Slice) error {
-	facts := t.batch.facts
-	if s.Mark.Attempt <= facts.Floor {
-		return nil
-	}
-	t.batch.factsChanged = true
-	if !facts.end(s.Mark.Attempt, s.Mark.Queues, f.Q) {
-		return nil
-	}
-	facts.raiseFloor(s.Mark.Attempt, f.Q)
-	return t.writeBelow(f, s.Mark, s.Mark.Attempt)
-}
-
-// writeBelow writes the row that says that everything below a number is gone; below 0 it
-// says that from here on changes are not told one by one.
-func (t *Table) writeBelow(f *queueFact, m *event.Mark, below event.Seq) error {
+// writeDeletion writes the row that says that everything below a number is gone; below 0 it
+// says that from here on changes are not told one by one. It lies with the rows of the
+// definition in force before it.
+func (t *Table) writeDeletion(q int, x *ledger.Deletion, schema *event.Schema) error {
+	m := x.Mark
 	at := t.markTime(m)
-	d, err := t.file(f.Q, at, nil)
+	d, err := t.openOr(q, at, schema)
 	if err != nil {
 		return err
 	}
-	setTechnical(d, t.claim.Generation, f.Q, m.Seq, event.OpBelow, d.arena.copy([]byte(m.ID.String())), at)
-	d.fw.set(atBelow, parquet.Int64Value(int64(below)))
+	setTechnical(d, t.claim.Generation, q, m.Seq, event.OpBelow, d.arena.copy([]byte(m.ID.String())), at)
+	d.fw.set(atBelow, parquet.Int64Value(int64(x.Below)))
 	for i := atColumns; i < len(d.fw.leaves); i++ {
 		d.fw.set(i, parquet.NullValue())
 	}
 	d.lo, d.hi = seqBounds(d, m.Seq)
-	f.High = max(f.High, m.Seq)
 	d.fw.endRow(0) // not counted: it is no row of the table
-	t.batch.facts.Controls++
-	t.batch.factsChanged = true
+	t.batch.controls++
 	return d.flush()
 }
 
@@ -331,10 +250,7 @@ func (t *Table) markTime(m *event.Mark) time.Time {
 	if m.Time.UnixMicro() > 0 {
 		return m.Time
 	}
-	newest := t.batch.newest.UnixMicro()
-	for i := range t.batch.queues {
-		newest = max(newest, t.batch.queues[i].Done)
-	}
+	newest := max(t.batch.newest.UnixMicro(), t.batch.ledger.Next().Newest())
 	if newest > 0 {
 		return time.UnixMicro(newest).UTC()
 	}
