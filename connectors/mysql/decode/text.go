@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/millrace/millrace/connectors/mysql/charset"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -32,8 +32,16 @@ func SelectExpr(c *event.Column, quoted string) string {
 // holds them, in the charset of their column, as they do in the log.
 type TextDecoder struct {
 	schema *event.Schema
+	texts  []textColumn
 	maria  bool
 	lossy  Counter
+}
+
+// textColumn is what is known of a column before its values: the charset where they are
+// text, and whether all of ASCII is its own conversion; whether a key has it.
+type textColumn struct {
+	set        *charset.Set
+	ascii, key bool
 }
 
 // NewTextDecoder refuses columns that cannot be captured. lossy counts the U+FFFD that
@@ -44,7 +52,12 @@ func NewTextDecoder(s *event.Schema, maria bool, lossy Counter) (*TextDecoder, e
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
-	return &TextDecoder{schema: s, maria: maria, lossy: lossy}, nil
+	d := &TextDecoder{schema: s, texts: make([]textColumn, len(s.Columns)), maria: maria, lossy: lossy}
+	for i := range s.Columns {
+		set := textSet(&s.Columns[i])
+		d.texts[i] = textColumn{set: set, ascii: set != nil && set.ASCII(), key: slices.Contains(s.PrimaryKey, i)}
+	}
+	return d, nil
 }
 
 // AppendImage appends the image of one row: a text a column, nil for NULL.
@@ -66,10 +79,13 @@ func (d *TextDecoder) AppendImage(dst []byte, vals [][]byte) ([]byte, error) {
 		}
 		c := &d.schema.Columns[i]
 		var err error
-		if set := textSet(c); set != nil {
-			dst, err = appendText(dst, v, set, slices.Contains(d.schema.PrimaryKey, i), d.lossy)
-		} else {
+		switch t := &d.texts[i]; {
+		case t.set == nil:
 			dst, err = d.appendColumn(dst, c, v)
+		case t.ascii && isASCII(v): // most texts are
+			dst = append(binary.AppendUvarint(dst, uint64(len(v))), v...)
+		default:
+			dst, err = appendText(dst, v, t.set, t.key, d.lossy)
 		}
 		if err != nil {
 			return dst, fmt.Errorf("row of %s: column %s %s: %w", d.schema.Name, c.Name, c.Native, err)
@@ -141,6 +157,9 @@ func binaryValue(c *event.Column, v []byte) (event.Value, error) {
 // decimalText drops the zeros that ZEROFILL prints and makes up the digits of the scale
 // that a default's text may lack.
 func decimalText(v []byte, scale int) (event.Value, error) {
+	if isDecimal(v, scale) {
+		return v, nil
+	}
 	sign, t := "", string(v)
 	if rest, ok := strings.CutPrefix(t, "-"); ok {
 		sign, t = "-", rest
@@ -163,9 +182,27 @@ func decimalText(v []byte, scale int) (event.Value, error) {
 	return event.Value(sign + whole), nil
 }
 
-func digits(s string) bool {
+// isDecimal reports whether v is canonical already: most decimals that servers print are.
+func isDecimal(v []byte, scale int) bool {
+	negative := len(v) > 0 && v[0] == '-'
+	if negative {
+		v = v[1:]
+	}
+	point := len(v)
+	if scale > 0 {
+		if point -= scale + 1; point < 1 || v[point] != '.' || !digits(v[point+1:]) {
+			return false
+		}
+	}
+	if point < 1 || point > 65 || !digits(v[:point]) {
+		return false
+	}
+	return v[0] != '0' || point == 1 && !negative // not filled, no zero with a sign
+}
+
+func digits[T string | []byte](s T) bool {
 	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
+		if s[i]-'0' > 9 {
 			return false
 		}
 	}
@@ -205,71 +242,5 @@ func appendFixed(dst []byte, c *event.Column, v []byte, maria bool) ([]byte, err
 		}
 		return binary.AppendUvarint(dst, n), nil
 	}
-	return appendTemporalText(dst, c, string(v))
-}
-
-func appendTemporalText(dst []byte, c *event.Column, v string) ([]byte, error) {
-	if c.Type == event.TypeTime {
-		micros, ok := parseTime(v)
-		if !ok {
-			return dst, malformed("time %q", v)
-		}
-		return binary.AppendVarint(dst, micros), nil
-	}
-	date, clock, _ := strings.Cut(v, " ")
-	y, mo, d, ok := parseDate(date)
-	if !ok {
-		return dst, malformed("date %q", v)
-	}
-	if c.Type == event.TypeDate {
-		return binary.AppendUvarint(dst, uint64(y<<9|mo<<5|d)), nil
-	}
-	if clock == "" {
-		clock = "00:00:00"
-	}
-	micros, ok := parseTime(clock)
-	if !ok || micros < 0 || micros >= 24*3600*1e6 {
-		return dst, malformed("time of day %q", v)
-	}
-	s, frac := micros/1e6, micros%1e6
-	if c.Type == event.TypeTimestamp {
-		if y == 0 {
-			return binary.AppendVarint(dst, zeroTimestamp), nil
-		}
-		t := time.Date(y, time.Month(mo), d, 0, 0, 0, 0, time.UTC).Unix() + s
-		return appendTimestamp(dst, t, int(frac)), nil
-	}
-	hms := uint64(s/3600<<12 | s/60%60<<6 | s%60)
-	return binary.AppendUvarint(dst, (uint64(y<<9|mo<<5|d)<<17|hms)<<20|uint64(frac)), nil
-}
-
-func parseDate(s string) (y, m, d int, ok bool) {
-	if len(s) != 10 || s[4] != '-' || s[7] != '-' || !digits(s[:4]) || !digits(s[5:7]) || !digits(s[8:]) {
-		return 0, 0, 0, false
-	}
-	y, _ = strconv.Atoi(s[:4])
-	m, _ = strconv.Atoi(s[5:7])
-	d, _ = strconv.Atoi(s[8:])
-	return y, m, d, m <= 12 && d <= 31
-}
-
-// parseTime reads [-]h…:mm:ss[.ffffff] as microseconds.
-func parseTime(s string) (int64, bool) {
-	sign := int64(1)
-	if rest, ok := strings.CutPrefix(s, "-"); ok {
-		sign, s = -1, rest
-	}
-	clock, frac, _ := strings.Cut(s, ".")
-	f := strings.Split(clock, ":")
-	if len(f) != 3 || len(f[0]) < 1 || len(f[0]) > 3 || len(f[1]) != 2 || len(f[2]) != 2 || len(frac) > 6 || !digits(f[0]+f[1]+f[2]+frac) {
-		return 0, false
-	}
-	h, _ := strconv.Atoi(f[0])
-	m, _ := strconv.Atoi(f[1])
-	sec, _ := strconv.Atoi(f[2])
-	us, _ := strconv.Atoi((frac + "000000")[:6])
-	if m > 59 || sec > 59 {
-		return 0, false
-	}
-	return sign * (int64(h*3600+m*60+sec)*1e6 + int64(us)), true
+	return appendTemporalText(dst, c, v)
 }
