@@ -83,6 +83,9 @@ func (b *bench) brokers(ctx context.Context) ([]brokerSample, error) {
 	}
 	var all []brokerSample
 	for _, s := range sessions {
+		if !b.wants("brokers", s.name) {
+			continue
+		}
 		got, err := b.session(ctx, s, []system{b.millraceSystem(millraceName), peer, b.millraceSystem(againName)})
 		all = append(all, got...)
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +31,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "directory for data, on a real disk (default: below the cache directory)")
 	flag.StringVar(&o.out, "out", "", "file to write the report to (default docs/benchmarks.md of a whole run, else standard output)")
 	flag.StringVar(&o.json, "json", "", "file to write every single measurement to")
-	flag.StringVar(&o.only, "only", "", "parts to measure, of brokers,pipeline,memory (default: all)")
+	flag.StringVar(&o.only, "only", "", "parts to measure, of "+strings.Join(partNames(), ",")+" (default: all)")
 	flag.StringVar(&o.pprof, "pprof", "", "loopback address at which standalone serves profiles")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians of them are told")
 	flag.DurationVar(&o.seconds, "seconds", 6*time.Second, "length of one measurement")
@@ -66,6 +65,9 @@ type results struct {
 }
 
 func run(ctx context.Context, o options) (err error) {
+	if err := checkOnly(o.only); err != nil {
+		return err
+	}
 	b := &bench{options: o, started: time.Now()}
 	if b.binary, err = filepath.Abs(o.binary); err != nil {
 		return err
@@ -81,19 +83,16 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	b.say("data in %s (%s); load average %s", b.root, r.Machine.Filesystem, r.Machine.Load)
-	parts := []struct {
-		name string
-		run  func(context.Context) error
-	}{
-		{"brokers", func(ctx context.Context) (err error) { r.Brokers, err = b.brokers(ctx); return err }},
-		{"pipeline", func(ctx context.Context) (err error) { r.Pipeline, err = b.pipeline(ctx); return err }},
-		{"memory", func(ctx context.Context) (err error) { r.Memory, err = b.memory(ctx); return err }},
+	runs := map[string]func(context.Context) error{
+		"brokers":  func(ctx context.Context) (err error) { r.Brokers, err = b.brokers(ctx); return err },
+		"pipeline": func(ctx context.Context) (err error) { r.Pipeline, err = b.pipeline(ctx); return err },
+		"memory":   func(ctx context.Context) (err error) { r.Memory, err = b.memory(ctx); return err },
 	}
 	for _, p := range parts {
-		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), p.name) {
+		if !b.wants(append([]string{p.name}, p.of...)...) {
 			continue
 		}
-		if err := p.run(ctx); err != nil {
+		if err := runs[p.name](ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}

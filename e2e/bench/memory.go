@@ -26,16 +26,24 @@ type transaction struct {
 
 func (b *bench) memory(ctx context.Context) (*memoryResult, error) {
 	r := &memoryResult{}
-	if err := b.idle(ctx, r); err != nil {
-		return nil, fmt.Errorf("idle: %w", err)
+	if b.wants("memory", "idle") {
+		if err := b.idle(ctx, r); err != nil {
+			return nil, fmt.Errorf("idle: %w", err)
+		}
+	}
+	if !b.wants("memory", "1m", "5m") {
+		return r, nil
 	}
 	s, stop, err := b.startSource(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
-	sizes := []int{1_000_000}
-	if b.large {
+	var sizes []int
+	if b.wants("memory", "1m") {
+		sizes = append(sizes, 1_000_000)
+	}
+	if b.large && b.wants("memory", "5m") {
 		sizes = append(sizes, 5_000_000)
 	}
 	for _, rows := range sizes {

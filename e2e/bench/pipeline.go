@@ -61,11 +61,15 @@ func (b *bench) pipeline(ctx context.Context) (*pipelineResult, error) {
 	}
 	defer stop()
 	r := &pipelineResult{MariaDB: s.server.Version}
-	if err := b.backlogs(ctx, s, r); err != nil {
-		return nil, err
+	if b.wants("pipeline", "bulk", "single", "mixed", "freshness") {
+		if err := b.backlogs(ctx, s, r); err != nil {
+			return nil, err
+		}
 	}
-	if r.Snapshot, err = b.snapshot(ctx, s); err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+	if b.wants("pipeline", "snapshot") {
+		if r.Snapshot, err = b.snapshot(ctx, s); err != nil {
+			return nil, fmt.Errorf("snapshot: %w", err)
+		}
 	}
 	return r, nil
 }
@@ -112,12 +116,18 @@ func (b *bench) backlogs(ctx context.Context, s *source, r *pipelineResult) erro
 	}
 	for _, of := range loads {
 		for i, into := range []*[]backlogSample{&r.Many, &r.Single, &r.Mixed} {
+			if !b.wants("pipeline", []string{"bulk", "single", "mixed"}[i]) {
+				continue
+			}
 			one, err := b.backlog(ctx, s, d, of[i])
 			if err != nil {
 				return fmt.Errorf("%s: %w", of[i].name, err)
 			}
 			*into = append(*into, one)
 		}
+	}
+	if !b.wants("pipeline", "freshness") {
+		return nil
 	}
 	if r.Changes, r.Current, err = b.freshness(ctx, s, d, "shop.fresh", freshRate, n.fresh); err != nil {
 		return err

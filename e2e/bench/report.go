@@ -58,10 +58,12 @@ func (r *results) disturbance() (low, high float64, known bool) {
 		all = append(all, s.OtherCores)
 	}
 	if p := r.Pipeline; p != nil {
-		for _, s := range slices.Concat(p.Many, p.Single, p.Mixed, []backlogSample{p.Snapshot}) {
+		for _, s := range slices.Concat(p.Many, p.Single, p.Mixed, p.snapshots()) {
 			all = append(all, s.OtherCores)
 		}
-		all = append(all, p.Changes.OtherCores)
+		if p.Changes.Rows > 0 {
+			all = append(all, p.Changes.OtherCores)
+		}
 	}
 	for i, v := range all {
 		if i == 0 || v < low {
@@ -124,11 +126,16 @@ func (r *results) allAims() (all []aim) {
 			{"binlog backlog of mixed single-row transactions to Parquet", backlogMedian(p.Mixed, perSecond), 145_000},
 			{"snapshot of a table into Parquet", p.Snapshot.PerSecond, 280_000},
 		} {
+			if a.got == 0 { // not measured
+				continue
+			}
 			all = append(all, aim{a.what, count(a.want) + " rows/s", count(a.got) + " rows/s", a.got >= a.want})
 		}
 	}
 	if m := r.Memory; m != nil {
-		all = append(all, aim{"idle memory of `standalone`", "below 40 MiB", fmt.Sprintf("%.1f MiB resident", m.IdleRSSMiB), m.IdleRSSMiB < 40})
+		if m.IdleRSSMiB > 0 {
+			all = append(all, aim{"idle memory of `standalone`", "below 40 MiB", fmt.Sprintf("%.1f MiB resident", m.IdleRSSMiB), m.IdleRSSMiB < 40})
+		}
 		for i, t := range m.Big {
 			name := "peak memory of a transaction of " + count(float64(t.Rows)) + " rows"
 			if i == 0 {
@@ -279,9 +286,20 @@ func (r *results) pipeline(w *strings.Builder) {
 	for _, kind := range []struct {
 		name string
 		all  []backlogSample
-	}{{"statements of 1,000 rows", p.Many}, {"transactions of one row", p.Single}, {"mixed, ten tables", p.Mixed}, {"snapshot", []backlogSample{p.Snapshot}}} {
+	}{{"statements of 1,000 rows", p.Many}, {"transactions of one row", p.Single}, {"mixed, ten tables", p.Mixed}, {"snapshot", p.snapshots()}} {
+		if len(kind.all) == 0 {
+			continue
+		}
 		backlogRow(w, kind.name, kind.all)
 	}
+	if p.Changes.Rows > 0 {
+		p.freshness(w)
+	}
+	fmt.Fprintf(w, "\n```yaml\n%s```\n\n", fmt.Sprintf(pipelineFile, "127.0.0.1:3306", "shop.*", "./lake"))
+}
+
+// freshness are the rows' ages at the fixed rate, and the rates that were tried.
+func (p *pipelineResult) freshness(w *strings.Builder) {
 	fmt.Fprintf(w, "\nFreshness: %s rows/s in transactions of five rows; a row's age when a reader (arrow-go) has read it from the target for the first time, "+
 		"counted from just before its statement was sent, over every row. The intervals of the file, 0.5 s and 2 s, are part of it.\n\n"+
 		"| | rows | p50 s | p99 s | max s |\n|---|---|---|---|---|\n", count(p.Changes.PerSecond))
@@ -292,7 +310,14 @@ func (r *results) pipeline(w *strings.Builder) {
 		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.2f |\n", f.name, count(float64(f.s.Rows)), f.s.P50, f.s.P99, f.s.Max)
 	}
 	rateRows(w, p.Rates)
-	fmt.Fprintf(w, "\n```yaml\n%s```\n\n", fmt.Sprintf(pipelineFile, "127.0.0.1:3306", "shop.*", "./lake"))
+}
+
+// snapshots is the one that was taken, or none.
+func (p *pipelineResult) snapshots() []backlogSample {
+	if p.Snapshot.Rows == 0 {
+		return nil
+	}
+	return []backlogSample{p.Snapshot}
 }
 
 // backlogRow is the line of one kind of load.
@@ -344,8 +369,21 @@ func rateRows(w *strings.Builder, all []rateSample) {
 
 func (r *results) memory(w *strings.Builder) {
 	m := r.Memory
-	fmt.Fprintf(w, "## Memory\n\n`millrace standalone` with nothing to do: %.1f MiB resident, %.1f MiB of them of no file (the rest is the binary), %.3f cores; it answered %.0f ms after its start.\n\n",
+	fmt.Fprint(w, "## Memory\n\n")
+	if m.IdleRSSMiB > 0 {
+		m.idle(w)
+	}
+	if len(m.Big) > 0 {
+		m.big(w)
+	}
+}
+
+func (m *memoryResult) idle(w *strings.Builder) {
+	fmt.Fprintf(w, "`millrace standalone` with nothing to do: %.1f MiB resident, %.1f MiB of them of no file (the rest is the binary), %.3f cores; it answered %.0f ms after its start.\n\n",
 		m.IdleRSSMiB, m.IdleAnonMiB, m.IdleCores, m.StartMillis)
+}
+
+func (m *memoryResult) big(w *strings.Builder) {
 	fmt.Fprint(w, "A transaction through a fresh process (name server, broker, source, sink in one), with the most memory that was ever resident:\n\n"+
 		"| rows in one transaction | binlog MiB | peak MiB | s from commit to changes/ |\n|---|---|---|---|\n")
 	for _, t := range m.Big {
