@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/spec"
 	"github.com/millrace/millrace/sinks/parquet"
+	"github.com/millrace/millrace/sinks/parquet/readback"
 )
 
 // Deps is what sinks are made with.
@@ -19,25 +20,46 @@ type Deps struct {
 	Reg prometheus.Registerer
 }
 
-// Type is one type of sink.
+// Type is one type of sink. A configuration is what its Kind's Default points to.
 type Type struct {
 	spec.Kind
 	// New makes a sink from a decoded configuration. It starts nothing.
 	New func(cfg any, d Deps) (pipeline.Sink, error)
+	// Readback makes the reader that verification uses of the tables of a pipeline.
+	Readback func(cfg any, pipelineName string) (pipeline.Reader, error)
 }
 
 // Types are the sinks that exist, by the name that a pipeline file uses.
 func Types() map[string]Type {
 	return map[string]Type{
-		"parquet": {
-			Kind: spec.Kind{
-				Default: func() any { c := parquet.DefaultConfig(); return &c },
-				Check:   func(cfg any) []spec.Finding { return findings(cfg.(*parquet.Config).Validate()) },
+		"parquet": typed(kind[parquet.Config]{
+			defaults: parquet.DefaultConfig,
+			check:    (*parquet.Config).Validate,
+			open: func(c *parquet.Config, d Deps) (pipeline.Sink, error) {
+				return parquet.New(*c, d.FS, d.Log, d.Reg)
 			},
-			New: func(cfg any, d Deps) (pipeline.Sink, error) {
-				return parquet.New(*cfg.(*parquet.Config), d.FS, d.Log, d.Reg)
-			},
+			readback: func(c *parquet.Config, name string) (pipeline.Reader, error) { return readback.New(c.Path, name), nil },
+		}),
+	}
+}
+
+// kind is a Type before its configuration's own type is put out of sight. check says what is
+// wrong, joined where it is more than one thing; see spec.Findings.
+type kind[C any] struct {
+	defaults func() C
+	check    func(*C) error
+	open     func(*C, Deps) (pipeline.Sink, error)
+	readback func(c *C, pipelineName string) (pipeline.Reader, error)
+}
+
+func typed[C any](k kind[C]) Type {
+	return Type{
+		Kind: spec.Kind{
+			Default: func() any { c := k.defaults(); return &c },
+			Check:   func(cfg any) []spec.Finding { return spec.Findings(k.check(cfg.(*C))) },
 		},
+		New:      func(cfg any, d Deps) (pipeline.Sink, error) { return k.open(cfg.(*C), d) },
+		Readback: func(cfg any, name string) (pipeline.Reader, error) { return k.readback(cfg.(*C), name) },
 	}
 }
 
@@ -59,13 +81,11 @@ func New(typ string, cfg any, d Deps) (pipeline.Sink, error) {
 	return t.New(cfg, d)
 }
 
-func findings(err error) []spec.Finding {
-	if err == nil {
-		return nil
+// Readback makes the reader that verification uses for a sink of a pipeline.
+func Readback(p *spec.Pipeline, s spec.Sink) (pipeline.Reader, error) {
+	t, ok := Types()[s.Type]
+	if !ok {
+		return nil, fmt.Errorf("sink %s: there is no sink of type %q", s.Name, s.Type)
 	}
-	f := spec.Finding{Text: err.Error()}
-	if ke, ok := err.(*parquet.ConfigError); ok {
-		f.Key, f.Text = ke.Key, ke.Text
-	}
-	return []spec.Finding{f}
+	return t.Readback(s.Config, p.Name)
 }

@@ -11,35 +11,55 @@ import (
 	"github.com/millrace/millrace/sinks/parquet"
 )
 
+// complete is what a pipeline file must say of a sink, by type.
+func complete() map[string]string {
+	return map[string]string{"parquet": "path: lake"}
+}
+
+// parse reads a pipeline file with one sink.
+func parse(sink string) (*spec.Pipeline, error) {
+	source := spec.Kind{Default: func() any { return &struct{}{} }, Check: func(any) []spec.Finding { return nil }}
+	kinds := spec.Kinds{Sources: map[string]spec.Kind{"none": source}, Sinks: Kinds()}
+	text := "version: 1\nname: orders\nsource: {type: none}\nsinks:\n  - {name: lake, " + sink + "}\n"
+	return spec.Parse("orders.yaml", []byte(text), kinds, func(string) (string, bool) { return "", false })
+}
+
 func TestEverySinkCanBeMadeFromItsDefaults(t *testing.T) {
 	for name, typ := range Types() {
-		cfg := typ.Default()
-		if len(typ.Check(cfg)) == 0 {
-			t.Errorf("%s: defaults without a path are said to be complete", name)
+		if f := typ.Check(typ.Default()); len(f) == 0 || f[0].Key == "" {
+			t.Errorf("%s: defaults say nothing of where the target is, and what is wrong is %+v", name, f)
 		}
-		cfg.(*parquet.Config).Path = "lake"
-		if f := typ.Check(cfg); len(f) > 0 {
-			t.Errorf("%s: %+v", name, f)
+		p, err := parse("type: " + name + ", " + complete()[name])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
-		s, err := New(name, cfg, Deps{FS: vfs.NewMem()})
+		s, err := New(name, p.Sinks[0].Config, Deps{FS: vfs.NewMem()})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if problems, err := s.Preflight(t.Context()); err != nil || len(problems) > 0 {
 			t.Errorf("%s: %v %v", name, problems, err)
 		}
+		r, err := Readback(p, p.Sinks[0])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if _, err := New("nosuch", nil, Deps{}); err == nil {
 		t.Error("a sink of no type was made")
 	}
+	if _, err := Readback(&spec.Pipeline{}, spec.Sink{Name: "lake", Component: spec.Component{Type: "nosuch"}}); err == nil {
+		t.Error("a sink of no type can be read back")
+	}
 }
 
 func TestThePipelineFileIsUnderstood(t *testing.T) {
-	source := spec.Kind{Default: func() any { return &struct{}{} }, Check: func(any) []spec.Finding { return nil }}
-	kinds := spec.Kinds{Sources: map[string]spec.Kind{"none": source}, Sinks: Kinds()}
-	text := "version: 1\nname: orders\nsource: {type: none}\nsinks:\n  - {name: lake, type: parquet, path: ./lake, flush: {rows: 10}, current: {interval: %s}, keep: {removed: 1m}}\n"
+	const sink = "type: parquet, path: ./lake, flush: {rows: 10}, current: {interval: %s}, keep: {removed: 1m}"
 	for value, want := range map[string]time.Duration{"off": 0, "1m": time.Minute} {
-		p, err := spec.Parse("orders.yaml", fmt.Appendf(nil, text, value), kinds, func(string) (string, bool) { return "", false })
+		p, err := parse(fmt.Sprintf(sink, value))
 		if err != nil {
 			t.Fatalf("%s: %v", value, err)
 		}
@@ -47,7 +67,10 @@ func TestThePipelineFileIsUnderstood(t *testing.T) {
 			t.Errorf("%s: %v", value, got)
 		}
 	}
-	if _, err := spec.Parse("orders.yaml", fmt.Appendf(nil, text, "often"), kinds, func(string) (string, bool) { return "", false }); err == nil || !strings.Contains(err.Error(), "orders.yaml:5") {
+	if _, err := parse(fmt.Sprintf(sink, "often")); err == nil || !strings.Contains(err.Error(), "orders.yaml:5") {
 		t.Errorf("a wrong interval: %v", err)
+	}
+	if _, err := parse("type: parquet, path: ./lake, keep: {removed_times: -1}"); err == nil || !strings.Contains(err.Error(), "sinks[0].keep.removed_times: ") {
+		t.Errorf("a wrong key: %v", err)
 	}
 }

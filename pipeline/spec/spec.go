@@ -113,13 +113,6 @@ type Kind struct {
 	Check func(cfg any) []Finding
 }
 
-// Finding is a mistake in one key of a component.
-type Finding struct {
-	Key        string // dotted, relative to the component; "" = the whole
-	Text       string
-	Suggestion string
-}
-
 // Kinds are the types that exist, by name.
 type Kinds struct {
 	Sources map[string]Kind

@@ -11,19 +11,10 @@ import (
 // Config is the parquet part of a sink in a pipeline file.
 type Config struct {
 	// Path is the directory that holds <pipeline>/<db>.<table>/.
-	Path string `yaml:"path"`
-	// Flush bounds what is held before a commit; the runner keeps to it.
-	Flush       Flush   `yaml:"flush"`
+	Path        string  `yaml:"path"`
 	Current     Current `yaml:"current"`
 	Compression string  `yaml:"compression"` // zstd | snappy | none
 	Keep        Keep    `yaml:"keep"`
-}
-
-// Flush bounds what is held before a commit.
-type Flush struct {
-	Rows     int             `yaml:"rows"`
-	Bytes    config.Bytes    `yaml:"bytes"`
-	Interval config.Duration `yaml:"interval"`
 }
 
 // Current is how current/ is kept.
@@ -78,7 +69,6 @@ func (i Interval) MarshalText() ([]byte, error) {
 // DefaultConfig is what holds where a pipeline file says nothing.
 func DefaultConfig() Config {
 	return Config{
-		Flush:       Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)},
 		Current:     Current{Interval: Interval(10 * time.Second), Memory: 16 << 20, FileRows: 1 << 20},
 		Compression: "zstd",
 		Keep: Keep{
@@ -89,14 +79,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// ConfigError is a mistake in one key.
-type ConfigError struct{ Key, Text string }
-
-func (e *ConfigError) Error() string { return e.Key + ": " + e.Text }
-
-// Validate says what is wrong first, as a *ConfigError.
+// Validate says what is wrong first, as a *config.KeyError.
 func (c *Config) Validate() error {
-	bad := func(key, text string) error { return &ConfigError{Key: key, Text: text} }
+	bad := func(key, text string) error { return &config.KeyError{Key: key, Text: text} }
 	switch {
 	case c.Path == "":
 		return bad("path", "a directory is needed, e.g. path: ./lake")
@@ -104,8 +89,6 @@ func (c *Config) Validate() error {
 		return bad("path", "only local directories can be written by this version; name one, e.g. ./lake")
 	case strings.ContainsRune(c.Path, 0):
 		return bad("path", "a path holds no NUL byte")
-	case c.Flush.Rows < 1 || c.Flush.Bytes < 1 || c.Flush.Interval <= 0:
-		return bad("flush", "rows, bytes and interval must be above zero")
 	case c.Current.Interval < 0:
 		return bad("current.interval", "must be a duration such as 10s, or off")
 	case c.Current.Memory < 1<<20:
