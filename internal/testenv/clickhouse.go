@@ -266,7 +266,21 @@ func (s *ClickHouseServer) Kill() { s.proc.Kill() }
 func (s *ClickHouseServer) Stop() error { return s.proc.Stop(3 * time.Minute) }
 
 // Pause stops the process where it stands; its sockets stay open and silent.
-func (s *ClickHouseServer) Pause() error { return s.proc.Signal(syscall.SIGSTOP) }
+func (s *ClickHouseServer) Pause(ctx context.Context) error {
+	if err := s.proc.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return s.proc.WaitReady(ctx, func(context.Context) error {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.Pid()))
+		if err != nil {
+			return err
+		}
+		if _, rest, _ := strings.Cut(string(state), ") "); !strings.HasPrefix(rest, "T") {
+			return fmt.Errorf("the process is in state %.1s", rest)
+		}
+		return nil
+	})
+}
 
 // Resume lets a paused process go on.
 func (s *ClickHouseServer) Resume() error { return s.proc.Signal(syscall.SIGCONT) }

@@ -64,8 +64,29 @@ func wantCode(t testing.TB, err error, code int32) {
 	}
 }
 
-func TestParametersAreBoundByTheServer(t *testing.T) {
+// Behaviour of one server, each in turn.
+func TestAnswers(t *testing.T) {
 	conn := open(t, testenv.ClickHouse(t))
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, driver.Conn)
+	}{
+		{"parameters are bound by the server", parametersAreBoundByTheServer},
+		{"settings of a query do not outlive it", settingsOfAQueryDoNotOutliveIt},
+		{"large answers come in blocks", largeAnswersComeInBlocks},
+		{"an error amid an answer is heard", anErrorAmidAnAnswerIsHeard},
+		{"batches are written", batchesAreWritten},
+		{"a batch whose client dies is not there", aBatchWhoseClientDiesIsNotThere},
+		{"queries run beside each other and are killed by their id", queriesRunBesideEachOtherAndAreKilledByTheirID},
+		{"a cancelled query ends in the engine", aCancelledQueryEndsInTheEngine},
+		{"connections insert beside each other", connectionsInsertBesideEachOther},
+		{"a wide batch of tens of megabytes", aWideBatchOfTensOfMegabytes},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, conn) })
+	}
+}
+
+func parametersAreBoundByTheServer(t *testing.T, conn driver.Conn) {
 	for _, c := range []struct{ typ, value, want string }{ // a value is text in ClickHouse's escaped form
 		{"UInt64", "18446744073709551615", "18446744073709551615"},
 		{"String", `a'b"c\\d\te\nf\0g`, "a'b\"c\\d\te\nf\x00g"},
@@ -115,8 +136,7 @@ func TestAConnectionIsASession(t *testing.T) {
 	wantCode(t, err, 60)
 }
 
-func TestSettingsOfAQueryDoNotOutliveIt(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
+func settingsOfAQueryDoNotOutliveIt(t *testing.T, conn driver.Conn) {
 	ask := func(ctx context.Context) (n uint64) {
 		must(t, conn.QueryRow(ctx, "SELECT toUInt64(getSetting('max_block_size'))").Scan(&n))
 		return n
@@ -136,8 +156,7 @@ func TestSettingsOfAQueryDoNotOutliveIt(t *testing.T) {
 	}
 }
 
-func TestLargeAnswersComeInBlocks(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
+func largeAnswersComeInBlocks(t *testing.T, conn driver.Conn) {
 	var progress, profiled uint64
 	ctx := clickhouse.Context(t.Context(), clickhouse.WithProgress(func(p *clickhouse.Progress) { progress += p.Rows }),
 		clickhouse.WithProfileInfo(func(p *clickhouse.ProfileInfo) { profiled += p.Rows }))
@@ -156,8 +175,7 @@ func TestLargeAnswersComeInBlocks(t *testing.T) {
 	}
 }
 
-func TestAnErrorAmidAnAnswerIsHeard(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
+func anErrorAmidAnAnswerIsHeard(t *testing.T, conn driver.Conn) {
 	rows, err := conn.Query(t.Context(), "SELECT throwIf(number = 150000) FROM numbers(200000) SETTINGS max_block_size = 10000, max_threads = 1")
 	n := 0
 	if err == nil {
@@ -172,9 +190,8 @@ func TestAnErrorAmidAnAnswerIsHeard(t *testing.T) {
 	}
 }
 
-func TestBatchesAreWritten(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
-	exec(t, conn, "CREATE TABLE t (a UInt64, s LowCardinality(String)) ENGINE = MergeTree ORDER BY a")
+func batchesAreWritten(t *testing.T, conn driver.Conn) {
+	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64, s LowCardinality(String)) ENGINE = MergeTree ORDER BY a")
 	var wrote uint64
 	ctx := clickhouse.Context(t.Context(), clickhouse.WithProgress(func(p *clickhouse.Progress) { wrote += p.WroteRows }))
 	b, err := conn.PrepareBatch(ctx, "INSERT INTO t (a, s)")
@@ -204,9 +221,8 @@ func TestBatchesAreWritten(t *testing.T) {
 }
 
 // What a client has sent of a batch before it dies is not there, and its query is gone.
-func TestABatchWhoseClientDiesIsNotThere(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
-	exec(t, conn, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+func aBatchWhoseClientDiesIsNotThere(t *testing.T, conn driver.Conn) {
+	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
 	ctx, cancel := context.WithCancel(clickhouse.Context(t.Context(), clickhouse.WithQueryID("dies")))
 	b, err := conn.PrepareBatch(ctx, "INSERT INTO t (a)")
 	must(t, err)
@@ -231,8 +247,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-func TestQueriesRunBesideEachOtherAndAreKilledByTheirID(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
+func queriesRunBesideEachOtherAndAreKilledByTheirID(t *testing.T, conn driver.Conn) {
 	const endless = "SELECT sum(sleepEachRow(0.05)) FROM numbers(1000000) SETTINGS max_block_size = 1"
 	failed := make([]error, 3)
 	var all sync.WaitGroup
@@ -255,8 +270,7 @@ func TestQueriesRunBesideEachOtherAndAreKilledByTheirID(t *testing.T) {
 	}
 }
 
-func TestACancelledQueryEndsInTheEngine(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
+func aCancelledQueryEndsInTheEngine(t *testing.T, conn driver.Conn) {
 	exec(t, conn, "CREATE TABLE slow (a UInt64) ENGINE = MergeTree ORDER BY a")
 	for _, sql := range []string{
 		"SELECT sum(sleepEachRow(0.05)) FROM numbers(1000000) SETTINGS max_block_size = 1",
@@ -274,9 +288,8 @@ func TestACancelledQueryEndsInTheEngine(t *testing.T) {
 	}
 }
 
-func TestConnectionsInsertBesideEachOther(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
-	exec(t, conn, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+func connectionsInsertBesideEachOther(t *testing.T, conn driver.Conn) {
+	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
 	const workers, batches, size = 5, 10, 1000
 	var all sync.WaitGroup
 	errs := make([]error, workers)
@@ -296,8 +309,7 @@ func TestConnectionsInsertBesideEachOther(t *testing.T) {
 	}
 }
 
-func TestAWideBatchOfTensOfMegabytes(t *testing.T) {
-	conn := open(t, testenv.ClickHouse(t))
+func aWideBatchOfTensOfMegabytes(t *testing.T, conn driver.Conn) {
 	const columns, rows = 30, 1000
 	var definitions, names []string
 	for i := range columns {
