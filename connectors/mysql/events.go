@@ -118,6 +118,7 @@ func (o *opening) onOther(e *stream.Event) error {
 		return fmt.Errorf("%w: the server wrote an INCIDENT at %s:%d: changes are missing from its log", pipeline.ErrHistory, e.Place.File, e.Place.Start)
 	case e.Type == stream.MariaPartialRowData:
 		return fmt.Errorf("the log has rows in parts at %s:%d, which are not read yet; set binlog_row_event_fragment_threshold on the server high enough", e.Place.File, e.Place.Start)
+	case e.Type == stream.HeartbeatEvent, e.Type == stream.HeartbeatV2Event:
 	case !o.tx.open:
 		if started(e) {
 			o.tables.temporary.Restart()

@@ -131,6 +131,9 @@ func (r *reader) takeUp(ctx context.Context, from pipeline.Resume) (fresh bool, 
 	}
 	r.boundary = at
 	r.applyReserved()
+	if err := r.checkExecuted(ctx); err != nil {
+		return fresh, err
+	}
 	return fresh, r.fetchXA(ctx, other)
 }
 

@@ -116,9 +116,14 @@ func (r *reader) fetchXA(ctx context.Context, other bool) error {
 // errGone says that the server does not have an open XA transaction where it was.
 var errGone = errors.New("the server's log does not have it")
 
-// fetchRange reads one range and keeps its rows.
+// fetchRange reads one range and keeps its rows. A server that lost the transaction in a
+// fail-over would be waited for without end: what it has ends where its log ends now.
 func (r *reader) fetchRange(ctx context.Context, x xaRange, other bool) (xaRange, error) {
 	start, err := r.rangeStart(ctx, x, other)
+	if err != nil {
+		return x, err
+	}
+	end, _, err := r.server.logPlace(ctx, r.db)
 	if err != nil {
 		return x, err
 	}
@@ -129,7 +134,7 @@ func (r *reader) fetchRange(ctx context.Context, x xaRange, other bool) (xaRange
 	defer rd.Close()
 	from := held.New(r.server.maria, r.store, nil)
 	defer from.Close()
-	f := fetching{want: x, other: other, held: from}
+	f := fetching{want: x, other: other, end: end, held: from}
 	for {
 		select {
 		case b := <-rd.Batches():
@@ -159,10 +164,26 @@ func (r *reader) rangeStart(ctx context.Context, x xaRange, other bool) (start s
 	if r.set == nil || x.gtid == "-" {
 		return start, fmt.Errorf("%w: it has no GTID", errGone)
 	}
+	if had, err := r.logged(ctx, x.gtid); err != nil || !had {
+		return start, errors.Join(err, fmt.Errorf("%w: it never had %s", errGone, x.gtid))
+	}
 	if start.Set, err = r.set.Before(x.gtid); err != nil {
 		return start, fmt.Errorf("%w: %w", errGone, err)
 	}
 	return start, nil
+}
+
+// logged reports whether the server can have a transaction in its log. On MySQL that all that
+// was read is executed was seen before.
+func (r *reader) logged(ctx context.Context, gtid string) (bool, error) {
+	if !r.server.maria {
+		return true, nil
+	}
+	row, err := oneRow(ctx, r.db, "SELECT @@GLOBAL.gtid_binlog_state")
+	if err != nil || len(row) == 0 {
+		return false, errors.Join(errors.New("read gtid_binlog_state"), err)
+	}
+	return stream.Reached(row[0], gtid), nil
 }
 
 // gone joins errGone to what the server says of a log that it does not have.
@@ -177,6 +198,7 @@ func gone(err error) error {
 type fetching struct {
 	want  xaRange
 	other bool
+	end   place // of the server's log, before the reading began
 	held  *held.Assembler
 	found xaRange
 	start stream.Place // of the transaction that is being read
@@ -207,8 +229,20 @@ func (f *fetching) take(b stream.Batch) (done bool, err error) {
 		if done {
 			return true, nil
 		}
+		if f.atEnd(&b.Events[i]) {
+			return false, fmt.Errorf("%w: up to its end at %s there is no such transaction", errGone, f.end)
+		}
 	}
 	return false, b.Err
+}
+
+// atEnd reports whether e says that everything was read that the log held.
+func (f *fetching) atEnd(e *stream.Event) bool {
+	at := place{file: e.Place.File, pos: e.Place.End}
+	if to, ok := rotation(e); ok {
+		at = to
+	}
+	return at.file != "" && !at.less(f.end)
 }
 
 // step looks at an event; it is true at the end of the transaction that is looked for.

@@ -1,10 +1,15 @@
 package mysql
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/millrace/millrace/internal/testenv"
@@ -329,6 +334,86 @@ func TestXATransactionsOutliveTheServer(t *testing.T) {
 		r.reach()
 		r.same("another server")
 	})
+}
+
+// TestALostPreparationIsSaid moves to a server that lost what the position says is
+// prepared: the opening does not wait for it, and names what it lost.
+func TestALostPreparationIsSaid(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		r := newXARig(t, srv, db)
+		r.open(pipeline.Resume{})
+		open := xaSession(t, db, "one", "INSERT INTO shop.a VALUES (1,'one')")
+		r.reach()
+		i := len(r.all) - 1
+		for r.all[i].Commit == nil {
+			i--
+		}
+		at := *r.all[i].Commit
+		at.Server, at.File, at.Pos, at.Print = "another", "other-bin.000042", 4711, event.Fingerprint{}
+		resume := pipeline.Resume{Epoch: 2, NewServer: true, Schemas: schemasOf(r.all[:i+1], r.opened)}
+		reopen := func(at event.Position) (said string, err error) {
+			t.Helper()
+			r.s.Close()
+			var logged lockedBuffer
+			if r.s, err = New(r.cfg, slog.New(slog.NewTextHandler(&logged, nil)), nil); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { r.s.Close() })
+			resume.Position = at
+			ctx, cancel := context.WithTimeout(t.Context(), patience(t))
+			defer cancel()
+			for _, err = r.s.Open(ctx, resume); err == nil && !r.s.Status().Connected; _, err = r.s.Next(ctx) {
+			}
+			return logged.String(), err
+		}
+
+		lost := at
+		lost.XA = strings.Replace(at.XA, "X'6f6e65'", "X'6c6f7374'", 1) // 'one' to 'lost'
+		said, err := reopen(lost)
+		if err != nil || len(r.s.o.xa) != 0 || !strings.Contains(said, "X'6c6f7374'") {
+			t.Fatalf("%v, said was:\n%s", err, said)
+		}
+		open("COMMIT")
+		r.reach()
+		if r.due["a"] != 1 || r.due["b"] != 1 {
+			t.Errorf("due after the commit of what was lost: %v", r.due)
+		}
+
+		never := at
+		never.GTIDSet += ",aaaaaaaa-0000-4000-8000-000000000001:1-7"
+		never.XA = strings.Replace(at.XA, r.s.o.server.identity+":", "aaaaaaaa-0000-4000-8000-000000000001:", 1)
+		if r.s.o.server.maria {
+			never.GTIDSet = "0-77-1000000"
+			never.XA = regexp.MustCompile(` \d+-\d+-\d+ `).ReplaceAllString(at.XA, " 0-77-999999 ")
+		}
+		said, err = reopen(never)
+		ctx, cancel := context.WithTimeout(t.Context(), patience(t))
+		defer cancel()
+		for err == nil {
+			_, err = r.s.Next(ctx)
+		}
+		if !errors.Is(err, pipeline.ErrHistory) {
+			t.Errorf("transactions that the server never had: %v, said was:\n%s", err, said)
+		}
+	})
+}
+
+// lockedBuffer is written to by the goroutines of a source.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // firstLog is the oldest log that the server has.

@@ -73,7 +73,15 @@ func (f *framer) place(e *Event, h header) {
 		}
 		e.Place = p
 		return
-	case h.typ == HeartbeatEvent || h.typ == HeartbeatV2Event || e.Artificial():
+	case h.typ == HeartbeatEvent: // says how far the server has read, whatever it sent of it
+		if f.file == string(e.Body) {
+			p.End = f.end(h)
+		} else {
+			p.File, p.End = string(e.Body), uint64(h.logPos)
+		}
+		e.Place = p
+		return
+	case h.typ == HeartbeatV2Event || e.Artificial():
 	case h.typ == FormatEvent:
 		if h.logPos != 0 {
 			p.End = uint64(h.logPos)

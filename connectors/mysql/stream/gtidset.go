@@ -221,6 +221,26 @@ func (s *Set) Before(gtid string) (*Set, error) {
 	return out, nil
 }
 
+// Reached reports whether a state of MariaDB's log, the last number of each domain and
+// server, is at or behind a GTID.
+func Reached(state, gtid string) bool {
+	i := strings.LastIndexByte(gtid, '-')
+	want, err := strconv.ParseUint(gtid[i+1:], 10, 64)
+	if i < 0 || err != nil {
+		return false
+	}
+	for part := range strings.SplitSeq(state, ",") {
+		part = strings.TrimSpace(part)
+		k := strings.LastIndexByte(part, '-')
+		if k < 0 || part[:k] != gtid[:i] {
+			continue
+		}
+		have, err := strconv.ParseUint(part[k+1:], 10, 64)
+		return err == nil && have >= want
+	}
+	return false
+}
+
 var errOneGTID = errors.New("it is not the name of one transaction")
 
 // remove takes one number out of a source of MySQL's.

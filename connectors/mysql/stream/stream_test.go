@@ -132,3 +132,12 @@ func FuzzFrame(f *testing.F) {
 		}
 	})
 }
+
+func TestReached(t *testing.T) {
+	const state = "0-1-7, 0-2-3,5-1-1"
+	for gtid, want := range map[string]bool{"0-1-7": true, "0-1-6": true, "0-1-8": false, "0-2-4": false, "5-1-1": true, "5-2-1": false, "": false, "0-1-x": false} {
+		if got := Reached(state, gtid); got != want {
+			t.Errorf("%q in %q: %t", gtid, state, got)
+		}
+	}
+}
