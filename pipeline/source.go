@@ -104,13 +104,12 @@ type SourceStatus struct {
 	Reconnects int64
 }
 
-// SourceTable is a captured table's part of SourceStatus.
+// SourceTable is a captured table's part of SourceStatus: what the source is about. What the
+// table does is package life's to say.
 type SourceTable struct {
-	Name     event.TableName
-	State    State           // running | snapshot | due | paused | dropped
-	Code     event.PauseCode // of a pause
-	Reason   string
-	Attempt  event.Attempt
-	Rows     uint64 // rows handed over since Open
-	Snapshot float64
+	Name       event.TableName
+	Paused     bool // its rows are left out, as its KindPaused said
+	Attempting bool // a snapshot is asked for or in progress
+	Trouble    string
+	Rows       uint64 // rows handed over since Open
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 var update = flag.Bool("update", false, "write docs/states.md anew")
@@ -146,6 +147,20 @@ What is *paused* has a code, and a reason that names the thing, the cause and th
 `)
 	for _, c := range pipeline.PauseCodes() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", c.Code, whose(c.Of), c.Text, c.Remedy, c.Ready)
+	}
+	b.WriteString(`
+## The life of a table
+
+Four facts of a table change apart from each other; an empty field leaves the fact as it is. What is shown is the first that holds: the source has it
+no longer (*dropped*), the file leaves it out (*excluded*), it stands or is asked to (*paused*), its snapshot is under way (*snapshot*) or owed (*due*), else
+*running*. Where the pipeline as a whole does not run, tables that would flow show the pipeline's state.
+
+| event | at the source | in the file | pause | snapshot |
+|---|---|---|---|---|
+`)
+	for _, k := range life.Kinds() {
+		r := life.Rules()[k]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", k, r.Source, r.File, r.Pause, r.Attempt)
 	}
 	b.WriteString(`
 ## Why a target table waits

@@ -50,7 +50,7 @@ func (e environmentError) Unwrap() error { return e.error }
 // silentError ends with status 1 after the command has said everything itself.
 type silentError struct{}
 
-func (silentError) Error() string { return "a difference was found" }
+func (silentError) Error() string { return "what is wrong was said" }
 
 func exitCode(err error) int {
 	var (

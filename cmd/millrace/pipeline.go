@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -158,6 +160,7 @@ func newVerb(verb, short, example string) *cobra.Command {
 		},
 	}
 	daemon := daemonFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
 		defer cancel()
@@ -169,7 +172,25 @@ func newVerb(verb, short, example string) *cobra.Command {
 		if err != nil {
 			return asEnvironment(err)
 		}
-		return printStatus(c.OutOrStdout(), []pipeline.Status{now}, false)
+		return printAnswer(c.OutOrStdout(), verb, &now, *asJSON)
 	}
 	return c
+}
+
+// printAnswer prints what became of a verb. That something could not be done of a table ends
+// the command with 1, whatever was done of the others.
+func printAnswer(out io.Writer, verb string, now *httpapi.Answer, asJSON bool) error {
+	var err error
+	if asJSON {
+		err = printJSON(out, now)
+	} else {
+		for _, o := range now.Outcomes {
+			fmt.Fprintf(out, "%s %s: %s\n", verb, o.Table, strings.TrimSuffix(fmt.Sprintf("%s: %s", o.Result, o.Reason), ": "))
+		}
+		err = printStatus(out, []pipeline.Status{now.Status}, false)
+	}
+	if err == nil && !now.Whole() {
+		return silentError{}
+	}
+	return err
 }

@@ -172,7 +172,17 @@ func (as *attempts) cascade(t *table) {
 	}
 	as.source.log.Warn("rows changed that the server does not log", slog.String("table", t.name.String()),
 		slog.String("remedy", "drop the cascading foreign key; a snapshot follows"))
-	as.add(t, causeCascade)
+	as.owe(t, causeCascade)
+}
+
+// owe begins an attempt that nobody asked for, and tells of it: until it has ended the table
+// is not whole, also when the process ends before its BEGIN.
+func (as *attempts) owe(t *table, cause string) {
+	as.request(t, cause)
+	if a := as.of(t); a != nil {
+		ev := a.ev
+		as.stand.emit(event.Item{Kind: event.KindDue, Seq: as.tables.ground.number(), Table: t.named(), Attempt: &ev})
+	}
 }
 
 // touch notes that a row was changed, for the windows of its table.
@@ -365,7 +375,7 @@ func (as *attempts) finish(a *attempt) {
 	again := a.again
 	as.drop(a)
 	if again {
-		as.add(a.t, causeCascade)
+		as.owe(a.t, causeCascade)
 	}
 }
 
@@ -422,24 +432,17 @@ func (as *attempts) post(a *attempt, done bool, apply func()) {
 
 // describe is the table's part of the status.
 func (as *attempts) describe(t *table) pipeline.SourceTable {
-	st := pipeline.SourceTable{Name: t.name, State: pipeline.StateRunning, Rows: t.rows}
-	if a := as.of(t); a != nil {
-		st.State, st.Reason, st.Attempt, st.Snapshot = pipeline.StateSnapshot, a.ev.Cause, a.ev, a.ev.Percent()
-		if a.ev.Begin == 0 {
-			st.State = pipeline.StateDue
-		}
-		if a.lastErr != "" && a.failures > 0 {
-			st.Reason += ": " + a.lastErr
-		}
-	}
-	if st.State == pipeline.StateRunning && t.unread != "" {
-		st.Reason = "its definition cannot be compared with the server's: " + t.unread
-	}
-	if t.blind != "" {
-		st.State, st.Reason = pipeline.StateDue, t.blind
-	}
-	if t.paused != nil {
-		st.State, st.Code, st.Reason = pipeline.StatePaused, t.paused.Code, t.paused.String()
+	st := pipeline.SourceTable{Name: t.name, Rows: t.rows, Paused: t.paused != nil}
+	a := as.of(t)
+	st.Attempting = a != nil || t.blind != ""
+	switch {
+	case t.paused != nil: // it says why itself
+	case t.blind != "":
+		st.Trouble = "its rows are left out until its definition is known: " + t.blind
+	case a != nil && a.lastErr != "" && a.failures > 0:
+		st.Trouble = a.lastErr
+	case t.unread != "":
+		st.Trouble = "its definition cannot be compared with the server's: " + t.unread
 	}
 	return st
 }

@@ -318,3 +318,35 @@ func TestSnapshotOfWhatIsInTheLogButNotVisible(t *testing.T) {
 		sameRows(t, g.texts(), serverRows(t, db, "SELECT * FROM shop.a"))
 	})
 }
+
+// TestWhatTheSourceOwesIsSaid: rows that a foreign key changed are in no log; that an attempt
+// has them is told where it is found, once, and not while the table is paused.
+func TestWhatTheSourceOwesIsSaid(t *testing.T) {
+	ts, at := stillTables(t, true)
+	table := stillTable(ts, tableA)
+	source, err := New(*ts.cfg, ts.log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := &attempts{source: source, server: ts.server, stand: at, tables: ts, ctx: t.Context()}
+	ts.attempts = as
+	owed := func() (causes []string) {
+		for _, it := range at.items {
+			if it.Kind == event.KindDue {
+				causes = append(causes, it.Table.Name.String()+": "+it.Attempt.Cause)
+			}
+		}
+		return causes
+	}
+	as.cascade(table)
+	as.cascade(table)
+	if got := owed(); len(got) != 1 || got[0] != tableA.String()+": "+causeCascade || as.of(table) == nil || !as.of(table).again {
+		t.Errorf("told %q, of %+v", got, as.of(table))
+	}
+	as.drop(as.of(table))
+	ts.pause(table, pauseRequest, "")
+	as.cascade(table)
+	if got := owed(); len(got) != 1 || as.of(table) != nil {
+		t.Errorf("of a paused table: told %q", got)
+	}
+}

@@ -193,7 +193,7 @@ func (ts *tables) settle(name event.TableName, l *schema.Loaded, cause string) {
 	case why == "" && misfit != "":
 		t.excused = true
 		t.agrees(l)
-		ts.attempts.request(t, misfit)
+		ts.attempts.owe(t, misfit)
 		return
 	case why == "" && blind == "":
 		t.agrees(l)
@@ -203,7 +203,7 @@ func (ts *tables) settle(name event.TableName, l *schema.Loaded, cause string) {
 		return
 	case why == "":
 		t.agrees(l)
-		ts.attempts.request(t, blind)
+		ts.attempts.owe(t, blind)
 		return
 	}
 	ts.metrics.differences.WithLabelValues(name.String()).Inc()

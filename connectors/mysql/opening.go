@@ -116,7 +116,7 @@ func (o *opening) transaction() (id string, tx func() *event.Tx) {
 
 // emit hands an item over.
 func (o *opening) emit(it event.Item) {
-	if o.tx.open && it.Kind != event.KindPaused {
+	if o.tx.open && it.Kind != event.KindPaused && it.Kind != event.KindDue {
 		if it.Seq <= o.passed {
 			return // it was, before the connection ended within this transaction
 		}

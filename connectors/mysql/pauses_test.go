@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/connectors/mysql/schema"
-	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -36,6 +35,7 @@ func (s *still) transactions() uint64                { return 0 }
 func (s *still) full() bool                          { return false }
 func (s *still) discard(*table)                      {}
 func (s *still) request(t *table, _ string)          { s.attempts = append(s.attempts, t.name) }
+func (s *still) owe(t *table, cause string)          { s.request(t, cause) }
 func (s *still) restart(*table, string)              {}
 func (s *still) abandon(*table, string)              {}
 func (s *still) inquire(n event.TableName, _ string) { s.inquired = append(s.inquired, n) }
@@ -133,7 +133,7 @@ func TestAPauseOutlivesItsDefinition(t *testing.T) {
 	why := event.PauseReason{Code: event.PausePrivilege, Text: "not shown"}
 	ts.keepPaused(map[event.TableName]event.PauseReason{known.name: event.Requested(), hidden: why, out: why})
 	as := &attempts{tables: ts}
-	if st := as.describe(ts.at(hidden)); st.State != pipeline.StatePaused || st.Code != event.PausePrivilege || known.paused.Code != event.PauseRequest {
+	if st := as.describe(ts.at(hidden)); !st.Paused || ts.at(hidden).paused.Code != event.PausePrivilege || known.paused.Code != event.PauseRequest {
 		t.Errorf("the status is %+v; the known one is paused for %s", st, known.paused.Code)
 	}
 	if ts.all[out] != nil {
@@ -216,11 +216,11 @@ func TestADefinitionThatIsNotShownIsSaid(t *testing.T) {
 	says := (&attempts{tables: ts}).describe
 	as.inquire(tableA, "test")
 	as.unanswered(as.open[tableA], schema.ErrHidden)
-	if st := says(table); st.State != pipeline.StateRunning || !strings.Contains(st.Reason, schema.ErrHidden.Error()) || len(as.open) != 0 {
+	if st := says(table); st.Paused || !strings.Contains(st.Trouble, schema.ErrHidden.Error()) || len(as.open) != 0 {
 		t.Errorf("the status is %+v; open: %v", st, as.open)
 	}
 	as.compareAll(&round{loaded: map[event.TableName]*schema.Loaded{tableA: {Schema: table.schema()}}})
-	if st := says(table); st.Reason != "" {
+	if st := says(table); st.Trouble != "" {
 		t.Errorf("it was shown again, and the status is %+v", st)
 	}
 }

@@ -55,9 +55,11 @@ type ground interface {
 type snapshots interface {
 	// discard throws away what was read of a table and not handed over.
 	discard(*table)
-	// request begins an attempt, anew if one is in progress; restart only in that case.
+	// request begins an attempt, anew if one is in progress; restart only in that case. owe
+	// is request for one that no definition and nobody else makes due.
 	request(t *table, cause string)
 	restart(t *table, cause string)
+	owe(t *table, cause string)
 	// abandon ends a table's attempt.
 	abandon(t *table, why string)
 }

@@ -87,7 +87,7 @@ func TestARowAboveTheMessageLimit(t *testing.T) {
 	r.equal(r.items)
 	r.script.Commit(r.orders.Delete(77)) // the statement's row is as large: it must be behind the reader
 	r.waitFor("the reader", func() bool { return r.pipeline("orders").Position.Pos == uint64(r.script.Len()) })
-	if err := r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Resume); err != nil {
+	if _, err := r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Resume); err != nil {
 		t.Fatal(err)
 	}
 	r.equal(r.orders)

@@ -35,6 +35,10 @@ type Plan struct {
 	Options []client.Option
 	// Reload is how often the files are looked at (an hour).
 	Reload time.Duration
+	// Heartbeat is how often idle queues get a heartbeat (a minute).
+	Heartbeat time.Duration
+	// Snapshot is when tables are read as a whole (initial).
+	Snapshot pipeline.SnapshotMode
 }
 
 // Daemon is a runner in this process.
@@ -76,10 +80,14 @@ func (c *Cluster) Daemon(p Plan) *Daemon {
 	if p.Reload == 0 {
 		p.Reload = time.Hour
 	}
+	if p.Snapshot == "" {
+		p.Snapshot = pipeline.SnapshotInitial
+	}
 	r, err := runner.New(runner.Config{Pipelines: filepath.Join(p.Dir, "pipelines"), State: filepath.Join(p.Dir, "state"), Reload: p.Reload}, Kinds(), runner.Deps{
-		Source:   p.Source,
-		Snapshot: func(*spec.Pipeline) pipeline.SnapshotMode { return pipeline.SnapshotInitial },
-		Config:   p.Config,
+		Source:    p.Source,
+		Snapshot:  func(*spec.Pipeline) pipeline.SnapshotMode { return p.Snapshot },
+		Heartbeat: p.Heartbeat,
+		Config:    p.Config,
 		Sink: func(file *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
 			if s.Type == "target" {
 				return p.Target(file, s)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // ErrInDoubt says that a row's number is not above its queue's last one, though the queue
@@ -75,18 +76,12 @@ func (p *Publisher) add(ctx context.Context, it *event.Item) error {
 	case event.KindHeartbeat:
 		return p.addHeartbeat(ctx, it)
 	case event.KindPaused:
-		if it.Table.Schema == nil && p.named[it.Table.Name] == nil { // it was never published
-			p.group(checkpoint.KindRows).addPause(pausedRecord(it.Table.Name, *it.Reason))
-			return nil
-		}
-		s, err := p.table(ctx, it.Table)
-		if err != nil {
-			return err
-		}
-		p.pauseTable(s, *it.Reason)
-		return nil
+		return p.addPaused(ctx, it)
 	case event.KindResumed:
 		return p.addResumed(ctx, it)
+	case event.KindDue:
+		p.owes(p.group(checkpoint.KindRows), it.Table.Name, it.Attempt.Cause)
+		return nil
 	}
 	panic(fmt.Sprintf("BUG: item of kind %d", it.Kind))
 }
@@ -114,10 +109,7 @@ func (p *Publisher) addRow(ctx context.Context, it *event.Item) error {
 	}
 	if s.fresh {
 		s.fresh = false
-		p.cur.addDue(it.Table.Name, "new table")
-		if p.cfg.OnDue != nil {
-			p.cfg.OnDue(it.Table.Name, "new table")
-		}
+		p.owe(p.cur, it.Table.Name, "new table")
 	}
 	p.enter(it.Tx, kind == checkpoint.KindRows)
 	if s.paused || p.cfg.Keep != nil && !p.cfg.Keep(it) {
@@ -307,30 +299,45 @@ func (p *Publisher) addTxEnd(ctx context.Context, q *queueState, seq event.Seq) 
 	return nil
 }
 
+// addPaused stops a table that its source has stopped.
+func (p *Publisher) addPaused(ctx context.Context, it *event.Item) error {
+	if it.Table.Schema == nil && p.named[it.Table.Name] == nil { // it was never published
+		p.group(checkpoint.KindRows).addPause(pausedRecord(it.Table.Name, *it.Reason))
+		p.cfg.Life.Report(it.Table.Name, life.Event{Kind: life.Paused, Reason: *it.Reason})
+		return nil
+	}
+	s, err := p.table(ctx, it.Table)
+	if err != nil {
+		return err
+	}
+	p.pauseTable(s, *it.Reason)
+	return nil
+}
+
 // addResumed takes a table up again. What it missed comes with the attempt that is due.
 func (p *Publisher) addResumed(ctx context.Context, it *event.Item) error {
 	if it.Table.Schema == nil && p.named[it.Table.Name] == nil {
 		g := p.group(checkpoint.KindRows)
 		g.rec.Resumed, g.changed = append(g.rec.Resumed, checkpoint.TableName(it.Table.Name)), true
+		p.cfg.Life.Report(it.Table.Name, life.Event{Kind: life.Resumed})
 		return nil
 	}
 	s, err := p.table(ctx, it.Table)
 	if err != nil || !s.paused {
 		return err
 	}
+	cause := "resumed"
+	if p.cfg.Life.Of(it.Table.Name).Why().Code.ByFile() {
+		cause = CauseConfiguration
+	}
+	p.report(s, life.Event{Kind: life.Resumed})
 	if s.route != "" { // asked for by a person: the file does not permit it
-		s.paused = false
 		p.pauseTable(s, event.PauseReason{Code: event.PauseRoute, Text: s.route})
 		return nil
 	}
-	cause := "resumed"
-	if s.code.ByFile() {
-		cause = CauseConfiguration
-	}
-	s.paused, s.code = false, ""
 	g := p.group(checkpoint.KindRows)
 	g.rec.Resumed = append(g.rec.Resumed, checkpoint.TableName(it.Table.Name))
-	g.addDue(it.Table.Name, cause)
+	p.owes(g, it.Table.Name, cause)
 	return nil
 }
 
@@ -350,5 +357,6 @@ func (p *Publisher) settleDoubt(ctx context.Context, it *event.Item, doubt error
 	if err := p.ck.raiseEpochLocked(ctx, "numbers in doubt", it.Table.Name); err != nil {
 		return errors.Join(doubt, err)
 	}
+	p.relive()
 	return doubt
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // asking is what somebody outside of the stream waits for. The loop that appends the
@@ -73,8 +74,10 @@ func (p *Publisher) recordDue(ctx context.Context, due []checkpoint.Due) error {
 		return err
 	}
 	for _, d := range due {
+		name := event.TableName(d.Table)
+		p.cfg.Life.Report(name, life.Event{Kind: life.Due, Cause: d.Cause})
 		if p.cfg.OnDue != nil {
-			p.cfg.OnDue(event.TableName(d.Table), d.Cause)
+			p.cfg.OnDue(name, d.Cause)
 		}
 	}
 	return nil

@@ -17,6 +17,12 @@ func (b *bench) attempt(kind event.Kind, t *event.Table, begin event.Seq) event.
 	return event.Item{Kind: kind, Seq: seq, Table: t, Attempt: &event.Attempt{Table: t.Name, Begin: begin}, Commit: b.at()}
 }
 
+// owed is the attempt of a table that is due or under way.
+func (b *bench) owed(t *event.Table) event.Attempt {
+	a, _ := b.p.Life().Of(t.Name).Attempt()
+	return a
+}
+
 func (b *bench) reopen(tw *twin) {
 	b.t.Helper()
 	b.close()
@@ -49,12 +55,12 @@ func TestWhatWasMadeDueStaysSo(t *testing.T) {
 			t.Errorf("%s a restart finds %+v", when, a)
 		}
 	}
-	if a := b.p.Progress()[table.Name]; a.Begin != 0 || a.Cause != "asked" {
+	if a := b.owed(table); a.Begin != 0 || a.Cause != "asked" {
 		t.Errorf("recorded at once: %+v", a)
 	}
 	b.add(b.attempt(event.KindChunkEnd, table, first.Seq))
 	b.flush()
-	if a := b.p.Progress()[table.Name]; a.Begin != 0 {
+	if a := b.owed(table); a.Begin != 0 {
 		t.Errorf("behind a chunk of the one before: %+v", a)
 	}
 	b.add(b.attempt(event.KindEnd, table, first.Seq))
@@ -129,7 +135,7 @@ func TestWhoLooksNeverWaits(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- b.p.MakeDue(t.Context(), []event.TableName{table.Name}, "asked") }()
 	<-asked
-	before, progress, held := b.p.Status(), b.p.Progress()[table.Name], b.p.Held(table.Name)
+	before, progress, held := b.p.Status(), b.owed(table), b.p.Life().Of(table.Name).Held()
 	close(answer)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -137,7 +143,7 @@ func TestWhoLooksNeverWaits(t *testing.T) {
 	if before.Epoch == 0 || progress.Cause == "asked" || held.Code != "" {
 		t.Errorf("while the broker is asked: %+v, %+v, held %q", before, progress, held)
 	}
-	if got := b.p.Progress()[table.Name].Cause; got != "asked" {
+	if got := b.owed(table).Cause; got != "asked" {
 		t.Errorf("when it has answered: due for %q", got)
 	}
 	b.close()

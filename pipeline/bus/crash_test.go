@@ -120,7 +120,10 @@ func (r *rig) publish(ctx context.Context, p *Publisher, resume pipeline.Resume)
 			return err
 		}
 	}
-	return p.Flush(ctx)
+	if err := p.Flush(ctx); err != nil {
+		return err
+	}
+	return agree(p)
 }
 
 // run opens publishers until one comes to the script's end, then checks.

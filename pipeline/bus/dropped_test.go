@@ -22,17 +22,17 @@ func TestADroppedTableIsRemembered(t *testing.T) {
 	b.flush()
 	b.close()
 	b = openFiled(t, tw, "", beside)
-	why := b.p.Gone()[table.Name]
+	why := b.p.Life().Of(table.Name).Gone()
 	if why.Code != event.PauseDropped || !strings.Contains(why.Text, "since 2026-01-02 03:04:05 UTC") || !strings.HasSuffix(why.Text, ": DROP TABLE shop.t") {
 		t.Errorf("after the table was dropped: %+v", why)
 	}
-	if len(b.resume.Paused) > 0 || b.p.Held(table.Name).Code != "" {
-		t.Errorf("paused %+v, held %+v", b.resume.Paused, b.p.Held(table.Name))
+	if len(b.resume.Paused) > 0 || b.p.Life().Of(table.Name).Held().Code != "" {
+		t.Errorf("paused %+v, held %+v", b.resume.Paused, b.p.Life().Of(table.Name).Held())
 	}
 	b.close()
 	b = openFiled(t, tw, "", table, beside)
 	defer b.close()
-	if gone := b.p.Gone(); len(gone) > 0 {
+	if gone := b.p.Life().Of(table.Name).Gone(); gone.Code != "" {
 		t.Errorf("it is there again: %+v", gone)
 	}
 }

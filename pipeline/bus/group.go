@@ -93,11 +93,6 @@ func (g *group) addPause(x checkpoint.Paused) {
 	g.rec.Resumed = slices.DeleteFunc(g.rec.Resumed, func(t checkpoint.TableName) bool { return t == x.Table })
 }
 
-func (g *group) addDue(t event.TableName, cause string) {
-	g.changed = true
-	g.rec.Due = append(g.rec.Due, checkpoint.Due{Table: checkpoint.TableName(t), Cause: cause})
-}
-
 func (g *group) addAttempt(a checkpoint.Attempt) {
 	g.changed = true
 	g.rec.Attempts = slices.DeleteFunc(g.rec.Attempts, func(x checkpoint.Attempt) bool { return x.Table == a.Table })

@@ -25,13 +25,14 @@ func (p *Publisher) ForgetHistory(ctx context.Context, cause string) (pipeline.R
 	defer p.ck.unlock()
 	s := p.ck.state
 	s.Position, s.OpenTx, s.Taken = checkpoint.Position{}, nil, nil
-	tables := make([]event.TableName, len(s.Tables))
-	for i, t := range s.Tables {
-		tables[i] = event.TableName(t.Name)
+	var tables []event.TableName
+	for _, t := range s.Live() {
+		tables = append(tables, event.TableName(t.Name))
 	}
 	if err := p.ck.raiseEpochLocked(ctx, cause, tables...); err != nil {
 		return pipeline.Resume{}, why(ctx, err)
 	}
 	p.pos, p.openTx = s.Position, nil
+	p.relive()
 	return p.resumeLocked(), nil
 }

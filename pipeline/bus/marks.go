@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // addMark puts a DDL, TRUNCATE, BEGIN or END into every queue of its table, in a group of
@@ -136,33 +137,45 @@ func (p *Publisher) markRecord(g *group, s *tableState, it *event.Item, mark *ev
 	g.rec.Marks = append(g.rec.Marks, checkpoint.Mark{Table: name, Mark: mark})
 	switch it.Kind {
 	case event.KindDDL:
-		switch {
-		case it.DDL.New == nil:
-			g.rec.Dropped = append(g.rec.Dropped, name)
-			g.addPause(pausedRecord(it.Table.Name, Dropped(it)))
-			return
-		case it.DDL.Due != "":
-			g.addDue(it.Table.Name, it.DDL.Due)
-		case it.DDL.Old == nil && slices.ContainsFunc(s.queues, func(q *queueState) bool { return q.last != 0 }):
-			// The targets have the rows of the table before it, which go with an attempt.
-			g.addDue(it.Table.Name, causeSameName)
-			if p.cfg.OnDue != nil {
-				p.cfg.OnDue(it.Table.Name, causeSameName)
-			}
-		}
-		if it.DDL.Old == nil {
-			g.back(s)
-		}
+		p.recordDefinition(g, s, it)
 	case event.KindBegin:
 		s.attempt = attemptRecord(it.Attempt, it.Table.Name)
 		s.attempt.Begin = it.Seq
 		g.addAttempt(s.attempt)
+		begun := *it.Attempt
+		begun.Begin = it.Seq
+		p.report(s, life.Event{Kind: life.Begun, Attempt: begun})
 		for _, q := range s.queues { // the reader has passed whatever the queues hold
 			p.endTrim(q)
 		}
 	case event.KindEnd:
 		g.rec.Ended = append(g.rec.Ended, name)
 		s.attempt = checkpoint.Attempt{}
+		p.report(s, life.Event{Kind: life.Ended, Attempt: *it.Attempt})
+	}
+}
+
+// recordDefinition puts into the group's record what a definition changes.
+func (p *Publisher) recordDefinition(g *group, s *tableState, it *event.Item) {
+	name := it.Table.Name
+	switch {
+	case it.DDL.New == nil:
+		g.rec.Dropped = append(g.rec.Dropped, checkpoint.TableName(name))
+		why := dropped(it)
+		g.addPause(pausedRecord(name, why))
+		p.report(s, life.Event{Kind: life.Dropped, Reason: why})
+		return
+	case it.DDL.Due != "":
+		p.owe(g, name, it.DDL.Due)
+	case it.DDL.Old == nil && slices.ContainsFunc(s.queues, func(q *queueState) bool { return q.last != 0 }):
+		// The targets have the rows of the table before it, which go with an attempt.
+		p.owe(g, name, causeSameName)
+	}
+	if it.DDL.Old == nil {
+		p.back(g, s)
+		if p.cfg.OnTable != nil {
+			p.cfg.OnTable(it.Table)
+		}
 	}
 }
 
@@ -212,12 +225,14 @@ func (p *Publisher) addChunkEnd(ctx context.Context, it *event.Item) error {
 	g.rec.Kind = checkpoint.KindChunk
 	s.attempt = attemptRecord(it.Attempt, it.Table.Name)
 	g.addAttempt(s.attempt)
+	p.report(s, life.Event{Kind: life.Advanced, Attempt: *it.Attempt})
 	g.rec.To, g.within = checkpoint.Position(*it.Commit), nil
 	return p.closeGroup(ctx)
 }
 
 // addHeartbeat moves the position or the time up to which it holds, and from time to time
-// the queues that are idle: those take the time along, which is 0 when it is not known.
+// the queues that are idle: those take the time along, which is 0 when it is not known. Of a
+// table whose attempt is owed or under way it is not: what it lacks is in no queue.
 func (p *Publisher) addHeartbeat(ctx context.Context, it *event.Item) error {
 	g := p.group(checkpoint.KindRows)
 	g.rec.To, g.within = checkpoint.Position(*it.Commit), nil
@@ -236,10 +251,16 @@ func (p *Publisher) addHeartbeat(ctx context.Context, it *event.Item) error {
 	if err := p.closeGroup(ctx); err != nil {
 		return err
 	}
-	mark := &event.Mark{Seq: it.Seq, ID: event.MarkIdentity("beat", it.Seq), Time: time.UnixMicro(it.Commit.Time).UTC()}
+	whole := &event.Mark{Seq: it.Seq, ID: event.MarkIdentity("beat", it.Seq), Time: time.UnixMicro(it.Commit.Time).UTC()}
+	partial := &event.Mark{Seq: whole.Seq, ID: whole.ID, Time: time.UnixMicro(0).UTC()}
+	lives := p.cfg.Life.All()
 	for _, q := range p.queues {
 		if q.table == nil || q.table.paused || q.last >= it.Seq || q.trim != nil {
 			continue
+		}
+		mark := whole
+		if !lives[q.table.table.Name].Flows() {
+			mark = partial
 		}
 		if _, err := p.touch(ctx, checkpoint.KindHeartbeat, q); err != nil {
 			return err

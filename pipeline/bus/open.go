@@ -85,6 +85,7 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	if err := p.awaitReadable(ctx, now); err != nil { // what was committed now
 		return pipeline.Resume{}, err
 	}
+	p.relive()
 	if err := p.takeUp(ctx); err != nil {
 		return pipeline.Resume{}, err
 	}
@@ -288,7 +289,7 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 		}
 		p.queues[s.Queue] = q
 	}
-	for _, t := range st.Tables {
+	for _, t := range st.Live() {
 		name := event.TableName(t.Name)
 		p.topics[t.Topic] = name
 		s, err := p.table(ctx, &event.Table{Name: name, Queues: t.Queues})
@@ -299,11 +300,7 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 		// A slice can hold no more than the end of a transaction whose rows were sent before
 		// the opening: its readers need the schema all the same.
 		s.table.Schema = p.schemas.known[t.Schema]
-		for _, x := range st.Paused {
-			if x.Table == t.Name {
-				s.paused, s.code = true, x.Code
-			}
-		}
+		s.paused = p.cfg.Life.Of(name).Halted()
 		for _, a := range st.Tries {
 			if a.Table == t.Name {
 				s.attempt = a

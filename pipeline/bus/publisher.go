@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // PublisherConfig configures the source side of one pipeline. Zero values mean defaults.
@@ -51,14 +52,18 @@ type PublisherConfig struct {
 	// Config is what of the pipeline file decides which rows are produced. It is recorded
 	// as the configuration in force; nil leaves what is recorded as it is.
 	Config json.RawMessage
+	// Life is told what happens to the tables. nil makes one of the publisher's own.
+	Life *life.Tables
 	// OnBack is called by Declare for each table whose pause the pipeline file does not ask
 	// for any more. Its source is to be told to resume it, which makes an attempt due.
 	OnBack func(event.TableName)
-	// OnResolved, OnPaused and OnDue may be nil, like OnBack. They are called by the
-	// publisher's goroutines and must not block.
+	// OnDue is called for each attempt that became due otherwise than by the source, which is
+	// to be asked for it. OnTable is called for a table that was made while the pipeline runs.
+	// They and OnResolved may be nil, like OnBack. They are called by the publisher's
+	// goroutines and must not block.
 	OnResolved func(event.Position)
-	OnPaused   func(event.TableName, event.PauseReason)
 	OnDue      func(event.TableName, string)
+	OnTable    func(*event.Table)
 }
 
 func (c *PublisherConfig) setDefaults() {
@@ -71,6 +76,9 @@ func (c *PublisherConfig) setDefaults() {
 	def(&c.BaseGroups, 1000)
 	def(&c.PositionInterval, time.Second)
 	def(&c.HeartbeatInterval, time.Minute)
+	if c.Life == nil {
+		c.Life = life.New(nil)
+	}
 }
 
 func def[T int | int64 | time.Duration](v *T, d T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // bench is one opened publisher over a twin, fed by hand.
@@ -98,6 +99,9 @@ func (b *bench) flush() {
 	if err := b.p.Flush(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
+	if err := agree(b.p); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // slices are the messages of a queue, with their properties.
@@ -117,7 +121,11 @@ func (b *bench) slices(t *event.Table, queue int) (out []*event.Slice, props []m
 
 func TestARowAboveTheLimitPausesItsTable(t *testing.T) {
 	paused := map[event.TableName]event.PauseReason{}
-	b := openBench(t, newTwin(), PublisherConfig{MaxMessage: 20_000, OnPaused: func(n event.TableName, why event.PauseReason) { paused[n] = why }})
+	b := openBench(t, newTwin(), PublisherConfig{MaxMessage: 20_000, Life: life.New(func(n event.TableName, e life.Event, _, after life.Table) {
+		if e.Kind == life.Paused {
+			paused[n] = after.Why()
+		}
+	})})
 	small, large := benchTable("small", 1), benchTable("large", 1)
 	if err := b.p.Declare(t.Context(), []*event.Table{small, large}); err != nil {
 		t.Fatal(err)
@@ -248,8 +256,8 @@ func TestATableMadeWhereAnotherWasIsDue(t *testing.T) {
 	b.add(ddl(nil, orders.Schema)...)
 	b.add(b.tx("one", orders, "first")...)
 	b.flush()
-	if len(asked) != 0 || len(b.p.Progress()) != 0 {
-		t.Errorf("a new table, whose rows are all in the log, is due: %q, %v", asked, b.p.Progress())
+	if len(asked) != 0 || b.owed(orders).Cause != "" {
+		t.Errorf("a new table, whose rows are all in the log, is due: %q, %v", asked, b.owed(orders))
 	}
 	b.add(ddl(orders.Schema, nil)...)
 	b.flush()
@@ -258,8 +266,8 @@ func TestATableMadeWhereAnotherWasIsDue(t *testing.T) {
 	b = openBench(t, tw, PublisherConfig{OnDue: b.p.cfg.OnDue}) // the queues remember
 	b.add(ddl(nil, orders.Schema)...)
 	b.flush()
-	if want := "orders: " + causeSameName; len(asked) != 1 || asked[0] != want || b.p.Progress()[orders.Name].Cause != causeSameName {
-		t.Errorf("asked for %q, recorded %+v", asked, b.p.Progress())
+	if want := "orders: " + causeSameName; len(asked) != 1 || asked[0] != want || b.owed(orders).Cause != causeSameName {
+		t.Errorf("asked for %q, recorded %+v", asked, b.owed(orders))
 	}
 	b.close()
 }

@@ -37,15 +37,14 @@ type checkpointLog struct {
 	sinceBase int
 
 	wished map[checkpoint.TableName]wished
-	held   map[event.TableName]event.PauseReason // that Declare paused, and why
 
-	shown atomic.Pointer[shown]
+	shown atomic.Pointer[PublisherStatus] // when the lock was last released
 }
 
 func (l *checkpointLog) init(p *Publisher) {
 	l.p, l.base, l.wished = p, -1, map[checkpoint.TableName]wished{}
 	l.q = message.Queue{Topic: event.CheckpointTopic(p.cfg.Pipeline), BrokerName: p.cfg.Broker}
-	l.shown.Store(&shown{})
+	l.shown.Store(&PublisherStatus{})
 }
 
 // appendLocked appends one record. It is durable on return.
@@ -127,7 +126,7 @@ func (l *checkpointLog) raiseEpochLocked(ctx context.Context, cause string, tabl
 
 // dueForTrimmed makes an attempt due for each table with a queue that is being trimmed.
 func dueForTrimmed(s *checkpoint.State, cause string) {
-	for _, t := range s.Tables {
+	for _, t := range s.Live() {
 		for _, q := range s.Queues {
 			if q.TrimUpto != 0 && q.Queue.Topic == t.Topic {
 				s.SetDue(t.Name, cause)
@@ -166,6 +165,7 @@ func (p *Publisher) RaiseEpochTo(ctx context.Context, least uint16, cause string
 	if err := p.ck.raiseEpochLocked(ctx, cause, tables...); err != nil {
 		return pipeline.Resume{}, why(ctx, err)
 	}
+	p.relive()
 	return p.resumeLocked(), nil
 }
 
@@ -178,7 +178,7 @@ func (p *Publisher) resumeLocked() pipeline.Resume {
 	}
 	p.schemas.mu.Lock()
 	defer p.schemas.mu.Unlock()
-	for _, t := range s.Tables {
+	for _, t := range s.Live() {
 		if schema := p.schemas.known[t.Schema]; schema != nil {
 			r.Schemas[event.TableName(t.Name)] = schema
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // CauseConfiguration is the cause of attempts that a change of the pipeline file makes due.
@@ -55,11 +56,11 @@ func (d *declaring) known(was *checkpoint.Table, t *event.Table) {
 		if d.p.keyChanged(was, t) {
 			s.routeKey = slices.Clone(was.Key)
 		}
-		d.pause(t.Name, event.PauseRoute, why)
-		d.p.ck.held[t.Name] = event.PauseReason{Code: event.PauseRoute, Text: why}
+		d.pause(t.Name, life.Misrouted, event.PauseReason{Code: event.PauseRoute, Text: why})
 		return
 	}
-	if s.paused && s.code.ByFile() {
+	d.p.report(s, life.Event{Kind: life.Taken})
+	if s.paused && d.p.cfg.Life.Of(t.Name).Why().Code.ByFile() {
 		d.back = append(d.back, t.Name)
 	}
 }
@@ -67,14 +68,13 @@ func (d *declaring) known(was *checkpoint.Table, t *event.Table) {
 // left pauses the tables that are recorded and not captured any more. What is in their
 // queues stays there for the targets.
 func (d *declaring) left(captured []*event.Table) {
-	for _, row := range d.p.ck.state.Tables {
+	for _, row := range d.p.ck.state.Live() {
 		name := event.TableName(row.Name)
 		if slices.ContainsFunc(captured, func(t *event.Table) bool { return t.Name == name }) {
 			continue
 		}
 		why := fmt.Sprintf("table %s is not captured any more: no pattern of source.tables in the pipeline file names it, or the server has it no longer; name it again, and it goes on with a new snapshot", name)
-		d.pause(name, event.PauseExcluded, why)
-		d.p.ck.held[name] = event.PauseReason{Code: event.PauseExcluded, Text: why}
+		d.pause(name, life.LeftOut, event.PauseReason{Code: event.PauseExcluded, Text: why})
 	}
 }
 
@@ -83,21 +83,26 @@ func (d *declaring) again(name checkpoint.TableName) {
 	st := d.p.ck.state
 	if slices.ContainsFunc(st.Paused, func(x checkpoint.Paused) bool { return x.Table == name && x.Code == event.PauseDropped }) {
 		st.Resume(name)
+		d.p.cfg.Life.Report(event.TableName(name), life.Event{Kind: life.Created})
 	}
 }
 
 // pause notes a pause that the file asks for. A table that is paused for another reason
-// keeps that; Held says all the same that the file does not want it.
-func (d *declaring) pause(name event.TableName, code event.PauseCode, text string) {
+// keeps that, and its life says all the same that the file does not want it.
+func (d *declaring) pause(name event.TableName, kind life.Kind, why event.PauseReason) {
 	s, st := d.p.named[name], d.p.ck.state
+	why.Where = event.Position(st.Position)
 	at := slices.IndexFunc(st.Paused, func(x checkpoint.Paused) bool { return event.TableName(x.Table) == name })
-	if at >= 0 && (!st.Paused[at].Code.ByFile() || st.Paused[at].Code == code && st.Paused[at].Text == text) {
+	if at >= 0 && st.Paused[at].Code == why.Code && st.Paused[at].Text == why.Text {
+		why.Where = event.Position(st.Paused[at].Where) // it stands since then
+	}
+	d.p.report(s, life.Event{Kind: kind, Reason: why})
+	x := pausedRecord(name, why)
+	if at >= 0 && (!st.Paused[at].Code.ByFile() || st.Paused[at] == x) {
 		return
 	}
-	x := checkpoint.Paused{Table: checkpoint.TableName(name), Code: code, Text: text, Where: st.Position}
 	st.Resume(x.Table)
 	st.Paused = append(st.Paused, x)
-	s.paused, s.code = true, code
 	d.changed = true
 	d.paused = append(d.paused, x)
 }
@@ -107,9 +112,6 @@ func (d *declaring) tell() {
 	for _, x := range d.paused {
 		name := event.TableName(x.Table)
 		d.p.log.Warn("table paused by the pipeline file", slog.String("table", name.String()), slog.String("code", string(x.Code)), slog.String("reason", x.Text))
-		if d.p.cfg.OnPaused != nil {
-			d.p.cfg.OnPaused(name, event.PauseReason{Code: x.Code, Text: x.Text, Where: event.Position(x.Where)})
-		}
 	}
 	for _, t := range d.back {
 		if d.p.cfg.OnBack != nil {
@@ -154,10 +156,6 @@ func keyNames(t *event.Table) (names []string) {
 	}
 	return names
 }
-
-// Held says why a table cannot be resumed while the pipeline file is as it is; without a
-// code when it can. Any goroutine may ask; it never waits.
-func (p *Publisher) Held(t event.TableName) event.PauseReason { return p.ck.shown.Load().held[t] }
 
 // rowOf is the record of a table under a new definition. Its route stays what its queues
 // were filled by, also while the file asks for another.

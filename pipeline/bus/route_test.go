@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // filed is a bench whose publisher was told what a pipeline file says.
@@ -21,8 +22,12 @@ func openFiled(t *testing.T, tw *twin, config string, tables ...*event.Table) *f
 	t.Helper()
 	f := &filed{paused: map[event.TableName]event.PauseReason{}}
 	cfg := PublisherConfig{
-		OnPaused: func(n event.TableName, why event.PauseReason) { f.paused[n] = why },
-		OnBack:   func(n event.TableName) { f.back = append(f.back, n) },
+		Life: life.New(func(n event.TableName, e life.Event, before, after life.Table) {
+			if after.Halted() && after.Why() != before.Why() && e.Kind != life.Opened {
+				f.paused[n] = after.Why()
+			}
+		}),
+		OnBack: func(n event.TableName) { f.back = append(f.back, n) },
 	}
 	if config != "" {
 		cfg.Config = json.RawMessage(config)
@@ -82,8 +87,8 @@ func TestAChangedRouteStopsItsTableAlone(t *testing.T) {
 				if opening > 0 { // it is known already, and told once
 					why = recorded
 				}
-				if why.Code != event.PauseRoute || len(b.paused) > 1 || len(b.back) > 0 || b.p.Held(table.Name).Text != why.Text || b.p.Held(beside.Name).Text != "" {
-					t.Fatalf("opening %d: %+v, %+v, back %v, held %q", opening, b.paused, b.resume.Paused, b.back, b.p.Held(table.Name))
+				if why.Code != event.PauseRoute || len(b.paused) > 1 || len(b.back) > 0 || b.p.Life().Of(table.Name).Held().Text != why.Text || b.p.Life().Of(beside.Name).Held().Text != "" {
+					t.Fatalf("opening %d: %+v, %+v, back %v, held %q", opening, b.paused, b.resume.Paused, b.back, b.p.Life().Of(table.Name).Held())
 				}
 				for _, w := range c.words {
 					if !strings.Contains(why.Text, w) {
@@ -105,8 +110,8 @@ func TestAChangedRouteStopsItsTableAlone(t *testing.T) {
 			}
 
 			b = openFiled(t, tw, "", table, beside)
-			if len(b.back) != 1 || b.back[0] != table.Name || b.p.Held(table.Name).Text != "" {
-				t.Fatalf("with the file as it was: back %v, held %q", b.back, b.p.Held(table.Name))
+			if len(b.back) != 1 || b.back[0] != table.Name || b.p.Life().Of(table.Name).Held().Text != "" {
+				t.Fatalf("with the file as it was: back %v, held %q", b.back, b.p.Life().Of(table.Name).Held())
 			}
 			b.close() // stopped before the source did anything: it is so the next time as well
 			b = openFiled(t, tw, "", table, beside)
@@ -165,7 +170,7 @@ func TestADefinitionKeepsThePausedRoute(t *testing.T) {
 	b = openFiled(t, tw, "", &now)
 	defer b.close()
 	if len(b.back) != 1 {
-		t.Errorf("back %v, held %q", b.back, b.p.Held(table.Name))
+		t.Errorf("back %v, held %q", b.back, b.p.Life().Of(table.Name).Held())
 	}
 }
 
@@ -203,7 +208,7 @@ func TestTablesComeAndGoWithTheConfiguration(t *testing.T) {
 	b.close()
 
 	b = openFiled(t, tw, `{"tables":["a & c"]}`, beside, later)
-	if why := b.paused[table.Name]; why.Code != event.PauseExcluded || len(b.paused) != 1 || b.p.Held(table.Name).Text == "" || !strings.Contains(why.Text, "shop.t ") {
+	if why := b.paused[table.Name]; why.Code != event.PauseExcluded || len(b.paused) != 1 || b.p.Life().Of(table.Name).Held().Text == "" || !strings.Contains(why.Text, "shop.t ") {
 		t.Fatalf("left out: %+v", b.paused)
 	}
 	if s := b.state(); !dueFor(s, later.Name, "configuration changed: new table") || string(s.Config) != `{"tables":["a \u0026 c"]}` {

@@ -228,7 +228,7 @@ func (s *settling) rewound(old, newest *checkpoint.State, later []*checkpoint.Gr
 		}
 		if lost[q.Queue] {
 			from = end.hi
-			for _, t := range st.Tables {
+			for _, t := range st.Live() {
 				if t.Topic == q.Queue.Topic {
 					st.SetDue(t.Name, cause)
 				}
@@ -275,7 +275,7 @@ func (s *settling) ahead(st *checkpoint.State) {
 			q.TrimUpto = end.hi
 		}
 		q.Last, q.To = end.hi, identityOf(end.to)
-		for _, t := range st.Tables {
+		for _, t := range st.Live() {
 			if t.Topic == key.Topic {
 				st.SetDue(t.Name, "numbers in doubt")
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // sliceOverhead is room for a slice's head and a message's properties.
@@ -27,8 +28,7 @@ const hashName = "xxh64"
 type tableState struct {
 	table  *event.Table // under the schema in force
 	queues []*queueState
-	paused bool
-	code   event.PauseCode // why it is paused
+	paused bool // its life says that it stands
 	// route says how the route that the pipeline file asks for differs; routeKey is then
 	// the key that its queues were filled by, if that is what differs.
 	route    string
@@ -91,7 +91,6 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 	defer p.mu.Unlock()
 	p.ck.mu.Lock()
 	defer p.ck.unlock()
-	p.ck.held = map[event.TableName]event.PauseReason{}
 	d := declaring{p: p}
 	if err := d.config(); err != nil {
 		return err
@@ -110,8 +109,10 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 		row.Schema = event.SchemaID{} // in force with its first group
 		d.again(row.Name)
 		p.ck.state.SetTable(row)
+		p.cfg.Life.Report(t.Name, life.Event{Kind: life.Taken})
 		if !p.cfg.NoSnapshot {
 			p.ck.state.SetDue(row.Name, d.cause)
+			p.cfg.Life.Report(t.Name, life.Event{Kind: life.Due, Cause: d.cause})
 		}
 		p.ck.state.Route++
 		d.changed = true
@@ -265,15 +266,17 @@ func (s *schemaSender) refresh(ctx context.Context, p *Publisher, live []checkpo
 // schemaRefresh is a quarter of the shortest retention that brokers have by default.
 const schemaRefresh = 12 * time.Hour
 
-// pauseTable stops publishing a table; its reason goes into the next record.
+// pauseTable stops publishing a table; its reason goes into the next record, unless it
+// stands for another.
 func (p *Publisher) pauseTable(s *tableState, why event.PauseReason) {
-	if s.paused {
-		return
+	was := p.cfg.Life.Of(s.table.Name)
+	e := life.Event{Kind: life.Paused, Reason: why}
+	if why.Code == event.PauseRoute {
+		e.Kind = life.Misrouted
 	}
-	s.paused, s.code = true, why.Code
-	p.group(checkpoint.KindRows).addPause(pausedRecord(s.table.Name, why))
-	if p.cfg.OnPaused != nil {
-		p.cfg.OnPaused(s.table.Name, why)
+	p.report(s, e)
+	if now := p.cfg.Life.Of(s.table.Name); !was.Halted() || now.Why() != was.Why() {
+		p.group(checkpoint.KindRows).addPause(pausedRecord(s.table.Name, now.Why()))
 	}
 }
 
@@ -285,16 +288,18 @@ func pausedRecord(t event.TableName, why event.PauseReason) checkpoint.Paused {
 
 // back ends the record that a table is dropped: it is there again. One that was paused
 // before stays so.
-func (g *group) back(s *tableState) {
+func (p *Publisher) back(g *group, s *tableState) {
+	p.report(s, life.Event{Kind: life.Created})
 	if s.paused {
-		g.addPause(pausedRecord(s.table.Name, event.PauseReason{Code: s.code, Text: "it was paused before the source dropped it; resume it when the cause is gone"}))
+		code := p.cfg.Life.Of(s.table.Name).Why().Code
+		g.addPause(pausedRecord(s.table.Name, event.PauseReason{Code: code, Text: "it was paused before the source dropped it; resume it when the cause is gone"}))
 		return
 	}
 	g.rec.Resumed = append(g.rec.Resumed, checkpoint.TableName(s.table.Name))
 }
 
-// Dropped is the reason that stands for a table which an item takes away.
-func Dropped(it *event.Item) event.PauseReason {
+// dropped is the reason that stands for a table which an item takes away.
+func dropped(it *event.Item) event.PauseReason {
 	const most = 120
 	sql := []rune(strings.Join(strings.Fields(it.DDL.SQL), " "))
 	if len(sql) > most {
@@ -303,22 +308,6 @@ func Dropped(it *event.Item) event.PauseReason {
 	at := it.Tx.Start
 	return event.PauseReason{Code: event.PauseDropped, Where: at, Text: fmt.Sprintf("the source has it no longer since %s (after %s:%d): %s",
 		it.Tx.CommitTime.UTC().Format("2006-01-02 15:04:05 MST"), at.File, at.Pos, string(sql))}
-}
-
-// Gone are the tables that the source has no longer, and why. Any goroutine may ask.
-func (p *Publisher) Gone() map[event.TableName]event.PauseReason {
-	p.ck.mu.Lock()
-	defer p.ck.mu.Unlock()
-	gone := map[event.TableName]event.PauseReason{}
-	if p.ck.state == nil {
-		return gone
-	}
-	for _, x := range p.ck.state.Paused {
-		if x.Code == event.PauseDropped {
-			gone[event.TableName(x.Table)] = reasonOf(x)
-		}
-	}
-	return gone
 }
 
 func reasonOf(x checkpoint.Paused) event.PauseReason {

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
-	"github.com/millrace/millrace/pipeline/checkpoint"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // Watermark says up to when the queues of a pipeline are complete: what the source's log
@@ -66,20 +66,20 @@ func (p *Publisher) lasts() *lasts {
 	for key, q := range p.queues {
 		l.queues[pipeline.QueueID{Broker: key.Broker, Topic: key.Topic, Queue: key.ID}] = q.last
 	}
-	for name, s := range p.named {
-		if s.paused || s.attempt.Begin != 0 {
+	for name, table := range p.cfg.Life.All() {
+		if !table.Flows() {
 			l.held = append(l.held, name)
 		}
 	}
 	return l
 }
 
-// raiseWaterLocked shows what resolved groups prove. ck.mu is held: an attempt's END is
-// decided only when all before it is resolved, so no table seems whole before it is.
+// raiseWaterLocked shows what resolved groups prove. A table flows by it only if it did when
+// the group was closed, and still does.
 func (p *Publisher) raiseWaterLocked(batch []*group) {
 	for i := len(batch) - 1; i >= 0; i-- {
 		if g := batch[i]; g.lasts != nil {
-			p.water.Store(newWatermark(g.rec.To.Time, g.lasts, p.ck.state))
+			p.water.Store(newWatermark(g.rec.To.Time, g.lasts, p.cfg.Life.All()))
 			return
 		}
 	}
@@ -88,10 +88,10 @@ func (p *Publisher) raiseWaterLocked(batch []*group) {
 // firstWaterLocked shows what is true after an opening: everything that is recorded is
 // visible.
 func (p *Publisher) firstWaterLocked() {
-	p.water.Store(newWatermark(p.ck.state.Position.Time, p.lasts(), p.ck.state))
+	p.water.Store(newWatermark(p.ck.state.Position.Time, p.lasts(), p.cfg.Life.All()))
 }
 
-func newWatermark(at int64, l *lasts, st *checkpoint.State) *Watermark {
+func newWatermark(at int64, l *lasts, lives map[event.TableName]life.Table) *Watermark {
 	w := &Watermark{lasts: l.queues, held: map[event.TableName]bool{}}
 	if at > 0 {
 		w.Time = time.UnixMicro(at).UTC()
@@ -99,14 +99,10 @@ func newWatermark(at int64, l *lasts, st *checkpoint.State) *Watermark {
 	for _, t := range l.held {
 		w.held[t] = true
 	}
-	for _, x := range st.Paused {
-		w.held[event.TableName(x.Table)] = true
-	}
-	for _, d := range st.Due {
-		w.held[event.TableName(d.Table)] = true
-	}
-	for _, a := range st.Tries {
-		w.held[event.TableName(a.Table)] = true
+	for name, table := range lives {
+		if !table.Flows() {
+			w.held[name] = true
+		}
 	}
 	return w
 }

@@ -153,6 +153,8 @@ type Table struct {
 	// Route is the version of this table's route; Hash names its function.
 	Route int    `json:"route"`
 	Hash  string `json:"hash,omitempty"`
+	// Gone says that the source has dropped it. What is in its queues is for the targets.
+	Gone bool `json:"gone,omitempty"`
 }
 
 // Paused is a table that stands still, with its reason and a position of its own.

@@ -128,7 +128,9 @@ func (s *State) applyTables(g *Group) {
 		s.SetTable(t)
 	}
 	for _, t := range g.Dropped {
-		s.Tables = slices.DeleteFunc(s.Tables, func(x Table) bool { return x.Name == t })
+		if i := slices.IndexFunc(s.Tables, func(x Table) bool { return x.Name == t }); i >= 0 {
+			s.Tables[i].Gone = true
+		}
 		s.endAttempt(t)
 	}
 	for _, p := range g.Paused {
@@ -149,9 +151,14 @@ func (s *State) SetTable(t Table) {
 	s.Tables = append(s.Tables, t)
 }
 
-// Table is what is known of a table.
+// Live are the tables that the source has.
+func (s *State) Live() []Table {
+	return slices.DeleteFunc(slices.Clone(s.Tables), func(t Table) bool { return t.Gone })
+}
+
+// Table is what is known of a table that the source has.
 func (s *State) Table(t TableName) (Table, bool) {
-	i := slices.IndexFunc(s.Tables, func(x Table) bool { return x.Name == t })
+	i := slices.IndexFunc(s.Tables, func(x Table) bool { return x.Name == t && !x.Gone })
 	if i < 0 {
 		return Table{}, false
 	}

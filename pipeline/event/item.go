@@ -15,6 +15,7 @@ const (
 	KindHeartbeat                 // the reader stands at Commit; may become a message in idle queues; Seq is 0 before the first transaction of an opening
 	KindPaused                    // the source stopped this table, with a reason; no message
 	KindResumed                   // the source took this table up again; no message
+	KindDue                       // the source owes this table an attempt that nobody asked it for; no message
 )
 
 // Op is the operation of a row, in Debezium's letters.
@@ -48,7 +49,7 @@ type Item struct {
 	Commit *Position
 	// DDL is set on KindDDL.
 	DDL *DDL
-	// Attempt is set on KindBegin, KindChunkEnd, KindEnd and on rows with OpRead.
+	// Attempt is set on KindBegin, KindChunkEnd, KindEnd, KindDue and on rows with OpRead.
 	Attempt *Attempt
 	// Reason is set on KindPaused.
 	Reason *PauseReason

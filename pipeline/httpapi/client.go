@@ -42,12 +42,12 @@ func (c *Client) Pipeline(ctx context.Context, name string) (pipeline.Status, er
 }
 
 // Do carries a verb out on a pipeline, or on one table of it when table is not empty.
-func (c *Client) Do(ctx context.Context, name, table, verb string) (pipeline.Status, error) {
+func (c *Client) Do(ctx context.Context, name, table, verb string) (Answer, error) {
 	path := "/v1/pipelines/" + url.PathEscape(name)
 	if table != "" {
 		path += "/tables/" + url.PathEscape(table)
 	}
-	var one pipeline.Status
+	var one Answer
 	return one, c.call(ctx, http.MethodPost, path+"/"+verb, &one)
 }
 

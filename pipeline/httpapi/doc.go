@@ -8,6 +8,10 @@
 //	POST /v1/pipelines/{name}/{verb}                   pause | resume | snapshot | reset
 //	POST /v1/pipelines/{name}/tables/{db.table}/{verb} the same for one table
 //
+// The answer to a verb is the pipeline's status; to one on all tables it has their outcomes
+// besides: done, unchanged, refused or pending, with the reason. 200 says that none is refused
+// or pending, 207 that some are, and all that could be done is.
+//
 // 200 to a verb on a table says that it is recorded: neither kill -9 nor a pause of the
 // pipeline forgets it. 503 says that it is not yet (the source or the broker is away or
 // busy), after ten seconds at most: ask again. 409 says that it does not fit the present

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,17 +18,18 @@ import (
 
 // fake is a daemon with two pipelines.
 type fake struct {
-	done []string
-	err  error
+	done     []string
+	err      error
+	outcomes []Outcome
 }
 
 func (f *fake) Statuses() []pipeline.Status {
 	return []pipeline.Status{{Name: "orders", State: pipeline.StateRunning}, {Name: "stock", State: pipeline.StatePaused, Reason: "paused by request"}}
 }
 
-func (f *fake) Do(_ context.Context, name, table, verb string) error {
+func (f *fake) Do(_ context.Context, name, table, verb string) ([]Outcome, error) {
 	f.done = append(f.done, name+"|"+table+"|"+verb)
-	return f.err
+	return f.outcomes, f.err
 }
 
 func (f *fake) Delete(_ context.Context, name string, o DeleteOptions) (Deleted, error) {
@@ -84,6 +86,35 @@ func TestVerbs(t *testing.T) {
 			if want := "orders|" + table + "|" + verb; len(d.done) != 1 || d.done[0] != want {
 				t.Errorf("the daemon was asked %q, want %q", d.done, want)
 			}
+		}
+	}
+}
+
+// TestOutcomes: where something could not be done of a table the answer is 207, and the
+// client has all of them.
+func TestOutcomes(t *testing.T) {
+	for _, c := range []struct {
+		results []Result
+		status  int
+	}{
+		{nil, 200},
+		{[]Result{Done, Unchanged}, 200},
+		{[]Result{Done, Refused}, 207},
+		{[]Result{Pending}, 207},
+	} {
+		d := &fake{}
+		for i, r := range c.results {
+			d.outcomes = append(d.outcomes, Outcome{Table: fmt.Sprint("shop.t", i), Result: r, Reason: "because"})
+		}
+		s, client := serve(t, d)
+		answer, err := http.Post(s.URL+"/v1/pipelines/orders/resume", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		one, err := client.Do(t.Context(), "orders", "", Resume)
+		if err != nil || answer.StatusCode != c.status || one.Name != "orders" || !slices.Equal(one.Outcomes, d.outcomes) || one.Whole() != (c.status == 200) {
+			t.Errorf("%v: %s, %+v, %v", c.results, answer.Status, one, err)
 		}
 	}
 }

@@ -29,11 +29,42 @@ type Daemon interface {
 	// Do carries a verb out on a pipeline, or on one table of it ("" = all).
 	// ErrUnknown when there is no such pipeline or table, ErrState when the verb does not
 	// fit its present state, ErrPending when what was asked for is not durable yet. nil says
-	// that it is.
-	Do(ctx context.Context, name, table, verb string) error
+	// that it is; of all tables, that what could be done is: the outcomes say what became of
+	// each. There are none where the verb is about the pipeline as a whole.
+	Do(ctx context.Context, name, table, verb string) ([]Outcome, error)
 	// Delete ends a pipeline, and removes what o says. With an error it says what was done
 	// before; asking again does what is left.
 	Delete(ctx context.Context, name string, o DeleteOptions) (Deleted, error)
+}
+
+// Result says what became of a verb on a table.
+type Result string
+
+// The results.
+const (
+	Done      Result = "done"      // what was asked for is so, and durable
+	Unchanged Result = "unchanged" // there was nothing to do
+	Refused   Result = "refused"   // it does not fit the table's state
+	Pending   Result = "pending"   // it may come about, and is not durable yet
+)
+
+// Outcome is what became of a verb on one table of a pipeline.
+type Outcome struct {
+	Table  string `json:"table"`
+	Result Result `json:"result"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Answer is the answer to a verb: the status of the pipeline behind it, and, where the verb
+// was about all tables, what became of each.
+type Answer struct {
+	pipeline.Status
+	Outcomes []Outcome `json:"outcomes,omitempty"`
+}
+
+// Whole reports whether all that was asked for is so.
+func (a *Answer) Whole() bool {
+	return !slices.ContainsFunc(a.Outcomes, func(o Outcome) bool { return o.Result == Refused || o.Result == Pending })
 }
 
 // DeleteOptions say what goes with a pipeline that is deleted.
@@ -91,7 +122,8 @@ func Handle(mux *http.ServeMux, d Daemon) {
 			fail(w, fmt.Errorf("the verb %q is %w; there are %s", verb, ErrUnknown, strings.Join(Verbs(), ", ")))
 			return
 		}
-		if err := d.Do(r.Context(), r.PathValue("name"), r.PathValue("table"), verb); err != nil {
+		outcomes, err := d.Do(r.Context(), r.PathValue("name"), r.PathValue("table"), verb)
+		if err != nil {
 			fail(w, err)
 			return
 		}
@@ -100,7 +132,11 @@ func Handle(mux *http.ServeMux, d Daemon) {
 			fail(w, err)
 			return
 		}
-		httpserve.JSON(w, http.StatusOK, one)
+		answer, status := Answer{one, outcomes}, http.StatusOK
+		if !answer.Whole() {
+			status = http.StatusMultiStatus
+		}
+		httpserve.JSON(w, status, answer)
 	}
 	mux.HandleFunc("POST /v1/pipelines/{name}/{verb}", do)
 	mux.HandleFunc("POST /v1/pipelines/{name}/tables/{table}/{verb}", do)

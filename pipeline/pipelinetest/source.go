@@ -27,6 +27,8 @@ type SourceConfig struct {
 	Route    func(*event.Table)
 	// Beat, where set, is how often a reader at the log's end says so, with the time.
 	Beat time.Duration
+	// Snapshots, where set, holds the steps of snapshots back while it is false.
+	Snapshots func() bool
 }
 
 // ScriptSource reads a Script. See the package's comment for what it cannot prove.
@@ -416,6 +418,9 @@ func image(s *event.Schema, r Row) event.Image {
 // attemptStep takes the next step of a snapshot: BEGIN, a chunk, or END. A transaction
 // goes between two steps; a table without a key has all of them in one place.
 func (c *ScriptSource) attemptStep() bool {
+	if c.cfg.Snapshots != nil && !c.cfg.Snapshots() {
+		return false
+	}
 	next := slices.IndexFunc(c.tries, func(a *try) bool { return c.tables[a.Table].paused == nil })
 	if next < 0 || c.at < c.tries[next].from || c.stream {
 		return false
@@ -521,17 +526,9 @@ func (c *ScriptSource) report(err error) {
 	}
 	for _, name := range c.order {
 		t := c.tables[name]
-		one := pipeline.SourceTable{Name: name, State: pipeline.StateRunning, Rows: t.rows}
+		one := pipeline.SourceTable{Name: name, Rows: t.rows, Paused: t.paused != nil}
 		for _, a := range c.tries {
-			if a.Table == name {
-				one.State, one.Attempt, one.Snapshot = pipeline.StateSnapshot, a.Attempt, a.Percent()
-				if a.Begin == 0 {
-					one.State = pipeline.StateDue
-				}
-			}
-		}
-		if t.paused != nil {
-			one.State, one.Code, one.Reason = pipeline.StatePaused, t.paused.Code, t.paused.String()
+			one.Attempting = one.Attempting || a.Table == name
 		}
 		st.Tables = append(st.Tables, one)
 	}
@@ -546,10 +543,10 @@ func (c *ScriptSource) Status() pipeline.SourceStatus {
 	defer c.mu.Unlock()
 	st := c.status
 	st.Tables = slices.Clone(st.Tables)
-	for _, w := range c.wishes { // what was asked for is due, also before the reader has heard of it
+	for _, w := range c.wishes { // what was asked for counts, also before the reader has heard of it
 		for i := range st.Tables {
-			if st.Tables[i].Name == w.table && w.paused == nil && st.Tables[i].State == pipeline.StateRunning {
-				st.Tables[i].State = pipeline.StateDue
+			if st.Tables[i].Name == w.table && w.paused == nil {
+				st.Tables[i].Attempting = true
 			}
 		}
 	}

@@ -20,31 +20,6 @@ func (p *pipe) giveUpPosition() {
 	p.forget = true
 }
 
-// snapshotDue asks the source for an attempt of a table whose target waits for one,
-// unless one is under way or due already. The target takes up again with a BEGIN above
-// mark only: where the present epoch has none to give, it is raised first.
-func (p *pipe) snapshotDue(table event.TableName, mark event.Seq, cause string) {
-	p.mu.Lock()
-	source, publisher, reopen := p.source, p.publisher, p.reopen
-	p.mu.Unlock()
-	if source == nil || publisher == nil {
-		return
-	}
-	if mark != 0 && publisher.Status().Epoch <= mark.Epoch() {
-		p.mu.Lock()
-		p.above[table] = max(p.above[table], mark)
-		p.mu.Unlock()
-		reopen(errReopen)
-		return
-	}
-	for _, t := range source.Status().Tables {
-		if t.Name == table && (t.State == pipeline.StateSnapshot || t.State == pipeline.StateDue || t.State == pipeline.StatePaused) {
-			return
-		}
-	}
-	source.RequestSnapshot([]event.TableName{table}, cause)
-}
-
 // carryOut does, at an opening, what was decided since the last one.
 func (p *pipe) carryOut(ctx context.Context, publisher *bus.Publisher, resume pipeline.Resume) (pipeline.Resume, error) {
 	p.mu.Lock()

@@ -82,7 +82,7 @@ func TestAStandingPipelineSaysHowToGoOn(t *testing.T) {
 	if why := r.pipeline().Reason; !strings.Contains(why, "millrace pipeline snapshot orders") {
 		t.Errorf("no way out in %q", why)
 	}
-	if err := r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Snapshot); !errors.Is(err, httpapi.ErrState) {
+	if _, err := r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Snapshot); !errors.Is(err, httpapi.ErrState) {
 		t.Errorf("snapshot of one table: %v", err)
 	}
 	before := r.pipeline().Errors

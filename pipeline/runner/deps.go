@@ -21,6 +21,8 @@ type Deps struct {
 	Config   func(*spec.Pipeline) json.RawMessage
 	Sink     func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
 	Endpoint func() *bus.Endpoint
+	// Heartbeat is how often idle queues get a heartbeat; 0 is the bus's own minute.
+	Heartbeat time.Duration
 	// SourceReader and TargetReader make the readers of the self-check; without them there
 	// is none.
 	SourceReader func(*spec.Pipeline) (pipeline.Reader, error)

@@ -4,8 +4,8 @@
 //
 // Runner is used by the daemon and the command line's standalone mode; its methods may be
 // called concurrently. Invariant: it never decides what is true. Positions come from the
-// pipeline's checkpoint queue, marks from the target; what the runner remembers itself is
-// only whether a person paused something.
+// pipeline's checkpoint queue, marks from the target, what a table does from its life
+// (package life); what the runner remembers itself is only whether a person paused something.
 //
 // What it shows is put together when somebody asks: states follow from what the source, the
 // records and the targets say then, and lag from the times up to which they are complete

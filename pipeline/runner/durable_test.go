@@ -58,7 +58,7 @@ func TestAVerbOnATableOutlivesACrash(t *testing.T) {
 	}
 	r.script.Commit(r.orders.Put(2, "missed"), r.items.Put(2, "now"))
 	r.equal(r.items)
-	if err := r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Snapshot); !errors.Is(err, httpapi.ErrState) {
+	if _, err := r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Snapshot); !errors.Is(err, httpapi.ErrState) {
 		t.Errorf("a snapshot of a paused table: %v", err)
 	}
 
@@ -89,7 +89,10 @@ func TestAVerbThatIsNotRecordedSaysSo(t *testing.T) {
 	r.streaming()
 	held, answer := make(chan struct{}), make(chan error, 1)
 	gate.Store(&held)
-	go func() { answer <- r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Pause) }()
+	go func() {
+		_, err := r.daemon.Do(t.Context(), "orders", "shop.orders", httpapi.Pause)
+		answer <- err
+	}()
 	r.waitFor("the pause", func() bool { return r.table(r.orders).State == pipeline.StatePaused })
 	close(held)
 	if err := <-answer; !errors.Is(err, httpapi.ErrPending) || !strings.Contains(err.Error(), "ask again") {

@@ -107,7 +107,7 @@ func TestAChangedRoutePausesItsTableAlone(t *testing.T) {
 				t.Errorf("%s: paused by metrics: %v and %v", c.tables, r.paused(r.orders), r.paused(r.items))
 			}
 			for _, verb := range []string{httpapi.Resume, httpapi.Snapshot, httpapi.Pause} {
-				if err := r.daemon.Do(t.Context(), "orders", "shop.orders", verb); !errors.Is(err, httpapi.ErrState) || !strings.Contains(err.Error(), c.want) {
+				if _, err := r.daemon.Do(t.Context(), "orders", "shop.orders", verb); !errors.Is(err, httpapi.ErrState) || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%s: %s: %v", c.tables, verb, err)
 				}
 			}
@@ -166,7 +166,7 @@ func TestTablesComeAndGoWithTheFile(t *testing.T) {
 		if p := r.pipeline(); p.State != pipeline.StateRunning || p.Errors != 0 || r.paused(r.items) != 0 {
 			t.Errorf("the pipeline is %s after %d errors, paused %v", p.State, p.Errors, r.paused(r.items))
 		}
-		if err := r.daemon.Do(t.Context(), "orders", "shop.items", httpapi.Resume); !errors.Is(err, httpapi.ErrState) {
+		if _, err := r.daemon.Do(t.Context(), "orders", "shop.items", httpapi.Resume); !errors.Is(err, httpapi.ErrState) {
 			t.Errorf("resumed: %v", err)
 		}
 		r.stop()

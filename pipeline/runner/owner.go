@@ -215,7 +215,7 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 			if err := target.Maintain(ctx); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("maintain %s in sink %s: %w", o.table.Name, o.sink.Name, err)
 			}
-			o.noticeWait(sub)
+			o.noticeWait(ctx, sub)
 			o.noticeTrouble(target)
 			o.noticeUnread(sub)
 			o.look(target, version)
@@ -262,7 +262,7 @@ func (o *owner) look(target pipeline.SinkTable, version int64) {
 	o.mu.Lock()
 	flows := o.status.State.Flows()
 	o.mu.Unlock()
-	o.fresh.look(target, version, o.pipe.water(), flows && o.pipe.flows(o.table.Name))
+	o.fresh.look(target, version, o.pipe.water(), flows && o.pipe.lives.Of(o.table.Name).Flows())
 	var total *uint64
 	if c, ok := target.(pipeline.Counted); ok {
 		n := c.Total()
@@ -289,7 +289,7 @@ func (o *owner) stop(ctx context.Context, sub *bus.Subscription, target pipeline
 }
 
 // noticeWait shows why a queue waits, and asks for the attempt that ends it.
-func (o *owner) noticeWait(sub *bus.Subscription) {
+func (o *owner) noticeWait(ctx context.Context, sub *bus.Subscription) {
 	for _, q := range sub.States() {
 		if q.Wait == bus.WaitNone {
 			continue
@@ -306,7 +306,7 @@ func (o *owner) noticeWait(sub *bus.Subscription) {
 		if q.Wait == bus.WaitLostTail {
 			mark = q.Mark
 		}
-		o.pipe.snapshotDue(o.table.Name, mark, fmt.Sprintf("sink %s: %s", o.sink.Name, q.Wait))
+		o.pipe.snapshotDue(ctx, o.table.Name, mark, fmt.Sprintf("sink %s: %s", o.sink.Name, q.Wait))
 		return
 	}
 	o.set(func(s *pipeline.SinkSummary) {

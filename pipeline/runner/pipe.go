@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 	"github.com/millrace/millrace/pipeline/selfcheck"
 	"github.com/millrace/millrace/pipeline/spec"
 )
@@ -23,6 +24,7 @@ type pipe struct {
 	endpoint *bus.Endpoint
 	since    time.Time
 	check    *selfcheck.Service // nil: there is none
+	lives    *life.Tables
 
 	// owners join here; add is called by the source's goroutine and, for tables known
 	// from the checkpoint, before it starts.
@@ -35,19 +37,13 @@ type pipe struct {
 	errors  int64
 	lastErr string
 	source  pipeline.Source // nil while it is not open
-	// seen is what the source said last before it was closed; glance are the states of its
-	// tables when owners last asked.
-	seen    pipeline.SourceStatus
-	glance  map[event.TableName]pipeline.State
-	glanced time.Time
+	// seen is what the source said last before it was closed.
+	seen pipeline.SourceStatus
 	// publisher is that of the present opening; nil before there is one.
 	publisher *bus.Publisher
 	sinks     map[string]pipeline.Sink
 	owners    map[ownerKey]*owner
 	order     []event.TableName
-	paused    map[event.TableName]event.PauseReason
-	// dropped are the tables that the source has no longer.
-	dropped map[event.TableName]event.PauseReason
 	// again are those who wait for a table to be taken up and hear that it is paused anew.
 	again map[event.TableName]context.CancelCauseFunc
 
@@ -67,12 +63,14 @@ type ownerKey struct {
 }
 
 func newPipe(p *spec.Pipeline, deps Deps) *pipe {
-	return &pipe{
+	one := &pipe{
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
-		owners: map[ownerKey]*owner{}, paused: map[event.TableName]event.PauseReason{}, dropped: map[event.TableName]event.PauseReason{}, again: map[event.TableName]context.CancelCauseFunc{},
+		owners: map[ownerKey]*owner{}, again: map[event.TableName]context.CancelCauseFunc{},
 		goOn: make(chan struct{}, 1), above: map[event.TableName]event.Seq{},
 	}
+	one.lives = life.New(one.lived)
+	return one
 }
 
 // run keeps the pipeline going until ctx ends; everything it started has gone by then.

@@ -12,7 +12,6 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
-	"github.com/millrace/millrace/pipeline/httpapi"
 )
 
 // publish is one opening of the source: fence, resume, then read and publish until
@@ -35,13 +34,12 @@ func (p *pipe) publish(ctx context.Context) error {
 				s.Resolved(at)
 			}
 		},
-		OnPaused: p.tablePaused,
-		OnBack:   func(t event.TableName) { back = append(back, t) },
-		OnDue: func(t event.TableName, cause string) {
-			if s := p.openSource(); s != nil {
-				s.RequestSnapshot([]event.TableName{t}, cause)
-			}
-		},
+		HeartbeatInterval: p.deps.Heartbeat,
+
+		Life:    p.lives,
+		OnBack:  func(t event.TableName) { back = append(back, t) },
+		OnDue:   p.requestSnapshot,
+		OnTable: func(t *event.Table) { p.own(ctx, []*event.Table{t}) },
 	})
 	if err != nil {
 		return err
@@ -96,11 +94,10 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 		return fmt.Errorf("declare topics: %w", err)
 	}
 	p.setSource(source)
-	p.takeDropped(publisher.Gone())
-	p.takePauses(source, resume)
+	p.takeWishes(source)
 	p.takeBack(source, *back)
 	p.own(whole, opened.Tables)
-	p.askForMissing(source, publisher.Progress(), resume, opened)
+	p.askForOwed(source, resume)
 	p.setState(pipeline.StateRunning, "")
 	p.log.Info("publishing", slog.String("server", opened.Server), slog.String("version", opened.Version),
 		slog.String("file", opened.Position.File), slog.Uint64("pos", opened.Position.Pos), slog.Int("tables", len(opened.Tables)))
@@ -109,131 +106,10 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 		if err != nil {
 			return fmt.Errorf("read the source: %w", err)
 		}
-		for i := range items {
-			p.observe(whole, &items[i])
-		}
 		if err := publisher.Add(ctx, items); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 	}
-}
-
-// askForMissing asks for attempts of tables that no checkpoint knows yet.
-func (p *pipe) askForMissing(source pipeline.Source, due map[event.TableName]event.Attempt, resume pipeline.Resume, opened pipeline.Opened) {
-	if p.deps.Snapshot(p.spec) == pipeline.SnapshotNever {
-		return
-	}
-	known := map[event.TableName]bool{}
-	for t := range resume.Schemas {
-		known[t] = true
-	}
-	for _, a := range resume.Attempts {
-		known[a.Table] = true
-	}
-	for _, t := range opened.Tables {
-		if known[t.Name] {
-			continue
-		}
-		cause := due[t.Name].Cause
-		if cause == "" {
-			cause = "new table"
-		}
-		source.RequestSnapshot([]event.TableName{t.Name}, cause)
-	}
-}
-
-// takeBack lets tables flow again that the pipeline file had paused and does not any
-// more. What they missed comes with an attempt.
-func (p *pipe) takeBack(source pipeline.Source, tables []event.TableName) {
-	for _, t := range tables {
-		p.log.Info("table goes on: the pipeline file is as it was", slog.String("table", t.String()))
-		p.setPaused(t, event.PauseReason{})
-		source.SetPaused(t, false)
-	}
-	if len(tables) > 0 {
-		source.RequestSnapshot(tables, bus.CauseConfiguration)
-	}
-}
-
-// observe looks at the few items that concern the runner: new tables, paused tables.
-func (p *pipe) observe(whole context.Context, item *event.Item) {
-	switch item.Kind {
-	case event.KindDDL:
-		if item.DDL.Old == nil && item.DDL.New != nil {
-			p.setDropped(item.Table.Name, nil)
-			p.own(whole, []*event.Table{item.Table})
-		}
-		if item.DDL.New == nil {
-			why := bus.Dropped(item)
-			p.setDropped(item.Table.Name, &why)
-		}
-		if item.DDL.New != nil && item.DDL.Due != "" { // stored values changed without events
-			p.snapshotDue(item.Table.Name, 0, item.DDL.Due)
-		}
-	case event.KindPaused:
-		p.tablePaused(item.Table.Name, *item.Reason)
-	case event.KindResumed:
-		p.setPaused(item.Table.Name, event.PauseReason{})
-	}
-}
-
-// takeDropped takes over which tables the records say are gone.
-func (p *pipe) takeDropped(gone map[event.TableName]event.PauseReason) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dropped = gone
-}
-
-// setDropped notes that the source has a table no longer, or again (nil).
-func (p *pipe) setDropped(t event.TableName, why *event.PauseReason) {
-	p.mu.Lock()
-	if why == nil {
-		delete(p.dropped, t)
-	} else {
-		p.dropped[t] = *why
-	}
-	p.mu.Unlock()
-	if why != nil {
-		p.log.Warn("table dropped at the source: its target stays as it is", slog.String("table", t.String()), slog.String("reason", why.Text))
-	}
-}
-
-// takePauses makes the pauses that are recorded and those asked for in this process the
-// same.
-func (p *pipe) takePauses(source pipeline.Source, resume pipeline.Resume) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for t := range p.paused {
-		if _, recorded := resume.Paused[t]; !recorded {
-			source.SetPaused(t, true)
-		}
-	}
-	for t, why := range resume.Paused {
-		if _, newer := p.paused[t]; !newer {
-			p.paused[t] = why
-		}
-	}
-}
-
-// tablePaused takes note of a pause; the first reason stays.
-func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
-	p.mu.Lock()
-	_, known := p.paused[t]
-	if !known {
-		p.paused[t] = why
-	}
-	source, again := p.source, p.again[t]
-	p.mu.Unlock()
-	if known {
-		return
-	}
-	if source != nil {
-		source.SetPaused(t, true)
-	}
-	if again != nil {
-		again(fmt.Errorf("resume: table %s is paused again: %s: %w", t, why.String(), httpapi.ErrState))
-	}
-	p.log.Error("table paused", slog.String("table", t.String()), slog.String("code", string(why.Code)), slog.String("reason", why.Text))
 }
 
 func (p *pipe) openSource() pipeline.Source {

@@ -164,7 +164,7 @@ func (r *rig) streaming() {
 
 func (r *rig) do(table, verb string) {
 	r.t.Helper()
-	if err := r.daemon.Do(r.t.Context(), "orders", table, verb); err != nil {
+	if _, err := r.daemon.Do(r.t.Context(), "orders", table, verb); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -297,19 +297,19 @@ func (r *Runner) unused(all []pipeline.Status, files map[string]string) (standin
 }
 
 // Do carries a verb out: see httpapi.Daemon.
-func (r *Runner) Do(ctx context.Context, name, table, verb string) error {
+func (r *Runner) Do(ctx context.Context, name, table, verb string) ([]httpapi.Outcome, error) {
 	r.mu.Lock()
 	one, standing := r.running[name], r.paused[name]
 	r.mu.Unlock()
 	switch {
 	case one == nil && standing == nil:
-		return fmt.Errorf("the pipeline %q is %w", name, httpapi.ErrUnknown)
+		return nil, fmt.Errorf("the pipeline %q is %w", name, httpapi.ErrUnknown)
 	case standing != nil && (verb != httpapi.Resume || table != ""):
-		return fmt.Errorf("%s: pipeline %s is paused; resume it first: %w", verb, name, httpapi.ErrState)
+		return nil, fmt.Errorf("%s: pipeline %s is paused; resume it first: %w", verb, name, httpapi.ErrState)
 	case standing != nil:
-		return r.resume(ctx, name)
+		return nil, r.resume(ctx, name)
 	case table == "" && verb == httpapi.Pause:
-		return r.pause(name)
+		return nil, r.pause(name)
 	default:
 		return one.pipe.do(ctx, table, verb)
 	}

@@ -300,7 +300,7 @@ func TestFilesThatComeChangeAndGo(t *testing.T) {
 		s := r.daemon.Statuses()
 		return len(s) == 2 && s[0].Name == "orders" && s[1].Name == "third"
 	})
-	if err := r.daemon.Do(t.Context(), "third", "", httpapi.Pause); err != nil {
+	if _, err := r.daemon.Do(t.Context(), "third", "", httpapi.Pause); err != nil {
 		t.Fatal(err)
 	}
 	r.plan.Remove(t, "second.yaml")
@@ -321,7 +321,7 @@ func TestAPausedPipelineStaysSo(t *testing.T) {
 	if err := r.daemon.Ready(); !errors.As(err, &remark) || string(remark) != "paused by request: pipeline orders" {
 		t.Errorf("a pause that was asked for is no fault, and is named: %v", err)
 	}
-	if err := r.daemon.Do(t.Context(), "orders", "", httpapi.Snapshot); !errors.Is(err, httpapi.ErrState) {
+	if _, err := r.daemon.Do(t.Context(), "orders", "", httpapi.Snapshot); !errors.Is(err, httpapi.ErrState) {
 		t.Errorf("snapshot of a paused pipeline: %v", err)
 	}
 	if r.same(r.orders) {
@@ -342,7 +342,7 @@ func TestVerbsNameWhatIsUnknown(t *testing.T) {
 		{"nobody", "", `the pipeline "nobody" is unknown`},
 		{"orders", "shop.nothing", `the table "shop.nothing" of pipeline orders is unknown`},
 	} {
-		err := r.daemon.Do(t.Context(), c.name, c.table, httpapi.Snapshot)
+		_, err := r.daemon.Do(t.Context(), c.name, c.table, httpapi.Snapshot)
 		if !errors.Is(err, httpapi.ErrUnknown) || err.Error() != c.want {
 			t.Errorf("%v, want %s", err, c.want)
 		}

@@ -33,8 +33,11 @@ func (p *pipe) newCheck(dir string) *selfcheck.Service {
 		Target:  p.targetReader,
 		Tables:  p.toCheck,
 		Reached: p.reached, Complete: p.currentTo,
-		Repair: func(ctx context.Context, t event.TableName) error { return p.do(ctx, t.String(), httpapi.Snapshot) },
-		Log:    p.log,
+		Repair: func(ctx context.Context, t event.TableName) error {
+			_, err := p.do(ctx, t.String(), httpapi.Snapshot)
+			return err
+		},
+		Log: p.log,
 	})
 }
 

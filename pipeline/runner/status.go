@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/life"
 )
 
 // status puts together what people see of the pipeline.
@@ -35,18 +36,18 @@ func (p *pipe) status() pipeline.Status {
 	for _, t := range seen.Tables {
 		known[t.Name] = t
 	}
-	var progress map[event.TableName]event.Attempt
-	if publisher != nil {
-		progress = publisher.Progress()
-	}
 	for _, s := range p.spec.Sinks {
 		out.Sinks = append(out.Sinks, s.Name)
 	}
 	way := p.complete(&seen, publisher)
 	out.CompleteTo = way
 	counted := false
-	for _, name := range p.withDropped(tables) {
-		t := p.tableStatus(name, &out, known, progress)
+	for _, name := range p.tables(tables) {
+		live := p.lives.Of(name)
+		t := tableStatus(name, live, known[name])
+		if t.State = under(out.State, t.State); t.State == out.State && t.State != pipeline.StateRunning {
+			t.Reason = ""
+		}
 		for _, s := range p.spec.Sinks {
 			o := owners[ownerKey{s.Name, name}]
 			if o == nil {
@@ -54,7 +55,7 @@ func (p *pipe) status() pipeline.Status {
 			}
 			one := o.summary()
 			one.Verified = p.verified(s.Name, name)
-			one.CompleteTo.Source, one.CompleteTo.Broker = p.sourceAndBroker(name, way)
+			one.CompleteTo.Source, one.CompleteTo.Broker = sourceAndBroker(live, way)
 			if t.State != pipeline.StateExcluded && t.State != pipeline.StateDropped {
 				if !counted {
 					out.CompleteTo, counted = one.CompleteTo, true
@@ -122,74 +123,55 @@ func (p *pipe) complete(seen *pipeline.SourceStatus, publisher *bus.Publisher) (
 	return c
 }
 
-// sourceAndBroker are the first two parts for one table: a paused one stands where it was
-// paused.
-func (p *pipe) sourceAndBroker(t event.TableName, way pipeline.Complete) (source, broker time.Time) {
-	p.mu.Lock()
-	why, paused := p.paused[t]
-	p.mu.Unlock()
-	if !paused {
+// sourceAndBroker are the first two parts for one table: one that stands, or is gone, is
+// where it was then.
+func sourceAndBroker(t life.Table, way pipeline.Complete) (source, broker time.Time) {
+	at, stands := t.StoodAt()
+	switch {
+	case !stands:
 		return way.Source, way.Broker
-	}
-	if why.Where.Time == 0 {
+	case at.Time == 0:
 		return time.Time{}, time.Time{}
 	}
-	at := time.UnixMicro(why.Where.Time).UTC()
-	return at, at
+	when := time.UnixMicro(at.Time).UTC()
+	return when, when
 }
 
-// tableStatus is the source's part of a table.
-func (p *pipe) tableStatus(name event.TableName, out *pipeline.Status, known map[event.TableName]pipeline.SourceTable,
-	progress map[event.TableName]event.Attempt) pipeline.TableStatus {
-	t := pipeline.TableStatus{Name: name.String(), State: out.State, Sinks: []pipeline.SinkSummary{}}
-	if from, ok := known[name]; ok {
-		t.Rows, t.Snapshot = from.Rows, 100
-		if attempt, under := progress[name]; under {
-			t.Snapshot = attempt.Percent()
-		}
-		// What does not flow because the pipeline does not says so.
-		if out.State == pipeline.StateRunning || from.State == pipeline.StatePaused {
-			t.State, t.Code, t.Reason = from.State, from.Code, from.Reason
-		}
-		if attempt, under := progress[name]; under && t.State == pipeline.StateRunning { // the source will hear of it
-			t.State, t.Reason = pipeline.StateDue, attempt.Cause
-			if attempt.Begin != 0 {
-				t.State = pipeline.StateSnapshot
-			}
-		}
+// tableStatus is what a table does; seen is what the source is about with it.
+func tableStatus(name event.TableName, t life.Table, seen pipeline.SourceTable) pipeline.TableStatus {
+	out := pipeline.TableStatus{Name: name.String(), Rows: seen.Rows, Snapshot: 100, Sinks: []pipeline.SinkSummary{}}
+	out.State, out.Code, out.Reason = t.State()
+	if a, under := t.Attempt(); under {
+		out.Snapshot = a.Percent()
 	}
-	p.mu.Lock()
-	why, paused := p.paused[name]
-	dropped, gone := p.dropped[name]
-	publisher := p.publisher
-	p.mu.Unlock()
-	if publisher != nil {
-		if held := publisher.Held(name); held.Code == event.PauseExcluded { // whatever paused it before
-			why, paused = held, true
-		}
+	if seen.Trouble != "" && !t.Stands() {
+		out.Reason = strings.TrimPrefix(out.Reason+": "+seen.Trouble, ": ")
 	}
-	switch {
-	case gone:
-		t.State, t.Code, t.Reason = pipeline.StateDropped, event.PauseDropped, dropped.Text
-	case paused && why.Code == event.PauseExcluded:
-		t.State, t.Code, t.Reason = pipeline.StateExcluded, why.Code, why.Text
-	case paused:
-		t.State, t.Code, t.Reason = pipeline.StatePaused, why.Code, why.String()
-	}
-	return t
+	return out
 }
 
-// withDropped are the tables and those that the source has no longer, by name.
-func (p *pipe) withDropped(tables []event.TableName) []event.TableName {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for t := range p.dropped {
-		if !slices.Contains(tables, t) {
-			tables = append(tables, t)
+// under is a table's state as the pipeline lets it be: what does not flow because the
+// pipeline does not says so.
+func under(p, table pipeline.State) pipeline.State {
+	switch table {
+	case pipeline.StateRunning, pipeline.StateSnapshot, pipeline.StateDue:
+		if p != pipeline.StateRunning {
+			return p
 		}
 	}
-	slices.SortFunc(tables, func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) })
-	return tables
+	return table
+}
+
+// tables are those that have a life or an owner, by name.
+func (p *pipe) tables(owned []event.TableName) []event.TableName {
+	all := p.lives.Names()
+	for _, t := range owned {
+		if !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) })
+	return all
 }
 
 func position(p event.Position) pipeline.PositionStatus {
@@ -205,26 +187,4 @@ func (p *pipe) water() *bus.Watermark {
 		return nil
 	}
 	return publisher.Watermark()
-}
-
-// glanceEvery is how old the source's states may be that owners look at.
-const glanceEvery = 500 * time.Millisecond
-
-// flows reports whether a table's rows flow as far as the source knows: it may owe an
-// attempt of which no record says anything yet. While the source is away nothing new is
-// proven anyway.
-func (p *pipe) flows(t event.TableName) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.source == nil {
-		return true
-	}
-	if time.Since(p.glanced) > glanceEvery {
-		p.glance, p.glanced = map[event.TableName]pipeline.State{}, time.Now()
-		for _, one := range p.source.Status().Tables {
-			p.glance[one.Name] = one.State
-		}
-	}
-	state, known := p.glance[t]
-	return !known || state == pipeline.StateRunning
 }
