@@ -125,6 +125,19 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// WriteAt writes at an offset. Parts that do not overlap may be written concurrently once
+// the file has its size by Grow.
+func (f *File) WriteAt(p []byte, off int64) (int, error) { return f.f.WriteAt(p, off) }
+
+// Grow sets the size of an empty file that is written by WriteAt.
+func (f *File) Grow(size int64) error {
+	if err := f.f.Truncate(size); err != nil {
+		return err
+	}
+	f.size = size
+	return nil
+}
+
 // ReadAt reads what was written.
 func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
 

@@ -1,0 +1,62 @@
+package s3_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/objects"
+	"github.com/millrace/millrace/sinks/objects/s3"
+	"github.com/millrace/millrace/sinks/objects/storetest"
+)
+
+var buckets atomic.Int64
+
+// bucket makes a bucket with a name of its own.
+func bucket(t *testing.T, server *testenv.S3) string {
+	t.Helper()
+	name := fmt.Sprintf("lake-%d", buckets.Add(1))
+	ok(t, server.MakeBucket(t.Context(), name))
+	return name
+}
+
+// of is the configuration of a server as its root.
+func of(server *testenv.S3) s3.Config {
+	c := s3.DefaultConfig()
+	c.Endpoint, c.Credentials, c.AccessKey, c.SecretKey = server.Endpoint, "static", server.Access, config.Secret(server.Secret)
+	return c
+}
+
+// quick makes many tries without waiting for long.
+func quick() s3.Retry { return s3.Retry{Tries: 9, Base: time.Millisecond, Most: 20 * time.Millisecond} }
+
+func open(t *testing.T, path string, cfg s3.Config) *s3.Store {
+	t.Helper()
+	dir := t.TempDir()
+	scratch := sync.OnceValues(func() (*objects.Scratch, error) { return objects.OpenScratch(vfs.OS(), dir) })
+	s, err := s3.New(path, cfg, s3.Deps{Scratch: scratch, Retry: quick()})
+	ok(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStore(t *testing.T) {
+	server := testenv.NewS3(t)
+	for name, prefix := range map[string]string{"bucket": "", "prefix": "/some/where"} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) objects.Store { return open(t, "s3://"+bucket(t, server)+prefix, of(server)) })
+		})
+	}
+}
