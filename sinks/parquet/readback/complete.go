@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"path"
 	"strings"
 	"time"
 
@@ -42,14 +42,14 @@ func mergeOf(current *table) (*merged, error) {
 
 // both are a table's logs, and how far current/ follows changes/; nil where nothing has been
 // merged yet. changes/ is read first: what comes meanwhile is then not claimed.
-func (r *Reader) both(name event.TableName) (changes *table, m *merged, err error) {
-	dir, err := r.find(name)
+func (r *Reader) both(ctx context.Context, name event.TableName) (changes *table, m *merged, err error) {
+	dir, err := r.find(ctx, name)
 	if err == nil {
-		changes, err = openTable(filepath.Join(filepath.Dir(dir), "changes"))
+		changes, err = r.lake.openTable(ctx, path.Join(path.Dir(dir), "changes"))
 	}
 	var current *table
 	if err == nil {
-		current, err = openTable(dir)
+		current, err = r.lake.openTable(ctx, dir)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -65,14 +65,14 @@ func (r *Reader) both(name event.TableName) (changes *table, m *merged, err erro
 // A checkpoint does not say which version brought what it holds: where it is newer than the
 // merge, the entries between them do, which are kept until they are merged. Without them it
 // is not known, and not claimed.
-func (m *merged) level(changes *table) (bool, error) {
+func (m *merged) level(ctx context.Context, changes *table) (bool, error) {
 	if changes.id != m.Changes {
 		return false, nil
 	}
 	since, quiet := changes, func(t *table) bool { return t.lastData <= m.Version && t.factsAt[factTable] <= m.Version }
 	if changes.checkpoint > m.Version {
 		var err error
-		since, err = entriesBehind(changes.dir, m.Version)
+		since, err = changes.lake.entriesBehind(ctx, changes.dir, m.Version)
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
@@ -87,22 +87,22 @@ func (m *merged) level(changes *table) (bool, error) {
 }
 
 // Level implements pipeline.LevelReader.
-func (r *Reader) Level(_ context.Context, name event.TableName) (bool, error) {
-	changes, m, err := r.both(name)
+func (r *Reader) Level(ctx context.Context, name event.TableName) (bool, error) {
+	changes, m, err := r.both(ctx, name)
 	if err != nil || m == nil {
 		return false, err
 	}
-	return m.level(changes)
+	return m.level(ctx, changes)
 }
 
 // CompleteTo implements pipeline.DatedReader: what the last merge says, or, where nothing has
 // come to changes/ since that current/ lacks, what changes/ says.
-func (r *Reader) CompleteTo(_ context.Context, name event.TableName) (time.Time, error) {
-	changes, m, err := r.both(name)
+func (r *Reader) CompleteTo(ctx context.Context, name event.TableName) (time.Time, error) {
+	changes, m, err := r.both(ctx, name)
 	if err != nil || m == nil {
 		return time.Time{}, err
 	}
-	level, err := m.level(changes)
+	level, err := m.level(ctx, changes)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,11 +31,11 @@ type history struct {
 // ReadHistory implements pipeline.HistoryReader.
 func (r *Reader) ReadHistory(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn, []string) error,
 	change func(pipeline.Change, []pipeline.Cell) error, row func([]pipeline.Cell) error) error {
-	dir, err := r.find(name)
+	dir, err := r.find(ctx, name)
 	if err != nil {
 		return err
 	}
-	current, err := openTable(dir)
+	current, err := r.lake.openTable(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -45,14 +44,14 @@ func (r *Reader) ReadHistory(ctx context.Context, name event.TableName, columns 
 		return err
 	}
 	if m == nil {
-		return fmt.Errorf("%s does not say up to where it is merged", dir)
+		return fmt.Errorf("%s does not say up to where it is merged", r.lake.show(dir))
 	}
-	changesDir := filepath.Join(filepath.Dir(dir), "changes")
-	changes, err := openTableAt(changesDir, m.Version)
+	changesDir := path.Join(path.Dir(dir), "changes")
+	changes, err := r.lake.openTableAt(ctx, changesDir, m.Version)
 	if err != nil {
 		return err
 	}
-	h, err := newHistory(changesDir, current, changes)
+	h, err := newHistory(ctx, current, changes)
 	if err != nil {
 		return err
 	}
@@ -60,8 +59,8 @@ func (r *Reader) ReadHistory(ctx context.Context, name event.TableName, columns 
 		return err
 	}
 	cells, kinds := make([]pipeline.Cell, len(h.fields)), renderings(changes.fields, shownOf(changes.fields))
-	for _, path := range changes.files {
-		err := readFile(ctx, filepath.Join(changesDir, path), changes.fields, kinds, func(all []pipeline.Cell) error {
+	for _, file := range changes.files {
+		err := r.lake.readFile(ctx, path.Join(changesDir, file), changes.fields, kinds, func(all []pipeline.Cell) error {
 			c, err := h.change(all, cells)
 			if err != nil {
 				return err
@@ -69,13 +68,13 @@ func (r *Reader) ReadHistory(ctx context.Context, name event.TableName, columns 
 			return change(c, cells)
 		})
 		if err != nil {
-			return fmt.Errorf("file changes/%s: %w", path, err)
+			return fmt.Errorf("file changes/%s: %w", file, err)
 		}
 	}
 	kinds = renderings(h.fields, h.shown)
-	for _, path := range current.files {
-		if err := readFile(ctx, filepath.Join(dir, path), h.fields, kinds, row); err != nil {
-			return fmt.Errorf("file current/%s: %w", path, err)
+	for _, file := range current.files {
+		if err := r.lake.readFile(ctx, path.Join(dir, file), h.fields, kinds, row); err != nil {
+			return fmt.Errorf("file current/%s: %w", file, err)
 		}
 	}
 	return nil
@@ -83,19 +82,19 @@ func (r *Reader) ReadHistory(ctx context.Context, name event.TableName, columns 
 
 // newHistory pairs the columns. One whose values stand in changes/ under another type, or
 // whose older rows show a default that no file holds, is not checked.
-func newHistory(dir string, current, changes *table) (*history, error) {
+func newHistory(ctx context.Context, current, changes *table) (*history, error) {
 	h := &history{changes: changes}
 	at := func(name string) int {
 		return slices.IndexFunc(changes.fields, func(f field) bool { return f.Name == name })
 	}
 	if h.seq, h.op, h.below = at("_seq"), at("_op"), at("_below"); h.seq < 0 || h.op < 0 || h.below < 0 {
-		return nil, fmt.Errorf("%s has no _seq, _op and _below", dir)
+		return nil, fmt.Errorf("%s has no _seq, _op and _below", changes.lake.show(changes.dir))
 	}
 	filled, err := filled(changes)
 	if err != nil {
 		return nil, err
 	}
-	schemas, err := schemas(dir, changes.files)
+	schemas, err := schemas(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -141,13 +140,13 @@ func filled(changes *table) (map[string]bool, error) {
 }
 
 // schemas are the sets of columns that files have.
-func schemas(dir string, files []string) ([]map[string]bool, error) {
+func schemas(ctx context.Context, t *table) ([]map[string]bool, error) {
 	known := map[string]bool{}
 	var out []map[string]bool
-	for _, path := range files {
-		names, err := columnsOf(filepath.Join(dir, path))
+	for _, file := range t.files {
+		names, err := t.lake.columnsOf(ctx, path.Join(t.dir, file))
 		if err != nil {
-			return nil, fmt.Errorf("file changes/%s: %w", path, err)
+			return nil, fmt.Errorf("file changes/%s: %w", file, err)
 		}
 		if text := strings.Join(names, "\x00"); !known[text] {
 			known[text] = true
@@ -161,23 +160,19 @@ func schemas(dir string, files []string) ([]map[string]bool, error) {
 	return out, nil
 }
 
-func columnsOf(path string) ([]string, error) {
-	file, err := os.Open(path)
+func (l *lake) columnsOf(ctx context.Context, name string) ([]string, error) {
+	file, err := l.store.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	opened, err := parquet.OpenFile(file, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	opened, err := parquet.OpenFile(file, file.Size(), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, path := range opened.Schema().Columns() {
-		names = append(names, path[0])
+	for _, column := range opened.Schema().Columns() {
+		names = append(names, column[0])
 	}
 	return names, nil
 }

@@ -3,6 +3,7 @@ package readback
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,8 +11,7 @@ import (
 	"io/fs"
 	"math"
 	"net/url"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +28,8 @@ type field struct {
 
 // table is what a Delta log says at its newest version.
 type table struct {
-	dir     string
+	lake    *lake
+	dir     string // in the store
 	version int64
 	// checkpoint is the version that the log was read from, -1 where all entries were.
 	checkpoint int64
@@ -66,25 +67,26 @@ type action struct {
 
 // openTable replays the log of a table. A log that is being written is fine: what is
 // read is the newest version that was whole when its name was listed.
-func openTable(dir string) (*table, error) { return openTableAt(dir, math.MaxInt64) }
+func (l *lake) openTable(ctx context.Context, dir string) (*table, error) {
+	return l.openTableAt(ctx, dir, math.MaxInt64)
+}
 
 // errNoLog says that the log does not reach back to a version that was asked for.
 var errNoLog = errors.New("the log does not reach back so far")
 
 // openTableAt is openTable for a version that may not be the newest.
-func openTableAt(dir string, upTo int64) (*table, error) {
-	logDir := filepath.Join(dir, "_delta_log")
-	entries, err := os.ReadDir(logDir)
+func (l *lake) openTableAt(ctx context.Context, dir string, upTo int64) (*table, error) {
+	names, err := l.logNames(ctx, dir)
 	if err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", dir, err)
+		return nil, err
 	}
-	versions := versionsIn(entries)
-	r := replay{live: map[string]bool{}, t: &table{dir: dir, version: -1, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
+	versions := versionsIn(names)
+	r := replay{live: map[string]bool{}, t: &table{lake: l, dir: dir, version: -1, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
 	at := upTo
 	if upTo == math.MaxInt64 {
 		at = -1
 	}
-	if err := r.checkpoint(logDir, entries, at); err != nil {
+	if err := r.checkpoint(ctx, names, at); err != nil {
 		return nil, err
 	}
 	for _, v := range versions {
@@ -92,18 +94,18 @@ func openTableAt(dir string, upTo int64) (*table, error) {
 			continue
 		}
 		if v != r.t.version+1 && upTo != math.MaxInt64 {
-			return nil, fmt.Errorf("version %d of %s: %w", upTo, dir, errNoLog)
+			return nil, fmt.Errorf("version %d of %s: %w", upTo, l.show(dir), errNoLog)
 		}
 		if v != r.t.version+1 {
-			return nil, fmt.Errorf("the log of %s has no version %d before %d", dir, r.t.version+1, v)
+			return nil, fmt.Errorf("the log of %s has no version %d before %d", l.show(dir), r.t.version+1, v)
 		}
 		r.t.version = v
-		if err := r.commit(filepath.Join(logDir, fmt.Sprintf("%020d.json", v))); err != nil {
+		if err := r.commit(ctx, fmt.Sprintf("%020d.json", v)); err != nil {
 			return nil, err
 		}
 	}
 	if upTo != math.MaxInt64 && r.t.version != upTo {
-		return nil, fmt.Errorf("version %d of %s: %w", upTo, dir, errNoLog)
+		return nil, fmt.Errorf("version %d of %s: %w", upTo, l.show(dir), errNoLog)
 	}
 	for path := range r.live {
 		r.t.files = append(r.t.files, path)
@@ -114,20 +116,19 @@ func openTableAt(dir string, upTo int64) (*table, error) {
 
 // entriesBehind replays what came behind a version, without what was before it: what is
 // missing of it is an error that wraps fs.ErrNotExist.
-func entriesBehind(dir string, version int64) (*table, error) {
-	r := replay{live: map[string]bool{}, t: &table{dir: dir, version: version, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
-	logDir := filepath.Join(dir, "_delta_log")
-	entries, err := os.ReadDir(logDir)
+func (l *lake) entriesBehind(ctx context.Context, dir string, version int64) (*table, error) {
+	r := replay{live: map[string]bool{}, t: &table{lake: l, dir: dir, version: version, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
+	names, err := l.logNames(ctx, dir)
 	if err != nil {
-		return nil, fmt.Errorf("read the log of %s: %w", dir, err)
+		return nil, err
 	}
 	newest := version
-	for _, v := range versionsIn(entries) {
+	for _, v := range versionsIn(names) {
 		newest = max(newest, v)
 	}
 	for r.t.version < newest {
 		r.t.version++
-		if err := r.commit(filepath.Join(logDir, fmt.Sprintf("%020d.json", r.t.version))); err != nil {
+		if err := r.commit(ctx, fmt.Sprintf("%020d.json", r.t.version)); err != nil {
 			return nil, err
 		}
 	}
@@ -135,9 +136,9 @@ func entriesBehind(dir string, version int64) (*table, error) {
 }
 
 // versionsIn are those of a log's entries, in order.
-func versionsIn(entries []fs.DirEntry) (versions []int64) {
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".json")
+func versionsIn(names []string) (versions []int64) {
+	for _, n := range names {
+		name, ok := strings.CutSuffix(n, ".json")
 		if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && len(name) == 20 {
 			versions = append(versions, v)
 		}
@@ -152,16 +153,17 @@ type replay struct {
 }
 
 // checkpoint begins with the last checkpoint, or with the newest that is not behind a version.
-func (r *replay) checkpoint(logDir string, entries []fs.DirEntry, upTo int64) error {
+func (r *replay) checkpoint(ctx context.Context, names []string, upTo int64) error {
+	l, dir := r.t.lake, logDir(r.t.dir)
 	var last struct {
 		Version int64 `json:"version"`
 	}
-	data, err := os.ReadFile(filepath.Join(logDir, "_last_checkpoint"))
+	data, err := l.read(ctx, path.Join(dir, "_last_checkpoint"))
 	switch {
 	case upTo >= 0:
 		last.Version = -1
-		for _, e := range entries {
-			name, ok := strings.CutSuffix(e.Name(), ".checkpoint.parquet")
+		for _, n := range names {
+			name, ok := strings.CutSuffix(n, ".checkpoint.parquet")
 			if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && v <= upTo {
 				last.Version = max(last.Version, v)
 			}
@@ -175,39 +177,44 @@ func (r *replay) checkpoint(logDir string, entries []fs.DirEntry, upTo int64) er
 		return fmt.Errorf("read the last checkpoint: %w", err)
 	default:
 		if err := json.Unmarshal(data, &last); err != nil {
-			return fmt.Errorf("read %s/_last_checkpoint: %w", logDir, err)
+			return fmt.Errorf("read %s/_last_checkpoint: %w", l.show(dir), err)
 		}
 	}
 	r.t.version, r.t.checkpoint = last.Version, last.Version
-	path := filepath.Join(logDir, fmt.Sprintf("%020d.checkpoint.parquet", last.Version))
-	file, err := os.Open(path)
+	name := path.Join(dir, fmt.Sprintf("%020d.checkpoint.parquet", last.Version))
+	file, err := l.store.Open(ctx, name)
 	if err != nil {
 		return fmt.Errorf("open checkpoint: %w", err)
 	}
 	defer file.Close()
-	reader := parquet.NewGenericReader[action](file)
+	opened, err := parquet.OpenFile(file, file.Size())
+	if err != nil {
+		return fmt.Errorf("read checkpoint %s: %w", l.show(name), err)
+	}
+	reader := parquet.NewGenericReader[action](opened)
 	defer reader.Close()
 	for {
 		batch := make([]action, 128)
 		n, err := reader.Read(batch)
 		for _, a := range batch[:n] {
 			if err := r.apply(a); err != nil {
-				return fmt.Errorf("checkpoint %s: %w", path, err)
+				return fmt.Errorf("checkpoint %s: %w", l.show(name), err)
 			}
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read checkpoint %s: %w", path, err)
+			return fmt.Errorf("read checkpoint %s: %w", l.show(name), err)
 		}
 	}
 }
 
 const maxLine = 16 << 20
 
-func (r *replay) commit(path string) error {
-	data, err := os.ReadFile(path)
+func (r *replay) commit(ctx context.Context, entry string) error {
+	l, name := r.t.lake, path.Join(logDir(r.t.dir), entry)
+	data, err := l.read(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read commit: %w", err)
 	}
@@ -219,10 +226,10 @@ func (r *replay) commit(path string) error {
 		}
 		var a action
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			return fmt.Errorf("commit %s: %w", path, err)
+			return fmt.Errorf("commit %s: %w", l.show(name), err)
 		}
 		if err := r.apply(a); err != nil {
-			return fmt.Errorf("commit %s: %w", path, err)
+			return fmt.Errorf("commit %s: %w", l.show(name), err)
 		}
 	}
 	return lines.Err()

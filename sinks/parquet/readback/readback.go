@@ -8,8 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math/big"
-	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,35 +17,46 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // Reader implements pipeline.Reader over <root>/<pipeline>/<db>.<table>/current.
 type Reader struct {
-	dir string
+	lake *lake
+	dir  string // the pipeline's, in the store
 }
 
-// New makes a reader of one pipeline's tables.
+// New makes a reader of one pipeline's tables in the directory root.
 func New(root, pipelineName string) *Reader {
-	return &Reader{dir: filepath.Join(root, pipelineName)}
+	return NewIn(objects.NewLocal(vfs.OS(), root), root, pipelineName)
 }
 
-// Close does nothing: files are open only while they are read.
-func (r *Reader) Close() error { return nil }
+// NewIn makes a reader of one pipeline's tables in a store that people call root. The reader
+// closes the store.
+func NewIn(store Store, root, pipelineName string) *Reader {
+	return &Reader{lake: &lake{store: store, root: root}, dir: pipelineName}
+}
+
+// Close closes the store; files are open only while they are read.
+func (r *Reader) Close() error {
+	if c, ok := r.lake.store.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
 
 // Tables lists the directories that hold a table.
-func (r *Reader) Tables(context.Context) ([]event.TableName, error) {
-	entries, err := os.ReadDir(r.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
+	dirs, err := r.lake.store.Dirs(ctx, r.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	var names []event.TableName
-	for _, e := range entries {
-		if name, ok := r.tableOf(e); ok {
+	for _, d := range dirs {
+		if name, ok := r.tableOf(ctx, d); ok {
 			names = append(names, name)
 		}
 	}
@@ -54,17 +64,17 @@ func (r *Reader) Tables(context.Context) ([]event.TableName, error) {
 }
 
 // find is the directory of a table.
-func (r *Reader) find(name event.TableName) (string, error) {
-	entries, err := os.ReadDir(r.dir)
+func (r *Reader) find(ctx context.Context, name event.TableName) (string, error) {
+	dirs, err := r.lake.store.Dirs(ctx, r.dir)
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", name, err)
 	}
-	for _, e := range entries {
-		if of, ok := r.tableOf(e); ok && of == name {
-			return filepath.Join(r.dir, e.Name(), "current"), nil
+	for _, d := range dirs {
+		if of, ok := r.tableOf(ctx, d); ok && of == name {
+			return path.Join(r.dir, d, "current"), nil
 		}
 	}
-	return "", fmt.Errorf("find %s in %s: %w", name, r.dir, fs.ErrNotExist)
+	return "", fmt.Errorf("find %s in %s: %w", name, r.lake.show(r.dir), fs.ErrNotExist)
 }
 
 // cutName is a directory whose name does not tell all of the table's.
@@ -72,19 +82,16 @@ var cutName = regexp.MustCompile(`--[0-9a-f]{16}$`)
 
 // tableOf is the table that a directory holds. Its name says it, in the lake's encoding of
 // names, unless it was too long: then the log of current/ does.
-func (r *Reader) tableOf(e fs.DirEntry) (event.TableName, bool) {
-	if !e.IsDir() {
-		return event.TableName{}, false
-	}
-	if cutName.MatchString(e.Name()) {
-		t, err := openTable(filepath.Join(r.dir, e.Name(), "current"))
+func (r *Reader) tableOf(ctx context.Context, dir string) (event.TableName, bool) {
+	if cutName.MatchString(dir) {
+		t, err := r.lake.openTable(ctx, path.Join(r.dir, dir, "current"))
 		if err != nil {
 			return event.TableName{}, false
 		}
 		db, table, ok := strings.Cut(strings.TrimSuffix(t.name, "/current"), ".")
 		return event.TableName{DB: db, Table: table}, ok
 	}
-	db, table, ok := strings.Cut(e.Name(), ".")
+	db, table, ok := strings.Cut(dir, ".")
 	db, ok1 := decodeName(db)
 	table, ok2 := decodeName(table)
 	return event.TableName{DB: db, Table: table}, ok && ok1 && ok2
@@ -119,11 +126,11 @@ const (
 
 // Read streams every row of the newest version of current/.
 func (r *Reader) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
-	dir, err := r.find(name)
+	dir, err := r.find(ctx, name)
 	if err != nil {
 		return err
 	}
-	t, err := openTable(dir)
+	t, err := r.lake.openTable(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -131,9 +138,9 @@ func (r *Reader) Read(ctx context.Context, name event.TableName, columns func([]
 	if err := columns(shown); err != nil {
 		return err
 	}
-	for _, path := range t.files {
-		if err := readFile(ctx, filepath.Join(dir, path), t.fields, renderings(t.fields, shown), row); err != nil {
-			return fmt.Errorf("file %s: %w", path, err)
+	for _, file := range t.files {
+		if err := r.lake.readFile(ctx, path.Join(dir, file), t.fields, renderings(t.fields, shown), row); err != nil {
+			return fmt.Errorf("file %s: %w", file, err)
 		}
 	}
 	return nil
@@ -160,17 +167,13 @@ func renderings(fields []field, shown []pipeline.ReadColumn) []string {
 }
 
 // readFile reads one data file; a column that the file lacks is NULL in all its rows.
-func readFile(ctx context.Context, path string, fields []field, kinds []string, row func([]pipeline.Cell) error) error {
-	file, err := os.Open(path)
+func (l *lake) readFile(ctx context.Context, name string, fields []field, kinds []string, row func([]pipeline.Cell) error) error {
+	file, err := l.store.Open(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	opened, err := parquet.OpenFile(file, info.Size())
+	opened, err := parquet.OpenFile(file, file.Size())
 	if err != nil {
 		return err
 	}

@@ -38,11 +38,11 @@ func TestNamesOfTables(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, name := range want {
-		if _, err := r.find(name); err != nil {
+		if _, err := r.find(t.Context(), name); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := r.find(event.TableName{DB: "shop", Table: "gone"}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.find(t.Context(), event.TableName{DB: "shop", Table: "gone"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 	if names, err := New(root, "nobody").Tables(t.Context()); err != nil || len(names) != 0 {
@@ -61,7 +61,7 @@ func TestALogWithAHoleIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := openTable(dir); err == nil || err.Error() != "the log of "+dir+" has no version 1 before 2" {
+	if _, err := New(dir, "").lake.openTable(t.Context(), ""); err == nil || err.Error() != "the log of "+dir+" has no version 1 before 2" {
 		t.Errorf("%v", err)
 	}
 }
