@@ -60,6 +60,9 @@ func ClickHouseWithFaults(t testing.TB, options chserver.Options) *ClickHouseSer
 		record(fmt.Sprintf("skipped: %s needs a ClickHouse that fails when it is told to, and %s names a real one", t.Name(), realClickHouse))
 		t.Skipf("%s names a real server", realClickHouse)
 	}
+	if MaySkip("clickhouse") {
+		Missing(t, "clickhouse", errors.New("left out by MILLRACE_SKIP"))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	s, err := StartClickHouse(ctx, t.TempDir(), options)

@@ -81,24 +81,18 @@ func quoted(s string) int {
 	return -1
 }
 
-// element takes the type out of an argument that may have a name in front: `a b` UInt8.
+// element takes the type out of an argument that may have a name in front: `a b` UInt8, or
+// a path, a.`b c` UInt8. The name is without its quotes.
 func element(arg string) (name, typ string) {
-	if arg == "" {
-		return "", ""
-	}
-	if arg[0] == '`' || arg[0] == '"' {
-		if end := quoted(arg); end > 0 {
-			return arg[1 : end-1], strings.TrimSpace(arg[end:])
-		}
-	}
-	depth := 0
 	for i := 0; i < len(arg); i++ {
 		switch arg[i] {
 		case '(':
 			return "", arg
 		case ' ':
-			if depth == 0 {
-				return arg[:i], strings.TrimSpace(arg[i:])
+			return strings.NewReplacer("`", "", `"`, "").Replace(arg[:i]), strings.TrimSpace(arg[i:])
+		case '`', '"':
+			if end := quoted(arg[i:]); end > 0 {
+				i += end - 1
 			}
 		}
 	}

@@ -142,7 +142,7 @@ func rewrite(s sentence, who identity, kill bool) string {
 		case kill && (s.is(i, "query_id") || s.is(i, "initial_query_id")):
 			put(i, i, clientID)
 		case !kill && strings.EqualFold(s.name(i), "system") && s.is(i+1, ".") && strings.EqualFold(s.name(i+2), "processes") &&
-			(s.is(i-1, "FROM") || s.is(i-1, "JOIN") || s.is(i-1, ",")):
+			!s.is(i+3, ".") && (s.is(i-1, "FROM") || s.is(i-1, "JOIN") || s.is(i-1, ",")):
 			put(i, i+2, processes)
 			i += 2
 		case call && (s.is(i, "queryID") || s.is(i, "query_id") || s.is(i, "initialQueryID") || s.is(i, "initial_query_id")):
