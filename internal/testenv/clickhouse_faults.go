@@ -82,41 +82,53 @@ func (f *ClickHouseFault) Remove() {
 	}
 }
 
-// part is a row of system.parts.
-type part struct {
-	name, path string
-	min, max   int64
+// ClickHouseLoss is what a loss of power takes from a table: of the blocks that inserts have
+// brought, Blocks, behind the Newest ones that stay. An insert brings a block for each partition
+// it touches; the first of a table is number 1.
+type ClickHouseLoss struct {
+	Table  string // in the server's database
+	Newest int    // so many of the newest blocks stay: 0 loses from the end, more leaves a hole
+	Blocks int
 }
 
-// LoseNewest kills the server and takes from a table of its database what its newest blocks
-// brought, as a machine does that loses power before the files are synced: n blocks, of which
-// an insert makes one for each partition it touches. Parts that were merged from them lose
-// only those, since what they were merged from is still there; when it is not any more, that is
-// the error: stop merges on the table (SYSTEM STOP MERGES). It returns the names of the parts
-// that it removed. Start starts the server again.
-func (s *ClickHouseServer) LoseNewest(ctx context.Context, table string, n int) ([]string, error) {
-	answer, err := s.Admin(ctx, fmt.Sprintf(
-		"SELECT name, path, min_block_number, max_block_number FROM system.parts WHERE database = '%s' AND table = '%s'", s.Name, table))
-	if err != nil {
-		return nil, err
-	}
-	parts, err := parseParts(answer)
-	if err != nil {
-		return nil, err
-	}
-	lost, err := newest(parts, n)
-	if err != nil {
-		return nil, fmt.Errorf("lose parts of %s: %w", table, err)
+// LosePower kills the server and takes from its tables what was not synced, as a machine does
+// that loses power. Parts that were merged from what is lost lose only that, since what they were
+// merged from is still there; when it is not any more, that is the error, before anything is lost:
+// stop merges on the table (SYSTEM STOP MERGES). It returns the names of the parts that it removed,
+// with their tables. Start starts the server again.
+func (s *ClickHouseServer) LosePower(ctx context.Context, losses ...ClickHouseLoss) ([]string, error) {
+	var names, paths []string
+	for _, l := range losses {
+		answer, err := s.Admin(ctx, fmt.Sprintf(
+			"SELECT name, path, min_block_number, max_block_number FROM system.parts WHERE database = '%s' AND table = '%s'", s.Name, l.Table))
+		if err != nil {
+			return nil, err
+		}
+		parts, err := parseParts(answer)
+		if err != nil {
+			return nil, err
+		}
+		lost, err := l.from(parts)
+		if err != nil {
+			return nil, fmt.Errorf("lose parts of %s: %w", l.Table, err)
+		}
+		for _, p := range lost {
+			names, paths = append(names, l.Table+"/"+p.name), append(paths, p.path)
+		}
 	}
 	s.Kill()
-	var names []string
-	for _, p := range lost {
-		names = append(names, p.name)
-		if err := os.RemoveAll(p.path); err != nil {
+	for _, path := range paths {
+		if err := os.RemoveAll(path); err != nil {
 			return names, err
 		}
 	}
 	return names, nil
+}
+
+// part is a row of system.parts.
+type part struct {
+	name, path string
+	min, max   int64
 }
 
 func parseParts(lines string) ([]part, error) {
@@ -139,34 +151,39 @@ func parseParts(lines string) ([]part, error) {
 	return parts, nil
 }
 
-// newest picks the parts that hold any of the n newest blocks.
-func newest(parts []part, n int) (lost []part, err error) {
-	var last int64
+// from picks the parts that hold any of the lost blocks.
+func (l ClickHouseLoss) from(parts []part) (lost []part, err error) {
+	var newest int64
 	for _, p := range parts {
-		last = max(last, p.max)
+		newest = max(newest, p.max)
 	}
-	if int64(n) > last {
-		return nil, fmt.Errorf("%d blocks: it has had %d", n, last)
+	last := newest - int64(l.Newest)
+	first := last - int64(l.Blocks) + 1
+	if l.Blocks < 1 || first < 1 {
+		return nil, fmt.Errorf("%d blocks behind %d newer ones: it has had %d", l.Blocks, l.Newest, newest)
 	}
-	keep := last - int64(n) // the last block that stays
+	var left []part
 	for _, p := range parts {
-		if p.max <= keep {
-			continue
+		if p.max < first || p.min > last {
+			left = append(left, p)
+		} else {
+			lost = append(lost, p)
 		}
-		lost = append(lost, p)
-		if p.min <= keep && !covered(parts, p.min, keep) {
-			return nil, fmt.Errorf("part %s also holds older blocks, and what it was merged from is gone", p.name)
+	}
+	for _, p := range lost {
+		if !covered(left, p.min, first-1) || !covered(left, last+1, p.max) {
+			return nil, fmt.Errorf("part %s also holds other blocks, and what it was merged from is gone", p.name)
 		}
 	}
 	return lost, nil
 }
 
-// covered reports whether parts of no later blocks hold those from one to another.
+// covered reports whether parts hold all blocks from one to another.
 func covered(parts []part, from, to int64) bool {
 	for at := from; at <= to; {
 		next := at
 		for _, p := range parts {
-			if p.min <= at && p.max <= to {
+			if p.min <= at && at <= p.max {
 				next = max(next, p.max+1)
 			}
 		}

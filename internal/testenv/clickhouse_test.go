@@ -24,22 +24,27 @@ func TestADatabaseIsPutIntoADSN(t *testing.T) {
 	}
 }
 
-func TestTheNewestBlocksAreFound(t *testing.T) {
+func TestLostBlocksAreFound(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		parts string // name min max
-		n     int
-		lost  string
-		says  string
+		name   string
+		parts  string // name min max
+		newest int    // stay
+		n      int
+		lost   string
+		says   string
 	}{
 		{name: "single parts", parts: "a 1 1,b 2 2,c 3 3", n: 2, lost: "b c"},
+		{name: "a hole", parts: "a 1 1,b 2 2,c 3 3", newest: 1, n: 1, lost: "b"},
+		{name: "a hole in a merged part", parts: "a 1 1,b 2 2,c 3 3,abc 1 3", newest: 1, n: 1, lost: "b abc"},
+		{name: "a hole in a part that has nothing else", parts: "c 3 3,abc 1 3", newest: 1, n: 1, says: "part abc also holds other blocks"},
 		{name: "two partitions of one insert", parts: "p1 1 1,p2 2 2", n: 2, lost: "p1 p2"},
 		{name: "merged, with its sources", parts: "a 1 1,b 2 2,ab 1 2", n: 1, lost: "b ab"},
 		{name: "merged twice", parts: "ab 1 2,c 3 3,abc 1 3,d 4 4", n: 2, lost: "c abc d"},
-		{name: "merged, without its sources", parts: "b 2 2,ab 1 2", n: 1, says: "part ab also holds older blocks"},
+		{name: "merged, without its sources", parts: "b 2 2,ab 1 2", n: 1, says: "part ab also holds other blocks"},
 		{name: "merged newest only", parts: "a 1 1,bc 2 3", n: 2, lost: "bc"},
 		{name: "too many", parts: "a 1 1", n: 2, says: "it has had 1"},
 		{name: "none", parts: "", n: 1, says: "it has had 0"},
+		{name: "no block", parts: "a 1 1", n: 0, says: "0 blocks"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var lines string
@@ -52,7 +57,7 @@ func TestTheNewestBlocksAreFound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lost, err := newest(parts, c.n)
+			lost, err := ClickHouseLoss{Newest: c.newest, Blocks: c.n}.from(parts)
 			if c.says != "" {
 				if err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("%v; %q was expected", err, c.says)

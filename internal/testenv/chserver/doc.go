@@ -22,7 +22,7 @@
 //   - The queue of asynchronous inserts: async_insert=1 is visible at once. async_insert is 0
 //     here by default, where 26.3 and later have 1.
 //   - What a crash of the machine leaves of files that were not synced. A kill -9 loses nothing
-//     that the kernel has; LoseNewest removes parts afterwards, whole ones.
+//     that the kernel has; LosePower removes parts afterwards, whole ones.
 //   - HTTP; the packets for totals, extremes, logs and profile events; external tables; custom
 //     and sparse serialization on the wire; revisions of the protocol other than 54460.
 //   - Speed: a block goes through one more copy than on a server. Ratios hold, figures do not.

@@ -74,6 +74,7 @@ func TestAFaultPicksItsRequests(t *testing.T) {
 	s.Inject(t, chserver.Fault{On: chserver.Insert, Table: "*.t", Skip: 1, Times: 2, Code: 1000, Message: "now"})
 	s.Inject(t, chserver.Fault{On: chserver.Select, Match: `FROM\s+u\b`, Times: -1, Code: 1001, Message: "always"})
 	s.Inject(t, chserver.Fault{On: chserver.Other, Match: "^DROP", At: chserver.Landed, Code: 1002, Message: "late"})
+	s.Inject(t, chserver.Fault{Times: -1, Delay: time.Millisecond}) // and then they go on
 	var codes []int32
 	for range 5 {
 		var e *clickhouse.Exception
@@ -253,37 +254,43 @@ func TestAServerThatStandsStill(t *testing.T) {
 	}
 }
 
-func TestTheNewestPartsAreLost(t *testing.T) {
+func TestPartsAreLostWithThePower(t *testing.T) {
 	s, conn := faulty(t, chserver.Options{})
-	exec(t, conn, "SYSTEM STOP MERGES t")
+	exec(t, conn, "CREATE TABLE u (a UInt64) ENGINE = MergeTree ORDER BY a", "SYSTEM STOP MERGES t", "SYSTEM STOP MERGES u")
 	for i := range uint64(5) {
 		must(t, numbers(t.Context(), conn, "t", i*10, 10))
+		must(t, numbers(t.Context(), conn, "u", i*10, 10))
 	}
-	lost, err := s.LoseNewest(t.Context(), "t", 2)
+	left := func(table, want string) {
+		t.Helper()
+		var got string
+		must(t, conn.QueryRow(t.Context(), "SELECT arrayStringConcat(arraySort(groupUniqArray(intDiv(a, 10))), ' ') FROM "+table).Scan(&got))
+		if got != want {
+			t.Errorf("table %s has %q left, not %q", table, got, want)
+		}
+	}
+	// Two tables at once: the end of the one, a hole in the other.
+	lost, err := s.LosePower(t.Context(), testenv.ClickHouseLoss{Table: "t", Blocks: 2}, testenv.ClickHouseLoss{Table: "u", Newest: 1, Blocks: 1})
 	must(t, err)
-	if len(lost) != 2 {
+	if len(lost) != 3 {
 		t.Errorf("lost %q", lost)
 	}
 	must(t, s.Start(t.Context()))
-	var n, last uint64
-	must(t, conn.QueryRow(t.Context(), "SELECT count(), max(a) FROM t").Scan(&n, &last))
-	if n != 30 || last != 29 {
-		t.Errorf("%d rows up to %d are left, not 30 up to 29", n, last)
-	}
+	left("t", "0 1 2")
+	left("u", "0 1 2 4")
 	// A part that was merged from old and new ones loses the new: what it came from is there.
 	exec(t, conn, "OPTIMIZE TABLE t FINAL")
 	must(t, numbers(t.Context(), conn, "t", 90, 10))
 	exec(t, conn, "OPTIMIZE TABLE t FINAL")
-	if _, err = s.LoseNewest(t.Context(), "t", 1); err != nil {
-		t.Fatal(err)
-	}
+	left("t", "0 1 2 9")
+	_, err = s.LosePower(t.Context(), testenv.ClickHouseLoss{Table: "t", Blocks: 1})
+	must(t, err)
 	must(t, s.Start(t.Context()))
-	if n := count(t, conn, "t"); n != 30 {
-		t.Errorf("%d rows are left of a merged part, not 30", n)
-	}
-	if _, err := s.LoseNewest(t.Context(), "t", 99); err == nil {
+	left("t", "0 1 2")
+	if _, err := s.LosePower(t.Context(), testenv.ClickHouseLoss{Table: "t", Blocks: 99}); err == nil {
 		t.Error("more blocks were lost than there were")
 	}
+	must(t, conn.Ping(t.Context())) // and nothing was done
 }
 
 func TestUsers(t *testing.T) {
