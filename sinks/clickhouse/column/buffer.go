@@ -1,0 +1,168 @@
+package column
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// Buffer holds the values of one column of a block, in the bytes of the Native format. One
+// goroutine uses it.
+type Buffer struct {
+	typ    Type
+	src    *event.Column
+	policy Policy
+	rows   int
+	nulls  []byte
+	raw    []byte
+	// names are an enum's values: the driver makes the dictionary.
+	names []*string
+	known map[uint64]*string
+	// ends are where the arrays of a VECTOR end.
+	ends  []byte
+	count uint64
+}
+
+// NewBuffer makes a buffer for values of the source column src.
+func NewBuffer(src *event.Column, t Type, p Policy) *Buffer {
+	b := &Buffer{typ: t, src: src, policy: p}
+	if t.kind == kindEnum {
+		b.known = map[uint64]*string{}
+	}
+	return b
+}
+
+// Rows is how many values it holds.
+func (b *Buffer) Rows() int { return b.rows }
+
+// Size is how many bytes it holds.
+func (b *Buffer) Size() int { return len(b.raw) + len(b.nulls) + len(b.ends) + 8*len(b.names) }
+
+// Reset forgets the values and keeps the memory.
+func (b *Buffer) Reset() {
+	b.rows, b.count = 0, 0
+	b.nulls, b.raw, b.ends, b.names = b.nulls[:0], b.raw[:0], b.ends[:0], b.names[:0]
+}
+
+// Append takes one value, nil for NULL. Nothing is kept when it returns an error.
+func (b *Buffer) Append(v event.Value) (Changed, error) {
+	if v == nil {
+		if !b.typ.Nullable && b.typ.kind != kindVector {
+			return b.absent(Kept, fmt.Errorf("NULL in a column that has none"))
+		}
+		b.null()
+		return Kept, nil
+	}
+	switch b.typ.kind {
+	case kindInt:
+		b.whole(uint64(v.Int()))
+	case kindUint:
+		b.whole(v.Uint())
+	case kindFloat:
+		b.whole(uint64(math.Float32bits(v.Float())))
+	case kindDouble:
+		b.whole(math.Float64bits(v.Double()))
+	case kindText:
+		b.text(v)
+	case kindSet:
+		b.text([]byte(b.src.SetText(v.Uint())))
+	case kindEnum:
+		b.enum(v.Uint())
+	case kindVector:
+		return Kept, b.vector(v)
+	case kindDecimal:
+		return Kept, b.decimal(v)
+	case kindTime:
+		b.whole(uint64(v.Time() / pow10(6-b.typ.scale)))
+	default:
+		return b.temporal(v)
+	}
+	return Kept, nil
+}
+
+// absent is for what has no value in the target: the column of a key, and an Error policy,
+// refuse it.
+func (b *Buffer) absent(changed Changed, err error) (Changed, error) {
+	if err != nil {
+		return changed, err
+	}
+	if b.typ.Nullable {
+		b.null()
+		return Nulled, nil
+	}
+	b.whole(0)
+	return Zeroed, nil
+}
+
+func (b *Buffer) null() {
+	b.rows++
+	switch b.typ.kind {
+	case kindEnum:
+		b.names = append(b.names, nil)
+		return
+	case kindVector: // an Array has no NULL: an empty one stands for it
+		b.ends = binary.LittleEndian.AppendUint64(b.ends, b.count)
+		return
+	}
+	b.nulls = append(b.nulls, 1)
+	if b.typ.size == 0 {
+		b.raw = append(b.raw, 0)
+		return
+	}
+	b.raw = append(b.raw, zeros[:b.typ.size]...)
+}
+
+var zeros [32]byte
+
+func (b *Buffer) present() {
+	b.rows++
+	if b.typ.Nullable {
+		b.nulls = append(b.nulls, 0)
+	}
+}
+
+// whole takes the low bytes of n.
+func (b *Buffer) whole(n uint64) {
+	b.present()
+	var le [8]byte
+	binary.LittleEndian.PutUint64(le[:], n)
+	b.raw = append(b.raw, le[:b.typ.size]...)
+}
+
+func (b *Buffer) text(v []byte) {
+	b.present()
+	b.raw = binary.AppendUvarint(b.raw, uint64(len(v)))
+	b.raw = append(b.raw, v...)
+}
+
+func (b *Buffer) enum(ordinal uint64) {
+	name := b.known[ordinal]
+	if name == nil {
+		text := b.src.EnumName(ordinal)
+		name = &text
+		b.known[ordinal] = name
+	}
+	b.rows++
+	b.names = append(b.names, name)
+}
+
+func (b *Buffer) vector(v []byte) error {
+	if len(v)%4 != 0 {
+		return fmt.Errorf("a vector of %d bytes is no list of 4-byte numbers", len(v))
+	}
+	b.rows++
+	b.count += uint64(len(v) / 4)
+	b.ends = binary.LittleEndian.AppendUint64(b.ends, b.count)
+	b.raw = append(b.raw, v...)
+	return nil
+}
+
+func pow10(n int) int64 {
+	p := int64(1)
+	for range n {
+		p *= 10
+	}
+	return p
+}
