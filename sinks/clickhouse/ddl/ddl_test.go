@@ -1,0 +1,73 @@
+package ddl
+
+import (
+	"strings"
+	"testing"
+)
+
+// unquote reads a quoted name or text as the server does.
+func unquote(t *testing.T, s string, quote byte) string {
+	t.Helper()
+	if len(s) < 2 || s[0] != quote || s[len(s)-1] != quote {
+		t.Fatalf("%q is not quoted", s)
+	}
+	var b strings.Builder
+	for i := 1; i < len(s)-1; i++ {
+		switch {
+		case s[i] == quote:
+			t.Fatalf("%q ends at byte %d", s, i)
+		case s[i] != '\\':
+			b.WriteByte(s[i])
+		default:
+			if i++; i == len(s)-1 {
+				t.Fatalf("%q: its end is escaped", s)
+			}
+			switch s[i] {
+			case 'n':
+				b.WriteByte('\n')
+			case '0':
+				b.WriteByte(0)
+			default:
+				b.WriteByte(s[i])
+			}
+		}
+	}
+	return b.String()
+}
+
+func FuzzNoNameLeavesItsQuotes(f *testing.F) {
+	for _, s := range []string{"orders", "a`b", `a\`, "a'b", "\x00\n", `\n`, "größe", "`; DROP TABLE x; --"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got := unquote(t, Ident(s), '`'); got != s {
+			t.Errorf("name %q is read as %q", s, got)
+		}
+		if got := unquote(t, String(s), '\''); got != s {
+			t.Errorf("text %q is read as %q", s, got)
+		}
+	})
+}
+
+func TestStatements(t *testing.T) {
+	keyed := &Table{Name: Name{"shop", "orders__cdc"}, Control: "millrace", Target: "shop.orders", Key: []string{"id"},
+		Columns: []Column{{Name: "id", Type: "Int64", Comment: "int"}, {Name: "v", Type: "Nullable(String)", Default: "'x'"}}, Settings: map[string]string{"b": "2", "a": "1"}}
+	keyless := &Table{Name: Name{"shop", "log__cdc"}, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}}}
+	view := &View{Name: Name{"shop", "orders"}, Of: keyed.Name, Floor: 7, Columns: []ViewColumn{{Name: "id", Type: "Int64", Comment: "int", From: "id"}, {Name: "w", Type: "Nullable(String)", From: "v"}}}
+	signed := &View{Name: Name{"shop", "log"}, Of: keyless.Name, Keyless: true, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}}}
+	const fence = "CONSTRAINT millrace_fence CHECK joinGet('millrace.fence', 'closed', 'shop.orders', _gen) = 0, CONSTRAINT millrace_life CHECK joinGet('millrace.life', 'token', 'shop.orders', _gen) != 0"
+	for _, c := range []struct{ what, got, want string }{
+		{"keyed", keyed.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`orders__cdc` (`id` Int64 COMMENT 'int', `v` Nullable(String) DEFAULT 'x', " +
+			"`_seq` UInt64, `_del` UInt8, `_q` UInt16, `_gen` UInt64, `_ts` DateTime64(6, 'UTC'), INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " + fence +
+			") ENGINE = ReplacingMergeTree(`_seq`, `_del`) ORDER BY (`id`) SETTINGS a = 1, b = 2"},
+		{"keyless", keyless.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`log__cdc` (`v` String, `_seq` UInt64, `_sign` Int8, `_q` UInt16, `_gen` UInt64, `_ts` DateTime64(6, 'UTC'), " +
+			"INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " + strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = ReplacingMergeTree(`_seq`) ORDER BY (`_seq`)"},
+		{"view", view.Replace(), "CREATE OR REPLACE VIEW `shop`.`orders` (`id` Int64 COMMENT 'int', `w` Nullable(String)) AS SELECT _t.`id` AS `id`, _t.`v` AS `w` FROM `shop`.`orders__cdc` AS _t FINAL WHERE _t.`_seq` >= 7"},
+		{"signed", signed.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String) AS SELECT _r._c0 AS `v` FROM (SELECT _t.`v` AS _c0, toInt64(sum(_t.`_sign`)) AS _n FROM `shop`.`log__cdc` AS _t FINAL GROUP BY _c0 HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i"},
+		{"add", Add(keyed.Name, Column{Name: "a`b", Type: "Int32", Default: "1"}), "ALTER TABLE `shop`.`orders__cdc` ADD COLUMN IF NOT EXISTS `a\\`b` Int32 DEFAULT 1"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s:\n%s\nwanted\n%s", c.what, c.got, c.want)
+		}
+	}
+}

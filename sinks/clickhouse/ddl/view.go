@@ -1,0 +1,49 @@
+package ddl
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ViewColumn is a column as readers see it.
+type ViewColumn struct {
+	Name, Type, Comment string
+	From                string // the table's column
+}
+
+// View shows a table as its source is.
+type View struct {
+	Name    Name
+	Of      Name
+	Columns []ViewColumn
+	Keyless bool
+	// Floor: rows below it are gone.
+	Floor uint64
+}
+
+// Replace makes the view, or puts it in the place of the one that is there. A filter by
+// _seq may be applied before FINAL: what it takes away is older than what it leaves.
+func (v *View) Replace() string {
+	var head, inner, group, outer []string
+	for i, c := range v.Columns {
+		head = append(head, Column{Name: c.Name, Type: c.Type, Comment: c.Comment}.text())
+		// Names are qualified: a bare one would mean the alias of that name, if there is one.
+		if !v.Keyless {
+			outer = append(outer, "_t."+Ident(c.From)+" AS "+Ident(c.Name))
+			continue
+		}
+		short := fmt.Sprintf("_c%d", i)
+		inner, group = append(inner, "_t."+Ident(c.From)+" AS "+short), append(group, short)
+		outer = append(outer, "_r."+short+" AS "+Ident(c.Name))
+	}
+	from := fmt.Sprintf("%s AS _t FINAL", v.Of)
+	if v.Floor > 0 {
+		from += fmt.Sprintf(" WHERE _t.%s >= %d", Ident(Seq), v.Floor)
+	}
+	body := fmt.Sprintf("SELECT %s FROM %s", strings.Join(outer, ", "), from)
+	if v.Keyless {
+		body = fmt.Sprintf("SELECT %s FROM (SELECT %s, toInt64(sum(_t.%s)) AS _n FROM %s GROUP BY %s HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i",
+			strings.Join(outer, ", "), strings.Join(inner, ", "), Ident(Sign), from, strings.Join(group, ", "))
+	}
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s (%s) AS %s", v.Name, strings.Join(head, ", "), body)
+}
