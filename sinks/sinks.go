@@ -9,6 +9,8 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/spec"
+	"github.com/millrace/millrace/sinks/clickhouse"
+	clickhouseread "github.com/millrace/millrace/sinks/clickhouse/readback"
 	"github.com/millrace/millrace/sinks/parquet"
 	"github.com/millrace/millrace/sinks/parquet/readback"
 )
@@ -32,6 +34,20 @@ type Type struct {
 // Types are the sinks that exist, by the name that a pipeline file uses.
 func Types() map[string]Type {
 	return map[string]Type{
+		"clickhouse": typed(kind[clickhouse.Config]{
+			defaults: clickhouse.DefaultConfig,
+			check:    (*clickhouse.Config).Validate,
+			open: func(c *clickhouse.Config, d Deps) (pipeline.Sink, error) {
+				return clickhouse.New(*c, d.Log, d.Reg)
+			},
+			readback: func(c *clickhouse.Config, name string) (pipeline.Reader, error) {
+				o, err := c.Readback(name)
+				if err != nil {
+					return nil, err
+				}
+				return clickhouseread.New(o)
+			},
+		}),
 		"parquet": typed(kind[parquet.Config]{
 			defaults: parquet.DefaultConfig,
 			check:    (*parquet.Config).Validate,

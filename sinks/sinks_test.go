@@ -6,14 +6,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/spec"
 	"github.com/millrace/millrace/sinks/parquet"
 )
 
 // complete is what a pipeline file must say of a sink, by type.
-func complete() map[string]string {
-	return map[string]string{"parquet": "path: lake"}
+func complete(t *testing.T) map[string]string {
+	o, err := testenv.ClickHouse(t).Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := fmt.Sprintf("address: [%q], control_database: %q", o.Addr[0], o.Auth.Database)
+	if o.Auth.Username != "" {
+		server += fmt.Sprintf(", user: %q, password: %q", o.Auth.Username, o.Auth.Password)
+	}
+	return map[string]string{"parquet": "path: lake", "clickhouse": server}
 }
 
 // parse reads a pipeline file with one sink.
@@ -25,11 +34,12 @@ func parse(sink string) (*spec.Pipeline, error) {
 }
 
 func TestEverySinkCanBeMadeFromItsDefaults(t *testing.T) {
+	complete := complete(t)
 	for name, typ := range Types() {
 		if f := typ.Check(typ.Default()); len(f) == 0 || f[0].Key == "" {
 			t.Errorf("%s: defaults say nothing of where the target is, and what is wrong is %+v", name, f)
 		}
-		p, err := parse("type: " + name + ", " + complete()[name])
+		p, err := parse("type: " + name + ", " + complete[name])
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -1,0 +1,71 @@
+package clickhouse
+
+import (
+	"time"
+
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/ledger"
+)
+
+// batch is what was written since the last Flush, as the steps in which it becomes visible:
+// one, and one more behind each TRUNCATE.
+type batch struct {
+	steps  []*step
+	newest time.Time // latest commit of its rows
+}
+
+// step is what becomes visible together.
+type step struct {
+	led    *ledger.Batch
+	stores []store
+	blocks []*block
+	// added are columns and tables that stores has and the target lacks.
+	added map[int][]int // columns by store number; nil makes the table
+	rows  int
+}
+
+// block is rows of one definition in one store.
+type block struct {
+	store  int // index in the step's stores
+	schema *event.Schema
+	places []int // of each source column in the store's
+	cols   []*column.Buffer
+	seq    []uint64
+	mark   []uint8 // _del, or _sign
+	q      []uint16
+	ts     []int64
+	bytes  int64
+}
+
+func (t *Table) reset() {
+	t.batch = &batch{steps: []*step{newStep(t.led, t.rec.Stores)}}
+}
+
+func newStep(led *ledger.Table, stores []store) *step {
+	s := &step{led: led.Begin(), added: map[int][]int{}}
+	for i := range stores {
+		s.stores = append(s.stores, stores[i].clone())
+	}
+	return s
+}
+
+func (b *batch) last() *step { return b.steps[len(b.steps)-1] }
+
+func (b *batch) size() (rows int, bytes int64) {
+	for _, s := range b.steps {
+		rows += s.rows
+		for _, bl := range s.blocks {
+			bytes += bl.bytes
+		}
+	}
+	return rows, bytes
+}
+
+// next begins another step behind the last one.
+func (b *batch) next() {
+	s := b.last()
+	b.steps = append(b.steps, newStep(s.led.Next(), s.stores))
+}
+
+func (b *block) rows() int { return len(b.seq) }

@@ -1,0 +1,211 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
+	"github.com/millrace/millrace/sinks/clickhouse/server"
+)
+
+// Places of a target's rows in the ledger. The claim's holds the highest generation taken;
+// the others hold what the ledger said in the last minutes in which it was written, so that
+// it can go back to what it said before a time.
+const (
+	slotClaim = 0
+	slots     = 64
+	slotTime  = time.Minute
+	// maxRewind is what the slots reach back for certain.
+	maxRewind = (slots - 2) * slotTime
+)
+
+// entry is one row of the ledger.
+type entry struct {
+	slot uint16
+	rec  *record
+	at   time.Time
+}
+
+// openTable claims a table. Every step can be the last one of a process that dies: the next
+// claim has a higher generation and begins anew.
+func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, error) {
+	known, err := s.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{
+		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types,
+		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
+	}
+	if err := t.open(ctx); err != nil {
+		if server.Code(err) == 60 || server.Code(err) == 81 { // somebody dropped the bookkeeping
+			s.forget()
+		}
+		return nil, fmt.Errorf("claim %s: %w", t.target.Plain(), err)
+	}
+	return t, nil
+}
+
+func (t *Table) open(ctx context.Context) error {
+	if err := t.checkOwner(ctx); err != nil {
+		return err
+	}
+	life, err := t.life(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.take(ctx); err != nil {
+		return err
+	}
+	if err := t.closeLower(ctx); err != nil {
+		return err
+	}
+	if err := t.drainOthers(ctx); err != nil {
+		return err
+	}
+	if err := t.readBack(ctx, life); err != nil {
+		return err
+	}
+	t.reset()
+	return t.showNow(ctx)
+}
+
+// exec sends a statement of this claim.
+func (t *Table) exec(ctx context.Context, statement string, args ...any) error {
+	return t.sink.conn.Exec(ctx, t.comment(), statement, args...)
+}
+
+// comment is what the claim's statements say of themselves.
+func (t *Table) comment() string {
+	return fmt.Sprintf("%s%d", t.commentPrefix(), t.claim.Generation)
+}
+
+func (t *Table) commentPrefix() string { return comment(t.target.Plain() + "/") }
+
+// checkOwner refuses a target that another source table has, before anything of it changes.
+func (t *Table) checkOwner(ctx context.Context) error {
+	entries, err := t.entries(ctx)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	r := entries[0].rec
+	if r.Pipeline != t.claim.Pipeline || r.Sink != t.claim.Sink || r.DB != t.claim.Table.DB || r.Table != t.claim.Table.Table {
+		return fmt.Errorf("%w: %s is written by table %s.%s of sink %s of pipeline %s; name another target with database and table of this sink",
+			pipeline.ErrUnwritable, t.target.Plain(), r.DB, r.Table, r.Sink, r.Pipeline)
+	}
+	return nil
+}
+
+// life is the token of the server's present life. It is kept in a table that a restart
+// empties.
+func (t *Table) life(ctx context.Context) (uint64, error) {
+	for {
+		token := uint64(0)
+		err := t.sink.conn.Query(ctx, t.comment(), "SELECT "+ddl.Token(t.sink.cfg.ControlDatabase, "''", "toUInt64(0)"),
+			func(scan func(...any) error) error { return scan(&token) })
+		if err != nil || token != 0 {
+			return token, err
+		}
+		// The table keeps the first of several.
+		if err := t.exec(ctx, "INSERT INTO "+t.sink.control(ddl.LifeTable)+" SELECT '', 0, ?", random()); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func random() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:])>>1 | 1
+}
+
+// take writes the generation as taken, then looks whether a higher one is: of two claims
+// that do this at a time at least one sees the other.
+func (t *Table) take(ctx context.Context) error {
+	gen := t.claim.Generation
+	if err := t.exec(ctx, "INSERT INTO "+t.sink.control(ddl.LifeTable)+" SELECT ?, ?, 1", t.target.Plain(), gen); err != nil {
+		return err
+	}
+	if err := t.writeLedger(ctx, slotClaim, 0, "{}"); err != nil {
+		return err
+	}
+	highest := uint64(0)
+	err := t.sink.conn.Query(ctx, t.comment(), "SELECT max(_gen) FROM "+t.sink.control(ddl.LedgerTable)+" WHERE target = ?",
+		func(scan func(...any) error) error { return scan(&highest) }, t.target.Plain())
+	if err == nil && highest > gen {
+		err = fmt.Errorf("%w: generation %d has it, this one is %d", pipeline.ErrSuperseded, highest, gen)
+	}
+	return err
+}
+
+// closeLower closes all lower generations for ever: from here on the server refuses them.
+func (t *Table) closeLower(ctx context.Context) error {
+	if t.claim.Generation > maxGeneration {
+		return fmt.Errorf("generation %d is above %d", t.claim.Generation, maxGeneration)
+	}
+	missing, err := t.stillOpen(ctx)
+	for err == nil && len(missing) > 0 {
+		n := min(len(missing), 10_000)
+		err = t.exec(ctx, "INSERT INTO "+t.sink.control(ddl.FenceTable)+" SELECT ?, arrayJoin(?), 1", t.target.Plain(), missing[:n])
+		missing = missing[n:]
+	}
+	return err
+}
+
+// maxGeneration bounds what is closed one by one. A generation is a claim.
+const maxGeneration = 10_000_000
+
+// stillOpen are the lower generations that the fence does not close.
+func (t *Table) stillOpen(ctx context.Context) (out []uint64, err error) {
+	err = t.sink.conn.Query(ctx, t.comment(), "SELECT number FROM numbers(?) WHERE "+
+		ddl.Closed(t.sink.cfg.ControlDatabase, ddl.String(t.target.Plain()), "number")+" = 0",
+		func(scan func(...any) error) error {
+			var g uint64
+			err := scan(&g)
+			out = append(out, g)
+			return err
+		}, t.claim.Generation)
+	return out, err
+}
+
+// drainOthers ends what earlier owners still run, and waits until it has ended: an insert
+// that passed the constraints before the fence was closed is now in the table, or never.
+func (t *Table) drainOthers(ctx context.Context) error {
+	return t.exec(ctx, "KILL QUERY WHERE startsWith(query_id, ?) AND NOT startsWith(query_id, ?) SYNC",
+		t.commentPrefix(), t.comment()+"/")
+}
+
+// entries are the ledger's rows of the target, newest first.
+func (t *Table) entries(ctx context.Context) ([]entry, error) {
+	var out []entry
+	err := t.sink.conn.Query(ctx, t.comment(), "SELECT slot, state, at FROM "+t.sink.control(ddl.LedgerTable)+" FINAL WHERE target = ? AND slot != ? ORDER BY ver DESC",
+		func(scan func(...any) error) error {
+			var e entry
+			var state string
+			err := scan(&e.slot, &state, &e.at)
+			if err == nil {
+				e.rec, err = parseRecord(state)
+			}
+			out = append(out, e)
+			return err
+		}, t.target.Plain(), uint16(slotClaim))
+	return out, err
+}
+
+// writeLedger writes one row. Its version rises with the generation, then with each write.
+func (t *Table) writeLedger(ctx context.Context, slot uint16, n uint64, state string) error {
+	ver := new(big.Int).SetUint64(t.claim.Generation)
+	ver.Lsh(ver, 64).Or(ver, new(big.Int).SetUint64(n))
+	err := t.exec(ctx, "INSERT INTO "+t.sink.control(ddl.LedgerTable)+" (target, slot, ver, _gen, state) SELECT ?, ?, toUInt128(?), ?, ?",
+		t.target.Plain(), slot, ver.String(), t.claim.Generation, state)
+	if errors.Is(err, pipeline.ErrSuperseded) {
+		return fmt.Errorf("generation %d: %w", t.claim.Generation, err)
+	}
+	return err
+}

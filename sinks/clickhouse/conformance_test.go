@@ -1,0 +1,75 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/pipelinetest"
+	"github.com/millrace/millrace/sinks/clickhouse/readback"
+)
+
+// target is a configuration for one test on a server.
+func targetOn(t testing.TB, d testenv.ClickHouseDatabase) Config {
+	t.Helper()
+	o, err := d.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultConfig()
+	c.Address, c.User, c.Password = o.Addr, o.Auth.Username, config.Secret(o.Auth.Password)
+	if c.User == "" {
+		c.User = "default"
+	}
+	c.Database, c.ControlDatabase = d.Name, d.Name
+	return c
+}
+
+func reader(t testing.TB, c Config, pipelineName string) pipeline.Reader {
+	t.Helper()
+	o, err := c.Readback(pipelineName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := readback.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// dropLater drops a database of a test.
+func dropLater(t testing.TB, d testenv.ClickHouseDatabase, name string) {
+	t.Helper()
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		defer conn.Close()
+		if err := conn.Exec(context.Background(), "DROP DATABASE IF EXISTS "+name+" SYNC"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestConformance(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	var made atomic.Int64
+	pipelinetest.Sink(t, func(t testing.TB) pipelinetest.SinkUnderTest {
+		c := targetOn(t, d)
+		n := made.Add(1)
+		c.Table, c.Database = "{db} {table}", fmt.Sprintf("%s_%d", d.Name, n)
+		c.ControlDatabase = c.Database
+		dropLater(t, d, c.Database)
+		return pipelinetest.SinkUnderTest{
+			Open: func() (pipeline.Sink, error) { return New(c, nil, nil) },
+			Read: func() (pipeline.Reader, error) { return reader(t, c, "p"), nil },
+		}
+	})
+}

@@ -1,0 +1,272 @@
+package clickhouse
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2/lib/column"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
+)
+
+// Flush makes what was written visible, then writes the marks that cover it. The outcome of
+// a step that fails is unknown to this claim: the next one reads it back.
+func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
+	if t.broken != nil {
+		return pipeline.Flushed{}, t.broken
+	}
+	start := t.sink.now()
+	var out pipeline.Flushed
+	for _, st := range t.batch.steps {
+		if st.led.Empty() && len(st.blocks) == 0 {
+			continue
+		}
+		if err := t.commit(ctx, st, &out); err != nil {
+			return pipeline.Flushed{}, t.fail(fmt.Errorf("%s: %w", t.target.Plain(), err))
+		}
+	}
+	t.observe(start, out)
+	t.reset()
+	return out, nil
+}
+
+// commit is one step: first what rows need, then the rows, then the ledger, then the view.
+// Each is such that a process can end behind it (K4): rows without a mark are sent again
+// and are the same rows; a view that is old is put right by the next claim.
+func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) error {
+	if err := t.alter(ctx, st); err != nil {
+		return err
+	}
+	for _, b := range st.blocks {
+		if b.rows() == 0 {
+			continue
+		}
+		if err := t.insert(ctx, st, b); err != nil {
+			return err
+		}
+		out.Rows, out.Bytes, out.Files = out.Rows+b.rows(), out.Bytes+b.bytes, out.Files+1
+	}
+	rec := *t.rec
+	rec.put(st.led.Next())
+	rec.Stores = st.stores
+	rec.Total += uint64(st.rows)
+	for i := range rec.Queues {
+		if rec.Queues[i].High < rec.Floor { // what it counts may be removed
+			rec.Queues[i].High = 0
+		}
+	}
+	rec.madeGood(t.lifeNow)
+	if err := t.writeRecord(ctx, &rec); err != nil {
+		return err
+	}
+	table, err := rec.table(t.claim.Generation)
+	if err != nil {
+		return err
+	}
+	t.rec, t.led = &rec, table
+	return t.showNow(ctx)
+}
+
+// writeRecord writes the ledger: in the place of the present minute, or in the next one.
+func (t *Table) writeRecord(ctx context.Context, rec *record) error {
+	now := t.sink.now()
+	slot, since := t.slot, t.slotAt
+	if slot == slotClaim || now.Sub(since) >= slotTime || now.Before(since) {
+		slot, since = slot%(slots-1)+1, now
+	}
+	t.writes++
+	if err := t.writeLedger(ctx, slot, t.writes, rec.text()); err != nil {
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	t.slot, t.slotAt = slot, since
+	return nil
+}
+
+// alter makes the tables and columns that the step's rows need.
+func (t *Table) alter(ctx context.Context, st *step) error {
+	for i := range st.stores {
+		columns, ok := st.added[i]
+		if !ok {
+			continue
+		}
+		s := &st.stores[i]
+		if columns == nil {
+			if err := t.create(ctx, s); err != nil {
+				return err
+			}
+		}
+		for _, c := range columns {
+			if err := t.exec(ctx, ddl.Add(s.name(t.target), s.Columns[c].definition())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// create makes a store's table. One of that name that is there already is what an owner left
+// that made it and came to nothing more: it is taken if it holds what this one would.
+func (t *Table) create(ctx context.Context, s *store) error {
+	if err := t.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+ddl.Ident(t.target.Database)); err != nil {
+		return err
+	}
+	for first := s.Number; s.Number < first+maxLeft; s.Number++ {
+		if err := t.exec(ctx, s.create(t.target, t.sink.cfg.ControlDatabase, t.sink.cfg.Settings).Create()); err != nil {
+			return err
+		}
+		missing, fits, err := t.compare(ctx, s)
+		if err != nil {
+			return err
+		}
+		if !fits {
+			continue
+		}
+		for _, c := range missing {
+			if err := t.exec(ctx, ddl.Add(s.name(t.target), c.definition())); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: other tables have the names of %s and the %d after it; drop those that nobody needs", pipeline.ErrUnwritable, s.name(t.target).Plain(), maxLeft)
+}
+
+// maxLeft is how many tables of a store's name are passed over.
+const maxLeft = 10
+
+// compare looks at a table that has a store's name: which of its columns it lacks, and
+// whether what it has is the same.
+func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn, fits bool, err error) {
+	have, sorting := map[string]string{}, map[string]bool{}
+	name, want := s.name(t.target), s.create(t.target, t.sink.cfg.ControlDatabase, nil)
+	err = t.sink.conn.Query(ctx, t.comment(), "SELECT name, type, is_in_sorting_key FROM system.columns WHERE database = ? AND table = ?", func(scan func(...any) error) error {
+		var column, typ string
+		var in uint8
+		err := scan(&column, &typ, &in)
+		have[column] = typ
+		if in != 0 {
+			sorting[column] = true
+		}
+		return err
+	}, name.Database, name.Table)
+	if err != nil {
+		return nil, false, err
+	}
+	var engine, text string
+	err = t.sink.conn.Query(ctx, t.comment(), "SELECT engine, create_table_query FROM system.tables WHERE database = ? AND name = ?",
+		func(scan func(...any) error) error { return scan(&engine, &text) }, name.Database, name.Table)
+	if err != nil {
+		return nil, false, err
+	}
+	key := want.Key
+	if want.Keyless() {
+		key = []string{ddl.Seq}
+	}
+	fits = strings.HasSuffix(engine, "ReplacingMergeTree") && len(sorting) == len(key) &&
+		strings.Contains(text, ddl.FenceConstraint) && strings.Contains(text, ddl.LifeConstraint)
+	for _, k := range key {
+		fits = fits && sorting[k]
+	}
+	if !fits {
+		return nil, false, nil
+	}
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		switch typ, ok := have[c.Name]; {
+		case !ok:
+			missing = append(missing, c)
+		case typ != c.Type:
+			return nil, false, nil
+		}
+	}
+	return missing, true, nil
+}
+
+// insert sends one block.
+func (t *Table) insert(ctx context.Context, st *step, b *block) error {
+	s := &st.stores[b.store]
+	names := make([]string, 0, len(b.places)+5)
+	for _, at := range b.places {
+		names = append(names, ddl.Ident(s.Columns[at].Name))
+	}
+	for _, c := range ddl.Technical(len(s.Key) == 0) {
+		names = append(names, ddl.Ident(c.Name))
+	}
+	into := fmt.Sprintf("INSERT INTO %s (%s)", s.name(t.target), strings.Join(names, ", "))
+	return t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error {
+		if i < len(b.cols) {
+			return b.cols[i].Into(col)
+		}
+		return b.technical(i-len(b.cols), t.claim.Generation, col)
+	})
+}
+
+// technical gives the i-th technical column to the driver.
+func (b *block) technical(i int, generation uint64, col driver.Interface) error {
+	var raw []byte
+	switch i {
+	case 0:
+		for _, n := range b.seq {
+			raw = binary.LittleEndian.AppendUint64(raw, n)
+		}
+	case 1:
+		raw = b.mark
+	case 2:
+		for _, n := range b.q {
+			raw = binary.LittleEndian.AppendUint16(raw, n)
+		}
+	case 3:
+		for range b.seq {
+			raw = binary.LittleEndian.AppendUint64(raw, generation)
+		}
+	case 4:
+		for _, n := range b.ts {
+			raw = binary.LittleEndian.AppendUint64(raw, uint64(n))
+		}
+	}
+	return column.Fill(col, b.rows(), raw)
+}
+
+// whole is the number from which on the shown store has every row.
+func (t *Table) whole() event.Seq { return max(t.led.Floor, t.led.Born) }
+
+// showNow puts the view right.
+func (t *Table) showNow(ctx context.Context) error {
+	s := shown(t.rec.Stores, t.whole())
+	if s == nil {
+		return nil
+	}
+	v, err := s.view(t.target, t.led.Floor, t.types)
+	if err != nil {
+		return err
+	}
+	text := v.Replace()
+	if text == t.shown {
+		return nil
+	}
+	if err := t.freeName(ctx); err != nil {
+		return err
+	}
+	if err := t.exec(ctx, text); err != nil {
+		return fmt.Errorf("make the view: %w", err)
+	}
+	t.shown = text
+	return nil
+}
+
+// freeName refuses to put the view in the place of something else of that name.
+func (t *Table) freeName(ctx context.Context) error {
+	engine := "View"
+	err := t.sink.conn.Query(ctx, t.comment(), "SELECT engine FROM system.tables WHERE database = ? AND name = ?",
+		func(scan func(...any) error) error { return scan(&engine) }, t.target.Database, t.target.Table)
+	if err == nil && engine != "View" {
+		err = fmt.Errorf("%w: %s is there and is a table (%s), not a view of this sink; rename it, or name another target with database and table of the sink",
+			pipeline.ErrUnwritable, t.target.Plain(), engine)
+	}
+	return err
+}

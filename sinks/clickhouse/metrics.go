@@ -1,0 +1,71 @@
+package clickhouse
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
+)
+
+// metrics are the sink's figures, by pipeline, sink and table. Those that every sink has are
+// named and described as there.
+type metrics struct {
+	rows, bytes, blocks, values *prometheus.CounterVec
+	flush                       *prometheus.HistogramVec
+	lag                         *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	labels := []string{"pipeline", "sink", "table"}
+	counter := func(name, help string, more ...string) *prometheus.CounterVec {
+		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, append(labels[:3:3], more...)))
+	}
+	return &metrics{
+		rows:   counter("rows_total", "Rows committed to the target."),
+		bytes:  counter("bytes_total", "Bytes of data files committed to the target."),
+		blocks: counter("blocks_total", "Blocks inserted into the target."),
+		values: counter("values_changed_total", "Values that their column of the target can't hold, by what became of them.", "column", "became"),
+		flush: register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "millrace_sink_flush_seconds",
+			Help: "Time from the beginning of a flush to its durable commit.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, labels)),
+		lag: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_lag_seconds",
+			Help: "Age, at its commit to the target, of the newest source change in the last flush."}, labels)),
+	}
+}
+
+// register registers c, or returns the one that another sink of the process registered.
+func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	if reg == nil {
+		return c
+	}
+	var taken prometheus.AlreadyRegisteredError
+	if err := reg.Register(c); errors.As(err, &taken) {
+		if old, ok := taken.ExistingCollector.(C); ok {
+			return old
+		}
+	}
+	return c
+}
+
+func (t *Table) labels() []string {
+	return []string{t.claim.Pipeline, t.claim.Sink, t.claim.Table.String()}
+}
+
+// changed counts a value that its column can't hold.
+func (t *Table) changed(name string, c column.Changed) {
+	became := map[column.Changed]string{column.Clamped: "clamped", column.Nulled: "null", column.Zeroed: "zero"}[c]
+	t.sink.metrics.values.WithLabelValues(append(t.labels(), name, became)...).Inc()
+}
+
+func (t *Table) observe(start time.Time, out pipeline.Flushed) {
+	m, l, now := t.sink.metrics, t.labels(), t.sink.now()
+	m.rows.WithLabelValues(l...).Add(float64(out.Rows))
+	m.bytes.WithLabelValues(l...).Add(float64(out.Bytes))
+	m.blocks.WithLabelValues(l...).Add(float64(out.Files))
+	m.flush.WithLabelValues(l...).Observe(now.Sub(start).Seconds())
+	if newest := t.batch.newest; !newest.IsZero() && !newest.After(now.Add(time.Minute)) {
+		m.lag.WithLabelValues(l...).Set(now.Sub(newest).Seconds())
+	}
+}

@@ -1,0 +1,144 @@
+package readback
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace/pipeline"
+)
+
+// viewColumn is a column of a view: its type, and the source's as its comment says.
+type viewColumn struct{ name, typ, native string }
+
+// plain is the type without what wraps it.
+func (c *viewColumn) plain() string {
+	t := c.typ
+	for _, wrap := range []string{"LowCardinality(", "Nullable("} {
+		if strings.HasPrefix(t, wrap) {
+			t = strings.TrimSuffix(strings.TrimPrefix(t, wrap), ")")
+		}
+	}
+	return t
+}
+
+// binary says that the source's values are bytes and not text.
+func (c *viewColumn) binary() bool {
+	native := strings.ToLower(c.native)
+	for _, word := range []string{"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry", "point", "linestring",
+		"polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "inet", "uuid"} {
+		if rest, ok := strings.CutPrefix(native, word); ok && (rest == "" || strings.ContainsAny(rest[:1], "( ")) {
+			return true
+		}
+	}
+	return false
+}
+
+// expression has the server write a value as text, where the driver would change it.
+func (c *viewColumn) expression() string {
+	q := quoted(c.name)
+	switch t := c.plain(); {
+	case t == "Float32" || t == "Float64":
+		return q
+	case t == "String" && c.binary():
+		return "lower(hex(" + q + "))"
+	case strings.HasPrefix(t, "DateTime64"):
+		return "toString(CAST(" + q + ", '" + c.wrapped("DateTime64(6, \\'UTC\\')") + "'))"
+	case strings.HasPrefix(t, "Time64"):
+		return "toString(CAST(" + q + ", '" + c.wrapped("Time64(6)") + "'))"
+	case strings.HasPrefix(t, "Decimal"):
+		return "toString(" + q + ")"
+	case t == "Array(Float32)":
+		return "lower(arrayStringConcat(arrayMap(x -> hex(reinterpretAsFixedString(x)), " + q + ")))"
+	}
+	return "toString(" + q + ")"
+}
+
+func (c *viewColumn) nullable() bool { return strings.Contains(c.typ, "Nullable(") }
+
+func (c *viewColumn) wrapped(t string) string {
+	if c.nullable() {
+		return "Nullable(" + t + ")"
+	}
+	return t
+}
+
+// destination is what a value is scanned into.
+func (c *viewColumn) destination() any {
+	switch t := c.plain(); {
+	case t == "Float32" && c.nullable():
+		return new(*float32)
+	case t == "Float32":
+		return new(float32)
+	case t == "Float64" && c.nullable():
+		return new(*float64)
+	case t == "Float64":
+		return new(float64)
+	case c.nullable():
+		return new(*string)
+	}
+	return new(string)
+}
+
+func (c *viewColumn) cell(dest any) pipeline.Cell {
+	switch v := dest.(type) {
+	case *float32:
+		return text(strconv.FormatFloat(float64(*v), 'g', -1, 32))
+	case **float32:
+		if *v != nil {
+			return text(strconv.FormatFloat(float64(**v), 'g', -1, 32))
+		}
+	case *float64:
+		return text(strconv.FormatFloat(*v, 'g', -1, 64))
+	case **float64:
+		if *v != nil {
+			return text(strconv.FormatFloat(**v, 'g', -1, 64))
+		}
+	case *string:
+		return c.text(*v)
+	case **string:
+		if *v != nil {
+			return c.text(**v)
+		}
+	default:
+		panic(fmt.Sprintf("BUG: a value of %T", dest))
+	}
+	return pipeline.Cell{Null: true}
+}
+
+func text(s string) pipeline.Cell { return pipeline.Cell{Text: []byte(s)} }
+
+// text brings the server's text into the form of pipeline.Cell.
+func (c *viewColumn) text(s string) pipeline.Cell {
+	switch t := c.plain(); {
+	case strings.HasPrefix(t, "Time64"):
+		return text(micros(s))
+	case strings.HasPrefix(t, "Decimal"):
+		return text(digits(s, t))
+	}
+	return text(s)
+}
+
+// micros is a time of day, or a span, in microseconds.
+func micros(s string) string {
+	rest, negative := strings.CutPrefix(s, "-")
+	var h, m, sec, us int64
+	if _, err := fmt.Sscanf(rest, "%d:%d:%d.%06d", &h, &m, &sec, &us); err != nil {
+		return s
+	}
+	n := ((h*60+m)*60+sec)*1_000_000 + us
+	if negative {
+		n = -n
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// digits writes a decimal with all the digits behind the point that its type has.
+func digits(s, typ string) string {
+	var p, scale int
+	if _, err := fmt.Sscanf(typ, "Decimal(%d, %d)", &p, &scale); err != nil || scale == 0 {
+		return s
+	}
+	whole, behind, _ := strings.Cut(s, ".")
+	return whole + "." + behind + strings.Repeat("0", max(0, scale-len(behind)))
+}

@@ -1,0 +1,168 @@
+package readback
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// Options say where the views are.
+type Options struct {
+	Addr           []string
+	User, Password string
+	TLS            *tls.Config
+	Control        string // the database of the sink's bookkeeping
+	Pipeline       string
+	// Target is the view of a source table.
+	Target func(event.TableName) (database, view string)
+}
+
+// Reader reads the views of one sink of a pipeline.
+type Reader struct {
+	conn driver.Conn
+	o    Options
+}
+
+// New makes a reader. It connects to nothing.
+func New(o Options) (*Reader, error) {
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: o.Addr, Auth: clickhouse.Auth{Username: o.User, Password: o.Password}, TLS: o.TLS,
+		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 10 * time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{conn: conn, o: o}, nil
+}
+
+// Close closes the connections.
+func (r *Reader) Close() error { return r.conn.Close() }
+
+// place is where a source table's view is.
+type place struct{ database, view string }
+
+// found is the part of the ledger's state that names a table, and how far it is.
+type found struct {
+	Pipeline string `json:"pipeline"`
+	DB       string `json:"db"`
+	Table    string `json:"table"`
+	Database string `json:"database"`
+	View     string `json:"view"`
+}
+
+func (r *Reader) places(ctx context.Context) (map[event.TableName]place, error) {
+	rows, err := r.conn.Query(ctx, "SELECT target, argMax(state, ver) FROM "+name(r.o.Control, "ledger")+" WHERE slot > 0 GROUP BY target")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[event.TableName]place{}
+	for rows.Next() {
+		var target, state string
+		if err := rows.Scan(&target, &state); err != nil {
+			return nil, err
+		}
+		var f found
+		if err := json.Unmarshal([]byte(state), &f); err != nil {
+			return nil, fmt.Errorf("ledger of %s: %w", target, err)
+		}
+		name := event.TableName{DB: f.DB, Table: f.Table}
+		if database, view := r.o.Target(name); f.Pipeline == r.o.Pipeline && f.Database == database && f.View == view {
+			out[name] = place{database, view}
+		}
+	}
+	return out, rows.Err()
+}
+
+// Tables implements pipeline.Reader.
+func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
+	places, err := r.places(ctx)
+	var names []event.TableName
+	for t := range places {
+		names = append(names, t)
+	}
+	return names, err
+}
+
+// Read implements pipeline.Reader.
+func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	places, err := r.places(ctx)
+	if err != nil {
+		return err
+	}
+	p, ok := places[table]
+	if !ok {
+		return fmt.Errorf("the target has no table %s", table)
+	}
+	cols, err := r.columns(ctx, p)
+	if err != nil {
+		return err
+	}
+	if len(cols) == 0 {
+		return fmt.Errorf("there is no view %s.%s", p.database, p.view)
+	}
+	shown, list := make([]pipeline.ReadColumn, len(cols)), make([]string, len(cols))
+	for i, c := range cols {
+		shown[i].Name, list[i] = c.name, c.expression()
+	}
+	if err := columns(shown); err != nil {
+		return err
+	}
+	rows, err := r.conn.Query(ctx, "SELECT "+strings.Join(list, ", ")+" FROM "+name(p.database, p.view))
+	if err != nil {
+		return err
+	}
+	return errors.Join(each(rows, cols, row), rows.Close())
+}
+
+func each(rows driver.Rows, cols []viewColumn, row func([]pipeline.Cell) error) error {
+	dest, cells := make([]any, len(cols)), make([]pipeline.Cell, len(cols))
+	for i := range cols {
+		dest[i] = cols[i].destination()
+	}
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		for i := range cols {
+			cells[i] = cols[i].cell(dest[i])
+		}
+		if err := row(cells); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (r *Reader) columns(ctx context.Context, p place) ([]viewColumn, error) {
+	rows, err := r.conn.Query(ctx, "SELECT name, type, comment FROM system.columns WHERE database = ? AND table = ? ORDER BY position", p.database, p.view)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []viewColumn
+	for rows.Next() {
+		var c viewColumn
+		if err := rows.Scan(&c.name, &c.typ, &c.native); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
+func name(database, table string) string { return quoted(database) + "." + quoted(table) }
+
+func quoted(s string) string {
+	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(s) + "`"
+}

@@ -1,0 +1,162 @@
+package clickhouse
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/ledger"
+)
+
+// record is what the ledger in the target says of one table, as JSON in its column state.
+type record struct {
+	Pipeline string `json:"pipeline"`
+	Sink     string `json:"sink"`
+	DB       string `json:"db"`
+	Table    string `json:"table"`
+	// Database and View are the target's name.
+	Database string        `json:"database"`
+	View     string        `json:"view"`
+	Queues   []queueRecord `json:"queues,omitempty"`
+	Floor    event.Seq     `json:"floor,omitempty"`
+	FloorQ   int           `json:"floorQ,omitempty"`
+	Route    int           `json:"route,omitempty"`
+	RouteAt  event.Seq     `json:"routeAt,omitempty"`
+	Schema   []byte        `json:"schema,omitempty"`
+	SchemaAt event.Seq     `json:"schemaAt,omitempty"`
+	Open     []event.Seq   `json:"open,omitempty"`
+	Ends     []endRecord   `json:"ends,omitempty"`
+	Due      event.Seq     `json:"due,omitempty"`
+	Born     event.Seq     `json:"born,omitempty"`
+	Held     int64         `json:"held,omitempty"`
+	Stores   []store       `json:"stores,omitempty"`
+	// Life is the life of the server up to whose beginning nothing is missing.
+	Life uint64 `json:"life,omitempty"`
+	// Again is what is sent again because the server started anew.
+	Again *again `json:"again,omitempty"`
+	// Cleaned is the floor below which rows were removed from the disk.
+	Cleaned event.Seq `json:"cleaned,omitempty"`
+	// Total is how many rows of the source were written, of all its life.
+	Total uint64 `json:"total,omitempty"`
+}
+
+// queueRecord is a queue's place; its number is its place in the list.
+type queueRecord struct {
+	Broker string         `json:"broker"`
+	Topic  string         `json:"topic"`
+	Queue  int            `json:"queue"`
+	Seq    event.Seq      `json:"seq"`
+	ID     event.Identity `json:"id,omitzero"`
+	High   event.Seq      `json:"high,omitempty"`
+	Done   int64          `json:"done,omitempty"`
+}
+
+type endRecord struct {
+	Begin  event.Seq `json:"begin"`
+	Queues int       `json:"queues"`
+	Passed []int     `json:"passed"`
+}
+
+// again says how far back the marks went, and up to where everything must be sent before
+// the target is as whole as it was.
+type again struct {
+	From []queueRecord `json:"from"`
+	To   []event.Seq   `json:"to"` // by number
+}
+
+func parseRecord(text string) (*record, error) {
+	r := new(record)
+	if err := json.Unmarshal([]byte(text), r); err != nil {
+		return nil, fmt.Errorf("the ledger: %w", err)
+	}
+	for i := range r.Stores {
+		if err := r.Stores[i].check(); err != nil {
+			return nil, fmt.Errorf("the ledger: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func (r *record) text() string {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic("BUG: a record that JSON can't hold: " + err.Error())
+	}
+	return string(b)
+}
+
+// put takes the ledger's table into the record.
+func (r *record) put(t *ledger.Table) {
+	r.Queues = make([]queueRecord, len(t.Queues))
+	for i, q := range t.Queues {
+		r.Queues[i] = queueRecord{Broker: q.ID.Broker, Topic: q.ID.Topic, Queue: q.ID.Queue, Seq: q.Seq, ID: q.At, High: q.High, Done: q.Done}
+	}
+	r.Floor, r.FloorQ, r.Route, r.RouteAt, r.SchemaAt = t.Floor, t.FloorQ, t.Route, t.RouteAt, t.SchemaAt
+	r.Open, r.Due, r.Born, r.Held = slices.Clone(t.Open), t.Due, t.Born, t.Held
+	r.Schema, r.Ends = nil, nil
+	if t.Schema != nil {
+		r.Schema = event.AppendSchema(nil, t.Schema)
+	}
+	for _, e := range t.Ends {
+		r.Ends = append(r.Ends, endRecord{e.Begin, e.Queues, slices.Clone(e.Passed)})
+	}
+}
+
+// table is the record's ledger.
+func (r *record) table(generation uint64) (*ledger.Table, error) {
+	t := &ledger.Table{
+		Generation: generation, Floor: r.Floor, FloorQ: r.FloorQ, Route: r.Route, RouteAt: r.RouteAt, SchemaAt: r.SchemaAt,
+		Open: slices.Clone(r.Open), Due: r.Due, Born: r.Born, Held: r.Held,
+	}
+	if len(r.Schema) > 0 {
+		var err error
+		if t.Schema, err = event.ParseSchema(r.Schema); err != nil {
+			return nil, fmt.Errorf("the ledger: %w", err)
+		}
+	}
+	for _, e := range r.Ends {
+		t.Ends = append(t.Ends, ledger.End{Begin: e.Begin, Queues: e.Queues, Passed: slices.Clone(e.Passed)})
+	}
+	for i := range r.Queues {
+		t.Queues = append(t.Queues, r.Queues[i].queue())
+	}
+	return t, nil
+}
+
+func (q *queueRecord) id() pipeline.QueueID {
+	return pipeline.QueueID{Broker: q.Broker, Topic: q.Topic, Queue: q.Queue}
+}
+
+func (q *queueRecord) queue() ledger.Queue {
+	return ledger.Queue{ID: q.id(), Seq: q.Seq, At: q.ID, High: q.High, Done: q.Done}
+}
+
+// store is one table that holds versions of rows under one key. A change of the key makes
+// another one, which is shown once a snapshot has filled it.
+type store struct {
+	// Number is 1 for <table>__cdc; a later one is named <table>__cdc_<number>.
+	Number int `json:"number"`
+	// Since is the number of the change that brought the key.
+	Since event.Seq `json:"since,omitempty"`
+	// Key are the identities of the key's columns, in its order; none for signs.
+	Key     []uint32       `json:"key,omitempty"`
+	Columns []targetColumn `json:"columns"`
+	// Schema is the newest definition that has this key.
+	Schema   []byte    `json:"schema"`
+	SchemaAt event.Seq `json:"schemaAt,omitempty"`
+}
+
+// targetColumn holds the values of one source column, by identity, in one type, under one
+// name for ever. A rename changes the view; another type makes another column.
+type targetColumn struct {
+	Name string       `json:"name"`
+	Type string       `json:"type"`
+	Of   event.Column `json:"of"` // the source column that it was made for
+	// Lit is the expression that rows show which were written before the column was there.
+	Lit string `json:"default,omitempty"`
+
+	typ column.Type
+}

@@ -1,0 +1,142 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/ledger"
+)
+
+// readBack finds what is true in the target (K4, K5). Nobody else writes there now.
+func (t *Table) readBack(ctx context.Context, life uint64) error {
+	entries, err := t.entries(ctx)
+	if err != nil {
+		return err
+	}
+	t.lifeNow = life
+	if len(entries) == 0 {
+		t.rec = &record{
+			Pipeline: t.claim.Pipeline, Sink: t.claim.Sink, DB: t.claim.Table.DB, Table: t.claim.Table.Table,
+			Database: t.target.Database, View: t.target.Table, Life: life,
+		}
+		t.led = &ledger.Table{Generation: t.claim.Generation}
+		return nil
+	}
+	t.rec, t.slot, t.slotAt = entries[0].rec, entries[0].slot, entries[0].at
+	if t.led, err = t.rec.table(t.claim.Generation); err != nil {
+		return err
+	}
+	if t.rec.Life != life {
+		t.rewind(entries)
+	}
+	return t.believe(ctx, entries)
+}
+
+// rewind takes the marks back to what they were before anything that the server may have
+// lost when it started anew: all of it was acknowledged within the time that Rewind says
+// before the last entry of the ledger. While an earlier rewind is not made good, its begin
+// holds: what was sent again since may be lost as well.
+func (t *Table) rewind(entries []entry) {
+	if t.sink.cfg.Rewind == 0 {
+		t.rec.Life, t.rec.Again = t.lifeNow, nil
+		return
+	}
+	a := t.rec.Again
+	if a == nil {
+		a = &again{}
+		before := entries[0].at.Add(-t.sink.cfg.Rewind.D())
+		for _, e := range entries {
+			if !e.at.After(before) {
+				a.From = e.rec.Queues
+				break
+			}
+		}
+		for _, q := range t.led.Queues {
+			a.To = append(a.To, q.Seq)
+		}
+	}
+	for i := range t.led.Queues {
+		q := &t.led.Queues[i]
+		var from queueRecord
+		if i < len(a.From) {
+			from = a.From[i]
+		}
+		if from.Seq < q.Seq {
+			q.Seq, q.At, q.High, q.Done = from.Seq, from.ID, from.High, from.Done
+		}
+	}
+	t.rec.Again = a
+	t.log.Warn("the server has started anew; rows are sent to it again", slog.Any("from", seqs(t.led)), slog.Any("to", a.To))
+}
+
+func seqs(t *ledger.Table) (out []event.Seq) {
+	for i := range t.Queues {
+		out = append(out, t.Queues[i].Seq)
+	}
+	return out
+}
+
+// madeGood ends a rewind once everything up to the old marks was sent again; ordinary
+// acknowledgements before that say nothing (K5).
+func (r *record) madeGood(life uint64) {
+	if r.Again == nil {
+		return
+	}
+	for q, to := range r.Again.To {
+		if r.Queues[q].Seq < to {
+			return
+		}
+	}
+	r.Life, r.Again = life, nil
+}
+
+// believe compares each mark with the rows that are there (K4). Where they are fewer, the
+// mark goes back to the newest entry of the ledger whose rows are there.
+func (t *Table) believe(ctx context.Context, entries []entry) error {
+	for i := range t.led.Queues {
+		q := &t.led.Queues[i]
+		if q.High == 0 {
+			continue
+		}
+		highest, err := t.highest(ctx, i, q.High)
+		if err != nil {
+			return err
+		}
+		was := q.Seq
+		if highest >= q.High {
+			continue
+		}
+		for _, e := range entries {
+			if i < len(e.rec.Queues) && e.rec.Queues[i].High <= highest && e.rec.Queues[i].Seq <= q.Seq {
+				*q = e.rec.Queues[i].queue()
+				break
+			}
+		}
+		q.Believe(highest)
+		t.log.Warn("the target has lost rows that it had; they are sent again",
+			slog.Int("queue", q.ID.Queue), slog.Any("mark", was), slog.Any("from", q.Seq))
+	}
+	return nil
+}
+
+// highest is the highest number of the queue's rows that is there, looked for from a number
+// that should be: the index on _seq leaves little to read.
+func (t *Table) highest(ctx context.Context, q int, from event.Seq) (highest event.Seq, err error) {
+	for _, low := range []event.Seq{from, 0} {
+		for i := range t.rec.Stores {
+			n := uint64(0)
+			err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT max(_seq) FROM %s WHERE _q = ? AND _seq >= ?", t.rec.Stores[i].name(t.target)),
+				func(scan func(...any) error) error { return scan(&n) }, uint16(q), uint64(low))
+			if err != nil && !isMissing(err) {
+				return 0, err
+			}
+			highest = max(highest, event.Seq(n))
+		}
+		if highest > 0 {
+			break
+		}
+	}
+	return highest, nil
+}

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Options say where a server is and how to be let in.
+type Options struct {
+	Addr           []string
+	User, Password string
+	TLS            *tls.Config
+	Compression    string // lz4 | zstd | none
+	DialTimeout    time.Duration
+	// Answer is how long a statement may be without an answer.
+	Answer   time.Duration
+	Conns    int
+	Settings map[string]any
+}
+
+// Conn is a pool of connections. Its methods may be called concurrently.
+type Conn struct {
+	conn     driver.Conn
+	settings clickhouse.Settings
+	name     string // of this pool, in query ids
+	sent     atomic.Uint64
+}
+
+var compressions = map[string]clickhouse.CompressionMethod{
+	"lz4": clickhouse.CompressionLZ4, "zstd": clickhouse.CompressionZSTD, "none": clickhouse.CompressionNone,
+}
+
+// Open makes a pool. It connects to nothing.
+func Open(o Options) (*Conn, error) {
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: o.Addr, Auth: clickhouse.Auth{Username: o.User, Password: o.Password}, TLS: o.TLS,
+		Compression: &clickhouse.Compression{Method: compressions[o.Compression]},
+		DialTimeout: o.DialTimeout, ReadTimeout: o.Answer,
+		MaxOpenConns: o.Conns, MaxIdleConns: o.Conns, ConnMaxLifetime: time.Hour,
+		ConnOpenStrategy: clickhouse.ConnOpenInOrder,
+		ClientInfo:       clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{Name: "millrace", Version: "1"}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0, "alter_sync": 1}
+	for k, v := range o.Settings {
+		settings[k] = v
+	}
+	return &Conn{conn: conn, settings: settings, name: strconv.FormatUint(rand.Uint64(), 36)}, nil
+}
+
+// Close closes the connections.
+func (c *Conn) Close() error { return c.conn.Close() }
+
+func (c *Conn) context(ctx context.Context, comment string) context.Context {
+	settings := make(clickhouse.Settings, len(c.settings)+1)
+	for k, v := range c.settings {
+		settings[k] = v
+	}
+	settings["log_comment"] = comment
+	id := fmt.Sprintf("%s/%s-%d", comment, c.name, c.sent.Add(1))
+	return clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithQueryID(id))
+}
+
+// Exec sends a statement and waits for its end.
+func (c *Conn) Exec(ctx context.Context, comment, statement string, args ...any) error {
+	return explain(c.conn.Exec(c.context(ctx, comment), statement, args...))
+}
+
+// Query calls row for each row of a SELECT.
+func (c *Conn) Query(ctx context.Context, comment, statement string, row func(scan func(dest ...any) error) error, args ...any) error {
+	rows, err := c.conn.Query(c.context(ctx, comment), statement, args...)
+	if err != nil {
+		return explain(err)
+	}
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return explain(errors.Join(rows.Err(), rows.Close()))
+}
+
+// Insert sends one block. into (INSERT INTO … (…)) names the columns; each, in that order, is
+// given to fill. An error that is not ErrUnknown has written nothing.
+func (c *Conn) Insert(ctx context.Context, comment, into string, fill func(i int, col column.Interface) error) error {
+	batch, err := c.conn.PrepareBatch(c.context(ctx, comment), into)
+	if err != nil {
+		return explain(err)
+	}
+	for i, col := range batch.Columns() {
+		if err := fill(i, col); err != nil {
+			return errors.Join(err, batch.Abort())
+		}
+	}
+	if err := batch.Send(); err != nil {
+		var refused *clickhouse.Exception
+		if errors.As(err, &refused) {
+			return explain(err)
+		}
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return nil
+}

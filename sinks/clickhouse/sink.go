@@ -1,0 +1,109 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
+	"github.com/millrace/millrace/sinks/clickhouse/server"
+)
+
+// Sink writes the tables of a pipeline into one server. OpenTable may be called from any
+// goroutine.
+type Sink struct {
+	cfg     Config
+	conn    *server.Conn
+	log     *slog.Logger
+	metrics *metrics
+	now     func() time.Time
+
+	// mu guards what was found out about the server.
+	mu    sync.Mutex
+	known *abilities
+}
+
+// abilities are what a server can do, and that the bookkeeping is there.
+type abilities struct{ types column.Options }
+
+// New checks the configuration and makes the sink. It connects to nothing. reg may be nil.
+func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	o, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := server.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Sink{cfg: cfg, conn: conn, log: log, metrics: newMetrics(reg), now: time.Now}, nil
+}
+
+// Close closes the connections; its tables are closed by their owners.
+func (s *Sink) Close() error { return s.conn.Close() }
+
+// OpenTable claims a table (K2): it closes lower generations, then reads the marks back.
+func (s *Sink) OpenTable(ctx context.Context, claim pipeline.Claim) (pipeline.SinkTable, error) {
+	t, err := s.openTable(ctx, claim)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// prepare makes the bookkeeping, once, and finds out what the server can do.
+func (s *Sink) prepare(ctx context.Context) (*abilities, error) {
+	s.mu.Lock()
+	known := s.known
+	s.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	for _, statement := range ddl.Control(s.cfg.ControlDatabase) {
+		if err := s.conn.Exec(ctx, comment("control"), statement); err != nil {
+			return nil, fmt.Errorf("make the bookkeeping in database %s: %w", s.cfg.ControlDatabase, err)
+		}
+	}
+	known = &abilities{}
+	err := s.conn.Query(ctx, comment("control"), "SELECT count() FROM system.data_type_families WHERE name = 'Time64'", func(scan func(...any) error) error {
+		var n uint64
+		err := scan(&n)
+		known.types.Time64 = n > 0
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = known
+	return known, nil
+}
+
+// forget has the bookkeeping looked for again.
+func (s *Sink) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = nil
+}
+
+// comment is what a statement says of itself in system.processes.
+func comment(what string) string { return "millrace/" + what }
+
+func (s *Sink) control(table string) string {
+	return ddl.Name{Database: s.cfg.ControlDatabase, Table: table}.String()
+}
+
+var _ pipeline.Sink = (*Sink)(nil)
