@@ -108,6 +108,13 @@ type Dated interface {
 	CompleteTo() (changes, current time.Time)
 }
 
+// Founded is what a SinkTable may be besides. Founded reports whether the target has ever had
+// the table as a whole: a snapshot of it has ended, or it was made or emptied in the log.
+// Before that nobody can say how old what is there is. The goroutine of Maintain asks.
+type Founded interface {
+	Founded() bool
+}
+
 // Merged is what a SinkTable may be besides. Merged is the version of its change log up to
 // which its table as it is has everything, math.MaxInt64 when nothing is missing there; the
 // goroutine of Maintain asks. A target without it has one form only.

@@ -78,8 +78,10 @@ type SinkSummary struct {
 	Buffered   int      `json:"buffered_rows"`
 	CompleteTo Complete `json:"complete_to"`
 	Lag        Lag      `json:"lag"`
-	Behind     int64    `json:"behind_messages"`
-	LastErr    string   `json:"last_error,omitempty"`
+	// LagUnknown is why the target's lag is not known; empty when it is.
+	LagUnknown string `json:"lag_unknown,omitempty"`
+	Behind     int64  `json:"behind_messages"`
+	LastErr    string `json:"last_error,omitempty"`
 	// Verified is what the self-check knows; nil where there is none.
 	Verified *Verified `json:"verified,omitempty"`
 }

@@ -4,10 +4,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/internal/vfs/errorfs"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
 	"github.com/millrace/millrace/pipeline/pipelinetest"
 	"github.com/millrace/millrace/sinks/parquet/readback"
@@ -83,4 +87,94 @@ func TestAResumedTableIsNotCompleteBeforeItsSnapshot(t *testing.T) {
 	r.waitFor("running", func() bool { return r.table(r.orders).State == pipeline.StateRunning })
 	heartbeat()
 	r.waitFor("a lake that is complete again", fresh(resumed))
+}
+
+// TestATableThatIsNeverReadSaysSo: without a snapshot the target lacks what the table held
+// before, so its lag is not known, whatever came since; and that is said.
+func TestATableThatIsNeverReadSaysSo(t *testing.T) {
+	r, lake := onLake(t)
+	r.plan.Snapshot = pipeline.SnapshotNever
+	r.start()
+	r.waitFor("a table that runs", func() bool {
+		return r.table(r.orders).State == pipeline.StateRunning && r.table(r.items).State == pipeline.StateRunning
+	})
+	r.script.Commit(r.orders.Put(2, "came"))
+	rows := func(n uint64) func() bool {
+		return func() bool {
+			s := r.table(r.orders).Sinks
+			return len(s) == 1 && s[0].Total != nil && *s[0].Total == n
+		}
+	}
+	r.waitFor("what came", rows(1))
+	water := r.pipeline().CompleteTo.Broker
+	for range 3 { // watermarks that would prove it, if it had been whole
+		r.waitFor("a later watermark", func() bool { return r.pipeline().CompleteTo.Broker.After(water) })
+		water = r.pipeline().CompleteTo.Broker
+	}
+	s := r.table(r.orders).Sinks[0]
+	if _, known := s.Lag.Target.Value(); known || !strings.Contains(s.LagUnknown, "never read as a whole") || !s.CompleteTo.Current.IsZero() || !completeTo(t, lake, r.orders).IsZero() {
+		t.Errorf("of a table that was never read: %+v", s)
+	}
+	r.do("shop.orders", httpapi.Snapshot)
+	r.waitFor("a lag that is known", func() bool {
+		s := r.table(r.orders).Sinks[0]
+		_, known := s.Lag.Current.Value()
+		return known && s.LagUnknown == ""
+	})
+	if s := r.table(r.items).Sinks[0]; s.LagUnknown == "" {
+		t.Errorf("of the other table: %+v", s)
+	}
+}
+
+// TestTwoSinksEachAtItsPace: one of two targets can't be written. The other is fresh, and says
+// so; what is said of the table and the pipeline is what the slower one has.
+func TestTwoSinksEachAtItsPace(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	head, _, _ := strings.Cut(file, "- {name: check")
+	one := strings.NewReplacer("lake,", "one,", "LAKE", filepath.Join(dir, "one")).Replace(lakeSink)
+	two := strings.NewReplacer("lake,", "two,", "LAKE", filepath.Join(dir, "two")).Replace(lakeSink)
+	r.plan.Write(t, "orders.yaml", head+"- "+one+"- "+two)
+	var fault errorfs.Script
+	r.plan.Disk = errorfs.Wrap(vfs.OS(), &fault)
+	r.start()
+	r.streaming()
+	sink := func(name string) pipeline.SinkSummary {
+		for _, s := range r.table(r.orders).Sinks {
+			if s.Sink == name {
+				return s
+			}
+		}
+		return pipeline.SinkSummary{}
+	}
+	has := func(name string, rows uint64) bool { s := sink(name); return s.Total != nil && *s.Total == rows }
+	r.waitFor("both to be fresh", func() bool { return sink("one").Lag.Current.Below(30) && sink("two").Lag.Current.Below(30) })
+	fault.Set(errorfs.Rule{Kind: errorfs.Create, Path: "/two/", Action: errorfs.Action{Err: syscall.ENOSPC}})
+	r.script.Commit(r.orders.Put(2, "new"))
+	r.waitFor("the one that stands", func() bool { return sink("two").Code == event.PauseTarget })
+	stood := sink("two").CompleteTo
+	r.waitFor("the other to go on", func() bool {
+		s := sink("one")
+		return has("one", 2) && s.State == pipeline.StateRunning && s.CompleteTo.Current.After(stood.Current)
+	})
+	for _, when := range []string{"in one process", "after a restart"} {
+		r.waitFor(when, func() bool {
+			return sink("two").Code == event.PauseTarget && sink("one").State == pipeline.StateRunning
+		})
+		p := r.pipeline()
+		if s := sink("two"); s.CompleteTo.Target.After(stood.Target) || p.CompleteTo.Target.After(s.CompleteTo.Target) || p.State != pipeline.StateRunning ||
+			r.table(r.orders).State != pipeline.StateRunning || len(p.Sinks) != 2 {
+			t.Errorf("%s: stood at %+v, %+v", when, stood, p)
+		}
+		if why := readiness(r); !strings.Contains(why, "in sink two") || strings.Contains(why, "in sink one") {
+			t.Errorf("%s readiness says %q", when, why)
+		}
+		r.restart()
+	}
+	fault.Set()
+	r.waitFor("both to have all", func() bool { return has("one", 2) && has("two", 2) && sink("two").State == pipeline.StateRunning })
+	r.waitFor("readiness", func() bool { return readiness(r) == "ready" })
+	r.waitFor("both to be fresh again", func() bool {
+		return sink("one").CompleteTo.Current.After(stood.Current) && sink("two").CompleteTo.Current.After(stood.Current)
+	})
 }

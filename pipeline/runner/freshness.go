@@ -24,6 +24,8 @@ type freshness struct {
 	merging []dated
 
 	target, current time.Time
+	// unfounded says that the target never had the table as a whole.
+	unfounded bool
 	// marks are those that this was proven by.
 	marks []pipeline.QueueMark
 }
@@ -72,14 +74,17 @@ const maxMerging = 64
 
 // look takes in what the target and the queues say now. version is that of the change log's
 // last commit; flows says that the table is neither paused nor waiting for a snapshot: where
-// it does not flow only what the target's ledger says counts.
+// it does not flow, or was never there as a whole, only what the target's ledger says counts.
 func (f *freshness) look(target pipeline.SinkTable, version int64, water *bus.Watermark, flows bool) {
 	if d, ok := target.(pipeline.Dated); ok {
 		changes, current := d.CompleteTo()
 		f.target, f.current = later(f.target, changes), later(f.current, current)
 	}
 	f.marks = target.Marks()
-	if !flows || water.Holds(f.table) {
+	if root, ok := target.(pipeline.Founded); ok {
+		f.unfounded = !root.Founded()
+	}
+	if !flows || f.unfounded || water.Holds(f.table) {
 		f.goal = nil
 	} else {
 		f.reach(f.marks, water)

@@ -70,7 +70,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 				gauge(sinkLag, seconds(s.Lag.Target), p.Name, t.Name, s.Sink, "target")
 				gauge(sinkLag, seconds(s.Lag.Current), p.Name, t.Name, s.Sink, "current")
 				gauge(behind, float64(s.Behind), p.Name, t.Name, s.Sink)
-				gauge(sinkStand, truth(s.State != pipeline.StateRunning), p.Name, t.Name, s.Sink)
+				gauge(sinkStand, truth(!s.State.Flows()), p.Name, t.Name, s.Sink)
 			}
 		}
 	}

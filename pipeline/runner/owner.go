@@ -29,6 +29,8 @@ type owner struct {
 	sub    *bus.Subscription // nil while not reading
 	left   []bus.QueueState  // where the subscription before was when it ended
 	fresh  freshness         // of the goroutine of run; what it found is in status
+	// unfounded says that the target never had the table as a whole.
+	unfounded bool
 	// refused is the number of the record that the target can't take, and why in words; of
 	// the goroutine of run. It is over when every mark is above it.
 	refused event.Seq
@@ -270,6 +272,7 @@ func (o *owner) look(target pipeline.SinkTable, version int64) {
 	}
 	o.set(func(s *pipeline.SinkSummary) {
 		s.CompleteTo.Target, s.CompleteTo.Current, s.Total = o.fresh.target, o.fresh.current, total
+		o.unfounded = o.fresh.unfounded
 	})
 }
 
@@ -369,6 +372,13 @@ func (o *owner) setSubscription(s *bus.Subscription) {
 		o.left = o.sub.States()
 	}
 	o.sub = s
+}
+
+// lacksRoot reports whether the target never had the table as a whole, as far as is known.
+func (o *owner) lacksRoot() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unfounded
 }
 
 // summary is the owner's part of the status. What a claim that was lost had taken and not

@@ -102,8 +102,12 @@ func whyNot(p *pipeline.Status, t *pipeline.TableStatus, sink string) string {
 		return "the table is being read anew"
 	}
 	for _, s := range t.Sinks {
-		if s.Sink == sink && s.State != pipeline.StateRunning {
+		switch {
+		case s.Sink != sink:
+		case s.State != pipeline.StateRunning:
 			return fmt.Sprintf("the target is %s", s.State)
+		case s.LagUnknown != "":
+			return s.LagUnknown
 		}
 	}
 	return ""

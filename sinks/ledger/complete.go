@@ -15,8 +15,11 @@ const Ahead = time.Minute
 // has ended a table has what changed since somebody looked, and not what it is, unless all of
 // its life is in the source's log: it was made there, or emptied.
 func (t *Table) Whole() bool {
-	return t.Due == 0 && len(t.Open) == 0 && (t.Floor > 0 || t.Born > 0)
+	return t.Due == 0 && len(t.Open) == 0 && t.Founded()
 }
+
+// Founded says that the table was there as a whole at some time.
+func (t *Table) Founded() bool { return t.Floor > 0 || t.Born > 0 }
 
 // CompleteTo is the commit time, in microseconds, up to which the target has everything; 0
 // while that is not known. It is the least of the queues' times, for a transaction's rows go

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// Founded reports whether the table was ever here as a whole.
+func (t *Table) Founded() bool { return t.facts.ledger.Founded() }
+
 // CompleteTo is the commit time up to which readers of changes/ and of current/ have
 // everything. It survives restarts, for it stands in the logs beside the files.
 func (t *Table) CompleteTo() (changes, current time.Time) {

@@ -355,6 +355,7 @@ var (
 	_ pipeline.SinkTable = (*Table)(nil)
 	_ pipeline.Troubled  = (*Table)(nil)
 	_ pipeline.Dated     = (*Table)(nil)
+	_ pipeline.Founded   = (*Table)(nil)
 	_ pipeline.Merged    = (*Table)(nil)
 	_ pipeline.Counted   = (*Table)(nil)
 )
