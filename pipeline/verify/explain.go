@@ -119,7 +119,7 @@ func (f *found) explain(ctx context.Context, c *check) error {
 				return errChanged
 			}
 			return nil
-		}, func(cells []pipeline.Cell) error { return f.targetRow(c, c.rows.arrange(cells)) })
+		}, func(cells []pipeline.Cell) error { return f.row(c, f.target(), c.rows.arrange(cells)) })
 	}
 	for _, d := range f.differ {
 		text := differs + c.rows.showKey(d.key)
@@ -139,7 +139,7 @@ func (f *found) explain(ctx context.Context, c *check) error {
 }
 
 func (f *found) explainSource(ctx context.Context, c *check) error {
-	row := func(cells []pipeline.Cell) error { return f.sourceRow(c, cells) }
+	row := func(cells []pipeline.Cell) error { return f.row(c, f.source(), cells) }
 	var err error
 	ranges, ok := c.source.(pipeline.RangeReader)
 	switch {
@@ -166,47 +166,41 @@ func (f *found) explainSource(ctx context.Context, c *check) error {
 	return err
 }
 
-// sourceRow looks at a row of the source: does the target lack it, or differ?
-func (f *found) sourceRow(c *check, cells []pipeline.Cell) error {
-	k, _ := c.rows.hash(cells)
-	if d := f.differ[k]; d != nil {
-		d.source = clone(cells)
-	}
-	if f.missing[k] > 0 {
-		c.out.Examples = append(c.out.Examples, onlySource+c.rows.show(cells))
-		if f.missing[k]--; f.missing[k] == 0 {
-			delete(f.missing, k)
-		}
-	}
-	for _, d := range f.differ {
-		if d.source == nil {
-			return nil
-		}
-	}
-	if len(f.missing) == 0 {
-		return errEnough
-	}
-	return nil
+// oneSide is one of the two whose rows are looked at once more: the rows that it alone has and
+// that are to be named, and where a row that differs is kept.
+type oneSide struct {
+	only string
+	left map[key]int64
+	of   func(*differing) *[]pipeline.Cell
 }
 
-// targetRow looks at a row of the target.
-func (f *found) targetRow(c *check, cells []pipeline.Cell) error {
+func (f *found) source() oneSide {
+	return oneSide{onlySource, f.missing, func(d *differing) *[]pipeline.Cell { return &d.source }}
+}
+
+func (f *found) target() oneSide {
+	return oneSide{onlyTarget, f.extra, func(d *differing) *[]pipeline.Cell { return &d.target }}
+}
+
+// row looks at a row of a side: is it the only one that has it, or does it differ? It ends
+// the reading when nothing more is looked for.
+func (f *found) row(c *check, at oneSide, cells []pipeline.Cell) error {
 	k, _ := c.rows.hash(cells)
 	if d := f.differ[k]; d != nil {
-		d.target = clone(cells)
+		*at.of(d) = clone(cells)
 	}
-	if f.extra[k] > 0 {
-		c.out.Examples = append(c.out.Examples, onlyTarget+c.rows.show(cells))
-		if f.extra[k]--; f.extra[k] == 0 {
-			delete(f.extra, k)
+	if at.left[k] > 0 {
+		c.out.Examples = append(c.out.Examples, at.only+c.rows.show(cells))
+		if at.left[k]--; at.left[k] == 0 {
+			delete(at.left, k)
 		}
 	}
 	for _, d := range f.differ {
-		if d.target == nil {
+		if *at.of(d) == nil {
 			return nil
 		}
 	}
-	if len(f.extra) == 0 {
+	if len(at.left) == 0 {
 		return errEnough
 	}
 	return nil
