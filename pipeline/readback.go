@@ -2,10 +2,14 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
 )
+
+// ErrNoTable is wrapped by a Reader's error when its side does not have the table at all.
+var ErrNoTable = errors.New("there is no such table")
 
 // Reader reads the present rows of tables back, as a user of that system would see
 // them, for verification. A connector's and a sink's readers share no code with their
@@ -48,6 +52,17 @@ type RangeReader interface {
 	// ReadKeys reads the rows that have one of the keys, in one consistent read. Rows of
 	// keys that the source holds to be equal to them may be among these.
 	ReadKeys(ctx context.Context, table event.TableName, keys [][]Cell, columns func([]ReadColumn) error, row func([]Cell) error) error
+}
+
+// SampleReader is what a source's Reader may be besides, if it is a RangeReader: one that
+// knows where in a table to look without reading it.
+type SampleReader interface {
+	// RowsAbout is how many rows a table has: exact where that is cheap, an estimate where
+	// it is not.
+	RowsAbout(ctx context.Context, table event.TableName) (int64, error)
+	// Spread returns n keys at random places between the table's first and last, by numbers
+	// from 0 to 1; none for an empty table. They need not be there: rows are read behind them.
+	Spread(ctx context.Context, table event.TableName, n int, random func() float64) ([][]Cell, error)
 }
 
 // Place is where a source's log ended, and when, by the source's clock. Whatever a reader

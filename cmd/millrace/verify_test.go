@@ -50,4 +50,20 @@ func TestATableThatCannotBeReadDoesNotEndTheOthers(t *testing.T) {
 	if out, status = execute(t, "pipeline", "verify", "--table", "shop.nosuch", file); status != exitRuntime || !strings.Contains(out, "captures no table shop.nosuch") {
 		t.Errorf("status %d: %s", status, out)
 	}
+	out, status = execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", "--sample", "50%", "--seed", "7", file)
+	if want := "BEHIND: sampled 2 of about 2 rows (seed 7): the target does not have the table"; status != exitRuntime || !strings.Contains(out, want) || strings.Contains(out, "equal") {
+		t.Errorf("status %d, no %q in\n%s", status, want, out)
+	}
+	out, _ = execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", "--sample", "1", "--json", "--table", "shop.gone", file)
+	if !strings.Contains(out, `"sample": {`) || !strings.Contains(out, `"of_about": 2`) || strings.Contains(out, `"seed": 0`) {
+		t.Errorf("%s", out)
+	}
+	for args, want := range map[string]string{
+		"--sample 0": `--sample "0" is neither a number of rows`, "--sample 101%": `--sample "101%" is neither`,
+		"--seed 5": "--seed chooses a sample: it needs --sample", "--history --sample 5": "--history compares whole tables",
+	} {
+		if out, status := execute(t, append([]string{"pipeline", "verify", file}, strings.Fields(args)...)...); status != exitConfiguration || !strings.Contains(out, want) {
+			t.Errorf("%s: status %d: %s", args, status, out)
+		}
+	}
 }

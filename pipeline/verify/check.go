@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +18,9 @@ import (
 type Options struct {
 	// Dir is where rows are put aside; "" is a directory of the system's that is removed.
 	Dir string
+	// Sample compares a part of the table; nil the whole. A part is not taken up again: Resume
+	// and Save are for whole tables.
+	Sample *Sample
 	// Wait is how long keys that seem to differ are looked at again; at least three looks
 	// are taken. 0 takes none: whatever differs at first is said to.
 	Wait time.Duration
@@ -120,26 +122,8 @@ type check struct {
 }
 
 func (c *check) run(ctx context.Context) error {
-	source, err := c.readSource(ctx)
-	if err != nil {
-		return fmt.Errorf("read %s from the source: %w", c.name, err)
-	}
-	target, err := c.readTarget(ctx, "target", nil)
-	if err != nil {
-		return fmt.Errorf("read %s from the target: %w", c.name, err)
-	}
-	c.out.TargetRows, c.sums[1] = target.n, target.sum
-	c.tell("compare", 0)
-	candidates, err := c.spill("candidates")
-	if err != nil {
-		return err
-	}
-	var buffer []byte
-	err = c.join.first(source, target.spill, func(k key, found *candidate) error {
-		buffer = found.append(buffer[:0])
-		return candidates.add(k, buffer)
-	})
-	if err != nil {
+	candidates, err := c.compare(ctx)
+	if err != nil || c.out.Skipped != "" {
 		return err
 	}
 	if c.o.Wait > 0 {
@@ -152,6 +136,42 @@ func (c *check) run(ctx context.Context) error {
 		return err
 	}
 	return c.found.explain(ctx, c)
+}
+
+// compare reads both sides once and gives the keys on which they do not agree.
+func (c *check) compare(ctx context.Context) (*spill, error) {
+	if c.o.Sample != nil {
+		s, err := c.sampling(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("a sample of %s: %w", c.name, err)
+		}
+		if s != nil {
+			return s.compare(ctx, c)
+		}
+		if c.out.Skipped != "" {
+			return nil, nil
+		}
+	}
+	source, err := c.readSource(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read %s from the source: %w", c.name, err)
+	}
+	target, err := c.readTarget(ctx, "target", nil)
+	if err != nil {
+		return nil, fmt.Errorf("read %s from the target: %w", c.name, err)
+	}
+	c.out.TargetRows, c.sums[1] = target.n, target.sum
+	c.tell("compare", 0)
+	candidates, err := c.spill("candidates")
+	if err != nil {
+		return nil, err
+	}
+	var buffer []byte
+	err = c.join.first(source, target.spill, agree, func(k key, found *candidate) error {
+		buffer = found.append(buffer[:0])
+		return candidates.add(k, buffer)
+	})
+	return candidates, err
 }
 
 // spill makes a file in the room.
@@ -355,9 +375,8 @@ func (c *check) readTarget(ctx context.Context, name string, wanted func(key) bo
 		if err := s.back(0, 0); err != nil {
 			return err
 		}
-		opened, read := false, 0
+		read := 0
 		err := c.target.Read(ctx, c.name, func(columns []pipeline.ReadColumn) error {
-			opened = true
 			if missing := c.rows.target(columns); len(missing) > 0 {
 				c.out.Problem = "the target lacks the columns " + strings.Join(missing, ", ")
 			}
@@ -377,11 +396,11 @@ func (c *check) readTarget(ctx context.Context, name string, wanted func(key) bo
 			}
 			return c.put(s, &out.sum, cells)
 		})
-		if errors.Is(err, fs.ErrNotExist) && !opened {
+		if errors.Is(err, pipeline.ErrNoTable) {
 			c.out.Problem = "the target does not have the table: see its state with millrace pipeline status"
 			return nil
 		}
-		hurry = true // files that were replaced meanwhile are gone: the next time it must be faster
+		hurry = true // what was replaced meanwhile may be gone: the next time it must be faster
 		return err
 	})
 	return out, err

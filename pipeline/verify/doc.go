@@ -28,6 +28,23 @@
 // and everything above holds for it as well; rows that come after that moment are of the
 // next comparison.
 //
+// A sample is a part of both sides: ranges of the source's key from random places, of which
+// the target may lack rows, and keys of the target chosen by their hash, which the source may
+// not have. It agrees or differs; it is never equal.
+//
+// # What a target's reader must provide
+//
+// pipeline.Reader, and of that only: Read gives each row once, as a user of the target sees it
+// at one moment of the call's (rows that were replaced or deleted are not among them), in any
+// order; columns bear the source's names and values the text that pipeline.Cell says; a target
+// that lacks the table answers pipeline.ErrNoTable. When a reading fails it is begun again, up
+// to three times, so that a target may take away what is being read. Besides, as a target can:
+// pipeline.DatedReader says up to which commit time of the source all is there; without it,
+// and without Options.Reached, what differs can't be told from what is on its way, and the
+// outcome is behind. pipeline.LevelReader belongs to targets whose table follows a log of
+// theirs, pipeline.HistoryReader to those that keep that log. Nothing is asked about files,
+// keys or an order.
+//
 // Invariant: equal is said only when every key of either side, as both were at some moment
 // behind the beginning, was seen to agree.
 package verify

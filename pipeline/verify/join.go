@@ -63,12 +63,21 @@ type joiner struct {
 	made int
 }
 
-// first compares both sides and gives the keys on which they do not agree.
-func (j *joiner) first(source, target *spill, out func(key, *candidate) error) error {
-	return j.each([]*spill{source, target}, func(at []*spill, part int) error { return j.firstPart(at[0], at[1], part, out) })
+// settler looks at a key of both sides, may set right what is known of it, and reports that
+// nothing is to be done about it.
+type settler func(k key, source, target *value) bool
+
+// agree settles keys of which both sides have the same.
+func agree(_ key, source, target *value) bool { return *source == *target }
+
+// first compares both sides and gives the keys that are not settled.
+func (j *joiner) first(source, target *spill, settled settler, out func(key, *candidate) error) error {
+	return j.each([]*spill{source, target}, func(at []*spill, part int) error {
+		return j.firstPart(at[0], at[1], part, settled, out)
+	})
 }
 
-func (j *joiner) firstPart(source, target *spill, part int, out func(key, *candidate) error) error {
+func (j *joiner) firstPart(source, target *spill, part int, settled settler, out func(key, *candidate) error) error {
 	type both struct{ source, target value }
 	keys := map[key]both{}
 	load := func(s *spill, add func(*both, uint64)) error {
@@ -89,8 +98,10 @@ func (j *joiner) firstPart(source, target *spill, part int, out func(key, *candi
 		return err
 	}
 	for k, b := range keys {
-		if b.source == b.target {
+		if settled(k, &b.source, &b.target) {
 			delete(keys, k)
+		} else {
+			keys[k] = b
 		}
 	}
 	name := func(k key, payload []byte) error {

@@ -23,6 +23,10 @@ type Table struct {
 	Problem  string   `json:"problem,omitempty"`  // columns that don't match
 	// Unreadable is why a side could not be read; nothing else is known then.
 	Unreadable string `json:"unreadable,omitempty"`
+	// Skipped is why the table was not compared at all, and Sample how much of it was, where
+	// that is not the whole: all figures are of the sample then.
+	Skipped string   `json:"skipped,omitempty"`
+	Sample  *Sampled `json:"sample,omitempty"`
 	// Unchecked are columns that the comparison of a history left out, because older rows
 	// have them in another form.
 	Unchecked []string `json:"unchecked,omitempty"`
@@ -35,6 +39,8 @@ const (
 	Behind     = "behind"    // it differs, and the target is not as far as the source was
 	Unsettled  = "unsettled" // nothing differs for good, but some keys kept changing
 	Unreadable = "unreadable"
+	Agrees     = "agrees"  // nothing differs in the part that was compared
+	Skipped    = "skipped" // not compared
 )
 
 // Differences counts the rows that differ.
@@ -45,7 +51,12 @@ func (t Table) State() string {
 	switch {
 	case t.Unreadable != "":
 		return Unreadable
+	case t.Skipped != "":
+		return Skipped
 	case t.Problem == "" && t.Differences() == 0 && t.Unsettled == 0:
+		if t.Sample != nil {
+			return Agrees
+		}
 		return Equal
 	case t.Behind != "" && t.Proven == 0:
 		return Behind
@@ -55,7 +66,7 @@ func (t Table) State() string {
 	return Unsettled
 }
 
-// Equal reports whether both sides hold the same rows.
+// Equal reports whether both sides hold the same rows. A sample never says so.
 func (t Table) Equal() bool { return t.State() == Equal }
 
 // maxExamples is how many rows of each kind are named.

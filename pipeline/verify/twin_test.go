@@ -31,6 +31,7 @@ type world struct {
 	target  map[int]string
 	stuck   map[int]bool // keys that the target does not follow any more
 	next    int
+	asked   map[int]bool // keys that the source was asked for by ranges and by key
 }
 
 type change struct {
@@ -39,7 +40,7 @@ type change struct {
 }
 
 func newWorld(rng *rand.Rand, keyless bool) *world {
-	w := &world{rng: rng, keyless: keyless, left: 50 + rng.IntN(400), source: map[int]string{}, target: map[int]string{}, stuck: map[int]bool{}}
+	w := &world{rng: rng, keyless: keyless, left: 50 + rng.IntN(400), source: map[int]string{}, target: map[int]string{}, stuck: map[int]bool{}, asked: map[int]bool{}}
 	for range 20 + rng.IntN(200) {
 		w.change(true)
 	}
@@ -208,7 +209,25 @@ func (r reader) ReadAfter(_ context.Context, _ event.TableName, after []pipeline
 		}
 		keys = slices.DeleteFunc(keys, func(k int) bool { return k <= last })
 	}
-	return r.rows(keys[:min(n, len(keys))], columns, row)
+	keys = keys[:min(n, len(keys))]
+	for _, k := range keys {
+		r.asked[k] = true
+	}
+	return r.rows(keys, columns, row)
+}
+
+func (r reader) RowsAbout(context.Context, event.TableName) (int64, error) {
+	return int64(float64(len(r.source)) * (0.5 + r.rng.Float64())), nil
+}
+
+func (r reader) Spread(_ context.Context, _ event.TableName, n int, random func() float64) (out [][]pipeline.Cell, err error) {
+	if r.keyless {
+		return nil, errors.ErrUnsupported
+	}
+	for range n {
+		out = append(out, []pipeline.Cell{{Text: strconv.AppendInt(nil, int64(random()*float64(r.next)), 10)}})
+	}
+	return out, nil
 }
 
 func (r reader) ReadKeys(_ context.Context, _ event.TableName, wanted [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
@@ -219,6 +238,7 @@ func (r reader) ReadKeys(_ context.Context, _ event.TableName, wanted [][]pipeli
 			return err
 		}
 		keys = append(keys, n)
+		r.asked[n] = true
 	}
 	return r.rows(keys, columns, row)
 }
@@ -259,6 +279,81 @@ func TestARandomWorldIsJudgedRightly(t *testing.T) {
 			t.Fatalf("seed %d (world %d, keyless %v): %s\n%+v", first, i, w.keyless, text, got)
 		}
 	}
+}
+
+// TestASampleOfARandomWorldIsJudgedRightly compares parts of the same worlds: whatever the
+// source was asked for must be judged, and nothing be said of the rest.
+func TestASampleOfARandomWorldIsJudgedRightly(t *testing.T) {
+	first := *seed
+	if first == 0 {
+		first = rand.Uint64() | 1
+	}
+	t.Logf("-verify.seed=%d", first)
+	seen := map[string]int{}
+	for i := range uint64(200) {
+		rng := rand.New(rand.NewPCG(first+i, 2))
+		w := newWorld(rng, rng.IntN(10) == 0)
+		for range 3 {
+			w.spoil()
+		}
+		before := w.wrong(w.target)
+		sample := &Sample{Rows: 1 + int64(rng.IntN(60)), Seed: rng.Uint64()}
+		if rng.IntN(2) == 0 {
+			sample = &Sample{Fraction: rng.Float64() / 2, Seed: sample.Seed}
+		}
+		got, err := w.checkSample(t, sample)
+		if err != nil {
+			t.Fatalf("seed %d: %v", first+i, err)
+		}
+		for w.left > 0 || w.applied < len(w.log) {
+			w.pass()
+		}
+		text := ""
+		switch state := got.State(); {
+		case state == Skipped && w.keyless:
+			seen[state]++
+			continue
+		case got.Sample == nil: // it had few rows
+			text = w.judge(got, before)
+		default:
+			text = w.judgeSample(got, before)
+			seen[state]++
+			for _, example := range got.Examples {
+				kind, _, _ := strings.Cut(example, ":")
+				seen["an example: "+kind]++
+			}
+		}
+		if text != "" {
+			t.Fatalf("seed %d (world %d, keyless %v): %s\n%+v %+v", first, i, w.keyless, text, got, got.Sample)
+		}
+	}
+	for _, what := range []string{Agrees, Differs, Skipped, "an example: only in the source", "an example: only in the target", "an example: differs"} {
+		if seen[what] == 0 {
+			t.Errorf("never %s: %v", what, seen)
+		}
+	}
+	t.Log(seen)
+}
+
+// judgeSample says what is wrong with the outcome of a sample.
+func (w *world) judgeSample(got Table, before map[int]bool) string {
+	if got.State() == Equal || got.Sample.Keys == 0 {
+		return "a part is not the whole, and not nothing"
+	}
+	asked := map[int]bool{}
+	for k := range before {
+		if w.asked[k] {
+			asked[k] = true
+		}
+	}
+	return w.judge(got, asked)
+}
+
+func (w *world) checkSample(t *testing.T, sample *Sample) (Table, error) {
+	return Check(t.Context(), reader{w, false, nil}, reader{w, true, nil}, event.TableName{DB: "shop", Table: "t"}, Options{
+		Dir: t.TempDir(), Wait: time.Minute, Pause: time.Microsecond, Reached: w.reached, Sample: sample,
+		ChunkRows: 1 + w.rng.IntN(40), PartBytes: int64(keyBytes * (1 + w.rng.IntN(40))),
+	})
 }
 
 // check compares the world, again after each death from where it was.

@@ -128,7 +128,7 @@ func TestASideThatCannotBeReadIsNamed(t *testing.T) {
 type absent struct{ side }
 
 func (absent) Read(context.Context, event.TableName, func([]pipeline.ReadColumn) error, func([]pipeline.Cell) error) error {
-	return fmt.Errorf("find it: %w", fs.ErrNotExist)
+	return fmt.Errorf("find it: %w", pipeline.ErrNoTable)
 }
 
 type lost struct{ side }

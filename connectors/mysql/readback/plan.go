@@ -66,7 +66,7 @@ func (r *Reader) columns(ctx context.Context, p *plan) error {
 		p.columns = append(p.columns, c)
 	}
 	if len(p.columns) == 0 && rows.Err() == nil {
-		return fmt.Errorf("columns of %s: there is no such table", p.table)
+		return fmt.Errorf("columns of %s: %w", p.table, pipeline.ErrNoTable)
 	}
 	return rows.Err()
 }

@@ -1,6 +1,7 @@
 package readback
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -130,9 +132,23 @@ func (p *plan) literals(key []pipeline.Cell) ([]string, error) {
 	out := make([]string, len(p.order))
 	for i, at := range p.order {
 		var err error
-		if out[i], err = literal(p.columns[at].dataType, key[place[at]]); err != nil {
-			return nil, fmt.Errorf("key column %s of %s: %w", p.columns[at].name, p.table, err)
+		if out[i], err = p.literal(at, key[place[at]]); err != nil {
+			return nil, err
 		}
+	}
+	return out, nil
+}
+
+// literal is a value of a column as SQL. A text with bytes that are no character stands in no
+// literal: another key would be found, or ranges would begin elsewhere.
+func (p *plan) literal(at int, cell pipeline.Cell) (string, error) {
+	c := p.columns[at]
+	if c.gaps != nil && bytes.ContainsRune(cell.Text, utf8.RuneError) {
+		return "", fmt.Errorf("the key of %s has bytes that are no character of %s's charset: %w", p.table, c.name, errors.ErrUnsupported)
+	}
+	out, err := literal(c.dataType, cell)
+	if err != nil {
+		return "", fmt.Errorf("key column %s of %s: %w", c.name, p.table, err)
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -51,7 +52,7 @@ func (r *Reader) both(ctx context.Context, name event.TableName) (changes *table
 	if err == nil {
 		current, err = r.lake.openTable(ctx, dir)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, pipeline.ErrNoTable) {
 		return nil, nil, nil
 	}
 	if err != nil {

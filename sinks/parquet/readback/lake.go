@@ -3,11 +3,11 @@ package readback
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"iter"
 	"path"
 	"strings"
 
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/objects"
 )
 
@@ -33,7 +33,7 @@ func (l *lake) show(name string) string {
 func logDir(dir string) string { return path.Join(dir, "_delta_log") }
 
 // logNames are the names in the log of the table at dir, in order; without any the table is
-// not there, which is fs.ErrNotExist.
+// not there, which is pipeline.ErrNoTable.
 func (l *lake) logNames(ctx context.Context, dir string) ([]string, error) {
 	prefix := logDir(dir) + "/"
 	var names []string
@@ -44,7 +44,7 @@ func (l *lake) logNames(ctx context.Context, dir string) ([]string, error) {
 		names = append(names, strings.TrimPrefix(info.Name, prefix))
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("read the log of %s: %w", l.show(dir), fs.ErrNotExist)
+		return nil, fmt.Errorf("read the log of %s: %w", l.show(dir), pipeline.ErrNoTable)
 	}
 	return names, nil
 }

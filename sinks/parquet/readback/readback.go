@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/big"
 	"path"
 	"regexp"
@@ -74,7 +73,7 @@ func (r *Reader) find(ctx context.Context, name event.TableName) (string, error)
 			return path.Join(r.dir, d, "current"), nil
 		}
 	}
-	return "", fmt.Errorf("find %s in %s: %w", name, r.lake.show(r.dir), fs.ErrNotExist)
+	return "", fmt.Errorf("find %s in %s: %w", name, r.lake.show(r.dir), pipeline.ErrNoTable)
 }
 
 // cutName is a directory whose name does not tell all of the table's.

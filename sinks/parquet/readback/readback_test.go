@@ -3,7 +3,6 @@ package readback
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +41,7 @@ func TestNamesOfTables(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := r.find(t.Context(), event.TableName{DB: "shop", Table: "gone"}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.find(t.Context(), event.TableName{DB: "shop", Table: "gone"}); !errors.Is(err, pipeline.ErrNoTable) {
 		t.Errorf("%v", err)
 	}
 	if names, err := New(root, "nobody").Tables(t.Context()); err != nil || len(names) != 0 {
