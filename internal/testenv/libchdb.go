@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"testing"
 	"time"
 )
 
@@ -39,6 +40,19 @@ func findLibchdb(ctx context.Context) (string, error) {
 	}
 	dir, err := Cached(ctx, "libchdb-"+libchdbVersion, fetchLibchdb)
 	return filepath.Join(dir, "libchdb.so"), err
+}
+
+// Libchdb is the path of the library, for tests of what loads it.
+func Libchdb(t testing.TB) string {
+	t.Helper()
+	if MaySkip("clickhouse") {
+		Missing(t, "clickhouse", errors.New("left out by MILLRACE_SKIP"))
+	}
+	path, err := findLibchdb(context.Background())
+	if err != nil {
+		Missing(t, "clickhouse", err)
+	}
+	return path
 }
 
 func fetchLibchdb(ctx context.Context, dir string) error {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/internal/testenv/chserver"
 )
 
 func TestServersAnswerAndLogRows(t *testing.T) {
@@ -34,5 +35,30 @@ func TestServersAnswerAndLogRows(t *testing.T) {
 				t.Fatalf("%d rows, %v", n, err)
 			}
 		})
+	}
+}
+
+// A server that is named stands for a real one: a test has a database of its own there.
+func TestADatabaseOfItsOwnOnANamedClickHouse(t *testing.T) {
+	s := testenv.ClickHouseWithFaults(t, chserver.Options{})
+	t.Setenv("MILLRACE_TEST_CLICKHOUSE", s.DSN)
+	const databases = "SELECT count() FROM system.databases WHERE name LIKE 'millrace_test_%'"
+	t.Run("test", func(t *testing.T) {
+		d := testenv.ClickHouse(t)
+		conn, err := d.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		var current string
+		if err := conn.QueryRow(t.Context(), "SELECT currentDatabase()").Scan(&current); err != nil || current != d.Name {
+			t.Errorf("database %q, %v; its own is %q", current, err, d.Name)
+		}
+		if n, err := s.Admin(t.Context(), databases); err != nil || n != "1\n" {
+			t.Errorf("%q databases, %v", n, err)
+		}
+	})
+	if n, err := s.Admin(t.Context(), databases); err != nil || n != "0\n" {
+		t.Errorf("%q databases are left, %v", n, err)
 	}
 }

@@ -27,15 +27,28 @@
 //     and sparse serialization on the wire; revisions of the protocol other than 54460.
 //   - Speed: a block goes through one more copy than on a server. Ratios hold, figures do not.
 //
+// # What tells that a server has started again
+//
+// uptime() counts from the start of the process, in seconds, and now() - uptime() may differ by
+// one from one query to the next. serverUUID() and hostName() stay the same. A table of the
+// engine Memory is empty after every start, clean or not, while its definition stays: a row that
+// is found there again says that the server has not started since. All of this is so on a real
+// server too.
+//
 // # Where it answers differently
 //
 //   - The engine draws its own query ids. The client's is kept as log_comment, whose own value
 //     from the client is lost, and stands in system.processes and in KILL QUERY for query_id and
 //     initial_query_id; the table that KILL QUERY answers with holds the engine's.
-//   - currentUser() and user() are rewritten to the client's user; the column user of
-//     system.processes says default. serverUUID() is rewritten too, since the engine's is zero:
-//     it stands in the server's directory and stays over restarts, as a server's does. A
-//     rewritten function changes the name of its result's column, unless that has an alias.
+//   - All sessions are of the engine's user default, with the role of the client's user.
+//     currentUser() and user(), and the columns user and initial_user of system.processes and in
+//     KILL QUERY, are rewritten to the client's. serverUUID() is rewritten too, since the engine's
+//     is zero: it stands in the server's directory and stays over restarts, as a server's does.
+//     A rewritten function changes the name of its result's column, unless that has an alias.
+//     Nothing is rewritten inside of views. Everybody may kill everybody's queries.
+//   - What refuses an insert when its first rows come (252, 241) is heard when the batch is sent;
+//     a server may say it when the batch is prepared. Behind a batch comes no progress, as with a
+//     server: rows written are not told.
 //   - A setting that a client sets with SET and then sends with a query is at its default
 //     afterwards, not at what SET gave it.
 //   - INSERT … FORMAT other than Native and VALUES with the data sent as blocks is refused (48).

@@ -190,7 +190,9 @@ func TestACrashAtEachPoint(t *testing.T) {
 func TestTheDirectoryOutlivesTheProcess(t *testing.T) {
 	s, conn := faulty(t, chserver.Options{})
 	exec(t, conn, "CREATE TABLE fence (gen UInt64, closed UInt8) ENGINE = Join(ANY, LEFT, gen)", "INSERT INTO fence VALUES (7, 1)",
-		"CREATE TABLE memory (a UInt64) ENGINE = Memory", "INSERT INTO memory VALUES (1)")
+		"CREATE TABLE memory (a UInt64) ENGINE = Memory", "INSERT INTO memory VALUES (1)",
+		"CREATE TABLE once (a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100",
+		"INSERT INTO once SETTINGS insert_deduplication_token = 'x' VALUES (1)")
 	identity := func() (id string) {
 		must(t, conn.QueryRow(t.Context(), "SELECT toString(serverUUID())").Scan(&id))
 		return id
@@ -208,6 +210,10 @@ func TestTheDirectoryOutlivesTheProcess(t *testing.T) {
 		}
 		if n := count(t, conn, "fence WHERE joinGet('"+s.Name+".fence', 'closed', gen) = 1"); n != 1 {
 			t.Errorf("the fence holds %d closed generations after start %d", n, i+1)
+		}
+		exec(t, conn, "INSERT INTO once SETTINGS insert_deduplication_token = 'x' VALUES (2)")
+		if n := count(t, conn, "once"); n != 1 {
+			t.Errorf("%d rows under one token after start %d", n, i+1)
 		}
 		// A table in memory is empty after a start: who finds his row there knows that the server
 		// has not started again.
@@ -344,6 +350,18 @@ func TestUsers(t *testing.T) {
 			t.Errorf("%s was told %q; %q was expected in it", c.user, err, c.says)
 		}
 	}
+	// A user's queries are his in system.processes too.
+	ended := make(chan error, 1)
+	sink := as("sink", "x")
+	go func() {
+		ended <- sink.Exec(context.Background(), "SELECT sum(sleepEachRow(0.05)) FROM numbers(1000000) SETTINGS max_block_size = 1")
+	}()
+	eventually(t, "the query runs", func() bool {
+		return count(t, owner, "system.processes WHERE user = 'sink' AND query LIKE '%sleepEachRow%'") == 1
+	})
+	exec(t, owner, "KILL QUERY WHERE user = currentUser() AND query LIKE '%sleepEachRow%' SYNC") // not his
+	exec(t, sink, "KILL QUERY WHERE user = currentUser() AND query LIKE 'SELECT sum(sleepEachRow%' SYNC")
+	wantCode(t, <-ended, 394)
 	// Another password, another right: the server starts again.
 	must(t, s.Stop())
 	must(t, s.StartWith(t.Context(), chserver.Options{Users: []chserver.User{{Name: "owner", Password: "new"}}}))

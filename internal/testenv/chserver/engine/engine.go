@@ -194,7 +194,7 @@ func (i *Insert) Cancel() {
 	i.conn.lib.destroyInsert(i.handle)
 }
 
-// Statements is how many statements a text holds; 0 when it does not parse.
+// Statements is how many statements a text holds. A text that does not parse may count as one.
 func (c *Conn) Statements(sql string) (int, error) {
 	call := newCall(sql, "", nil)
 	defer call.unpin()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/millrace/millrace/internal/testenv/chserver"
 	"github.com/millrace/millrace/internal/testenv/chserver/engine"
@@ -14,7 +13,6 @@ import (
 
 // insert answers with the head of the table, takes blocks up to an empty one, and commits.
 func (x *session) insert(ctx context.Context, q wire.Query, st statement, params []engine.Param, hit []*armed) error {
-	start := time.Now()
 	if st.foreign {
 		return failure(codeNotImplemented, "INSERT with blocks of a format other than Native is not served here")
 	}
@@ -47,14 +45,13 @@ func (x *session) insert(ctx context.Context, q wire.Query, st statement, params
 		insert.Cancel()
 		return err
 	}
-	stats, err := insert.Done()
-	if err != nil {
+	if _, err := insert.Done(); err != nil {
 		return err
 	}
 	if err := x.server.faults.at(ctx, chserver.Landed, hit); err != nil {
 		return err
 	}
-	return x.send(wire.Packet(nil).Progress(0, 0, stats.RowsWritten, stats.BytesWritten, uint64(time.Since(start))).EndOfStream())
+	return x.send(wire.Packet(nil).EndOfStream()) // without progress, as a server
 }
 
 // broken is how a connection ends whose data could not be read to the end: the client is told,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,12 +30,12 @@ type Server struct {
 	faults   faults
 
 	mu      sync.Mutex
-	running map[string]bool // ids of queries
+	running map[string]string // users by the ids of their queries
 }
 
 // New makes a server for an engine whose directory is dir.
 func New(e *engine.Engine, dir string, options chserver.Options, log *slog.Logger) (*Server, error) {
-	s := &Server{engine: e, log: log, users: options.Users, version: options.Version, running: map[string]bool{}}
+	s := &Server{engine: e, log: log, users: options.Users, version: options.Version, running: map[string]string{}}
 	var err error
 	if s.uuid, err = ownUUID(filepath.Join(dir, "uuid")); err != nil {
 		return nil, err
@@ -138,14 +139,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// enter keeps an id for a query; false when another one runs under it.
-func (s *Server) enter(id string) bool {
+// enter keeps an id for a user's query; false when another one runs under it.
+func (s *Server) enter(id, user string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running[id] {
+	if _, ok := s.running[id]; ok {
 		return false
 	}
-	s.running[id] = true
+	s.running[id] = user
 	return true
 }
 
@@ -153,6 +154,15 @@ func (s *Server) leave(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, id)
+}
+
+// owners are the users of queries that run and are not the engine's own user's.
+func (s *Server) owners() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owners := maps.Clone(s.running)
+	maps.DeleteFunc(owners, func(_, user string) bool { return user == engineUser })
+	return owners
 }
 
 // kill ends the query that a client named so.

@@ -102,7 +102,7 @@ func (x *session) refuse(err error) error {
 
 func (x *session) exception(e *engine.Error) wire.Packet {
 	message := e.Message
-	if rest, ok := strings.CutPrefix(message, "default: "); ok && x.user.Name != "" {
+	if rest, ok := strings.CutPrefix(message, engineUser+": "); ok && x.user.Name != "" {
 		message = x.user.Name + ": " + rest
 	}
 	return wire.Packet(nil).Exception(e.Code, message)
@@ -123,7 +123,7 @@ func (x *session) greet(ctx context.Context) error {
 		return failure(codeUnknownPacket, "%s", err)
 	}
 	if hello.User == "" {
-		hello.User = "default"
+		hello.User = engineUser
 	}
 	hit := x.server.faults.strikes(request{kind: chserver.Connect, text: hello.Client})
 	for _, point := range []chserver.Point{chserver.Begin, chserver.Received} {
@@ -201,7 +201,7 @@ func (x *session) query(ctx context.Context) error {
 	if q.ID == "" {
 		q.ID = newUUID()
 	}
-	if !x.server.enter(q.ID) {
+	if !x.server.enter(q.ID, x.user.Name) {
 		return x.send(x.exception(failure(codeQueryRuns, "Query with id = %s is already running", q.ID)))
 	}
 	defer x.server.leave(q.ID)
@@ -215,7 +215,7 @@ func (x *session) query(ctx context.Context) error {
 
 // run runs a query that was read. An engine.Error is the client's, any other ends the connection.
 func (x *session) run(ctx context.Context, q wire.Query) error {
-	st := understand(q.Body, identity{user: x.user.Name, uuid: x.server.uuid, version: x.server.version})
+	st := understand(q.Body, identity{user: x.user.Name, uuid: x.server.uuid, version: x.server.version, owners: x.server.owners()})
 	var hit []*armed
 	if x.server.faults.any() {
 		r := request{kind: st.kind, text: q.Body}

@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/internal/testenv/chserver"
@@ -31,8 +33,12 @@ func (t target) String() string {
 type identity struct {
 	user    string
 	uuid    string
-	version string // "" leaves it to the engine
+	version string            // "" leaves it to the engine
+	owners  map[string]string // other users by the ids of the queries that they run
 }
+
+// engineUser is who runs everything, for the engine.
+const engineUser = "default"
 
 // understand takes a statement's text apart and rewrites it for the engine.
 func understand(body string, who identity) statement {
@@ -121,11 +127,26 @@ func withoutFormat(s sentence) string {
 	return s.text
 }
 
-// processes is the table with the client's ids of queries.
-const (
-	clientID  = "Settings['log_comment']"
-	processes = "(SELECT * REPLACE (" + clientID + " AS query_id, " + clientID + " AS initial_query_id) FROM system.processes)"
-)
+// clientID is the column of system.processes where the client's id of a query stands.
+const clientID = "Settings['log_comment']"
+
+// processes is the table with the client's ids of queries, and users.
+func (who identity) processes() string {
+	return "(SELECT * REPLACE (" + clientID + " AS query_id, " + clientID + " AS initial_query_id, " +
+		who.owner() + " AS user, " + who.owner() + " AS initial_user) FROM system.processes)"
+}
+
+// owner is the expression for the user of a query.
+func (who identity) owner() string {
+	if len(who.owners) == 0 {
+		return literal(engineUser)
+	}
+	var ids, users []string
+	for _, id := range slices.Sorted(maps.Keys(who.owners)) {
+		ids, users = append(ids, literal(id)), append(users, literal(who.owners[id]))
+	}
+	return "transform(" + clientID + ", [" + strings.Join(ids, ", ") + "], [" + strings.Join(users, ", ") + "], " + literal(engineUser) + ")"
+}
 
 // rewrite puts in what the engine would answer otherwise.
 func rewrite(s sentence, who identity, kill bool) string {
@@ -141,9 +162,11 @@ func rewrite(s sentence, who identity, kill bool) string {
 		switch {
 		case kill && (s.is(i, "query_id") || s.is(i, "initial_query_id")):
 			put(i, i, clientID)
+		case kill && !call && (s.is(i, "user") || s.is(i, "initial_user")):
+			put(i, i, who.owner())
 		case !kill && strings.EqualFold(s.name(i), "system") && s.is(i+1, ".") && strings.EqualFold(s.name(i+2), "processes") &&
 			!s.is(i+3, ".") && (s.is(i-1, "FROM") || s.is(i-1, "JOIN") || s.is(i-1, ",")):
-			put(i, i+2, processes)
+			put(i, i+2, who.processes())
 			i += 2
 		case call && (s.is(i, "queryID") || s.is(i, "query_id") || s.is(i, "initialQueryID") || s.is(i, "initial_query_id")):
 			put(i, i+2, "getSetting('log_comment')")

@@ -9,7 +9,7 @@ import (
 )
 
 func TestStatementsAreUnderstood(t *testing.T) {
-	const own = "(SELECT * REPLACE (Settings['log_comment'] AS query_id, Settings['log_comment'] AS initial_query_id) FROM system.processes)"
+	const own = "(SELECT * REPLACE (Settings['log_comment'] AS query_id, Settings['log_comment'] AS initial_query_id, 'default' AS user, 'default' AS initial_user) FROM system.processes)"
 	who := identity{user: "sink", uuid: "6ba7b810-9dad-41d1-80b4-00c04fd430c8"}
 	for _, c := range []struct{ in, out string }{
 		{"SELECT 1", "SELECT 1"},
@@ -23,6 +23,7 @@ func TestStatementsAreUnderstood(t *testing.T) {
 		{"SELECT * FROM t, System.Processes", "SELECT * FROM t, " + own},
 		{"SELECT 'system.processes', system.processes.x FROM t", "SELECT 'system.processes', system.processes.x FROM t"},
 		{"KILL QUERY WHERE query_id = 'query_id' SYNC", "KILL QUERY WHERE Settings['log_comment'] = 'query_id' SYNC"},
+		{"KILL QUERY WHERE user = user() AND query_id != queryID()", "KILL QUERY WHERE 'default' = 'sink' AND Settings['log_comment'] != getSetting('log_comment')"},
 		{"SELECT queryID(), query_id", "SELECT getSetting('log_comment'), query_id"},
 		{"SELECT serverUUID (  ), x.serverUUID()", "SELECT toUUID('6ba7b810-9dad-41d1-80b4-00c04fd430c8'), x.serverUUID()"},
 		{"SELECT user(), currentUser(), user", "SELECT 'sink', 'sink', user"},
@@ -34,6 +35,11 @@ func TestStatementsAreUnderstood(t *testing.T) {
 		if got := understand(c.in, who).text; got != c.out {
 			t.Errorf("%q\n became %q,\n not %q", c.in, got, c.out)
 		}
+	}
+	who.owners = map[string]string{"b'": "sink", "a": "reader"}
+	if got, want := understand("KILL QUERY WHERE user = currentUser()", who).text,
+		`KILL QUERY WHERE transform(Settings['log_comment'], ['a', 'b\''], ['reader', 'sink'], 'default') = 'sink'`; got != want {
+		t.Errorf("%q\n is not %q", got, want)
 	}
 	who.version = "24.3.1.1"
 	if got := understand("SELECT version()", who).text; got != "SELECT '24.3.1.1'" {
