@@ -28,6 +28,7 @@ import (
 	"github.com/millrace/millrace/pipeline/spec"
 	"github.com/millrace/millrace/pipeline/verify"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/objects"
 	lake "github.com/millrace/millrace/sinks/parquet"
 	"github.com/millrace/millrace/sinks/parquet/readback"
 )
@@ -165,7 +166,7 @@ func (w *world) whole(l *life, r *client.Reader) (bool, string) {
 			}
 			marks = append(marks, int64(m.Seq))
 		}
-		log, err := delta.Open(w.ctx, w.disk, changes(name))
+		log, err := delta.Open(w.ctx, objects.NewLocal(w.disk, "lake"), changes(name))
 		if err != nil {
 			return false, err.Error()
 		}
@@ -182,7 +183,7 @@ func (w *world) whole(l *life, r *client.Reader) (bool, string) {
 }
 
 func changes(t event.TableName) string {
-	return path.Join("lake", "orders", lake.DirName(t), "changes")
+	return path.Join("orders", lake.DirName(t), "changes")
 }
 
 // finish runs a daemon until everything has gone all the way, and stops it.
@@ -304,13 +305,13 @@ func lakeMarks(ctx context.Context, disk *vfs.Mem, name event.TableName) ([]pipe
 
 // identities counts the rows of changes/ by what they are.
 func identities(ctx context.Context, disk *vfs.Mem, dir string) (map[string]int, error) {
-	log, err := delta.Open(ctx, disk, dir)
+	log, err := delta.Open(ctx, objects.NewLocal(disk, "lake"), dir)
 	if err != nil {
 		return nil, err
 	}
 	ids := map[string]int{}
 	for _, p := range log.Snapshot().Paths() {
-		data, err := vfs.ReadFile(disk, path.Join(dir, p))
+		data, err := vfs.ReadFile(disk, path.Join("lake", dir, p))
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 	"github.com/millrace/millrace/pipeline/spec"
 	"github.com/millrace/millrace/pipeline/verify"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/objects"
 	lakereader "github.com/millrace/millrace/sinks/parquet/readback"
 )
 
@@ -177,12 +179,12 @@ func (r *rig) writers() (stop func()) {
 func (r *rig) alter(table string, change func(row map[string]parquet.Value) []map[string]parquet.Value) {
 	r.t.Helper()
 	dir := filepath.Join(r.lake, "shop", "shop."+table, "current")
-	log, err := delta.Open(r.t.Context(), vfs.OS(), filepath.ToSlash(dir))
+	log, err := delta.Open(r.t.Context(), objects.NewLocal(vfs.OS(), r.lake), path.Join("shop", "shop."+table, "current"))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for _, path := range log.Snapshot().Paths() {
-		rewrite(r.t, filepath.Join(dir, path), change)
+	for _, name := range log.Snapshot().Paths() {
+		rewrite(r.t, filepath.Join(dir, name), change)
 	}
 }
 

@@ -2,17 +2,19 @@ package delta
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
-	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // checkpointRow is one action in a log checkpoint: exactly one field is set.
@@ -82,7 +84,7 @@ type domainRow struct {
 // Checkpoint writes the snapshot as a Parquet file beside the log, so that opening need
 // not read every entry, and points _last_checkpoint at it. Removed files whose removal is
 // older than removedBefore are left out.
-func (l *Log) Checkpoint(removedBefore time.Time) error {
+func (l *Log) Checkpoint(ctx context.Context, removedBefore time.Time) error {
 	v := l.snap.Version
 	if v < 0 || l.snap.Checkpoint == v {
 		return nil
@@ -93,11 +95,11 @@ func (l *Log) Checkpoint(removedBefore time.Time) error {
 		return fmt.Errorf("checkpoint %d of %s: %w", v, l.dir, err)
 	}
 	// A checkpoint of the same version says the same, so another writer's is as good.
-	if err := l.put(checkpointName(v), data); err != nil && !errors.Is(err, ErrConflict) {
+	if err := l.put(ctx, checkpointName(v), data); err != nil && !errors.Is(err, ErrConflict) {
 		return fmt.Errorf("checkpoint %d of %s: %w", v, l.dir, err)
 	}
 	hint, _ := json.Marshal(map[string]any{"version": v, "size": len(actions), "sizeInBytes": len(data), "numOfAddFiles": len(l.snap.Files)})
-	if err := vfs.WriteFileAtomic(l.fs, l.logPath("_last_checkpoint"), hint); err != nil {
+	if err := l.store.Put(ctx, l.logPath("_last_checkpoint"), bytes.NewReader(hint)); err != nil {
 		return fmt.Errorf("checkpoint %d of %s: %w", v, l.dir, err)
 	}
 	for p, r := range l.snap.Removed {
@@ -112,38 +114,26 @@ func (l *Log) Checkpoint(removedBefore time.Time) error {
 // CleanLog removes entries and checkpoints that the newest checkpoint covers, that are
 // older than before, and whose version is below keepFrom; the oldest first, so that what
 // is left has no hole.
-func (l *Log) CleanLog(before time.Time, keepFrom int64) (int, error) {
-	found, err := l.list()
-	if err != nil {
-		return 0, err
-	}
-	limit := min(l.snap.Checkpoint, keepFrom)
-	names := []string{}
-	for _, v := range found.entries {
-		if v < limit {
-			names = append(names, entryName(v))
-		}
-	}
-	// An older checkpoint stays while entries behind it do.
-	for _, v := range found.checkpoints {
-		if v < limit {
-			names = append(names, checkpointName(v))
-		}
-	}
-	slices.Sort(names)
-	for n, name := range names {
-		info, err := l.fs.Stat(l.logPath(name))
+func (l *Log) CleanLog(ctx context.Context, before time.Time, keepFrom int64) (int, error) {
+	// Names rise with versions. An older checkpoint stays while entries behind it do.
+	limit, gone := min(l.snap.Checkpoint, keepFrom), 0
+	for info, err := range l.store.List(ctx, l.logPath("")+"/", "") {
 		if err != nil {
-			return n, err
+			return gone, err
 		}
-		if !info.ModTime().Before(before) {
-			return n, nil
+		v, _, ok := versionOf(path.Base(info.Name))
+		if !ok {
+			continue
 		}
-		if err := l.fs.Remove(l.logPath(name)); err != nil {
-			return n, err
+		if v >= limit || !info.Modified.Before(before) {
+			return gone, nil
 		}
+		if err := l.store.Delete(ctx, info.Name); err != nil {
+			return gone, err
+		}
+		gone++
 	}
-	return len(names), nil
+	return gone, nil
 }
 
 func encodeCheckpoint(actions []Action) ([]byte, error) {
@@ -167,22 +157,13 @@ func encodeCheckpoint(actions []Action) ([]byte, error) {
 // maxCheckpoint bounds what is read into memory for a log checkpoint.
 const maxCheckpoint = 1 << 31
 
-func readCheckpoint(fsys vfs.FS, name string) (actions []Action, aged bool, err error) {
-	f, err := fsys.Open(name)
+func readCheckpoint(ctx context.Context, store objects.Store, name string) (actions []Action, aged bool, err error) {
+	data, err := objects.ReadAll(ctx, store, name, maxCheckpoint)
+	if errors.Is(err, objects.ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
 	if err != nil {
 		return nil, false, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, false, err
-	}
-	if size > maxCheckpoint {
-		return nil, false, fmt.Errorf("%w: a checkpoint of %d bytes", ErrCorrupt, size)
-	}
-	data := make([]byte, size)
-	if n, err := f.ReadAt(data, 0); int64(n) != size || err != nil && err != io.EOF {
-		return nil, false, fmt.Errorf("%w: %d of %d bytes: %v", ErrCorrupt, n, size, err)
 	}
 	return decodeCheckpoint(data)
 }

@@ -15,11 +15,15 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/errorfs"
+	"github.com/millrace/millrace/sinks/objects"
 )
+
+// on is the store of a file system.
+func on(fsys vfs.FS) objects.Store { return objects.NewLocal(fsys, "r") }
 
 func openLog(t testing.TB, fsys vfs.FS) *Log {
 	t.Helper()
-	l, err := Open(context.Background(), fsys, "t")
+	l, err := Open(context.Background(), on(fsys), "t")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +32,7 @@ func openLog(t testing.TB, fsys vfs.FS) *Log {
 
 func commit(t testing.TB, l *Log, actions ...Action) int64 {
 	t.Helper()
-	v, err := l.Commit(actions)
+	v, err := l.Commit(context.Background(), actions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +97,11 @@ func TestReopeningShowsWhatWasCommitted(t *testing.T) {
 			commit(t, l, actions...)
 			switch rng.IntN(8) {
 			case 0:
-				if err := l.Checkpoint(time.UnixMilli(0)); err != nil {
+				if err := l.Checkpoint(context.Background(), time.UnixMilli(0)); err != nil {
 					t.Fatal(err)
 				}
 			case 1:
-				if _, err := l.CleanLog(time.Now(), int64(n)); err != nil {
+				if _, err := l.CleanLog(context.Background(), time.Now(), int64(n)); err != nil {
 					t.Fatal(err)
 				}
 			case 2:
@@ -118,7 +122,7 @@ func TestOfManyWritersOneSucceeds(t *testing.T) {
 		wg.Go(func() {
 			for n := range each {
 				for {
-					_, err := l.Commit([]Action{add(w*each + n), {Txn: &Txn{AppID: fmt.Sprint(w), Version: int64(n)}}})
+					_, err := l.Commit(context.Background(), []Action{add(w*each + n), {Txn: &Txn{AppID: fmt.Sprint(w), Version: int64(n)}}})
 					if err == nil {
 						break
 					}
@@ -154,7 +158,7 @@ func TestAFailedCommitIsNotThereOrUnknown(t *testing.T) {
 			}
 			return errorfs.Action{}
 		})))
-		_, err := l.Commit([]Action{add(1)})
+		_, err := l.Commit(context.Background(), []Action{add(1)})
 		there := openLog(t, mem).Snapshot().Version == 1
 		switch {
 		case err == nil && !there:
@@ -179,7 +183,7 @@ func TestAnAcknowledgedCommitSurvivesEveryCrash(t *testing.T) {
 		}
 		steps++
 		for _, mode := range []vfs.CrashMode{vfs.CrashLose, vfs.CrashTorn, vfs.CrashKeep} {
-			found, err := Open(context.Background(), mem.CrashClone(vfs.CrashOpts{Mode: mode, Seed: uint64(steps)}), "t")
+			found, err := Open(context.Background(), on(mem.CrashClone(vfs.CrashOpts{Mode: mode, Seed: uint64(steps)})), "t")
 			if err != nil {
 				t.Fatalf("step %d (%s %s), mode %d: %v", steps, op.Kind, op.Path, mode, err)
 			}
@@ -194,10 +198,10 @@ func TestAnAcknowledgedCommitSurvivesEveryCrash(t *testing.T) {
 	for n := range 6 {
 		acked = commit(t, l, add(n))
 		if n%2 == 1 {
-			if err := l.Checkpoint(time.UnixMilli(0)); err != nil {
+			if err := l.Checkpoint(context.Background(), time.UnixMilli(0)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := l.CleanLog(time.Now(), acked); err != nil {
+			if _, err := l.CleanLog(context.Background(), time.Now(), acked); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -215,7 +219,7 @@ func TestDamageIsNamed(t *testing.T) {
 		return mem, l
 	}
 	rewrite := func(mem *vfs.Mem, name, text string) {
-		if err := vfs.WriteFileAtomic(mem, "t/_delta_log/"+name, []byte(text)); err != nil {
+		if err := vfs.WriteFileAtomic(mem, "r/t/_delta_log/"+name, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -225,7 +229,7 @@ func TestDamageIsNamed(t *testing.T) {
 		want   error
 		text   string
 	}{
-		{"a missing entry", func(m *vfs.Mem) { m.Remove("t/_delta_log/" + entryName(2)) }, ErrCorrupt, entryName(2)},
+		{"a missing entry", func(m *vfs.Mem) { m.Remove("r/t/_delta_log/" + entryName(2)) }, ErrCorrupt, entryName(2)},
 		{"an empty entry", func(m *vfs.Mem) { rewrite(m, entryName(2), "") }, ErrCorrupt, entryName(2)},
 		{"a file without a path", func(m *vfs.Mem) { rewrite(m, entryName(2), `{"add":{"size":1}}`) }, ErrCorrupt, entryName(2)},
 		{"a deletion vector", func(m *vfs.Mem) {
@@ -241,17 +245,17 @@ func TestDamageIsNamed(t *testing.T) {
 	} {
 		mem, _ := build()
 		c.damage(mem)
-		_, err := Open(context.Background(), mem, "t")
+		_, err := Open(context.Background(), on(mem), "t")
 		if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 	// A damaged checkpoint does no harm while the entries are there.
 	mem, l := build()
-	if err := l.Checkpoint(time.UnixMilli(0)); err != nil {
+	if err := l.Checkpoint(context.Background(), time.UnixMilli(0)); err != nil {
 		t.Fatal(err)
 	}
-	data, err := vfs.ReadFile(mem, "t/_delta_log/"+checkpointName(4))
+	data, err := vfs.ReadFile(mem, "r/t/_delta_log/"+checkpointName(4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +271,7 @@ func TestVacuumTakesWhatNoCommitNames(t *testing.T) {
 	mem := vfs.NewMem()
 	l := openLog(t, mem)
 	commit(t, l, begin()...)
-	for _, n := range []string{"t/f1.parquet", "t/f2.parquet", "t/f3.parquet", "t/orphan.parquet", "t/.x-1.tmp", "t/side.bin", "t/_delta_log/_commit_x-1.tmp"} {
+	for _, n := range []string{"r/t/f1.parquet", "r/t/f2.parquet", "r/t/f3.parquet", "r/t/orphan.parquet", "r/t/.x-1.tmp", "r/t/side.bin", "r/t/_delta_log/_commit_x-1.tmp"} {
 		if err := vfs.WriteFileAtomic(mem, n, []byte("x")); err != nil {
 			t.Fatal(err)
 		}
@@ -275,12 +279,12 @@ func TestVacuumTakesWhatNoCommitNames(t *testing.T) {
 	now := time.Now()
 	commit(t, l, add(1), add(2), add(3))
 	commit(t, l, remove(2, now.Add(-time.Hour).UnixMilli()), remove(3, now.UnixMilli()))
-	n, err := l.Vacuum(VacuumOptions{RemovedBefore: now.Add(-time.Minute), OrphansBefore: now, Live: func(n string) bool { return n == "side.bin" }})
+	n, err := l.Vacuum(context.Background(), VacuumOptions{RemovedBefore: now.Add(-time.Minute), OrphansBefore: now, Live: func(n string) bool { return n == "side.bin" }})
 	if err != nil || n != 4 {
 		t.Fatalf("%d files went: %v", n, err)
 	}
 	for name, want := range map[string]bool{"f1.parquet": true, "f2.parquet": false, "f3.parquet": true, "orphan.parquet": false, "side.bin": true} {
-		if _, err := mem.Stat("t/" + name); (err == nil) != want || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := mem.Stat("r/t/" + name); (err == nil) != want || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

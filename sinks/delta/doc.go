@@ -1,12 +1,11 @@
-// Package delta keeps the transaction log of a Delta table in a directory: which data
-// files the table consists of, its schema, and small facts that change together with
+// Package delta keeps the transaction log of a Delta table in a store of objects: which
+// data files the table consists of, its schema, and small facts that change together with
 // them. Data files are the caller's business.
 //
 // The invariant: a commit appears whole or not at all, and of several writers that try
-// the same version exactly one succeeds. An entry is written aside, synced, linked under
-// its name (which fails when the name is taken), and the directory is synced. After any
-// error but ErrConflict and ErrNotCommitted the outcome is unknown until the log is read
-// again.
+// the same version exactly one succeeds: an entry is put under its name if that is not
+// taken. After any error but ErrConflict and ErrNotCommitted the outcome is unknown until the
+// log is read again.
 //
 // The format is Delta's own (github.com/delta-io/delta, PROTOCOL.md), reader version 3 and
 // writer version 7 with timestampNtz and domainMetadata; what we put into it is in

@@ -2,18 +2,14 @@ package delta
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // Errors that steer.
@@ -32,21 +28,17 @@ var (
 
 // Log is one table's commit log. One goroutine uses it.
 type Log struct {
-	fs    vfs.FS
+	store objects.Store
 	dir   string
-	token string // makes our temporary names ours
-	temps int
 	snap  *Snapshot
 }
 
 // Dir is where the log lies inside a table.
 const Dir = "_delta_log"
 
-// Open reads the log of the table at dir, which need not exist.
-func Open(ctx context.Context, fsys vfs.FS, dir string) (*Log, error) {
-	var token [8]byte
-	rand.Read(token[:])
-	l := &Log{fs: fsys, dir: dir, token: hex.EncodeToString(token[:])}
+// Open reads the log of the table at dir in a store, which need not exist.
+func Open(ctx context.Context, store objects.Store, dir string) (*Log, error) {
+	l := &Log{store: store, dir: dir}
 	if err := l.load(ctx); err != nil {
 		return nil, fmt.Errorf("read the log of %s: %w", dir, err)
 	}
@@ -64,36 +56,40 @@ func (l *Log) logPath(name string) string { return path.Join(l.dir, Dir, name) }
 func entryName(version int64) string      { return fmt.Sprintf("%020d.json", version) }
 func checkpointName(version int64) string { return fmt.Sprintf("%020d.checkpoint.parquet", version) }
 
-// listing is what the log directory holds.
+// listing is what the log directory holds, rising.
 type listing struct{ entries, checkpoints []int64 }
 
-func (l *Log) list() (listing, error) {
-	names, err := l.fs.ReadDir(path.Join(l.dir, Dir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return listing{}, err
-	}
+func (l *Log) list(ctx context.Context) (listing, error) {
 	var found listing
-	for _, n := range names {
-		digits, ext, _ := strings.Cut(n, ".")
-		v, err := strconv.ParseInt(digits, 10, 64)
-		if err != nil || len(digits) != 20 || v < 0 {
-			continue
+	for info, err := range l.store.List(ctx, l.logPath("")+"/", "") {
+		if err != nil {
+			return listing{}, err
 		}
-		switch ext {
-		case "json":
-			found.entries = append(found.entries, v)
-		case "checkpoint.parquet":
+		v, checkpoint, ok := versionOf(path.Base(info.Name))
+		switch {
+		case !ok:
+		case checkpoint:
 			found.checkpoints = append(found.checkpoints, v)
+		default:
+			found.entries = append(found.entries, v)
 		}
 	}
-	slices.Sort(found.entries)
-	slices.Sort(found.checkpoints)
 	return found, nil
+}
+
+// versionOf is the version that the name of an entry or a checkpoint says.
+func versionOf(name string) (v int64, checkpoint, ok bool) {
+	digits, ext, _ := strings.Cut(name, ".")
+	v, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || len(digits) != 20 || v < 0 {
+		return 0, false, false
+	}
+	return v, ext == "checkpoint.parquet", ext == "json" || ext == "checkpoint.parquet"
 }
 
 // load reads the newest checkpoint that can be read and every entry behind it.
 func (l *Log) load(ctx context.Context) error {
-	found, err := l.list()
+	found, err := l.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +98,7 @@ func (l *Log) load(ctx context.Context) error {
 		snap := newSnapshot()
 		if i >= 0 {
 			v := found.checkpoints[i]
-			actions, aged, err := readCheckpoint(l.fs, l.logPath(checkpointName(v)))
+			actions, aged, err := readCheckpoint(ctx, l.store, l.logPath(checkpointName(v)))
 			if err == nil {
 				err = snap.apply(v, actions)
 			}
@@ -142,7 +138,7 @@ func (l *Log) Refresh(ctx context.Context) ([]Entry, error) {
 		if err := ctx.Err(); err != nil {
 			return fresh, err
 		}
-		e, err := l.entry(l.snap.Version + 1)
+		e, err := l.entry(ctx, l.snap.Version+1)
 		if errors.Is(err, fs.ErrNotExist) {
 			return fresh, nil
 		}
@@ -162,9 +158,12 @@ type Entry struct {
 	Actions []Action
 }
 
-func (l *Log) entry(version int64) (Entry, error) {
+// maxEntry bounds what is read into memory for one commit.
+const maxEntry = 1 << 30
+
+func (l *Log) entry(ctx context.Context, version int64) (Entry, error) {
 	name := l.logPath(entryName(version))
-	data, err := vfs.ReadFile(l.fs, name)
+	data, err := objects.ReadAll(ctx, l.store, name, maxEntry)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -186,7 +185,7 @@ func (l *Log) Entries(ctx context.Context, from int64) ([]Entry, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		e, err := l.entry(v)
+		e, err := l.entry(ctx, v)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %s of %s", ErrGone, entryName(v), l.dir)
 		}
@@ -204,7 +203,7 @@ func (l *Log) Back(ctx context.Context, more func(*Entry) bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e, err := l.entry(v)
+		e, err := l.entry(ctx, v)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -216,79 +215,4 @@ func (l *Log) Back(ctx context.Context, more func(*Entry) bool) error {
 		}
 	}
 	return nil
-}
-
-// Commit appends one entry behind the snapshot and, when that succeeded, moves the
-// snapshot. On nil the entry is durable. ErrConflict: somebody else was first and the
-// snapshot is as before. ErrNotCommitted: it failed and certainly is not visible. After
-// any other error the outcome is unknown and the log must be opened again.
-func (l *Log) Commit(actions []Action) (int64, error) {
-	version := l.snap.Version + 1
-	data, err := encode(actions)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNotCommitted, err)
-	}
-	if version == 0 {
-		if err := vfs.MkdirAllSync(l.fs, path.Join(l.dir, Dir)); err != nil {
-			return 0, fmt.Errorf("%w: make %s: %w", ErrNotCommitted, path.Join(l.dir, Dir), err)
-		}
-	}
-	if err := l.put(entryName(version), data); err != nil {
-		return 0, fmt.Errorf("commit %s: %w", l.logPath(entryName(version)), err)
-	}
-	if err := l.snap.apply(version, actions); err != nil {
-		panic("BUG: a commit of our own cannot be read: " + err.Error())
-	}
-	return version, nil
-}
-
-// put makes a file of the log directory appear whole, or not at all.
-func (l *Log) put(name string, data []byte) error {
-	l.temps++
-	tmp := l.logPath(fmt.Sprintf("_commit_%s-%d.tmp", l.token, l.temps))
-	if err := writeSynced(l.fs, tmp, data); err != nil {
-		l.fs.Remove(tmp)
-		return fmt.Errorf("%w: %w", ErrNotCommitted, err)
-	}
-	err := l.fs.Link(tmp, l.logPath(name))
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		l.fs.Remove(tmp)
-		return ErrConflict
-	case refused(err):
-		l.fs.Remove(tmp)
-		return fmt.Errorf("%w: %w", ErrNotCommitted, err)
-	case err != nil:
-		return err
-	}
-	if err := l.fs.SyncDir(path.Join(l.dir, Dir)); err != nil {
-		return err
-	}
-	// A temporary name that stays is removed by vacuum.
-	l.fs.Remove(tmp)
-	return nil
-}
-
-// refused says that a link was certainly not made.
-func refused(err error) bool {
-	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EMLINK, syscall.ENOTSUP, fs.ErrNotExist} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-func writeSynced(fsys vfs.FS, name string, data []byte) error {
-	f, err := fsys.Create(name)
-	if err != nil {
-		return err
-	}
-	if _, err = f.WriteAt(data, 0); err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }

@@ -1,10 +1,10 @@
 package delta
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,7 +29,7 @@ type VacuumOptions struct {
 // Vacuum removes files that the table no longer consists of. The snapshot must be
 // fresh, and the caller must have fenced every writer that could still commit a file
 // older than OrphansBefore. It returns how many files went.
-func (l *Log) Vacuum(o VacuumOptions) (int, error) {
+func (l *Log) Vacuum(ctx context.Context, o VacuumOptions) (int, error) {
 	live := map[string]bool{}
 	for p := range l.snap.Files {
 		live[unescape(p)] = true
@@ -38,54 +38,32 @@ func (l *Log) Vacuum(o VacuumOptions) (int, error) {
 	for p, r := range l.snap.Removed {
 		removed[unescape(p)] = r.DeletionTimestamp
 	}
-	names, err := l.fs.ReadDir(l.dir)
-	if err != nil {
-		return 0, err
-	}
 	gone := 0
-	sweep := func(dir string) error {
-		files, err := l.fs.ReadDir(path.Join(l.dir, dir))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	for info, err := range l.store.List(ctx, l.dir+"/", "") {
 		if err != nil {
-			return err
+			return gone, fmt.Errorf("vacuum %s: %w", l.dir, err)
 		}
-		for _, f := range files {
-			name := path.Join(dir, f)
-			if live[name] || o.Live != nil && o.Live(name) {
-				continue
-			}
-			info, err := l.fs.Stat(path.Join(l.dir, name))
-			if err != nil {
-				return err
-			}
-			if info.IsDir() {
-				continue
-			}
-			when, known := removed[name]
-			if known && time.UnixMilli(when).Before(o.RemovedBefore) || !known && info.ModTime().Before(o.orphaned(name)) {
-				if err := l.fs.Remove(path.Join(l.dir, name)); err != nil {
-					return err
-				}
-				gone++
-			}
+		name := info.Name[len(l.dir)+1:]
+		if live[name] || !o.swept(name) || o.Live != nil && o.Live(name) {
+			continue
 		}
-		return nil
-	}
-	dirs := append([]string{"."}, o.Dirs...)
-	for _, n := range names {
-		if strings.Contains(n, "=") {
-			dirs = append(dirs, n)
+		when, known := removed[name]
+		if known && time.UnixMilli(when).Before(o.RemovedBefore) || !known && info.Modified.Before(o.orphaned(name)) {
+			if err := l.store.Delete(ctx, info.Name); err != nil {
+				return gone, fmt.Errorf("vacuum %s: %w", l.dir, err)
+			}
+			gone++
 		}
 	}
-	for _, d := range dirs {
-		if err := sweep(d); err != nil {
-			return gone, fmt.Errorf("vacuum %s: %w", path.Join(l.dir, d), err)
-		}
-	}
-	n, err := l.sweepTemps(o.OrphansBefore)
-	return gone + n, err
+	return gone, nil
+}
+
+// swept says that a file lies where the table's data does: at its top, in a partition, or in
+// one of the caller's directories; or that it is what a commit that was cut short has left.
+func (o *VacuumOptions) swept(name string) bool {
+	dir := path.Dir(name)
+	return dir == "." || strings.Contains(dir, "=") && !strings.Contains(dir, "/") || slices.Contains(o.Dirs, dir) ||
+		dir == Dir && strings.HasSuffix(name, ".tmp")
 }
 
 // orphaned is the time before which a file that no commit names may go.
@@ -94,27 +72,4 @@ func (o *VacuumOptions) orphaned(name string) time.Time {
 		return o.OwnBefore
 	}
 	return o.OrphansBefore
-}
-
-// sweepTemps removes what commits that were cut short left in the log directory.
-func (l *Log) sweepTemps(before time.Time) (int, error) {
-	names, err := l.fs.ReadDir(path.Join(l.dir, Dir))
-	if err != nil {
-		return 0, err
-	}
-	gone := 0
-	for _, n := range names {
-		if !strings.HasSuffix(n, ".tmp") {
-			continue
-		}
-		info, err := l.fs.Stat(l.logPath(n))
-		if err != nil || !info.ModTime().Before(before) {
-			continue
-		}
-		if err := l.fs.Remove(l.logPath(n)); err != nil {
-			return gone, err
-		}
-		gone++
-	}
-	return gone, nil
 }

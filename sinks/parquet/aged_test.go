@@ -89,7 +89,7 @@ func TestEveryKindIsPlainlyEncoded(t *testing.T) {
 	leaves := []leafSpec{{name: "long", typ: colType{kind: kindString}, long: true}, {name: "blob", typ: colType{kind: kindBinary}, long: true},
 		{name: "needed", typ: colType{kind: kindString}, required: true}, {name: "named", typ: colType{kind: kindString}, dictionary: true}}
 	mem := vfs.NewMem()
-	fw, err := newFileWriter(mem, "tmp", newSchema(leaves), leaves, codecOf("zstd"))
+	fw, err := newFileWriter(scratchOf(t, mem), newSchema(leaves), leaves, codecOf("zstd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +99,8 @@ func TestEveryKindIsPlainlyEncoded(t *testing.T) {
 		}
 		fw.endRow(4)
 	}
-	must[int64](t)(fw.finish("file"))
-	plainlyEncoded(t, mem, "file")
+	must[int64](t)(fw.finish(context.Background(), storeOf(mem), "file"))
+	plainlyEncoded(t, mem, "files/file")
 }
 
 // TestATableOfAnOlderFormatIsRenewed opens a table of version 0.1.0, which Spark refuses for
@@ -130,7 +130,7 @@ func TestATableOfAnOlderFormatIsRenewed(t *testing.T) {
 			table.pack.done <- p
 		}
 	}
-	for _, dir := range []string{table.changes.Table(), table.current.log.Table()} {
+	for _, dir := range []string{table.dir + "/changes", table.dir + "/current"} {
 		files := liveFiles(t, vfs.OS(), dir)
 		if len(files) == 0 {
 			t.Errorf("%s has no files", dir)
@@ -144,8 +144,8 @@ func TestATableOfAnOlderFormatIsRenewed(t *testing.T) {
 			t.Error("a log has no checkpoint")
 		}
 	}
-	plainlyEncoded(t, vfs.OS(), path.Join(table.changes.Table(), "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.changes.Snapshot().Checkpoint)))
-	plainlyEncoded(t, vfs.OS(), path.Join(table.current.log.Table(), "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.current.log.Snapshot().Checkpoint)))
+	plainlyEncoded(t, vfs.OS(), path.Join(table.dir+"/changes", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.changes.Snapshot().Checkpoint)))
+	plainlyEncoded(t, vfs.OS(), path.Join(table.dir+"/current", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.current.log.Snapshot().Checkpoint)))
 
 	write(t, table, 0, rows(s, 220, "new", create(222, 0, image(t, s, 110, "text 110", nil))))
 	flush(t, table)

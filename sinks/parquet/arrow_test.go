@@ -73,7 +73,7 @@ func TestDecimalBoundsAreSigned(t *testing.T) {
 		}
 		write(t, table, 0, rows(s, 0, "tx", list...))
 		flush(t, table)
-		dir := table.changes.Table()
+		dir := table.dir + "/changes"
 		data := must[[]byte](t)(vfs.ReadFile(mem, path.Join(dir, liveFiles(t, mem, dir)[0])))
 		r := must[*file.Reader](t)(file.NewParquetReader(bytes.NewReader(data)))
 		at := r.MetaData().Schema.ColumnIndexByName("d")
@@ -112,11 +112,11 @@ func TestGoldenFile(t *testing.T) {
 		write(t, table, 0, sl)
 	}
 	flush(t, table)
-	files := liveFiles(t, mem, table.changes.Table())
+	files := liveFiles(t, mem, table.dir+"/changes")
 	if len(files) != 1 || files[0] != "_dt=2026-08-21/1-0-2-600.parquet" {
 		t.Fatalf("files %v", files)
 	}
-	data := must[[]byte](t)(vfs.ReadFile(mem, path.Join(table.changes.Table(), files[0])))
+	data := must[[]byte](t)(vfs.ReadFile(mem, path.Join(table.dir+"/changes", files[0])))
 	sum := sha256.Sum256(data)
 	if got := hex.EncodeToString(sum[:8]); got != golden {
 		t.Errorf("the file's hash is %s, not %s (%d bytes)", got, golden, len(data))

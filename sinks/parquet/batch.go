@@ -1,13 +1,13 @@
 package parquet
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
@@ -24,8 +24,7 @@ type batch struct {
 	plans    map[event.SchemaID]*plan
 	open     []*dataFile
 	added    []*delta.Add
-	names    []string // of finished files, relative to the file system
-	dirs     map[string]bool
+	names    []string // of finished files in the store
 	rows     int
 	bytes    int64
 	newest   time.Time
@@ -47,7 +46,7 @@ const maxOpen = 16
 func newBatch(f *facts) *batch {
 	return &batch{
 		ledger: f.ledger.Begin(), columns: slices.Clip(f.columns), controls: f.controls, base: f,
-		plans: map[event.SchemaID]*plan{}, dirs: map[string]bool{},
+		plans: map[event.SchemaID]*plan{},
 	}
 }
 
@@ -62,7 +61,7 @@ func (b *batch) changed() bool {
 }
 
 // openOr is whichever file is open for rows of queue q on the day, or one for rows of s.
-func (t *Table) openOr(q int, at time.Time, s *event.Schema) (*dataFile, error) {
+func (t *Table) openOr(ctx context.Context, q int, at time.Time, s *event.Schema) (*dataFile, error) {
 	if i := t.batch.openFor(q, dayOf(at)); i >= 0 {
 		return t.batch.open[i], nil
 	}
@@ -70,7 +69,7 @@ func (t *Table) openOr(q int, at time.Time, s *event.Schema) (*dataFile, error) 
 	if err != nil {
 		return nil, err
 	}
-	return t.file(q, at, p)
+	return t.file(ctx, q, at, p)
 }
 
 func dayOf(at time.Time) string { return at.UTC().Format("2006-01-02") }
@@ -81,7 +80,7 @@ func (b *batch) openFor(q int, day string) int {
 }
 
 // file is the open file for rows of queue q on the day that follow plan p.
-func (t *Table) file(q int, at time.Time, p *plan) (*dataFile, error) {
+func (t *Table) file(ctx context.Context, q int, at time.Time, p *plan) (*dataFile, error) {
 	b, day := t.batch, dayOf(at)
 	if i := b.openFor(q, day); i >= 0 {
 		d := b.open[i]
@@ -89,22 +88,18 @@ func (t *Table) file(q int, at time.Time, p *plan) (*dataFile, error) {
 			return d, nil
 		}
 		b.open = slices.Delete(b.open, i, i+1)
-		if err := t.finish(d); err != nil {
+		if err := t.finish(ctx, d); err != nil {
 			return nil, err
 		}
 	}
 	if len(b.open) >= maxOpen {
 		d := b.open[0]
 		b.open = slices.Delete(b.open, 0, 1)
-		if err := t.finish(d); err != nil {
+		if err := t.finish(ctx, d); err != nil {
 			return nil, err
 		}
 	}
-	dir := path.Join(t.changes.Table(), colDate+"="+day)
-	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
-		return nil, err
-	}
-	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.token, t.nextTemp()), p.pq, p.leaves, codecOf(t.sink.cfg.Compression))
+	fw, err := t.sink.newFile(p.pq, p.leaves)
 	if err != nil {
 		return nil, err
 	}
@@ -145,18 +140,17 @@ func (t *Table) needRaw(p *plan, col int) (*plan, error) {
 }
 
 // finish completes a file and notes what the commit will say of it.
-func (t *Table) finish(d *dataFile) error {
+func (t *Table) finish(ctx context.Context, d *dataFile) error {
 	dir := colDate + "=" + d.day
 	base := fmt.Sprintf("%d-%d-%d-%d.parquet", t.claim.Generation, d.q, d.lo, d.hi)
 	name := path.Join(t.changes.Table(), dir, base)
-	size, err := d.fw.finish(name)
+	size, err := d.fw.finish(ctx, t.sink.store, name)
 	if err != nil {
 		d.fw.discard()
 		return fmt.Errorf("file %s: %w", name, err)
 	}
 	b := t.batch
 	b.names = append(b.names, name)
-	b.dirs[path.Dir(name)] = true
 	b.added = append(b.added, &delta.Add{
 		Path: path.Join(dir, base), PartitionValues: map[string]string{colDate: d.day},
 		Size: size, ModificationTime: t.sink.now().UnixMilli(), DataChange: true,
@@ -165,18 +159,13 @@ func (t *Table) finish(d *dataFile) error {
 	return nil
 }
 
-// finishAll completes every open file and makes their names durable.
-func (t *Table) finishAll() error {
+// finishAll completes every open file.
+func (t *Table) finishAll(ctx context.Context) error {
 	b := t.batch
 	for len(b.open) > 0 {
 		d := b.open[0]
 		b.open = b.open[1:]
-		if err := t.finish(d); err != nil {
-			return err
-		}
-	}
-	for dir := range b.dirs {
-		if err := t.sink.fs.SyncDir(dir); err != nil {
+		if err := t.finish(ctx, d); err != nil {
 			return err
 		}
 	}
@@ -189,7 +178,5 @@ func (b *batch) discard(t *Table) {
 	for _, d := range b.open {
 		d.fw.discard()
 	}
-	for _, n := range b.names {
-		t.sink.fs.Remove(n)
-	}
+	t.sink.remove(b.names)
 }

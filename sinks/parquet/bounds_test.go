@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestBoundsOfBytesHoldEveryValue(t *testing.T) {
 func writeRowGroups(t *testing.T, leaves []leafSpec, groups [][]string) *parquet.File {
 	t.Helper()
 	fs := vfs.NewMem()
-	fw, err := newFileWriter(fs, "tmp", newSchema(leaves), leaves, codecOf("zstd"))
+	fw, err := newFileWriter(scratchOf(t, fs), newSchema(leaves), leaves, codecOf("zstd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,11 +65,11 @@ func writeRowGroups(t *testing.T, leaves []leafSpec, groups [][]string) *parquet
 // finished ends a file and opens it with the library.
 func finished(t *testing.T, fs vfs.FS, fw *fileWriter) *parquet.File {
 	t.Helper()
-	size, err := fw.finish("file")
+	size, err := fw.finish(context.Background(), storeOf(fs), "file")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := fs.Open("file")
+	f, err := fs.Open("files/file")
 	if err != nil {
 		t.Fatal(err)
 	}

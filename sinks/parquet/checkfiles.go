@@ -2,9 +2,7 @@ package parquet
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"path"
 )
@@ -24,18 +22,17 @@ func (t *Table) checkFiles(ctx context.Context) error {
 		}
 		dir := path.Dir(p)
 		if have[dir] == nil {
-			names, err := t.sink.fs.ReadDir(path.Join(t.changes.Table(), dir))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
 			have[dir] = map[string]bool{}
-			for _, n := range names {
-				have[dir][n] = true
+			for info, err := range t.sink.store.List(ctx, path.Join(t.changes.Table(), dir)+"/", "") {
+				if err != nil {
+					return err
+				}
+				have[dir][path.Base(info.Name)] = true
 			}
 		}
 		if !have[dir][path.Base(p)] {
 			return fmt.Errorf("%s names the file %s, which is not there: the target has lost data; restore it, or reset the pipeline's table so that a new snapshot replaces it",
-				t.changes.Table(), p)
+				t.sink.show(t.changes.Table()), p)
 		}
 	}
 	return nil

@@ -12,12 +12,13 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/internal/vfs/errorfs"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // takeAway commits to current/ as another program does that deletes rows, or only says so.
 func takeAway(t *testing.T, fsys vfs.FS, dir string, rows bool) {
 	t.Helper()
-	log := must[*delta.Log](t)(delta.Open(context.Background(), fsys, dir))
+	log := must[*delta.Log](t)(delta.Open(context.Background(), objects.NewLocal(fsys, path.Dir(dir)), path.Base(dir)))
 	a := log.Snapshot().Files[log.Snapshot().Paths()[0]]
 	actions := []delta.Action{{CommitInfo: map[string]any{"operation": "DELETE", "engineInfo": "another"}}}
 	if rows {
@@ -27,23 +28,23 @@ func takeAway(t *testing.T, fsys vfs.FS, dir string, rows bool) {
 		again.DataChange = false
 		actions = append(actions, delta.Action{Add: &again})
 	}
-	must[int64](t)(log.Commit(actions))
+	must[int64](t)(log.Commit(context.Background(), actions))
 }
 
 // older makes the last merge one of an older version, which does not say where it is.
 func older(t *testing.T, fsys vfs.FS, dir string) {
 	t.Helper()
-	log := must[*delta.Log](t)(delta.Open(context.Background(), fsys, dir))
+	log := must[*delta.Log](t)(delta.Open(context.Background(), objects.NewLocal(fsys, path.Dir(dir)), path.Base(dir)))
 	f := must[*mergeFact](t)(readMergeFact(log.Snapshot()))
 	f.At = -1
-	must[int64](t)(log.Commit([]delta.Action{{CommitInfo: map[string]any{"operation": "MERGE", "engineInfo": engine}}, fact(domainMerge, f)}))
+	must[int64](t)(log.Commit(context.Background(), []delta.Action{{CommitInfo: map[string]any{"operation": "MERGE", "engineInfo": engine}}, fact(domainMerge, f)}))
 }
 
 // forget takes away the log's entries, which a checkpoint stands for.
 func forget(t *testing.T, fsys vfs.FS, dir string) {
 	t.Helper()
-	log := must[*delta.Log](t)(delta.Open(context.Background(), fsys, dir))
-	must[int](t)(0, log.Checkpoint(time.UnixMilli(0)))
+	log := must[*delta.Log](t)(delta.Open(context.Background(), objects.NewLocal(fsys, path.Dir(dir)), path.Base(dir)))
+	must[int](t)(0, log.Checkpoint(context.Background(), time.UnixMilli(0)))
 	for _, n := range must[[]string](t)(fsys.ReadDir(path.Join(dir, delta.Dir))) {
 		if strings.HasSuffix(n, ".json") {
 			must[int](t)(0, fsys.Remove(path.Join(dir, delta.Dir, n)))

@@ -1,12 +1,14 @@
 package parquet
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -191,52 +193,43 @@ const (
 	atColumns
 )
 
-// plan says how rows of one source schema lie in a file.
-type plan struct {
-	schema *event.Schema // nil: technical columns only
-	leaves []leafSpec
-	pq     *parquet.Schema
-	cols   []sourceColumn
-	at     []int // leaf of each source column
-	raw    []int // leaf of its text column, -1 without one
-	dates  []int // source columns of date types without a text column
+// leaves describes the columns of a file of changes/ by their names.
+func (cs columns) leaves(names []string) ([]leafSpec, error) {
+	list := technical()
+	if len(names) < len(list) {
+		return nil, errors.New("a technical column is missing")
+	}
+	for i, n := range names {
+		if i < len(list) && i < atColumns {
+			if list[i].name != n {
+				return nil, fmt.Errorf("column %s stands in the place of %s", n, list[i].name)
+			}
+			continue
+		}
+		at := slices.IndexFunc(cs, func(c targetColumn) bool { return c.Name == n })
+		if at < 0 {
+			return nil, fmt.Errorf("column %s is not one of the table's", n)
+		}
+		c := &cs[at]
+		native := strings.ToLower(c.Native)
+		list = append(list, leafSpec{name: n, typ: c.colType(), dictionary: strings.HasPrefix(native, "enum") || strings.HasPrefix(native, "set"), long: isLong(native)})
+	}
+	return list, nil
 }
 
-// newPlan makes the plan for s and returns the columns grown by what it needs.
-func newPlan(cs columns, s *event.Schema) (*plan, columns, error) {
-	p := &plan{schema: s, leaves: technical()}
-	if s == nil {
-		p.pq = newSchema(p.leaves)
-		return p, cs, nil
+// fill is what rows without the column show, as a cell of type typ.
+func (cs columns) fill(id uint32, raw bool, typ colType) []byte {
+	if seeded.On(seeded.DefaultNotFilled) {
+		return nil
 	}
-	for i := range s.Columns {
-		c := &s.Columns[i]
-		src, err := newSourceColumn(c)
-		if err != nil {
-			return nil, cs, err
-		}
-		var n int
-		if cs, n, err = cs.ensure(c, false); err != nil {
-			return nil, cs, err
-		}
-		p.cols = append(p.cols, src)
-		p.at = append(p.at, len(p.leaves))
-		named := c.Type == event.TypeEnum || c.Type == event.TypeSet
-		p.leaves = append(p.leaves, leafSpec{name: cs[n].Name, typ: src.typ, dictionary: named, long: isLong(c.Native)})
-		raw := -1
-		if hasRaw(c.Type) {
-			if c.HasDefault && c.Default != nil && isPartial(c.Type, c.Default) || cs.has(c.ID, true) {
-				if cs, n, err = cs.ensure(c, true); err != nil {
-					return nil, cs, err
-				}
-				raw = len(p.leaves)
-				p.leaves = append(p.leaves, leafSpec{name: cs[n].Name, typ: colType{kind: kindString}})
-			} else {
-				p.dates = append(p.dates, i)
+	for i := range cs {
+		if c := &cs[i]; c.ID == id && c.Raw == raw {
+			if c.Fill == nil {
+				return nil
 			}
+			var a arena
+			return appendCell(nil, typ, convert(c.colType(), typ, cellValue(c.colType(), c.Fill), &a))
 		}
-		p.raw = append(p.raw, raw)
 	}
-	p.pq = newSchema(p.leaves)
-	return p, cs, nil
+	return nil
 }

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
@@ -43,23 +42,10 @@ const (
 	compactRun = 16
 	// compactMax is the size beyond which a file is left as it is.
 	compactMax = 128 << 20
-	// columnsTag tells files with the same columns: a file that lacks a column means
-	// something else than one that has NULL in it.
-	columnsTag = "millrace.columns"
 )
 
 func newCompactor(t *Table) *compactor {
 	return &compactor{t: t, run: compactRun, looked: -compactRun, done: make(chan packed, 1), failed: map[string]bool{}}
-}
-
-// columnsText identifies the columns of a file.
-func columnsText(leaves []leafSpec) string {
-	var b strings.Builder
-	for i := range leaves {
-		b.WriteString(leaves[i].name)
-		b.WriteByte(0)
-	}
-	return strconv.FormatUint(xxhash.Sum64String(b.String()), 16)
 }
 
 // tier is a file's size class; files of one class are packed together.
@@ -107,7 +93,7 @@ func (c *compactor) pick() []*delta.Add {
 		if len(files) < c.run {
 			continue
 		}
-		slices.SortFunc(files, func(a, b file) int { return compareSeq(event.Seq(a.lo), event.Seq(b.lo)) })
+		slices.SortFunc(files, func(a, b file) int { return cmp.Compare(event.Seq(a.lo), event.Seq(b.lo)) })
 		var run []*delta.Add
 		total := int64(0)
 		for i, f := range files {
@@ -181,11 +167,11 @@ func (c *compactor) pack(ctx context.Context, columns columns, from []*delta.Add
 			fw.discard()
 		}
 		if linked { // before that the name may be another file's
-			t.sink.fs.Remove(p.name)
+			t.sink.remove([]string{p.name})
 		}
 	}()
 	for _, a := range from {
-		if p.err = c.copy(ctx, columns, path.Join(table, a.Path), path.Join(table, dir), &fw); p.err != nil {
+		if p.err = c.copy(ctx, columns, path.Join(table, a.Path), &fw); p.err != nil {
 			break
 		}
 	}
@@ -193,20 +179,17 @@ func (c *compactor) pack(ctx context.Context, columns columns, from []*delta.Add
 		p.name = path.Join(table, dir, base)
 		p.to = &delta.Add{Path: path.Join(dir, base), PartitionValues: from[0].PartitionValues,
 			Tags: map[string]string{formatTag: formatNow, rowsTag: strconv.FormatInt(fw.rows, 10), columnsTag: columnsText(fw.leaves)}}
-		p.to.Size, p.err = fw.finish(p.name)
+		p.to.Size, p.err = fw.finish(ctx, t.sink.store, p.name)
 		linked = p.err == nil
 		p.to.Stats, p.to.ModificationTime = fw.statistics(), t.sink.now().UnixMilli()
-	}
-	if p.err == nil {
-		p.err = t.sink.fs.SyncDir(path.Join(table, dir))
 	}
 	done = p.err == nil
 	return p
 }
 
 // copy appends the rows of a file to *fw, which the first file makes.
-func (c *compactor) copy(ctx context.Context, columns columns, name, dir string, fw **fileWriter) error {
-	s, err := openScanner(c.t.sink.fs, name)
+func (c *compactor) copy(ctx context.Context, columns columns, name string, fw **fileWriter) error {
+	s, err := c.t.sink.openFile(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -216,7 +199,7 @@ func (c *compactor) copy(ctx context.Context, columns columns, name, dir string,
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if *fw, err = newFileWriter(c.t.sink.fs, tempName(dir, c.t.token, c.t.nextTemp()), newSchema(leaves), leaves, codecOf(c.t.sink.cfg.Compression)); err != nil {
+		if *fw, err = c.t.sink.newFile(newSchema(leaves), leaves); err != nil {
 			return err
 		}
 	}
@@ -250,34 +233,10 @@ func (c *compactor) copy(ctx context.Context, columns columns, name, dir string,
 	}
 }
 
-// leaves describes the columns of a file of changes/ by their names.
-func (cs columns) leaves(names []string) ([]leafSpec, error) {
-	list := technical()
-	if len(names) < len(list) {
-		return nil, errors.New("a technical column is missing")
-	}
-	for i, n := range names {
-		if i < len(list) && i < atColumns {
-			if list[i].name != n {
-				return nil, fmt.Errorf("column %s stands in the place of %s", n, list[i].name)
-			}
-			continue
-		}
-		at := slices.IndexFunc(cs, func(c targetColumn) bool { return c.Name == n })
-		if at < 0 {
-			return nil, fmt.Errorf("column %s is not one of the table's", n)
-		}
-		c := &cs[at]
-		native := strings.ToLower(c.Native)
-		list = append(list, leafSpec{name: n, typ: c.colType(), dictionary: strings.HasPrefix(native, "enum") || strings.HasPrefix(native, "set"), long: isLong(native)})
-	}
-	return list, nil
-}
-
 // commit puts the packed file in the place of the others, if they are still there.
 func (c *compactor) commit(ctx context.Context, p packed) error {
 	t := c.t
-	drop := func() { t.sink.fs.Remove(p.name) }
+	drop := func() { t.sink.remove([]string{p.name}) }
 	if p.err != nil {
 		if !errors.Is(p.err, context.Canceled) {
 			// The name may be one that an earlier attempt has left: it is not tried again.
@@ -286,38 +245,33 @@ func (c *compactor) commit(ctx context.Context, p packed) error {
 		}
 		return nil
 	}
-	for {
-		if err := t.stillOurs(); err != nil {
-			drop()
-			return t.fail(err)
-		}
-		snap := t.changes.Snapshot()
+	// While the files are all there still.
+	_, err := t.commitWhile(ctx, func(snap *delta.Snapshot) ([]delta.Action, error) {
 		actions := []delta.Action{t.commitInfo("COMPACT")}
 		for _, a := range p.from {
 			if snap.Files[a.Path] == nil {
 				drop()
-				return nil
+				return nil, nil
 			}
 			actions = append(actions, delta.Action{Remove: &delta.Remove{Path: a.Path, DeletionTimestamp: t.sink.now().UnixMilli(),
 				ExtendedFileMetadata: true, PartitionValues: a.PartitionValues, Size: a.Size}})
 		}
 		p.to.Stats = completeStats(p.to.Stats, t.facts.columns.names())
-		_, err := t.changes.Commit(append(actions, delta.Action{Add: p.to}))
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, delta.ErrNotCommitted):
-			drop()
-			c.failed[p.from[0].Path] = true
-			t.log.Warn("small files could not be packed", "err", err)
-			return nil
-		case !errors.Is(err, delta.ErrConflict):
-			return t.fail(fmt.Errorf("%w: commit to %s: the outcome is unknown: %w", errUnknown, t.changes.Table(), err))
-		}
-		if _, err := t.changes.Refresh(ctx); err != nil {
-			return t.fail(err)
-		}
+		return append(actions, delta.Action{Add: p.to}), nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, delta.ErrNotCommitted):
+		drop()
+		c.failed[p.from[0].Path] = true
+		t.log.Warn("small files could not be packed", "err", err)
+		return nil
+	case errors.Is(err, errRefused):
+		drop()
+		return t.fail(err)
 	}
+	return t.fail(fmt.Errorf("%w: commit to %s: the outcome is unknown: %w", errUnknown, t.sink.show(t.changes.Table()), err))
 }
 
 var errUnknown = errors.New("the table must be opened again")
@@ -328,7 +282,7 @@ func (c *compactor) close() {
 	}
 	c.cancel()
 	if p := <-c.done; p.err == nil {
-		c.t.sink.fs.Remove(p.name)
+		c.t.sink.remove([]string{p.name})
 	}
 	c.running = false
 }

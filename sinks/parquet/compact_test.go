@@ -43,9 +43,9 @@ func TestPackingChangesNoRow(t *testing.T) {
 		w.insert()
 		step()
 	}
-	before := len(liveFiles(t, mem, d.table.changes.Table()))
+	before := len(liveFiles(t, mem, d.table.dir+"/changes"))
 	must[int](t)(0, pack(d.table))
-	after := len(liveFiles(t, mem, d.table.changes.Table()))
+	after := len(liveFiles(t, mem, d.table.dir+"/changes"))
 	if after > before/3 {
 		t.Errorf("%d files were packed into %d", before, after)
 	}
@@ -90,7 +90,7 @@ func TestChangesKeepColumnsApart(t *testing.T) {
 	put(schema(col(3, "A", event.TypeInt)), 5, 50)                                 // another column of that name
 	put(schema(col(3, "b", event.TypeInt), col(4, "a", event.TypeInt)), 6, 60, 61) // and again
 	got := map[string]string{}
-	for _, r := range readTable(t, mem, table.changes.Table()) {
+	for _, r := range readTable(t, mem, table.dir+"/changes") {
 		got[r["id"]] = fmt.Sprint(r["a"], "|", r["b"], "|", r["b__2"], "|", r["A__2"], "|", r["b__3"], "|", r["a__3"])
 	}
 	for id, want := range map[string]string{"1": "10|||||", "2": "|20||||", "3": "||thirty|||", "4": "|||||", "5": "|||50||", "6": "||||60|61"} {

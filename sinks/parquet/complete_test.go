@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -132,8 +133,7 @@ func TestATableIsIncompleteBeforeItsFirstSnapshot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			sink := twinSink(t, vfs.OS())
-			sink.cfg.Path = dir
+			sink := twinSinkAt(t, vfs.OS(), dir)
 			table := open(t, sink, claim(m, 1))
 			see := func(what string, whole bool) {
 				t.Helper()
@@ -194,9 +194,7 @@ func TestAFactOfAnOlderVersionIsWhatItWas(t *testing.T) {
 func TestATimeThatHasNotComeIsNotBelieved(t *testing.T) {
 	mem, m := vfs.NewMem(), schemas{}
 	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
-	sink := twinSink(t, mem)
 	now, later := day.Add(time.Hour), time.Date(2037, 1, 1, 0, 0, 0, 0, time.UTC)
-	sink.now = func() time.Time { return now }
 	tx := func(seq event.Seq, times ...time.Time) *event.Slice {
 		sl := &event.Slice{Kind: event.KindRow, Table: tableName, Schema: s.ID, Prev: seq, Lo: seq + 2}
 		for i, at := range times {
@@ -222,7 +220,8 @@ func TestATimeThatHasNotComeIsNotBelieved(t *testing.T) {
 		"one that is far ahead": {mark(event.KindHeartbeat, nil, 4, event.Mark{Seq: 6, Queues: 1, Time: now.Add(time.Hour)}), now},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sink.cfg.Path = name
+			sink := twinSinkAt(t, mem, name)
+			sink.now = func() time.Time { return now }
 			table := open(t, sink, claim(m, 1))
 			write(t, table, 0, mark(event.KindDDL, s, 0, event.Mark{Seq: 2, Queues: 1}), mark(event.KindHeartbeat, nil, 2, event.Mark{Seq: 4, Queues: 1, Time: day}))
 			c.next.Prev = 4
@@ -298,8 +297,7 @@ func TestAnEndHasTheTimeOfTheTable(t *testing.T) {
 func TestACheckpointDoesNotHideThatNothingCame(t *testing.T) {
 	m := schemas{}
 	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
-	sink := twinSink(t, vfs.OS())
-	sink.cfg.Path = t.TempDir()
+	sink := twinSinkAt(t, vfs.OS(), t.TempDir())
 	table := open(t, sink, claim(m, 1))
 	r := readback.New(sink.cfg.Path, "p")
 	see := func(what string, level bool, sec int) {
@@ -318,17 +316,17 @@ func TestACheckpointDoesNotHideThatNothingCame(t *testing.T) {
 	beat(6, 4, 1)
 	must[int](t)(0, table.current.mergeNow())
 	beat(8, 6, 2)
-	must[int](t)(0, table.checkpoint())
+	must[int](t)(0, table.checkpoint(context.Background()))
 	see("nothing came but a heartbeat", true, 2)
 	beat(10, 8, 3)
 	see("and another behind the checkpoint", true, 3)
 	write(t, table, 0, rows(s, 10, "g12", create(12, 0, image(t, s, 12))))
 	beat(14, 12, 4)
-	must[int](t)(0, table.checkpoint())
+	must[int](t)(0, table.checkpoint(context.Background()))
 	see("rows came", false, 1)
 	must[int](t)(0, table.current.mergeNow())
 	beat(16, 14, 5)
-	must[int](t)(0, table.checkpoint())
+	must[int](t)(0, table.checkpoint(context.Background()))
 	see("they are merged", true, 5)
 	gone := filepath.Join(sink.cfg.Path, "p", "shop.orders", "changes", "_delta_log", fmt.Sprintf("%020d.json", table.current.merged()+1))
 	if err := os.Remove(gone); err != nil {

@@ -17,10 +17,13 @@ import (
 	"github.com/millrace/millrace/pipeline"
 )
 
-func twinSink(t testing.TB, fsys vfs.FS) *Sink {
+func twinSink(t testing.TB, fsys vfs.FS) *Sink { return twinSinkAt(t, fsys, "lake") }
+
+func twinSinkAt(t testing.TB, fsys vfs.FS, dir string) *Sink {
 	t.Helper()
-	s := testSink(t, fsys, testConfig("lake"))
+	s := testSink(t, fsys, testConfig(dir))
 	s.cfg = twinConfig()
+	s.cfg.Path = dir
 	return s
 }
 
@@ -108,7 +111,7 @@ func crashEverywhere(t *testing.T, seed uint64, keyless bool) {
 		check(d.table.current.mergeNow())
 		switch round {
 		case 1:
-			check(d.table.checkpoint())
+			check(d.table.checkpoint(context.Background()))
 		case 2:
 			d.table.Close()
 			gen++
@@ -116,7 +119,7 @@ func crashEverywhere(t *testing.T, seed uint64, keyless bool) {
 			d.seek()
 		case 3:
 			check(d.table.vacuum(context.Background()))
-			check(d.table.current.log.Checkpoint(time.Now()))
+			check(d.table.current.log.Checkpoint(context.Background(), time.Now()))
 		case 4:
 			check(pack(d.table))
 		}
@@ -246,7 +249,7 @@ func failedStep(t *testing.T, fault error, n int64) bool {
 		})
 		attempt(func() error { d.table.current.mergeNow(); return d.table.current.mergeNow() })
 	}
-	attempt(func() error { return d.table.checkpoint() })
+	attempt(func() error { return d.table.checkpoint(context.Background()) })
 	attempt(func() error { return pack(d.table) })
 	attempt(func() error {
 		for q := range w.queues {

@@ -79,7 +79,7 @@ type job struct {
 func openCurrent(ctx context.Context, t *Table) (*current, error) {
 	c := &current{t: t, dirty: true, version: -1, pace: pace{interval: time.Duration(t.sink.cfg.Current.Interval)}, vacuum: t.sink.now(), done: make(chan error, 1)}
 	var err error
-	if c.log, err = delta.Open(ctx, t.sink.fs, path.Join(t.dir, "current")); errors.Is(err, delta.ErrCorrupt) {
+	if c.log, err = delta.Open(ctx, t.sink.store, path.Join(t.at, "current")); errors.Is(err, delta.ErrCorrupt) {
 		err = fmt.Errorf("%w; remove the directory %s: it is then made anew from changes/", err, path.Join(t.dir, "current"))
 	}
 	if err != nil {
@@ -108,24 +108,25 @@ func openCurrent(ctx context.Context, t *Table) (*current, error) {
 // claim commits the generation to current/. Where there is no table yet, the first merge
 // makes it, put-if-absent like every commit.
 func (c *current) claim(ctx context.Context) error {
-	for c.log.Snapshot().Version >= 0 {
-		if err := c.fenced(); err != nil {
-			return err
+	_, err := c.log.CommitWhile(ctx, delta.Anywhere, c.look, func(snap *delta.Snapshot) ([]delta.Action, error) {
+		if snap.Version < 0 {
+			return nil, nil
 		}
-		actions := upgrade(c.log.Snapshot(), []delta.Action{c.t.commitInfo("CLAIM")})
-		_, err := c.log.Commit(append(actions, fact(domainGeneration, generationFact{c.t.claim.Generation})))
-		if errors.Is(err, delta.ErrConflict) {
-			if err := c.refresh(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		if errors.Is(err, delta.ErrNotCommitted) {
-			return unwritable("claim", c.log.Table(), err)
-		}
-		return err
+		return append(upgrade(snap, []delta.Action{c.t.commitInfo("CLAIM")}), fact(domainGeneration, generationFact{c.t.claim.Generation})), nil
+	})
+	if errors.Is(err, delta.ErrNotCommitted) {
+		return unwritable("claim", c.t.sink.show(c.log.Table()), err)
 	}
-	return nil
+	return err
+}
+
+// look takes note of what others have committed to current/. ErrSuperseded when a higher
+// generation is there.
+func (c *current) look(fresh []delta.Entry) error {
+	if c.changed(fresh) {
+		c.altered.Store(true)
+	}
+	return c.fenced()
 }
 
 // fenced is ErrSuperseded when a higher generation is in current/.
@@ -250,7 +251,7 @@ func (c *current) start() {
 	c.cancel, c.running = cancel, true
 	c.files, c.rebuild, c.dirty = nil, false, false
 	go func() {
-		err := contained(c.t.log, c.log.Table(), func() error { return c.run(ctx, &c.taken) })
+		err := contained(c.t.log, c.t.sink.show(c.log.Table()), func() error { return c.run(ctx, &c.taken) })
 		c.pace.ended(asked, c.taken.began, c.t.sink.now())
 		c.done <- err
 	}()
@@ -380,13 +381,13 @@ func (c *current) lookAfter(ctx context.Context) error {
 		// Only this goroutine writes into current/ under this generation, and lower ones
 		// are closed, so what is the sink's and no commit names is of no use to anybody. Another
 		// program may be about to commit what it has written.
-		if _, err := c.log.Vacuum(delta.VacuumOptions{RemovedBefore: removed, OrphansBefore: now.Add(-c.t.sink.cfg.Keep.Orphans.D()),
+		if _, err := c.log.Vacuum(ctx, delta.VacuumOptions{RemovedBefore: removed, OrphansBefore: now.Add(-c.t.sink.cfg.Keep.Orphans.D()),
 			Live: func(name string) bool { return name == f.Side }, Own: c.owns, OwnBefore: removed}); err != nil {
 			return err
 		}
 	}
 	if snap.Aged || snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
-		if err := c.log.Checkpoint(removed); err != nil {
+		if err := c.log.Checkpoint(ctx, removed); err != nil {
 			return err
 		}
 		f, err := readMergeFact(snap)
@@ -397,7 +398,7 @@ func (c *current) lookAfter(ctx context.Context) error {
 		if f.At >= 0 {
 			keep = f.At + 1 // an opening looks at what came since
 		}
-		_, err = c.log.CleanLog(now.Add(-c.t.sink.cfg.Keep.Log.D()), keep)
+		_, err = c.log.CleanLog(ctx, now.Add(-c.t.sink.cfg.Keep.Log.D()), keep)
 		return err
 	}
 	return nil

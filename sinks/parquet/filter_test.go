@@ -109,9 +109,9 @@ func TestDeltalakeReadsBehindCheckpoints(t *testing.T) {
 		must[int](t)(0, del.flush())
 		must[int](t)(0, del.table.current.mergeNow())
 	}
-	must[int](t)(0, del.table.checkpoint())
-	must[int](t)(0, del.table.current.log.Checkpoint(time.Now()))
-	must[int](t)(del.table.current.log.CleanLog(time.Now().Add(time.Hour), 1<<40))
+	must[int](t)(0, del.table.checkpoint(context.Background()))
+	must[int](t)(0, del.table.current.log.Checkpoint(context.Background(), time.Now()))
+	must[int](t)(del.table.current.log.CleanLog(context.Background(), time.Now().Add(time.Hour), 1<<40))
 	del.table.Close()
 	for _, part := range []string{"changes", "current"} {
 		table := path.Join(del.table.dir, part)

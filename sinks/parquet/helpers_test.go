@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // schemas is a SchemaReader over a map.
@@ -47,6 +48,7 @@ func testSink(t testing.TB, fs vfs.FS, cfg Config) *Sink {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -194,3 +196,17 @@ func flush(t testing.TB, table *Table) pipeline.Flushed {
 	t.Helper()
 	return must[pipeline.Flushed](t)(table.Flush(context.Background()))
 }
+
+// scratchOf is a scratch on a file system.
+func scratchOf(t testing.TB, fsys vfs.FS) *objects.Scratch {
+	t.Helper()
+	s, err := objects.OpenScratch(fsys, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// storeOf is a store on a file system, for a single file.
+func storeOf(fsys vfs.FS) objects.Store { return objects.NewLocal(fsys, "files") }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -66,23 +65,6 @@ func newLayout(s *event.Schema, cs columns) (*layout, error) {
 		}
 	}
 	return l, nil
-}
-
-// fill is what rows without the column show, as a cell of type typ.
-func (cs columns) fill(id uint32, raw bool, typ colType) []byte {
-	if seeded.On(seeded.DefaultNotFilled) {
-		return nil
-	}
-	for i := range cs {
-		if c := &cs[i]; c.ID == id && c.Raw == raw {
-			if c.Fill == nil {
-				return nil
-			}
-			var a arena
-			return appendCell(nil, typ, convert(c.colType(), typ, cellValue(c.colType(), c.Fill), &a))
-		}
-	}
-	return nil
 }
 
 func (l *layout) freeName(base string) string {

@@ -10,7 +10,6 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/millrace/millrace/internal/seeded"
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 	"github.com/millrace/millrace/sinks/ledger"
@@ -63,12 +62,11 @@ func (m *merge) load(ctx context.Context, p bucket) error {
 
 // spillChanges puts the changes aside by their keys' hashes.
 func (m *merge) spillChanges(ctx context.Context) error {
-	t, dir := m.c.t, m.c.log.Table()
-	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
+	scratch, err := m.c.t.sink.scratch()
+	if err != nil {
 		return err
 	}
-	var err error
-	if m.spill, err = newSpill(t.sink.fs, tempName(dir, t.token, t.nextTemp())); err != nil {
+	if m.spill, err = newSpill(scratch); err != nil {
 		return err
 	}
 	if err := m.changes(ctx, m.spill.add); err != nil {
@@ -193,7 +191,7 @@ func (m *merge) appendRow(dst []byte, vals []parquet.Value) []byte {
 
 // scan reads a file row by row in the layout's columns.
 func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32, bool, colType, bool), begin func(*scanner) (func([]parquet.Value, parquet.Row) error, error)) error {
-	s, err := openScanner(m.c.t.sink.fs, name)
+	s, err := m.c.t.sink.openFile(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -204,7 +202,10 @@ func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32
 	}
 	src := m.lay.sources(s.leaves, find)
 	for i := range src {
-		if err := s.readAs(&src[i]); err != nil {
+		if src[i].leaf < 0 {
+			continue
+		}
+		if src[i].read, err = s.readAs(src[i].leaf, src[i].typ); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bytes"
+	"context"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -15,7 +16,7 @@ func TestLongValuesAreWrittenOnce(t *testing.T) {
 	const rows, size = 40, 1 << 20
 	fs := vfs.NewMem()
 	leaves := []leafSpec{{name: "id", typ: colType{kind: kindLong}, required: true}, {name: "body", typ: colType{kind: kindBinary}, long: isLong("longblob")}}
-	fw, err := newFileWriter(fs, "tmp", newSchema(leaves), leaves, codecOf("none"))
+	fw, err := newFileWriter(scratchOf(t, fs), newSchema(leaves), leaves, codecOf("none"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func TestLongValuesAreWrittenOnce(t *testing.T) {
 			}
 		}
 	}
-	written, err := fw.finish("file")
+	written, err := fw.finish(context.Background(), storeOf(fs), "file")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestTypesWithoutASmallBound(t *testing.T) {
 func TestReadersFindLongValuesByThePageIndex(t *testing.T) {
 	fs := vfs.NewMem()
 	leaves := []leafSpec{{name: "text", typ: colType{kind: kindString}, long: true}, {name: "bytes", typ: colType{kind: kindBinary}, long: true}, {name: "none", typ: colType{kind: kindString}, long: true}}
-	fw, err := newFileWriter(fs, "tmp", newSchema(leaves), leaves, codecOf("zstd"))
+	fw, err := newFileWriter(scratchOf(t, fs), newSchema(leaves), leaves, codecOf("zstd"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (t *Table) Maintain(ctx context.Context) error {
 		}
 	}
 	if snap := t.changes.Snapshot(); snap.Aged || snap.Version-max(snap.Checkpoint, 0) >= checkpointEvery {
-		return t.checkpoint()
+		return t.checkpoint(ctx)
 	}
 	if t.sink.now().Sub(t.vacuumed) >= vacuumEvery {
 		return t.vacuum(ctx)
@@ -48,17 +48,17 @@ func (t *Table) Trouble() string {
 	return t.current.lagging()
 }
 
-func (t *Table) checkpoint() error {
+func (t *Table) checkpoint(ctx context.Context) error {
 	now := t.sink.now()
 	removed, _ := t.sink.removedBefore(t.changes.Snapshot())
-	if err := t.changes.Checkpoint(removed); err != nil {
+	if err := t.changes.Checkpoint(ctx, removed); err != nil {
 		return err
 	}
 	keepFrom := int64(math.MaxInt64)
 	if t.current != nil {
 		keepFrom = t.current.merged() + 1
 	}
-	_, err := t.changes.CleanLog(now.Add(-t.sink.cfg.Keep.Log.D()), keepFrom)
+	_, err := t.changes.CleanLog(ctx, now.Add(-t.sink.cfg.Keep.Log.D()), keepFrom)
 	return err
 }
 
@@ -79,11 +79,8 @@ func (t *Table) vacuum(ctx context.Context) error {
 	for _, n := range t.batch.names {
 		ours[n[len(t.changes.Table())+1:]] = true
 	}
-	for _, d := range t.batch.open {
-		ours[d.fw.tmp[len(t.changes.Table())+1:]] = true
-	}
 	removed, _ := t.sink.removedBefore(t.changes.Snapshot())
-	n, err := t.changes.Vacuum(delta.VacuumOptions{
+	n, err := t.changes.Vacuum(ctx, delta.VacuumOptions{
 		RemovedBefore: removed, OrphansBefore: now.Add(-t.sink.cfg.Keep.Orphans.D()),
 		Live: func(name string) bool { return ours[name] },
 	})

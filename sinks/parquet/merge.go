@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -76,7 +77,7 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 	m.keyless = len(m.lay.Key) == 0
 	m.leaves = m.lay.leaves()
 	m.schema = newSchema(m.leaves)
-	work, err := m.prepare()
+	work, err := m.prepare(ctx)
 	if err != nil || !work {
 		return false, err
 	}
@@ -86,7 +87,7 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 		}
 	}()
 	if err := m.passes(ctx); err != nil {
-		return false, fmt.Errorf("merge into %s: %w", c.log.Table(), err)
+		return false, fmt.Errorf("merge into %s: %w", c.t.sink.show(c.log.Table()), err)
 	}
 	if err := m.commit(ctx); err != nil {
 		return false, err
@@ -100,7 +101,7 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 
 // prepare compares what current/ is with what it is to be. work is false when there is
 // nothing to do.
-func (m *merge) prepare() (work bool, err error) {
+func (m *merge) prepare(ctx context.Context) (work bool, err error) {
 	snap := m.c.log.Snapshot()
 	f, err := readMergeFact(snap)
 	if err != nil {
@@ -114,7 +115,7 @@ func (m *merge) prepare() (work bool, err error) {
 	if m.old, err = parseLayout(f.Layout); err != nil {
 		return false, fmt.Errorf("fact %s: %w", domainMerge, err)
 	}
-	if m.side, err = m.readSide(f.Side); err != nil {
+	if m.side, err = m.readSide(ctx, f.Side); err != nil {
 		return false, err
 	}
 	m.full = m.old.text() != m.lay.text()
@@ -138,11 +139,11 @@ func (m *merge) prepare() (work bool, err error) {
 	return !same || m.job.version-f.Version >= advanceAfter, nil
 }
 
-func (m *merge) readSide(name string) (side, error) {
+func (m *merge) readSide(ctx context.Context, name string) (side, error) {
 	if name == "" {
 		return side{}, nil
 	}
-	return readSide(m.c.t.sink.fs, path.Join(m.c.log.Table(), name))
+	return readSide(ctx, m.c.t.sink.store, path.Join(m.c.log.Table(), name))
 }
 
 // passes goes over all key hashes.
@@ -196,7 +197,7 @@ func (m *merge) prepareChanges(ctx context.Context) (depth int, err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			s, err := openScanner(m.c.t.sink.fs, fileOf(dir, a))
+			s, err := m.c.t.sink.openFile(ctx, fileOf(dir, a))
 			if err != nil {
 				return err
 			}
@@ -220,7 +221,7 @@ func (m *merge) prepareChanges(ctx context.Context) (depth int, err error) {
 	if err := m.spillChanges(ctx); err != nil {
 		return 0, err
 	}
-	total = m.spill.at + m.spill.count*entryBytes
+	total = m.spill.f.Size() + m.spill.count*entryBytes
 	for depth < 16 && total>>depth > memory {
 		depth++
 	}
@@ -251,19 +252,12 @@ func (m *merge) commit(ctx context.Context) error {
 	f := mergeFact{Changes: m.job.id, Version: m.job.version, Floor: uint64(m.floor), Layout: json.RawMessage(m.lay.text()),
 		Complete: m.job.facts.ledger.CompleteTo(), At: snap.Version + 1}
 	if len(m.newSide) > 0 {
-		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextTemp())
-		if err := vfs.MkdirAllSync(c.t.sink.fs, c.log.Table()); err != nil {
+		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextName())
+		name := path.Join(c.log.Table(), f.Side)
+		if err := c.t.sink.store.PutIfAbsent(ctx, name, bytes.NewReader(m.newSide.encode())); err != nil {
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
 		}
-		if err := writeWhole(c.t.sink.fs, tempName(c.log.Table(), c.t.token, c.t.nextTemp()), path.Join(c.log.Table(), f.Side), m.newSide.encode()); err != nil {
-			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
-		}
-		m.names = append(m.names, path.Join(c.log.Table(), f.Side))
-	}
-	if len(m.names) > 0 {
-		if err := c.t.sink.fs.SyncDir(c.log.Table()); err != nil {
-			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
-		}
+		m.names = append(m.names, name)
 	}
 	actions := []delta.Action{c.t.commitInfo("MERGE")}
 	schema := m.lay.schema()
@@ -283,20 +277,9 @@ func (m *merge) commit(ctx context.Context) error {
 	}
 	actions = append(actions, fact(domainGeneration, generationFact{c.t.claim.Generation}), fact(domainMerge, f))
 	m.asked = true
-	_, err := c.log.Commit(actions)
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, delta.ErrConflict) || errors.Is(err, delta.ErrNotCommitted) {
+	_, err := c.log.CommitWhile(ctx, snap.Version, c.look, func(*delta.Snapshot) ([]delta.Action, error) { return actions, nil })
+	if errors.Is(err, delta.ErrConflict) || errors.Is(err, delta.ErrNotCommitted) || errors.Is(err, pipeline.ErrSuperseded) {
 		m.discard()
-	}
-	if errors.Is(err, delta.ErrConflict) {
-		if rerr := c.refresh(ctx); rerr != nil {
-			return rerr
-		}
-		if ferr := c.fenced(); ferr != nil {
-			return ferr
-		}
 	}
 	return err
 }
@@ -328,9 +311,7 @@ func (m *merge) removed() []*delta.Remove {
 
 // discard removes what the merge has written; nothing of it was committed.
 func (m *merge) discard() {
-	for _, n := range m.names {
-		m.c.t.sink.fs.Remove(n)
-	}
+	m.c.t.sink.remove(m.names)
 }
 
 func (m *merge) lowest(a *delta.Add) event.Seq {

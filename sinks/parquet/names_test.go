@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // TestOneNameIsOneColumn changes a table whose columns' names meet in every way, and looks
@@ -69,7 +71,7 @@ func TestOneNameIsOneColumn(t *testing.T) {
 func sourceNames(t testing.TB, fsys vfs.FS, dir string) map[string]string {
 	t.Helper()
 	var schema delta.Schema
-	log := must[*delta.Log](t)(delta.Open(context.Background(), fsys, dir))
+	log := must[*delta.Log](t)(delta.Open(context.Background(), objects.NewLocal(fsys, path.Dir(dir)), path.Base(dir)))
 	must[int](t)(0, json.Unmarshal([]byte(log.Snapshot().Metadata.SchemaString), &schema))
 	names := map[string]string{}
 	for _, f := range schema.Fields {

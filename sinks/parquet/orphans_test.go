@@ -24,7 +24,7 @@ func TestAnotherProgramsFilesAreLeftToIt(t *testing.T) {
 	must[int](t)(0, d.table.current.mergeNow())
 	must[int](t)(0, d.write(0, 1000))
 	must[int](t)(0, d.flush())
-	dir := d.table.current.log.Table()
+	dir := d.table.dir + "/current"
 	files := map[string]bool{ // and whether it stays
 		"part-00000-8b8df3b6-43f2-4a6c-9a43-cf77d1d0c3f1-c000.zstd.parquet": true,
 		"part.tmp":            true,

@@ -25,7 +25,7 @@ func (c *current) refresh(ctx context.Context) error {
 // reopen reads the log of current/ anew after a commit whose outcome is unknown.
 func (c *current) reopen(ctx context.Context) error {
 	known := c.log.Snapshot().Version
-	log, err := delta.Open(ctx, c.t.sink.fs, c.log.Table())
+	log, err := delta.Open(ctx, c.t.sink.store, c.log.Table())
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func TestAnOutsideRewriteLeavesTheDataExact(t *testing.T) {
 			}
 			flush(t, table)
 			must[int](t)(0, table.current.mergeNow())
-			if _, err := d.Run(t.Context(), rewriteScript, table.current.log.Table(), form); err != nil {
+			if _, err := d.Run(t.Context(), rewriteScript, table.dir+"/current", form); err != nil {
 				t.Fatal(err)
 			}
 			put(100)
@@ -98,7 +98,7 @@ func TestAnOutsideRewriteLeavesTheDataExact(t *testing.T) {
 				t.Fatalf("%v; trouble %q", err, table.Trouble())
 			}
 			got := map[string]string{}
-			for _, r := range readTable(t, vfs.OS(), table.current.log.Table()) {
+			for _, r := range readTable(t, vfs.OS(), table.dir+"/current") {
 				at, err := time.Parse("2006-01-02 15:04:05.999999Z07:00", strings.Replace(r["ts"], "T", " ", 1))
 				if err != nil {
 					t.Fatal(err)

@@ -65,14 +65,14 @@ func TestALateCommitNamesNoRemovedFile(t *testing.T) {
 	sink.cfg.Keep.Orphans = 0
 	a := owner(t, w, sink, 1)
 	must[int](t)(0, a.write(0, 3))
-	must[int](t)(0, a.table.finishAll())
+	must[int](t)(0, a.table.finishAll(context.Background()))
 	b := owner(t, w, sink, 2)
 	must[int](t)(0, b.table.vacuum(context.Background()))
 	if _, err := a.table.commit(context.Background()); err == nil {
 		t.Error("the commit of generation 1 was let in")
 	}
-	for _, p := range liveFiles(t, mem, a.table.changes.Table()) {
-		if _, err := mem.Stat(a.table.changes.Table() + "/" + p); err != nil {
+	for _, p := range liveFiles(t, mem, a.table.dir+"/changes") {
+		if _, err := mem.Stat(a.table.dir + "/changes" + "/" + p); err != nil {
 			t.Errorf("the log names %s: %v", p, err)
 		}
 	}
@@ -207,7 +207,7 @@ func TestTruncateHoldsForTheSlowerQueue(t *testing.T) {
 	must[int](t)(0, d.write(1, 100))
 	expect(t, d, mem, "id=2 a=7") // and the slower queue's rows do not come back
 	x := 0
-	for _, r := range readTable(t, mem, d.table.changes.Table()) {
+	for _, r := range readTable(t, mem, d.table.dir+"/changes") {
 		if r[colOp] == "x" {
 			x++
 		}

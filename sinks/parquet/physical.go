@@ -235,17 +235,15 @@ func (s *scanner) technicalAt(name string, kind parquet.Kind) (int, error) {
 	return at, err
 }
 
-// readAs finds how a column of a layout is read from the file.
-func (s *scanner) readAs(src *source) error {
-	if src.leaf < 0 {
-		return nil
-	}
-	t, err := s.leafType(s.leaves[src.leaf])
+// readAs finds how a column is read from one of the file's leaves.
+func (s *scanner) readAs(leaf int, typ colType) (reading, error) {
+	t, err := s.leafType(s.leaves[leaf])
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if src.read, err = readingOf(src.typ, t); err != nil {
-		return fmt.Errorf("column %s: %w", s.leaves[src.leaf], err)
+	read, err := readingOf(typ, t)
+	if err != nil {
+		return nil, fmt.Errorf("column %s: %w", s.leaves[leaf], err)
 	}
-	return nil
+	return read, nil
 }

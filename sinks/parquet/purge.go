@@ -2,12 +2,11 @@ package parquet
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -15,41 +14,53 @@ import (
 // is in the pipeline's directory besides is not the sink's and stays, and so does the
 // directory then. Asking again removes what a crash left.
 func (s *Sink) Purge(ctx context.Context, pipelineName string) (removed []string, err error) {
-	dir := path.Join(s.cfg.Path, encodeName(pipelineName))
-	names, err := s.fs.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	dir := encodeName(pipelineName)
+	names, err := s.store.Dirs(ctx, dir)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", dir, err)
+		return nil, fmt.Errorf("list %s: %w", s.show(dir), err)
 	}
 	for _, name := range names {
-		if ctx.Err() != nil {
-			return removed, ctx.Err()
-		}
 		child := path.Join(dir, name)
-		if name != statusDir && !s.isTable(child) {
+		table := name == statusDir
+		if !table {
+			if table, err = s.isTable(ctx, child); err != nil {
+				return removed, fmt.Errorf("list %s: %w", s.show(child), err)
+			}
+		}
+		if !table {
 			continue
 		}
-		if err := vfs.RemoveTree(s.fs, child); err != nil {
-			return removed, fmt.Errorf("remove %s: %w", child, err)
+		if err := s.removeTree(ctx, child); err != nil {
+			return removed, fmt.Errorf("remove %s: %w", s.show(child), err)
 		}
-		removed = append(removed, child)
-	}
-	if left, err := s.fs.ReadDir(dir); err == nil && len(left) == 0 {
-		return removed, vfs.RemoveTree(s.fs, dir)
+		removed = append(removed, s.show(child))
 	}
 	return removed, nil
 }
 
 // isTable reports whether a directory holds a target table, or what is left of one.
-func (s *Sink) isTable(dir string) bool {
-	for _, part := range []string{"changes", "current"} {
-		if info, err := s.fs.Stat(path.Join(dir, part)); err == nil && info.IsDir() {
-			return true
+func (s *Sink) isTable(ctx context.Context, dir string) (bool, error) {
+	parts, err := s.store.Dirs(ctx, dir)
+	return slices.Contains(parts, "changes") || slices.Contains(parts, "current"), err
+}
+
+// removeTree removes all objects below a directory; those by which it is known for a table
+// go last.
+func (s *Sink) removeTree(ctx context.Context, dir string) error {
+	for _, last := range []bool{false, true} {
+		for info, err := range s.store.List(ctx, dir+"/", "") {
+			if err != nil {
+				return err
+			}
+			if known := strings.HasPrefix(info.Name, dir+"/changes/") || strings.HasPrefix(info.Name, dir+"/current/"); known != last {
+				continue
+			}
+			if err := s.store.Delete(ctx, info.Name); err != nil {
+				return err
+			}
 		}
 	}
-	return false
+	return nil
 }
 
 var _ pipeline.Purger = (*Sink)(nil)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // readTable reads the live files of a Delta table with arrow-go: rows as text by column name, absent columns and NULL left out.
@@ -26,7 +27,7 @@ func readTable(t testing.TB, fsys vfs.FS, dir string) []map[string]string {
 
 func liveFiles(t testing.TB, fsys vfs.FS, dir string) []string {
 	t.Helper()
-	return must[*delta.Log](t)(delta.Open(context.Background(), fsys, dir)).Snapshot().Paths()
+	return must[*delta.Log](t)(delta.Open(context.Background(), objects.NewLocal(fsys, path.Dir(dir)), path.Base(dir))).Snapshot().Paths()
 }
 
 func readFile(t testing.TB, fsys vfs.FS, name string) []map[string]string {

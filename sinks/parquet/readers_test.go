@@ -178,8 +178,8 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 		flush(t, target)
 	}
 	must[int](t)(0, target.current.mergeNow())
-	must[int](t)(0, target.checkpoint())
-	must[int](t)(0, target.current.log.Checkpoint(time.Time{}))
+	must[int](t)(0, target.checkpoint(context.Background()))
+	must[int](t)(0, target.current.log.Checkpoint(context.Background(), time.Time{}))
 
 	columns := []questionColumn{{"id", "long"}}
 	var filters [][3]*string
@@ -195,11 +195,11 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 			filters = append(filters, [3]*string{&name, show("="), &f}, [3]*string{&name, show("<"), &f})
 		}
 	}
-	current := &question{Path: target.current.log.Table(), Columns: columns, Filters: filters, name: table + "/current"}
+	current := &question{Path: target.dir + "/current", Columns: columns, Filters: filters, name: table + "/current"}
 	for _, id := range sortedKeys(live) {
 		current.want = append(current.want, live[id])
 	}
-	changes := &question{Path: target.changes.Table(), name: table + "/changes", want: all,
+	changes := &question{Path: target.dir + "/changes", name: table + "/changes", want: all,
 		Columns: append([]questionColumn{{"_seq", "long"}, {"_op", "string"}, {"_dt", "date"}}, columns...)}
 	changes.Filters = append(filters[:min(4, len(filters)):min(4, len(filters))], [3]*string{show("_dt"), show("="), show("2026-08-22")}, [3]*string{show("_op"), show("="), show("d")})
 	list := []*question{current, changes}

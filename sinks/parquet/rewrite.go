@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -11,7 +12,6 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -57,7 +57,7 @@ func (m *merge) rewrite(ctx context.Context, g *group) error {
 	if err := m.write(ctx, o, g, g.bucket, changed); err != nil {
 		return err
 	}
-	return o.finish(g.last())
+	return o.finish(ctx, g.last())
 }
 
 // rewritePart writes those rows of g anew whose keys are in p, behind those of the pass
@@ -74,7 +74,7 @@ func (m *merge) rewritePart(ctx context.Context, g *group, p bucket) error {
 	if err := m.open.flush(); err != nil { // what the rows refer to goes with the pass
 		return err
 	}
-	return m.open.finish(p.last())
+	return m.open.finish(ctx, p.last())
 }
 
 func (m *merge) write(ctx context.Context, o *output, g *group, r bucket, changed []*entry) error {
@@ -215,14 +215,7 @@ func (o *output) file(hash uint64) (*outFile, error) {
 			return f, nil
 		}
 	}
-	t := o.m.c.t
-	dir := o.m.c.log.Table()
-	if len(o.m.names) == 0 {
-		if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
-			return nil, err
-		}
-	}
-	fw, err := newFileWriter(t.sink.fs, tempName(dir, t.token, t.nextTemp()), o.m.schema, o.m.leaves, codecOf(t.sink.cfg.Compression))
+	fw, err := o.m.c.t.sink.newFile(o.m.schema, o.m.leaves)
 	if err != nil {
 		return nil, err
 	}
@@ -270,11 +263,8 @@ func (o *output) flush() error {
 	return nil
 }
 
-// rowsTag is the number of rows of a file.
-const rowsTag = "millrace.rows"
-
 // finish completes the files that get no row whose key's hash is above last.
-func (o *output) finish(last uint64) error {
+func (o *output) finish(ctx context.Context, last uint64) error {
 	m := o.m
 	for i := 0; i < len(o.files); {
 		f := o.files[i]
@@ -282,9 +272,9 @@ func (o *output) finish(last uint64) error {
 			i++
 			continue
 		}
-		base := fmt.Sprintf("%d-%d-%d-%s.parquet", m.c.t.claim.Generation, m.job.version, m.c.t.nextTemp(), f.text())
+		base := fmt.Sprintf("%d-%d-%d-%s.parquet", m.c.t.claim.Generation, m.job.version, m.c.t.nextName(), f.text())
 		name := path.Join(m.c.log.Table(), base)
-		size, err := f.fw.finish(name)
+		size, err := f.fw.finish(ctx, m.c.t.sink.store, name)
 		if err != nil {
 			return err
 		}
@@ -355,19 +345,9 @@ func (s side) rekeyed(from, to *layout) (side, error) {
 		}
 		e := out[key]
 		e.plus, e.minus = append(e.plus, r.plus...), append(e.minus, r.minus...)
-		slices.SortFunc(e.minus, func(a, b event.Seq) int { return -compareSeq(a, b) })
+		slices.SortFunc(e.minus, func(a, b event.Seq) int { return -cmp.Compare(a, b) })
 	}
 	return out, nil
-}
-
-func compareSeq(a, b event.Seq) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // fromLayout is a row of another layout in this one; ok is false when a key column is
@@ -392,24 +372,4 @@ func (l *layout) fromLayout(from *layout, vals []parquet.Value, a *arena) (row [
 		}
 	}
 	return row, true
-}
-
-// writeWhole makes a file appear with all its bytes, which are durable, or not at all. The
-// name must not be taken. The caller syncs the directory.
-func writeWhole(fsys vfs.FS, tmp, name string, data []byte) error {
-	f, err := fsys.Create(tmp)
-	if err != nil {
-		return err
-	}
-	defer fsys.Remove(tmp)
-	if _, err = f.WriteAt(data, 0); err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return fsys.Link(tmp, name)
 }

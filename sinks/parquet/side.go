@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,8 +9,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // sideRow is what must be remembered of a key (or, without keys, a row's value) and does
@@ -109,15 +110,11 @@ func (r *sideReader) bytes(n int) []byte {
 	return b
 }
 
-func readSide(fsys vfs.FS, name string) (side, error) {
-	info, err := fsys.Stat(name)
-	if err != nil {
-		return nil, err
+func readSide(ctx context.Context, store objects.Store, name string) (side, error) {
+	b, err := objects.ReadAll(ctx, store, name, maxSide)
+	if errors.Is(err, objects.ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", errSide, err)
 	}
-	if info.Size() > maxSide {
-		return nil, fmt.Errorf("%s: %w: %d bytes", name, errSide, info.Size())
-	}
-	b, err := vfs.ReadFile(fsys, name)
 	if err != nil {
 		return nil, err
 	}

@@ -4,23 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"path"
 	"runtime"
+	"strings"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
-// Sink writes the tables of a pipeline below one directory. OpenTable may be called from
-// any goroutine.
+// Sink writes the tables of a pipeline into one store. OpenTable may be called from any
+// goroutine.
 type Sink struct {
-	cfg     Config
-	fs      vfs.FS
+	cfg   Config
+	store objects.Store
+	// scratch is where files are made.
+	scratch func() (*objects.Scratch, error)
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
@@ -28,9 +34,16 @@ type Sink struct {
 	merging chan struct{}
 }
 
-// New checks the configuration and makes the sink. It starts and touches nothing. reg may
-// be nil.
+// New checks the configuration and makes a sink whose store is the directory cfg.Path. It
+// starts and touches nothing. reg may be nil.
 func New(cfg Config, fsys vfs.FS, log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
+	local := objects.NewLocal(fsys, cfg.Path)
+	return NewIn(cfg, local, local.Scratch, log, reg)
+}
+
+// NewIn is New with a store of the caller's, which the sink closes, and a scratch for files in
+// the making, which it does not. cfg.Path is what people and other programs call the store.
+func NewIn(cfg Config, store objects.Store, scratch func() (*objects.Scratch, error), log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -38,30 +51,27 @@ func New(cfg Config, fsys vfs.FS, log *slog.Logger, reg prometheus.Registerer) (
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Sink{
-		cfg: cfg, fs: fsys, log: log, metrics: newMetrics(reg), now: time.Now,
+		cfg: cfg, store: store, scratch: scratch, log: log, metrics: newMetrics(reg), now: time.Now,
 		merging: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}, nil
 }
 
-// Preflight checks that the directory can be made and written, and that its file system
-// has hard links, by which a commit appears whole.
+// Preflight checks that objects can be put below the path, and that none is put over another,
+// by which a commit appears whole and once.
 func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 	problem := func(found, remedy string) []pipeline.Problem {
 		return []pipeline.Problem{{Fatal: true, Thing: "path " + s.cfg.Path, Found: found,
-			Wanted: "a local directory that this process can write", Remedy: remedy}}
+			Wanted: "a place that this process can write", Remedy: remedy}}
 	}
-	if err := vfs.MkdirAllSync(s.fs, s.cfg.Path); err != nil {
-		return problem(err.Error(), "create the directory and give this user write permission, or choose another path"), nil
+	name := ".millrace-preflight-" + newID()
+	put := func() error { return s.store.PutIfAbsent(ctx, name, strings.NewReader("preflight\n")) }
+	defer s.remove([]string{name})
+	if err := put(); err != nil {
+		return problem(err.Error(), "create the directory on a file system with hard links (ext4, xfs, btrfs, zfs, apfs), "+
+			"give this user write permission and free space, or choose another path"), ctx.Err()
 	}
-	a, b := path.Join(s.cfg.Path, ".millrace-preflight"), path.Join(s.cfg.Path, ".millrace-preflight-link")
-	defer s.fs.Remove(a)
-	defer s.fs.Remove(b)
-	if err := vfs.WriteFileAtomic(s.fs, a, []byte("preflight\n")); err != nil {
-		return problem(err.Error(), "give this user write permission or free space on the disk"), nil
-	}
-	s.fs.Remove(b)
-	if err := s.fs.Link(a, b); err != nil {
-		return problem("no hard links: "+err.Error(), "choose a path on a file system with hard links (ext4, xfs, btrfs, zfs, apfs)"), nil
+	if err := put(); !errors.Is(err, objects.ErrExists) {
+		return problem(fmt.Sprintf("an object was put over another one (%v)", err), "choose a store that puts an object only where none is"), ctx.Err()
 	}
 	return nil, ctx.Err()
 }
@@ -75,15 +85,50 @@ func (s *Sink) OpenTable(ctx context.Context, claim pipeline.Claim) (pipeline.Si
 	return t, nil
 }
 
-// Close releases what the sink itself holds; its tables are closed by their owners.
-func (s *Sink) Close() error { return nil }
-
-// tableDir is where a table lies.
-func (s *Sink) tableDir(c *pipeline.Claim) string {
-	return path.Join(s.cfg.Path, encodeName(c.Pipeline), DirName(c.Table))
+// Close releases what the sink itself holds; its tables are closed by their owners, before.
+func (s *Sink) Close() error {
+	if c, ok := s.store.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
-// unwritable wraps an error of the file system that left the target as it was.
+// tableDir is where a table lies in the store.
+func (s *Sink) tableDir(c *pipeline.Claim) string {
+	return path.Join(encodeName(c.Pipeline), DirName(c.Table))
+}
+
+// show is a name of the store's as people and other programs know it.
+func (s *Sink) show(name string) string {
+	if strings.Contains(s.cfg.Path, "://") {
+		return strings.TrimSuffix(s.cfg.Path, "/") + "/" + name
+	}
+	return path.Join(s.cfg.Path, name)
+}
+
+// newFile begins a data file.
+func (s *Sink) newFile(schema *parquet.Schema, leaves []leafSpec) (*fileWriter, error) {
+	scratch, err := s.scratch()
+	if err != nil {
+		return nil, err
+	}
+	return newFileWriter(scratch, schema, leaves, codecOf(s.cfg.Compression))
+}
+
+// openFile opens a data file for reading.
+func (s *Sink) openFile(ctx context.Context, name string) (*scanner, error) {
+	return openScanner(ctx, s.store, name, s.show(name))
+}
+
+// remove deletes objects that no commit names. One that cannot be deleted is an orphan, which
+// goes by age.
+func (s *Sink) remove(names []string) {
+	for _, n := range names {
+		_ = s.store.Delete(context.Background(), n)
+	}
+}
+
+// unwritable wraps an error of the store that left the target as it was.
 func unwritable(what, name string, err error) error {
 	remedy := "see what the path's disk and permissions say"
 	switch {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 const (
@@ -23,10 +23,7 @@ const (
 // a deletion else 0, and the key and the row's cells, each behind its length as a uvarint.
 // Nobody reads it but the merge that wrote it; it is never synced.
 type spill struct {
-	fs    vfs.FS
-	name  string
-	f     vfs.File
-	at    int64 // its size
+	f     *objects.File
 	count int64 // of changes
 	parts [1 << spillDepth]spillPart
 	buf   []byte // of the block being read
@@ -42,12 +39,12 @@ type spillBlock struct {
 	size int
 }
 
-func newSpill(fsys vfs.FS, name string) (*spill, error) {
-	f, err := fsys.Create(name)
+func newSpill(scratch *objects.Scratch) (*spill, error) {
+	f, err := scratch.Create()
 	if err != nil {
 		return nil, err
 	}
-	return &spill{fs: fsys, name: name, f: f}, nil
+	return &spill{f: f}, nil
 }
 
 // add notes a change. key and row are copied.
@@ -81,11 +78,11 @@ func (s *spill) write(p *spillPart) error {
 	if len(p.fill) == 0 {
 		return nil
 	}
-	if _, err := s.f.WriteAt(p.fill, s.at); err != nil {
-		return fmt.Errorf("write %s: %w", s.name, err)
+	at := s.f.Size()
+	if _, err := s.f.Write(p.fill); err != nil {
+		return fmt.Errorf("write the scratch file of a merge: %w", err)
 	}
-	p.blocks = append(p.blocks, spillBlock{s.at, len(p.fill)})
-	s.at += int64(len(p.fill))
+	p.blocks = append(p.blocks, spillBlock{at, len(p.fill)})
 	p.fill = p.fill[:0]
 	return nil
 }
@@ -114,10 +111,10 @@ func (s *spill) each(p bucket, change func(key []byte, seq event.Seq, del bool, 
 			}
 			s.buf = s.buf[:b.size]
 			if n, err := s.f.ReadAt(s.buf, b.at); n < b.size {
-				return fmt.Errorf("read %s: %w", s.name, errors.Join(errSpill, err))
+				return errors.Join(errSpill, err)
 			}
 			if err := eachSpilled(s.buf, change); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+				return err
 			}
 		}
 	}
@@ -154,8 +151,5 @@ func eachSpilled(b []byte, change func(key []byte, seq event.Seq, del bool, row 
 	return nil
 }
 
-// remove ends the file. One whose name cannot be removed is an orphan and goes by age.
-func (s *spill) remove() {
-	s.f.Close()
-	s.fs.Remove(s.name)
-}
+// remove ends the file. One that cannot be removed goes with the scratch.
+func (s *spill) remove() { _ = s.f.Close() }

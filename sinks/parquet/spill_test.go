@@ -21,7 +21,7 @@ func TestASpillGivesBackWhatItTook(t *testing.T) {
 		t.Run(fmt.Sprint(depth), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, uint64(depth)))
 			fsys := vfs.NewMem()
-			s, err := newSpill(fsys, "scratch")
+			s, err := newSpill(scratchOf(t, fsys))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func TestASpillGivesBackWhatItTook(t *testing.T) {
 }
 
 func TestEveryCutBlockOfASpillIsAnError(t *testing.T) {
-	s, err := newSpill(vfs.NewMem(), "scratch")
+	s, err := newSpill(scratchOf(t, vfs.NewMem()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func FuzzSpilled(f *testing.F) {
 
 // Rows of megabytes pass through: no part keeps room for the largest that it had.
 func TestSpillKeepsNoRoomForLargeRows(t *testing.T) {
-	s, err := newSpill(vfs.NewMem(), "/spill")
+	s, err := newSpill(scratchOf(t, vfs.NewMem()))
 	if err != nil {
 		t.Fatal(err)
 	}

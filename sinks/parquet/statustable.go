@@ -2,7 +2,6 @@ package parquet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -36,26 +34,19 @@ func statusLeaves() []leafSpec {
 // KeepStatus puts rows in the place of those of <path>/<pipeline>/_status. One goroutine a
 // pipeline calls it.
 func (s *Sink) KeepStatus(ctx context.Context, pipelineName string, rows []pipeline.TableFreshness) error {
-	dir := path.Join(s.cfg.Path, encodeName(pipelineName), statusDir)
-	log, err := delta.Open(ctx, s.fs, dir)
+	dir := path.Join(encodeName(pipelineName), statusDir)
+	log, err := delta.Open(ctx, s.store, dir)
 	if err != nil {
 		return err
 	}
-	if err := vfs.MkdirAllSync(s.fs, dir); err != nil {
-		return unwritable("make", dir, err)
-	}
 	now, name := s.now(), newID()+".parquet"
-	size, stats, err := s.writeStatus(dir, name, rows, now)
-	if err == nil {
-		err = s.fs.SyncDir(dir)
-	}
+	size, stats, err := s.writeStatus(ctx, path.Join(dir, name), rows, now)
 	if err != nil {
-		return unwritable("write", path.Join(dir, name), err)
+		return unwritable("write", s.show(path.Join(dir, name)), err)
 	}
 	add := delta.Action{Add: &delta.Add{Path: name, PartitionValues: map[string]string{}, Size: size, ModificationTime: now.UnixMilli(), DataChange: true,
 		Stats: stats, Tags: map[string]string{rowsTag: strconv.Itoa(len(rows)), formatTag: formatNow}}}
-	for {
-		snap := log.Snapshot()
+	_, err = log.CommitWhile(ctx, delta.Anywhere, func([]delta.Entry) error { return nil }, func(snap *delta.Snapshot) ([]delta.Action, error) {
 		actions := []delta.Action{{CommitInfo: map[string]any{"timestamp": now.UnixMilli(), "operation": "WRITE", "operationParameters": map[string]string{}, "engineInfo": engine}}}
 		if snap.Version < 0 {
 			actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: statusMetadata(pipelineName, now)})
@@ -64,17 +55,12 @@ func (s *Sink) KeepStatus(ctx context.Context, pipelineName string, rows []pipel
 			actions = append(actions, delta.Action{Remove: &delta.Remove{Path: p, DeletionTimestamp: now.UnixMilli(), DataChange: true,
 				ExtendedFileMetadata: true, PartitionValues: map[string]string{}, Size: snap.Files[p].Size}})
 		}
-		_, err := log.Commit(append(actions, add))
-		if err == nil {
-			return tidyStatus(log, now, now.Add(-s.cfg.Keep.Orphans.D()))
-		}
-		if !errors.Is(err, delta.ErrConflict) {
-			return fmt.Errorf("commit to %s: %w", dir, err)
-		}
-		if _, err := log.Refresh(ctx); err != nil {
-			return err
-		}
+		return append(actions, add), nil
+	})
+	if err != nil {
+		return fmt.Errorf("commit to %s: %w", s.show(dir), err)
 	}
+	return tidyStatus(ctx, log, now, now.Add(-s.cfg.Keep.Orphans.D()))
 }
 
 func statusMetadata(pipelineName string, now time.Time) *delta.Metadata {
@@ -86,9 +72,9 @@ func statusMetadata(pipelineName string, now time.Time) *delta.Metadata {
 		SchemaString: schema.Text(), PartitionColumns: []string{}, CreatedTime: now.UnixMilli(), Configuration: map[string]string{}}
 }
 
-func (s *Sink) writeStatus(dir, name string, rows []pipeline.TableFreshness, now time.Time) (size int64, stats string, err error) {
+func (s *Sink) writeStatus(ctx context.Context, name string, rows []pipeline.TableFreshness, now time.Time) (size int64, stats string, err error) {
 	leaves := statusLeaves()
-	fw, err := newFileWriter(s.fs, path.Join(dir, "."+name+".tmp"), newSchema(leaves), leaves, codecOf(s.cfg.Compression))
+	fw, err := s.newFile(newSchema(leaves), leaves)
 	if err != nil {
 		return 0, "", err
 	}
@@ -113,7 +99,7 @@ func (s *Sink) writeStatus(dir, name string, rows []pipeline.TableFreshness, now
 			}
 		}
 	}
-	if size, err = fw.finish(path.Join(dir, name)); err != nil {
+	if size, err = fw.finish(ctx, s.store, name); err != nil {
 		fw.discard()
 	}
 	return size, fw.statistics(), err
@@ -121,18 +107,18 @@ func (s *Sink) writeStatus(dir, name string, rows []pipeline.TableFreshness, now
 
 // tidyStatus keeps the log short and the directory small. Files that no commit names stay for
 // a while: another program may be about to commit them.
-func tidyStatus(log *delta.Log, now, orphans time.Time) error {
+func tidyStatus(ctx context.Context, log *delta.Log, now, orphans time.Time) error {
 	if log.Snapshot().Version-max(log.Snapshot().Checkpoint, 0) < statusEvery {
 		return nil
 	}
 	old := now.Add(-statusKept)
-	if err := log.Checkpoint(old); err != nil {
+	if err := log.Checkpoint(ctx, old); err != nil {
 		return err
 	}
-	if _, err := log.CleanLog(old, log.Snapshot().Version); err != nil {
+	if _, err := log.CleanLog(ctx, old, log.Snapshot().Version); err != nil {
 		return err
 	}
-	_, err := log.Vacuum(delta.VacuumOptions{RemovedBefore: old, OrphansBefore: orphans})
+	_, err := log.Vacuum(ctx, delta.VacuumOptions{RemovedBefore: old, OrphansBefore: orphans})
 	return err
 }
 

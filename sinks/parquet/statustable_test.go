@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // TestStatusIsATableOfItsOwn writes it for a long time: it has one row a table, those of the
@@ -34,7 +35,7 @@ func TestStatusIsATableOfItsOwn(t *testing.T) {
 	if _, ok := rows[0]["complete_to"]; ok || rows[1]["complete_to"] == "" || rows[1]["verified_through"] == "" || rows[1]["at"] == "" {
 		t.Errorf("%v", rows)
 	}
-	log := must[*delta.Log](t)(delta.Open(t.Context(), mem, dir))
+	log := must[*delta.Log](t)(delta.Open(t.Context(), objects.NewLocal(mem, path.Dir(dir)), path.Base(dir)))
 	if snap := log.Snapshot(); snap.Version != 99 || snap.Checkpoint < 80 {
 		t.Errorf("version %d, checkpoint %d", snap.Version, snap.Checkpoint)
 	}

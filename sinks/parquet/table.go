@@ -22,14 +22,14 @@ import (
 type Table struct {
 	sink  *Sink
 	claim pipeline.Claim
-	dir   string
+	at    string // in the store
+	dir   string // as people and other programs know it
 	log   *slog.Logger
 	// changes is the log of changes/; facts are what it said when it was read or committed last.
 	changes *delta.Log
 	facts   *facts
 	batch   *batch
-	token   string // makes temporary names this claim's own
-	temps   atomic.Int64
+	names   atomic.Int64 // of files that were given one
 	// broken is why nothing more can be done under this claim.
 	broken error
 
@@ -49,11 +49,11 @@ const checkpointEvery = 50
 
 func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, error) {
 	t := &Table{
-		sink: s, claim: claim, dir: s.tableDir(&claim), vacuumed: s.now(), token: newID(),
+		sink: s, claim: claim, at: s.tableDir(&claim), dir: s.show(s.tableDir(&claim)), vacuumed: s.now(),
 		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}
 	var err error
-	if t.changes, err = delta.Open(ctx, s.fs, path.Join(t.dir, "changes")); errors.Is(err, delta.ErrCorrupt) {
+	if t.changes, err = delta.Open(ctx, s.store, path.Join(t.at, "changes")); errors.Is(err, delta.ErrCorrupt) {
 		err = fmt.Errorf("%w; bring it back from a copy, or remove the directory %s: what the source has is then read anew", err, t.dir)
 	}
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 			return nil, err
 		}
 	}
-	if err := t.writeViews(); err != nil {
+	if err := t.writeViews(ctx); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -84,33 +84,24 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 // claimGeneration commits the claim's generation to changes/, making the table if need
 // be. Nothing is read back before: from here on a lower generation's commit is refused.
 func (t *Table) claimGeneration(ctx context.Context) error {
-	for {
-		snap := t.changes.Snapshot()
-		known, err := readFacts(snap, &t.claim)
+	_, err := t.changes.CommitWhile(ctx, delta.Anywhere, func([]delta.Entry) error {
+		known, err := readFacts(t.changes.Snapshot(), &t.claim)
 		if err != nil {
 			return fmt.Errorf("read the ledger of %s: %w", t.dir, err)
 		}
-		if err := ledger.Fence(known.ledger.Generation, &t.claim); err != nil {
-			return err
-		}
+		return ledger.Fence(known.ledger.Generation, &t.claim)
+	}, func(snap *delta.Snapshot) ([]delta.Action, error) {
 		actions := []delta.Action{t.commitInfo("CLAIM")}
 		if snap.Version < 0 {
 			actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: t.metadata(newID(), "changes", columns(nil).schema(), []string{colDate})})
 			actions = append(actions, fact(domainTable, tableFactOf(&t.claim, &facts{ledger: &ledger.Table{}})))
 		}
-		actions = append(upgrade(snap, actions), fact(domainGeneration, generationFact{t.claim.Generation}))
-		_, err = t.changes.Commit(actions)
-		if errors.Is(err, delta.ErrConflict) {
-			if _, err := t.changes.Refresh(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		if errors.Is(err, delta.ErrNotCommitted) {
-			return unwritable("claim", t.dir, err)
-		}
-		return err
+		return append(upgrade(snap, actions), fact(domainGeneration, generationFact{t.claim.Generation})), nil
+	})
+	if errors.Is(err, delta.ErrNotCommitted) {
+		return unwritable("claim", t.dir, err)
 	}
+	return err
 }
 
 func (t *Table) metadata(id, part, schema string, partition []string) *delta.Metadata {
@@ -146,8 +137,8 @@ func (t *Table) commitInfo(operation string) delta.Action {
 	}}
 }
 
-// nextTemp makes names of files different. Any goroutine may call it.
-func (t *Table) nextTemp() int64 { return t.temps.Add(1) }
+// nextName makes names of files different. Any goroutine may call it.
+func (t *Table) nextName() int64 { return t.names.Add(1) }
 
 // Marks are the queues' positions in the target.
 func (t *Table) Marks() []pipeline.QueueMark { return t.facts.ledger.Marks() }
@@ -174,7 +165,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 		return pipeline.Flushed{Version: t.changes.Snapshot().Version}, nil
 	}
 	start := t.sink.now()
-	if err := t.finishAll(); err != nil {
+	if err := t.finishAll(ctx); err != nil {
 		return pipeline.Flushed{}, t.undone(err)
 	}
 	out := pipeline.Flushed{Rows: b.rows, Files: len(b.added)}
@@ -212,44 +203,46 @@ func (t *Table) observe(start time.Time, out pipeline.Flushed) {
 
 // commit makes the batch visible on the marks it was built on, or not at all.
 func (t *Table) commit(ctx context.Context) (int64, error) {
-	if err := t.stillOurs(); err != nil {
+	if seeded.On(seeded.MarkBeforeFlush) && len(t.batch.added) > 0 {
+		files := t.batch.added
+		t.batch.added = nil
+		if _, err := t.changes.Commit(ctx, t.actions()); err != nil {
+			return 0, t.fail(err)
+		}
+		t.facts, t.batch.added = t.batch.facts(), files
+		t.batch.ledger = t.facts.ledger.Begin()
+	}
+	version, err := t.commitWhile(ctx, func(*delta.Snapshot) ([]delta.Action, error) { return t.actions(), nil })
+	switch {
+	case err == nil:
+		return version, nil
+	case errors.Is(err, delta.ErrNotCommitted):
+		return 0, t.drop(unwritable("commit to", t.sink.show(t.changes.Table()), err))
+	case errors.Is(err, errRefused):
 		return 0, t.fail(err)
 	}
-	actions := t.actions()
-	if seeded.On(seeded.MarkBeforeFlush) {
-		var marks, files []delta.Action
-		for _, a := range actions {
-			if a.Add != nil {
-				files = append(files, a)
-			} else {
-				marks = append(marks, a)
-			}
-		}
-		if len(files) > 0 {
-			if _, err := t.changes.Commit(marks); err != nil {
-				return 0, t.fail(err)
-			}
-			actions = files
-		}
-	}
-	for {
-		version, err := t.changes.Commit(actions)
-		switch {
-		case err == nil:
-			return version, nil
-		case errors.Is(err, delta.ErrNotCommitted):
-			return 0, t.drop(unwritable("commit to", t.changes.Table(), err))
-		case !errors.Is(err, delta.ErrConflict):
-			return 0, t.fail(fmt.Errorf("commit to %s: the outcome is unknown: %w", t.changes.Table(), err))
-		}
-		if _, err := t.changes.Refresh(ctx); err != nil {
-			return 0, t.fail(err)
-		}
-		if err := t.stillOurs(); err != nil {
-			return 0, t.fail(err)
-		}
-	}
+	return 0, t.fail(fmt.Errorf("commit to %s: the outcome is unknown: %w", t.sink.show(t.changes.Table()), err))
 }
+
+// errRefused says that the table is not this claim's any more, or is not what the batch was
+// built on: nothing was committed.
+var errRefused = errors.New("the commit is not allowed")
+
+// commitWhile commits to changes/ what build makes, while the table is still ours.
+func (t *Table) commitWhile(ctx context.Context, build func(*delta.Snapshot) ([]delta.Action, error)) (int64, error) {
+	return t.changes.CommitWhile(ctx, delta.Anywhere, func([]delta.Entry) error {
+		if err := t.stillOurs(); err != nil {
+			return &refused{err}
+		}
+		return nil
+	}, build)
+}
+
+// refused is errRefused with its cause, which says it all.
+type refused struct{ error }
+
+func (r *refused) Unwrap() error        { return r.error }
+func (r *refused) Is(target error) bool { return target == errRefused }
 
 // stillOurs looks, after others may have committed, whether this batch may still be
 // committed: first that no higher generation has taken the table, then that every mark is
@@ -265,7 +258,7 @@ func (t *Table) stillOurs() error {
 		return err
 	}
 	if snap.Metadata.SchemaString != t.facts.columns.schema() && !seeded.On(seeded.RewriteAboveMark) {
-		return fmt.Errorf("the schema of %s was changed by another program: the table must be opened again", t.changes.Table())
+		return fmt.Errorf("the schema of %s was changed by another program: the table must be opened again", t.sink.show(t.changes.Table()))
 	}
 	return nil
 }
@@ -324,7 +317,7 @@ func (t *Table) undone(err error) error {
 	if errors.Is(err, pipeline.ErrUnwritable) {
 		return err
 	}
-	return unwritable("write", t.changes.Table(), err)
+	return unwritable("write", t.sink.show(t.changes.Table()), err)
 }
 
 // fail ends the claim: the table must be opened again.

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -336,7 +337,7 @@ func (w *world) view(upTo []int) []string {
 	if schema == nil {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b change) int { return compareSeq(a.seq, b.seq) })
+	slices.SortFunc(all, func(a, b change) int { return cmp.Compare(a.seq, b.seq) })
 	keyed := map[string]map[uint32]string{}
 	sums := map[string]int{}
 	for _, c := range all {
@@ -559,7 +560,8 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 	if rng.IntN(2) == 0 {
 		cfg.Current.Memory = 2 << 10 // several passes
 	}
-	sink := &Sink{cfg: cfg, fs: mem, log: testSink(t, mem, testConfig("lake")).log, metrics: newMetrics(nil), now: time.Now, merging: make(chan struct{}, 1)}
+	sink := testSink(t, mem, testConfig("lake"))
+	sink.cfg = cfg // less memory than a pipeline file may say
 	gen := uint64(1)
 	d := &deliverer{w: w, table: open(t, sink, claim(w.schemas, gen))}
 	d.seek()
@@ -596,7 +598,7 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 			compare()
 		case 3:
 			fail(d.flush())
-			fail(d.table.checkpoint())
+			fail(d.table.checkpoint(context.Background()))
 			fail(d.table.vacuum(context.Background()))
 		case 4:
 			fail(pack(d.table))

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,26 +10,26 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
+// maxView is more than any view takes.
+const maxView = 1 << 20
+
 // writeViews writes the statements by which other engines show the table.
-func (t *Table) writeViews() error {
-	dir := path.Join(t.dir, "views")
-	if err := vfs.MkdirAllSync(t.sink.fs, dir); err != nil {
-		return unwritable("make", dir, err)
-	}
+func (t *Table) writeViews(ctx context.Context) error {
+	store := t.sink.store
 	for name, text := range t.views() {
-		file := path.Join(dir, name)
-		have, err := vfs.ReadFile(t.sink.fs, file)
+		file := path.Join(t.at, "views", name)
+		have, err := objects.ReadAll(ctx, store, file, maxView)
 		if err == nil && bytes.Equal(have, []byte(text)) {
 			continue
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return unwritable("read", file, err)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, objects.ErrTooLarge) {
+			return unwritable("read", t.sink.show(file), err)
 		}
-		if err := vfs.WriteFileAtomic(t.sink.fs, file, []byte(text)); err != nil {
-			return unwritable("write", file, err)
+		if err := store.Put(ctx, file, strings.NewReader(text)); err != nil {
+			return unwritable("write", t.sink.show(file), err)
 		}
 	}
 	return nil

@@ -28,10 +28,10 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 		return err
 	}
 	if step.Delete != nil {
-		err = t.writeDeletion(step.Q, step.Delete, before)
+		err = t.writeDeletion(ctx, step.Q, step.Delete, before)
 	}
 	if err == nil && schema != nil {
-		err = t.writeRows(step, s, schema)
+		err = t.writeRows(ctx, step, s, schema)
 	}
 	if err == nil {
 		err = t.flushBatches()
@@ -86,14 +86,14 @@ func (d *dataFile) flush() error {
 
 // writeRows writes the rows of a step; the table's columns grow by what their definition, or
 // one that comes without rows, needs.
-func (t *Table) writeRows(step ledger.Step, s *event.Slice, schema *event.Schema) error {
+func (t *Table) writeRows(ctx context.Context, step ledger.Step, s *event.Slice, schema *event.Schema) error {
 	p, err := t.planFor(schema)
 	if err != nil {
 		return err
 	}
 	w := rowWriter{t: t, q: step.Q, plan: p, slice: s, tx: -1}
 	for i := range step.Rows {
-		if err := w.row(&step.Rows[i]); err != nil {
+		if err := w.row(ctx, &step.Rows[i]); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ type rowWriter struct {
 	src   []byte
 }
 
-func (w *rowWriter) row(r *event.Row) error {
+func (w *rowWriter) row(ctx context.Context, r *event.Row) error {
 	img := r.After
 	if r.Op == event.OpDelete {
 		img = r.Before
@@ -131,7 +131,7 @@ func (w *rowWriter) row(r *event.Row) error {
 		}
 	}
 	if w.file == nil || w.tx != r.Tx {
-		if err := w.openFile(r); err != nil {
+		if err := w.openFile(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -158,9 +158,9 @@ func seqBounds(d *dataFile, s event.Seq) (lo, hi event.Seq) {
 
 // openFile finds the file for the row's day. The batch before stays valid: a file that is
 // finished here has handed over what it held.
-func (w *rowWriter) openFile(r *event.Row) error {
+func (w *rowWriter) openFile(ctx context.Context, r *event.Row) error {
 	at := w.slice.Txs[r.Tx].CommitTime
-	d, err := w.t.file(w.q, at, w.plan)
+	d, err := w.t.file(ctx, w.q, at, w.plan)
 	if err != nil {
 		return err
 	}
@@ -226,10 +226,10 @@ func imageOf(r *event.Row) event.Image {
 // writeDeletion writes the row that says that everything below a number is gone; below 0 it
 // says that from here on changes are not told one by one. It lies with the rows of the
 // definition in force before it.
-func (t *Table) writeDeletion(q int, x *ledger.Deletion, schema *event.Schema) error {
+func (t *Table) writeDeletion(ctx context.Context, q int, x *ledger.Deletion, schema *event.Schema) error {
 	m := x.Mark
 	at := t.markTime(m)
-	d, err := t.openOr(q, at, schema)
+	d, err := t.openOr(ctx, q, at, schema)
 	if err != nil {
 		return err
 	}

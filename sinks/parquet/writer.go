@@ -1,13 +1,13 @@
 package parquet
 
 import (
+	"context"
 	"fmt"
-	"path"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
 
-	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 const (
@@ -22,13 +22,10 @@ const (
 	batchBytes = 4 << 20
 )
 
-// fileWriter writes one Parquet file under a temporary name. When it is finished the file
-// is linked under its own name, which must not be taken, so a name never stands for
-// anything but the whole file.
+// fileWriter writes one Parquet file aside. When it is finished it is put under its own
+// name, which must not be taken, so a name never stands for anything but the whole file.
 type fileWriter struct {
-	fs     vfs.FS
-	tmp    string
-	out    *fileOutput
+	out    *objects.File
 	w      *parquet.Writer
 	cols   []*parquet.ColumnWriter
 	leaves []leafSpec
@@ -42,18 +39,6 @@ type fileWriter struct {
 	ones       []*int // of long columns: see openLeaf
 }
 
-// fileOutput appends to a file.
-type fileOutput struct {
-	f  vfs.File
-	at int64
-}
-
-func (o *fileOutput) Write(p []byte) (int, error) {
-	n, err := o.f.WriteAt(p, o.at)
-	o.at += int64(n)
-	return n, err
-}
-
 func codecOf(name string) compress.Codec {
 	switch name {
 	case "snappy":
@@ -64,12 +49,12 @@ func codecOf(name string) compress.Codec {
 	return &parquet.Zstd
 }
 
-func newFileWriter(fsys vfs.FS, tmp string, schema *parquet.Schema, leaves []leafSpec, codec compress.Codec) (*fileWriter, error) {
-	f, err := fsys.Create(tmp)
+func newFileWriter(scratch *objects.Scratch, schema *parquet.Schema, leaves []leafSpec, codec compress.Codec) (*fileWriter, error) {
+	out, err := scratch.Create()
 	if err != nil {
 		return nil, err
 	}
-	fw := &fileWriter{fs: fsys, tmp: tmp, out: &fileOutput{f: f}, leaves: leaves}
+	fw := &fileWriter{out: out, leaves: leaves}
 	options := []parquet.WriterOption{schema,
 		parquet.Compression(codec),
 		parquet.PageBufferSize(pageBytes),
@@ -149,38 +134,24 @@ func setLevels(vals []parquet.Value, column int) {
 	}
 }
 
-// finish completes the file, makes its bytes durable, and gives it its name. The caller
-// syncs the directory.
-func (fw *fileWriter) finish(name string) (size int64, err error) {
+// finish completes the file and puts it under its name. On nil it is durable; errors are
+// the store's.
+func (fw *fileWriter) finish(ctx context.Context, store objects.Store, name string) (size int64, err error) {
 	if err := fw.flushBatch(); err != nil {
 		return 0, err
 	}
 	if err := fw.w.Close(); err != nil {
 		return 0, err
 	}
-	err = fw.out.f.Sync()
-	if cerr := fw.out.f.Close(); err == nil {
-		err = cerr
-	}
-	fw.out.f = nil
-	if err != nil {
+	if err := store.PutIfAbsent(ctx, name, fw.out); err != nil {
 		return 0, err
 	}
-	if err := fw.fs.Link(fw.tmp, name); err != nil {
-		return 0, err
-	}
-	fw.fs.Remove(fw.tmp) // one that stays is removed by vacuum
-	return fw.out.at, nil
+	fw.discard() // what is left of it aside
+	return fw.out.Size(), nil
 }
 
-// discard drops an unfinished file.
-func (fw *fileWriter) discard() {
-	if fw.out.f != nil {
-		fw.out.f.Close()
-		fw.out.f = nil
-	}
-	fw.fs.Remove(fw.tmp)
-}
+// discard drops an unfinished file. One that cannot be removed goes with the scratch.
+func (fw *fileWriter) discard() { _ = fw.out.Close() }
 
 // statistics is what the commit log says of the file.
 func (fw *fileWriter) statistics() string {
@@ -190,11 +161,4 @@ func (fw *fileWriter) statistics() string {
 		names[i], stats[i] = fw.leaves[i].name, &fw.stats[i]
 	}
 	return statsText(fw.rows, names, stats)
-}
-
-// tempName is the name of a file that is being written into dir. token is the claim's own:
-// two owners must never write one file. Delta's readers, and those that expand patterns,
-// pass over names that begin with a dot.
-func tempName(dir, token string, n int64) string {
-	return path.Join(dir, fmt.Sprintf(".%s-%d.tmp", token, n))
 }

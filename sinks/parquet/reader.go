@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -8,14 +9,15 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/objects"
 )
 
 // scanner reads the rows of one of the sink's own files.
 type scanner struct {
-	name   string
-	file   vfs.File
+	name   string // in the store
+	shown  string // as people know it
+	file   objects.Object
 	pq     *parquet.File
 	leaves []string
 	groups []parquet.RowGroup
@@ -25,11 +27,12 @@ type scanner struct {
 
 // damage is what is wrong with a file's content.
 type damage struct {
-	name string
-	err  error
+	name  string // in the store
+	shown string // as people know it
+	err   error
 }
 
-func (d *damage) Error() string { return d.name + " is damaged: " + d.err.Error() }
+func (d *damage) Error() string { return d.shown + " is damaged: " + d.err.Error() }
 func (d *damage) Unwrap() error { return d.err }
 
 // fileOf is where a file of a table lies. Other programs escape its name in the log.
@@ -40,28 +43,24 @@ func fileOf(dir string, a *delta.Add) string {
 	return path.Join(dir, a.Path)
 }
 
-func openScanner(fsys vfs.FS, name string) (s *scanner, err error) {
-	f, err := fsys.Open(name)
+func openScanner(ctx context.Context, store objects.Store, name, shown string) (s *scanner, err error) {
+	f, err := store.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = &damage{name, fmt.Errorf("%v", p)}
+			err = &damage{name, shown, fmt.Errorf("%v", p)}
 		}
 		if err != nil {
 			f.Close()
 		}
 	}()
-	size, err := f.Size()
+	pq, err := parquet.OpenFile(f, f.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(128<<10))
 	if err != nil {
-		return nil, err
+		return nil, &damage{name, shown, err}
 	}
-	pq, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(128<<10))
-	if err != nil {
-		return nil, &damage{name, err}
-	}
-	s = &scanner{name: name, file: f, pq: pq, groups: pq.RowGroups(), buf: make([]parquet.Row, batchRows)}
+	s = &scanner{name: name, shown: shown, file: f, pq: pq, groups: pq.RowGroups(), buf: make([]parquet.Row, batchRows)}
 	for _, p := range pq.Schema().Columns() {
 		s.leaves = append(s.leaves, path.Join(p...))
 	}
@@ -91,7 +90,7 @@ func (s *scanner) bytes() int64 {
 func (s *scanner) next() (rows []parquet.Row, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			rows, err = nil, &damage{s.name, fmt.Errorf("%v", p)}
+			rows, err = nil, &damage{s.name, s.shown, fmt.Errorf("%v", p)}
 		}
 	}()
 	for {
@@ -104,12 +103,12 @@ func (s *scanner) next() (rows []parquet.Row, err error) {
 		n, err := s.rows.ReadRows(s.buf)
 		if n > 0 {
 			if err != nil && err != io.EOF {
-				return nil, &damage{s.name, err}
+				return nil, &damage{s.name, s.shown, err}
 			}
 			return s.buf[:n], nil
 		}
 		if err != nil && err != io.EOF {
-			return nil, &damage{s.name, err}
+			return nil, &damage{s.name, s.shown, err}
 		}
 		if err := s.rows.Close(); err != nil {
 			return nil, err

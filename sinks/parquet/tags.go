@@ -1,7 +1,10 @@
 package parquet
 
 import (
-	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -14,8 +17,14 @@ const (
 	formatNow = "2"
 )
 
-// agedBytes is about how much of current/ one merge writes anew for its format alone.
-const agedBytes = 64 << 20
+// Other tags of the sink's files.
+const (
+	// rowsTag is the number of rows of a file.
+	rowsTag = "millrace.rows"
+	// columnsTag tells files with the same columns: a file that lacks a column means
+	// something else than one that has NULL in it.
+	columnsTag = "millrace.columns"
+)
 
 // isAged reports whether the sink wrote a file in an older format. Files of other programs
 // have no tags at all.
@@ -32,21 +41,12 @@ func hasAged(s *delta.Snapshot) bool {
 	return false
 }
 
-// renewals are groups that a merge writes anew though nothing in them changes.
-func renewals(groups []group) map[*group]bool {
-	due, size := map[*group]bool{}, int64(0)
-	for i := range groups {
-		g := &groups[i]
-		if size >= agedBytes {
-			break
-		}
-		if !slices.ContainsFunc(g.files, isAged) {
-			continue
-		}
-		due[g] = true
-		for _, a := range g.files {
-			size += a.Size
-		}
+// columnsText identifies the columns of a file.
+func columnsText(leaves []leafSpec) string {
+	var b strings.Builder
+	for i := range leaves {
+		b.WriteString(leaves[i].name)
+		b.WriteByte(0)
 	}
-	return due
+	return strconv.FormatUint(xxhash.Sum64String(b.String()), 16)
 }
