@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting/protocol"
 )
@@ -78,7 +79,7 @@ func (w *worker) run() {
 
 // pause waits for a back-off. It returns false when the queue is to be given up.
 func (w *worker) pause(d time.Duration) bool {
-	return sleep(w.ctx, d)
+	return pause.For(w.ctx, d) == nil
 }
 
 // begin finds the first offset, trying until it is told one.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client/internal/session"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting/protocol"
 )
@@ -123,12 +124,12 @@ func (r *Reader) Pull(ctx context.Context, q message.Queue, offset int64, opt Pu
 	p := pullRequest{group: r.cfg.group, queue: q, offset: offset, max: opt.MaxMsgs, maxBytes: opt.MaxBytes,
 		wait: opt.Wait, lite: true, subscription: "*"}
 	var above *OffsetAboveError
-	for pause := firstDoubt; ; pause *= 2 {
+	for doubt := firstDoubt; ; doubt *= 2 {
 		res, err := r.pull(ctx, &p, opt.Wait+pullSlack)
 		if err == nil {
 			return res, nil
 		}
-		if !errors.As(err, &above) || pause > lastDoubt || !sleep(ctx, pause) {
+		if !errors.As(err, &above) || doubt > lastDoubt || pause.For(ctx, doubt) != nil {
 			r.refreshOn(err, q.Topic)
 			return PullResult{}, fmt.Errorf("pull %s at %d: %w", queueText(q), offset, err)
 		}
@@ -142,18 +143,6 @@ const (
 	firstDoubt = 5 * time.Millisecond
 	lastDoubt  = 160 * time.Millisecond
 )
-
-// sleep returns false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
 
 func (r *Reader) pull(ctx context.Context, p *pullRequest, limit time.Duration) (PullResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)

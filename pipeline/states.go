@@ -78,7 +78,7 @@ func States() []StateInfo {
 		{StateExcluded, OfTable, "the pipeline file does not take the table in; what was in its queues still reaches the targets",
 			"name it in source.tables again, and it goes on with a new snapshot", Ready},
 		{StateDropped, OfTable, "the source has the table no longer; its target stays as it was then (on_drop_table: keep)",
-			"remove the target's directory when nobody needs it", Ready},
+			"remove the target's directory when nobody needs it; it is not made again", Ready},
 		{StateInvalid, OfPipeline, "its file has mistakes and nothing runs of it", "`millrace pipeline validate FILE` names all of them", Unready},
 		{StateStopped, OfPipeline | OfTable | OfSink, "it is being removed, or its daemon ends", "", Unready},
 	}

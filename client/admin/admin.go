@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/client/internal/routecache"
 	"github.com/millrace/millrace/client/internal/session"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
@@ -94,17 +95,13 @@ func (c *Client) CreateTopic(ctx context.Context, t TopicConfig, broker string) 
 func (c *Client) waitForRoute(ctx context.Context, t TopicConfig, brokers []string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.s.Config().RequestTimeout)
 	defer cancel()
-	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		route, err := c.s.Refresh(ctx, t.Name)
 		if err == nil && announced(route, t, brokers) {
 			return nil
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("the brokers made it, but no name server tells of it yet: %w", errors.Join(ctx.Err(), err))
+		if ended := pause.For(ctx, wait); ended != nil {
+			return fmt.Errorf("the brokers made it, but no name server tells of it yet: %w", errors.Join(ended, err))
 		}
 	}
 }

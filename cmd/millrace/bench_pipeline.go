@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/httpapi"
 	"github.com/millrace/millrace/pipeline/spec"
@@ -93,7 +94,7 @@ func (w watch) run(ctx context.Context, d time.Duration) (*pipelineResult, error
 	started := time.Now()
 	now := before
 	for left := d; left > 0; left = d - time.Since(started) {
-		if err := pause(ctx, min(left, watchInterval)); err != nil {
+		if err := pause.For(ctx, min(left, watchInterval)); err != nil {
 			return nil, err
 		}
 		if now, err = w.client.Pipeline(ctx, w.name); err != nil {

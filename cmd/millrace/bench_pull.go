@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 )
 
@@ -54,12 +55,12 @@ func benchPull(ctx context.Context, c *cobra.Command) error {
 	for i, q := range queues {
 		wg.Go(func() { failures[i] = pullAgain(limited, reader, q, &count) })
 	}
-	if err := pause(ctx, warmup); err != nil {
+	if err := pause.For(ctx, warmup); err != nil {
 		return err
 	}
 	own, broker := meters(c)
 	started, messages, bytes := time.Now(), count.messages.Load(), count.bytes.Load()
-	if err := pause(ctx, duration); err != nil {
+	if err := pause.For(ctx, duration); err != nil {
 		return err
 	}
 	elapsed, messages, bytes := time.Since(started), count.messages.Load()-messages, count.bytes.Load()-bytes

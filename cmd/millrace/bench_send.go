@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 )
 
@@ -79,7 +80,7 @@ func benchSend(ctx context.Context, c *cobra.Command, o sendOptions) error {
 	l := newLoad(producer, topic.name, o)
 	l.start()
 	defer l.end()
-	if err := pause(ctx, o.warmup); err != nil {
+	if err := pause.For(ctx, o.warmup); err != nil {
 		return err
 	}
 	before, err := topic.end(ctx)
@@ -89,7 +90,7 @@ func benchSend(ctx context.Context, c *cobra.Command, o sendOptions) error {
 	own, broker := meters(c)
 	l.reset()
 	started := time.Now()
-	if err := pause(ctx, o.duration); err != nil {
+	if err := pause.For(ctx, o.duration); err != nil {
 		return err
 	}
 	l.end()
@@ -106,17 +107,6 @@ func benchSend(ctx context.Context, c *cobra.Command, o sendOptions) error {
 		r.Failure = l.failure.Error()
 	}
 	return r.print(c)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // load keeps messages in flight until it is ended.
@@ -209,7 +199,7 @@ func (l *load) atRate() {
 	for n := 0; !l.over.Load(); n++ {
 		due := began.Add(time.Duration(float64(n) / l.o.rate * float64(time.Second)))
 		if wait := time.Until(due); wait > 0 {
-			_ = pause(context.Background(), wait) // never ends early
+			_ = pause.For(context.Background(), wait) // never ends early
 		}
 		l.flying.Add(1)
 		l.producer.SendAsync(context.Background(), l.message, func(_ client.SendResult, err error) {

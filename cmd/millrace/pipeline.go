@@ -102,6 +102,9 @@ func readPipelines(path string) ([]*spec.Pipeline, error) {
 	if len(all) > 0 {
 		return nil, all
 	}
+	if len(found) == 0 {
+		return nil, usageError{fmt.Errorf("%s holds no pipeline file (*.yaml, *.yml)", path)}
+	}
 	return found, nil
 }
 
@@ -162,7 +165,7 @@ func newVerb(verb, short, example string) *cobra.Command {
 	daemon := daemonFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute) // a pipeline that stops makes durable what it holds
 		defer cancel()
 		table := ""
 		if len(args) == 2 {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
@@ -67,7 +68,7 @@ lists the states.`,
 			if err != nil || !*watch {
 				return err
 			}
-			if pause(c.Context(), watchStatus) != nil {
+			if pause.For(c.Context(), watchStatus) != nil {
 				return nil
 			}
 		}

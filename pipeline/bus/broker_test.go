@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/broker"
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/client/admin"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/namesrv"
 	"github.com/millrace/millrace/pipeline/event"
@@ -98,7 +99,7 @@ func (c *cluster) waitRegistered() {
 		if err == nil && len(info.Brokers) == 1 {
 			return
 		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 5*time.Millisecond); err != nil {
 			c.t.Fatalf("the broker did not register: %v", err)
 		}
 	}

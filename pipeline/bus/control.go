@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -72,7 +73,7 @@ func (c *Control) Claim(ctx context.Context, sink string, table event.TableName,
 		default:
 			return 0, fmt.Errorf("claim %s of sink %s: %w", table, sink, err)
 		}
-		if err := pause(ctx, retryPull); err != nil {
+		if err := pause.For(ctx, retryPull); err != nil {
 			return 0, fmt.Errorf("claim %s of sink %s: %w", table, sink, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -57,7 +58,7 @@ func (s *Schemas) Schema(ctx context.Context, id event.SchemaID) (*event.Schema,
 		if err == nil {
 			err = ErrUnknownSchema
 		}
-		if pause(ctx, retryPull) != nil {
+		if pause.For(ctx, retryPull) != nil {
 			return nil, fmt.Errorf("schema %s: %w", id, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/link"
@@ -130,7 +131,7 @@ func readable(ctx context.Context, r queueReader, q message.Queue, end int64) er
 		if now >= end {
 			return nil
 		}
-		if err := pause(ctx, moment); err != nil {
+		if err := pause.For(ctx, moment); err != nil {
 			return fmt.Errorf("wait for offset %d of %s, which is at %d: %w", end, queueText(q), now, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline"
@@ -230,7 +231,7 @@ func (s *Subscription) seek(ctx context.Context, q *queueReading) error {
 		}
 		s.failed(q, err)
 		s.log.Warn("queue can't be sought", slog.String("queue", queueText(q.q)), slog.Any("error", err))
-		if err := pause(ctx, retryPull); err != nil {
+		if err := pause.For(ctx, retryPull); err != nil {
 			return err
 		}
 	}
@@ -258,7 +259,7 @@ func (s *Subscription) pullFailed(ctx context.Context, q *queueReading, err erro
 	}
 	s.failed(q, err)
 	s.log.Warn("queue can't be read", slog.String("queue", queueText(q.q)), slog.Any("error", err))
-	return pause(ctx, retryPull)
+	return pause.For(ctx, retryPull)
 }
 
 // failed keeps for people why a queue can't be read.
@@ -334,15 +335,4 @@ func (s *Subscription) unread(q *queueReading, m *client.ReceivedMessage, cause 
 	}
 	q.offset = m.QueueOffset + 1
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -168,7 +169,7 @@ func (p patient) Pull(ctx context.Context, q message.Queue, offset int64, o clie
 		if err != nil || len(r.Messages) > 0 || o.Wait == 0 {
 			return r, err
 		}
-		if err := pause(ctx, time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
 			return client.PullResult{}, err
 		}
 	}

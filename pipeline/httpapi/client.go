@@ -69,7 +69,10 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 		return fmt.Errorf("ask the daemon at %s: %w", c.base, err)
 	}
 	answer, err := c.http.Do(request)
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the daemon at %s did not answer in time; what was asked for may be done all the same: see the status", c.base)
+	case err != nil:
 		return fmt.Errorf("%w: ask it (is `millrace connect` or `millrace standalone` running there? --daemon or MILLRACE_DAEMON names another): %w", ErrAway, err)
 	}
 	defer answer.Body.Close()

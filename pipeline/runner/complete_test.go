@@ -159,7 +159,8 @@ func TestTwoSinksEachAtItsPace(t *testing.T) {
 	})
 	for _, when := range []string{"in one process", "after a restart"} {
 		r.waitFor(when, func() bool {
-			return sink("two").Code == event.PauseTarget && sink("one").State == pipeline.StateRunning
+			items := r.table(r.items).Sinks
+			return sink("two").Code == event.PauseTarget && sink("one").State == pipeline.StateRunning && len(items) == 2 && items[0].State == pipeline.StateRunning
 		})
 		p := r.pipeline()
 		if s := sink("two"); s.CompleteTo.Target.After(stood.Target) || p.CompleteTo.Target.After(s.CompleteTo.Target) || p.State != pipeline.StateRunning ||

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
 	"github.com/millrace/millrace/pipeline/spec"
@@ -47,15 +48,9 @@ func (b *backoff) wait(ctx context.Context, started time.Time) error {
 	if b.next == 0 || time.Since(started) > backoffReset {
 		b.next = backoffFirst
 	}
-	timer := time.NewTimer(b.next)
-	defer timer.Stop()
+	now := b.next
 	b.next = min(2*b.next, max(b.most, backoffMost))
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, now)
 }
 
 // stopped reports whether err is only the end of ctx.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,25 +160,48 @@ func (p *pipe) fail(state pipeline.State, code event.PauseCode, err error) {
 	p.errors++
 }
 
+// ownRecorded owns what the records know, so that what was published reaches the targets
+// while the source is away. A table that the source has no longer has an owner while its
+// queues hold something for the target.
+func (p *pipe) ownRecorded(ctx context.Context, tables []*event.Table) {
+	for _, t := range tables {
+		if p.lives.Of(t.Name).Gone().Code == "" {
+			p.own(ctx, []*event.Table{t})
+			continue
+		}
+		queues := p.endpoint.QueuesOf(p.spec.Name, t.Name, t.Queues)
+		for _, s := range p.spec.Sinks {
+			unread, err := p.endpoint.Unread(ctx, p.spec.Name, s.Name, queues)
+			if err != nil {
+				p.log.Warn("it is not known whether a dropped table's target has all of it: it is taken", slog.String("table", t.Name.String()), slog.Any("error", err))
+			}
+			if unread || err != nil {
+				p.ownIn(ctx, s, t)
+			}
+		}
+	}
+}
+
 // own makes sure that every sink has an owner for each of the tables.
 func (p *pipe) own(ctx context.Context, tables []*event.Table) {
 	for _, s := range p.spec.Sinks {
 		for _, t := range tables {
-			key := ownerKey{s.Name, t.Name}
-			p.mu.Lock()
-			_, have := p.owners[key]
-			var o *owner
-			if !have {
-				o = newOwner(p, s, t)
-				p.owners[key] = o
-				if s.Name == p.spec.Sinks[0].Name {
-					p.order = append(p.order, t.Name)
-				}
-			}
-			p.mu.Unlock()
-			if o != nil {
-				p.wg.Go(func() { o.run(ctx) })
-			}
+			p.ownIn(ctx, s, t)
 		}
 	}
+}
+
+func (p *pipe) ownIn(ctx context.Context, s spec.Sink, t *event.Table) {
+	key := ownerKey{s.Name, t.Name}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owners[key] != nil {
+		return
+	}
+	o := newOwner(p, s, t)
+	p.owners[key] = o
+	if !slices.Contains(p.order, t.Name) {
+		p.order = append(p.order, t.Name)
+	}
+	p.wg.Go(func() { o.run(ctx) })
 }

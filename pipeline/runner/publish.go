@@ -69,7 +69,7 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 	if resume, err = p.carryOut(ctx, publisher, resume); err != nil {
 		return err
 	}
-	p.own(whole, publisher.Tables()) // what was published reaches the targets while the source is away
+	p.ownRecorded(whole, publisher.Tables())
 	source, err := p.deps.Source(p.spec)
 	if err != nil {
 		return err

@@ -41,7 +41,11 @@ func (f *findings) fault(format string, a ...any) {
 }
 
 func (f *findings) pipeline(s *pipeline.Status) {
-	if s.FileError != "" {
+	switch {
+	case s.FileError == "":
+	case s.Code == event.PauseRequest:
+		f.fault("pipeline %s is paused, and its file has mistakes: %s", s.Name, s.FileError)
+	default:
 		f.fault("pipeline %s runs by what its file said before: %s", s.Name, s.FileError)
 	}
 	switch {

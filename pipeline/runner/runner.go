@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -274,6 +275,9 @@ func (r *Runner) unused(all []pipeline.Status, files map[string]string) (standin
 		}
 		delete(broken, files[s.Name])
 		mistakes := "the file has mistakes; what it said before is in use: " + what
+		if s.Code == event.PauseRequest {
+			mistakes = "the file has mistakes; resume is refused until it has none: " + what
+		}
 		if s.Reason == "" {
 			s.Reason = mistakes
 		}
@@ -303,16 +307,29 @@ func (r *Runner) Do(ctx context.Context, name, table, verb string) ([]httpapi.Ou
 	r.mu.Unlock()
 	switch {
 	case one == nil && standing == nil:
-		return nil, fmt.Errorf("the pipeline %q is %w", name, httpapi.ErrUnknown)
+		return nil, r.notRunning(verb, name)
+	case standing != nil && verb == httpapi.Pause && table == "":
+		return nil, nil // it is
 	case standing != nil && (verb != httpapi.Resume || table != ""):
 		return nil, fmt.Errorf("%s: pipeline %s is paused; resume it first: %w", verb, name, httpapi.ErrState)
 	case standing != nil:
-		return nil, r.resume(ctx, name)
+		return nil, r.resume(ctx, name, standing.spec.File)
 	case table == "" && verb == httpapi.Pause:
 		return nil, r.pause(name)
-	default:
-		return one.pipe.do(ctx, table, verb)
+	case table == "" && verb == httpapi.Resume:
+		r.awaitBegun(ctx, name) // somebody may have resumed it a moment ago
 	}
+	return one.pipe.do(ctx, table, verb)
+}
+
+// notRunning is why nothing can be asked of a pipeline that neither runs nor is paused.
+func (r *Runner) notRunning(verb, name string) error {
+	for _, s := range r.Statuses() {
+		if s.Name == name && s.State == pipeline.StateInvalid {
+			return fmt.Errorf("%s: %s: %w", verb, s.Reason, httpapi.ErrState)
+		}
+	}
+	return fmt.Errorf("the pipeline %q is %w", name, httpapi.ErrUnknown)
 }
 
 // pause stops a pipeline with everything durable, and remembers it.
@@ -320,9 +337,12 @@ func (r *Runner) pause(name string) error {
 	r.turn.Lock()
 	defer r.turn.Unlock()
 	r.mu.Lock()
-	one := r.running[name]
+	one, standing := r.running[name], r.paused[name]
 	r.mu.Unlock()
-	if one == nil {
+	switch {
+	case one == nil && standing != nil: // somebody else was first
+		return nil
+	case one == nil:
 		return fmt.Errorf("pause: pipeline %s does not run any more: %w", name, httpapi.ErrState)
 	}
 	if err := vfs.WriteFileAtomic(vfs.OS(), r.pauseFile(name), []byte("paused by request\n")); err != nil {
@@ -340,7 +360,10 @@ func (r *Runner) pause(name string) error {
 // resume lets the next look at the files, which it asks for, start the pipeline, and waits
 // until its source is open or has failed: what is asked next is asked of a pipeline that
 // runs. Until then the pipeline is known as paused and shown as starting.
-func (r *Runner) resume(ctx context.Context, name string) error {
+func (r *Runner) resume(ctx context.Context, name string, file string) error {
+	if _, err := spec.ReadFile(file, r.kinds, os.LookupEnv); err != nil {
+		return fmt.Errorf("resume: pipeline %s stays paused: its file has mistakes: %w: %w", name, err, httpapi.ErrState)
+	}
 	if err := os.Remove(r.pauseFile(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("resume %s: %w", name, err)
 	}
@@ -348,16 +371,17 @@ func (r *Runner) resume(ctx context.Context, name string) error {
 	case r.wake <- struct{}{}:
 	default:
 	}
-	tick := time.NewTicker(resumeGlance)
-	defer tick.Stop()
+	r.awaitBegun(ctx, name) // it is resumed, whatever comes of that
+	return nil
+}
+
+// awaitBegun waits for some time until a pipeline that is starting has begun or failed.
+func (r *Runner) awaitBegun(ctx context.Context, name string) {
 	for began := time.Now(); time.Since(began) < recordWait && r.starting(name); {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil // it is resumed all the same
+		if pause.For(ctx, resumeGlance) != nil {
+			return
 		}
 	}
-	return nil
 }
 
 // resumeGlance is how often a resumption looks whether the pipeline has begun.

@@ -27,11 +27,14 @@ func (p *pipe) do(ctx context.Context, table, verb string) ([]httpapi.Outcome, e
 		p.goOnWith(verb)
 		return nil, nil
 	}
+	tables := p.named(table)
+	if len(tables) == 0 && table != "" && len(p.lives.Names()) > 0 {
+		return nil, fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
+	}
 	a, err := p.ask(verb)
 	if err != nil {
 		return nil, err
 	}
-	tables := p.named(table)
 	if len(tables) == 0 && table != "" {
 		return nil, fmt.Errorf("the table %q of pipeline %s is %w", table, p.spec.Name, httpapi.ErrUnknown)
 	}
@@ -65,10 +68,13 @@ type asking struct {
 
 func (p *pipe) ask(verb string) (*asking, error) {
 	p.mu.Lock()
-	source, publisher := p.source, p.publisher
+	source, publisher, state, reason := p.source, p.publisher, p.state, p.reason
 	p.mu.Unlock()
 	if source == nil {
-		return nil, fmt.Errorf("%s: the source of %s is not connected: %w", verb, p.spec.Name, httpapi.ErrState)
+		if reason != "" {
+			reason = " (" + reason + ")"
+		}
+		return nil, fmt.Errorf("%s: pipeline %s is %s%s; nothing was asked of it: ask again when it runs: %w", verb, p.spec.Name, state, reason, httpapi.ErrState)
 	}
 	if now := source.Status(); !now.Connected {
 		return nil, fmt.Errorf("%s: the source of %s can't be read now (%s); nothing was asked of it: ask again when it can: %w", verb, p.spec.Name, now.LastError, httpapi.ErrState)

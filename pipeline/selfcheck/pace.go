@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/millrace/millrace/internal/pause"
 )
 
 // targetShare is how much faster a target may be read than the source: it is files, and they
@@ -33,21 +35,7 @@ func (p *pace) wait(ctx context.Context, side string, rows int) error {
 	}
 	next = next.Add(time.Duration(float64(rows) / p.rate[side] * float64(time.Second)))
 	p.next[side] = next
-	return sleep(ctx, time.Until(next))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, time.Until(next))
 }
 
 // room refuses to fill a disk that others write on.

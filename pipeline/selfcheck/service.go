@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/verify"
@@ -156,7 +157,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		s.deps.Log.Warn("the self-check can't go on and will be tried again", slog.Any("error", err))
 		s.stuck(err)
-		if err := sleep(ctx, s.cfg.Glance); err != nil {
+		if err := pause.For(ctx, s.cfg.Glance); err != nil {
 			return err
 		}
 	}
@@ -196,7 +197,7 @@ func (s *Service) rounds(ctx context.Context) error {
 		if left || wait > s.cfg.Glance { // tables may come
 			wait = min(wait, s.cfg.Glance)
 		}
-		if err := sleep(ctx, max(wait, time.Millisecond)); err != nil {
+		if err := pause.For(ctx, max(wait, time.Millisecond)); err != nil {
 			return err
 		}
 	}

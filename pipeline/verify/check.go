@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -327,20 +328,9 @@ func (c *check) again(ctx context.Context, fn func() error) (err error) {
 		if err == nil || final || try == tries || c.o.Wait <= 0 {
 			return err
 		}
-		if err := sleep(ctx, time.Duration(try)*c.o.Pause/4); err != nil {
+		if err := pause.For(ctx, time.Duration(try)*c.o.Pause/4); err != nil {
 			return err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline"
 )
@@ -31,7 +32,7 @@ func (c *check) lookAgain(ctx context.Context, candidates *spill) (*spill, error
 	if err != nil {
 		return nil, err
 	}
-	until, pause := time.Now().Add(c.o.Wait), c.o.Pause
+	until, rest := time.Now().Add(c.o.Wait), c.o.Pause
 	for n := 1; candidates.n > 0 || c.out.Problem != ""; n++ {
 		c.tell("again", candidates.n)
 		last := n >= leastLooks && time.Now().After(until)
@@ -43,10 +44,10 @@ func (c *check) lookAgain(ctx context.Context, candidates *spill) (*spill, error
 		if last || candidates.n == 0 && c.out.Problem == "" {
 			break
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := pause.For(ctx, rest); err != nil {
 			return nil, err
 		}
-		pause = min(2*pause, max(mostPause, c.o.Pause))
+		rest = min(2*rest, max(mostPause, c.o.Pause))
 	}
 	return wrong, nil
 }
@@ -268,7 +269,7 @@ func (c *check) reach(ctx context.Context, until time.Time, hot *hot) (bool, err
 		if err := hot.poll(ctx, c); err != nil {
 			return false, err
 		}
-		if err := sleep(ctx, min(c.o.Pause, hot.pause())); err != nil {
+		if err := pause.For(ctx, min(c.o.Pause, hot.pause())); err != nil {
 			return false, err
 		}
 	}
