@@ -387,7 +387,7 @@ func (a *Assembler) finish() {
 // park takes the open transaction out, to wait.
 func (a *Assembler) park() *waiting {
 	w := &waiting{log: a.cur, gone: a.gone, doubt: a.doubt}
-	w.log.compact()
+	w.log.park()
 	a.cur, a.gone = log{store: a.store}, nil
 	return w
 }

@@ -60,6 +60,15 @@ func (s *spool) flush() error {
 	return nil
 }
 
+// rest writes everything, so that nothing of the spool is in memory.
+func (s *spool) rest() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.buf = nil
+	return nil
+}
+
 func (s *spool) close() {
 	s.store.disk -= s.size + int64(len(s.buf))
 	_ = s.file.Close()

@@ -19,6 +19,7 @@ type Store struct {
 	dir    string
 	memory int64
 	used   int64 // of memory
+	parked int64 // of used, by prepared transactions
 	disk   int64 // in files
 }
 
@@ -71,14 +72,18 @@ type entry struct {
 	frame Frame
 }
 
-// log is a run of events. The first ones are in memory, those behind them in a file.
+// log is a run of events. The first ones are in memory, those behind them in a file. Those
+// in memory are in a file of their own once they were spilled.
 type log struct {
 	store  *Store
+	front  *spool
+	fronts int // events in front
 	mem    []entry
 	own    int   // so many of mem are copies of our own; the others are the caller's
 	bytes  int64 // of memory granted for mem
 	spool  *spool
 	events int
+	parked bool // bytes are among the store's parked ones
 }
 
 // add appends an event: the caller's until keep is called, or a copy in the file.
@@ -123,26 +128,72 @@ func (l *log) compact() {
 	}
 }
 
+// park makes the log ready to wait for long: what it has in memory is its own, and no more
+// of it than leaves others half of the memory. Else it goes to a file, or stays where it is
+// if no file can be had. Nothing may be added any more.
+func (l *log) park() {
+	if l.spool != nil {
+		_ = l.spool.rest() // what could not be written is read from memory
+	}
+	if l.store.parked+l.bytes > l.store.memory/2 && l.spill() == nil {
+		return
+	}
+	l.compact()
+	l.parked = true
+	l.store.parked += l.bytes
+}
+
+// spill moves the events in memory to a file.
+func (l *log) spill() error {
+	file, err := l.store.create()
+	if err != nil {
+		return err
+	}
+	to := &spool{store: l.store, file: file}
+	for i := range l.mem {
+		if err = to.add(l.mem[i].ev, l.mem[i].frame); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = to.rest()
+	}
+	if err != nil {
+		to.close()
+		return err
+	}
+	l.front, l.fronts = to, len(l.mem)
+	l.store.used -= l.bytes
+	l.mem, l.own, l.bytes = nil, 0, 0
+	return nil
+}
+
 // drop forgets everything; the log can be used again.
 func (l *log) drop() {
 	l.store.used -= l.bytes
+	if l.parked {
+		l.store.parked -= l.bytes
+	}
 	clear(l.mem)
 	if cap(l.mem) > 1<<12 {
 		l.mem = nil
 	}
-	l.mem, l.own, l.bytes, l.events = l.mem[:0], 0, 0, 0
-	if l.spool != nil {
-		l.spool.close()
-		l.spool = nil
+	l.mem, l.own, l.bytes, l.events, l.parked = l.mem[:0], 0, 0, 0, false
+	for _, s := range []*spool{l.front, l.spool} {
+		if s != nil {
+			s.close()
+		}
 	}
+	l.front, l.fronts, l.spool = nil, 0, nil
 }
 
 // walk goes through a log from its first event on. The entry that next returns is good
 // until the call that follows.
 type walk struct {
-	log *log
-	at  int // number of the next event
-	r   *spoolReader
+	log   *log
+	at    int // number of the next event
+	front *spoolReader
+	r     *spoolReader
 }
 
 func (w *walk) next() (*entry, error) {
@@ -150,6 +201,12 @@ func (w *walk) next() (*entry, error) {
 		return nil, nil
 	}
 	w.at++
+	if w.at <= w.log.fronts {
+		if w.front == nil {
+			w.front = w.log.front.reader()
+		}
+		return w.front.next()
+	}
 	if w.at <= len(w.log.mem) {
 		return &w.log.mem[w.at-1], nil
 	}
