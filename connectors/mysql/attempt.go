@@ -55,6 +55,7 @@ type attempt struct {
 	failures int
 	lastErr  string
 	again    bool // another attempt is due when this one is through
+	own      bool // the source itself asked for it
 	ctx      context.Context
 	cancel   context.CancelFunc
 }

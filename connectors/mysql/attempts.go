@@ -71,30 +71,57 @@ func newAttempts(o *opening) *attempts {
 }
 
 // resume takes up the attempts of the position: those in progress go on at their
-// cursor, those without BEGIN begin.
-func (as *attempts) resume(all []event.Attempt) {
+// cursor, those without BEGIN begin, and so do those that the source owes.
+func (as *attempts) resume(all []event.Attempt, due map[event.TableName]owed) {
 	for _, ev := range all {
 		t := as.tables.all[ev.Table]
-		if t == nil || t.ev == nil || t.paused != nil {
-			continue // resuming a paused table asks for a snapshot
+		if !as.mayBegin(t) {
+			continue
 		}
+		own, owes := due[ev.Table]
 		a := as.add(t, ev.Cause)
-		if ev.Begin != 0 && !t.ev.Keyless {
+		if ev.Begin != 0 && !t.ev.Keyless && (!owes || own.Behind) {
 			a.ev = ev
 			if err := a.plan(as.tables); err == nil {
 				a.last = as.stand.here()
 				a.enter(stageReading)
+				a.again = own.Behind
 				continue
 			}
 			as.drop(a)
 			as.add(t, ev.Cause)
 		}
 	}
+	for _, t := range as.tables.captured() {
+		if own, ok := due[t.name]; ok && as.mayBegin(t) && as.of(t) == nil {
+			as.add(t, own.Cause).own = true
+		}
+	}
+}
+
+// mayBegin reports whether a table can have an attempt: resuming a paused table asks for
+// one, and so does knowing its definition.
+func (as *attempts) mayBegin(t *table) bool {
+	return t != nil && t.defined() && t.paused == nil && t.blind == ""
+}
+
+// owes is what a position says of a table's attempt. What others have asked for they know
+// themselves.
+func (as *attempts) owes(t *table) *owed {
+	switch a := as.of(t); {
+	case a == nil:
+	case a.again:
+		return &owed{Cause: causeCascade, Behind: true}
+	case a.own && a.ev.Begin == 0:
+		return &owed{Cause: a.ev.Cause}
+	}
+	return nil
 }
 
 func (as *attempts) add(t *table, cause string) *attempt {
 	a := newAttempt(as.ctx, t, cause)
 	as.all = append(as.all, a)
+	as.tables.changed = true
 	return a
 }
 
@@ -109,6 +136,7 @@ func (as *attempts) of(t *table) *attempt {
 
 func (as *attempts) drop(a *attempt) {
 	a.close()
+	as.tables.changed = true
 	as.all = slices.DeleteFunc(as.all, func(b *attempt) bool { return a == b })
 }
 
@@ -124,10 +152,9 @@ func (as *attempts) request(t *table, cause string) {
 	if a := as.of(t); a != nil {
 		as.drop(a)
 	}
-	if !t.defined() || t.paused != nil || t.blind != "" {
-		return // resuming a paused table asks for one, and so does knowing its definition
+	if as.mayBegin(t) {
+		as.add(t, cause).own = true
 	}
-	as.add(t, cause)
 }
 
 // abandon ends a table's attempt: its caller pauses the table or it is gone.
@@ -164,15 +191,19 @@ func (as *attempts) restart(t *table, cause string) {
 
 const causeCascade = "a foreign key changed rows that the server does not log"
 
-// cascade notes that a foreign key changed the table without rows in the log.
+// cascade notes that a foreign key changed the table without rows in the log. An attempt
+// that has begun goes on, lest a table that is changed this way all the time is never
+// complete, and another one follows; one that has not has it all.
 func (as *attempts) cascade(t *table) {
-	if a := as.of(t); a != nil {
-		a.again = true
-		return
+	switch a := as.of(t); {
+	case a != nil && a.ev.Begin == 0:
+	case a != nil:
+		a.again, as.tables.changed = true, true
+	default:
+		as.source.log.Warn("rows changed that the server does not log", slog.String("table", t.name.String()),
+			slog.String("remedy", "drop the cascading foreign key; a snapshot follows"))
+		as.owe(t, causeCascade)
 	}
-	as.source.log.Warn("rows changed that the server does not log", slog.String("table", t.name.String()),
-		slog.String("remedy", "drop the cascading foreign key; a snapshot follows"))
-	as.owe(t, causeCascade)
 }
 
 // owe begins an attempt that nobody asked for, and tells of it: until it has ended the table
@@ -279,7 +310,10 @@ func (as *attempts) wishes(ctx context.Context) error {
 		case t.paused != nil:
 			as.source.log.Warn("snapshot not begun: the table is paused", slog.String("table", r.table.String()), slog.String("reason", string(t.paused.Code)))
 		default:
+			a := as.of(t)
+			own := a != nil && a.own && a.ev.Begin == 0
 			as.request(t, r.cause)
+			as.of(t).own = own // whoever asks keeps what it asks for
 		}
 	}
 	return nil
@@ -328,7 +362,7 @@ func (as *attempts) locate(a *attempt) {
 
 // begin hands BEGIN over.
 func (as *attempts) begin(a *attempt) {
-	a.ev.Begin = as.stand.reserve(1)
+	a.ev.Begin, as.tables.changed = as.stand.reserve(1), true
 	ev, at := a.ev, as.stand.here()
 	a.last = at
 	as.stand.emit(event.Item{Kind: event.KindBegin, Seq: ev.Begin, Table: a.t.ev, Commit: &at, Attempt: &ev})

@@ -47,6 +47,7 @@ func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) err
 		}
 	}
 	ts.statements++
+	ts.changed = true
 	for i := range changes {
 		ts.applyChange(&statement{e: e, sql: text, seq: seq}, &changes[i])
 	}

@@ -106,13 +106,13 @@ func (t *table) agrees(l *schema.Loaded) {
 }
 
 // assume notes that rows at here are read under the present definition.
-func (t *table) assume(here place) {
+func (ts *tables) assume(t *table, here place) {
 	switch {
 	case t.assumed.file == "":
 	case here.less(t.assumed):
-		t.assumedRows = true
+		t.assumedRows, ts.changed = true, true
 	default:
-		t.assumed, t.assumedRows = place{}, false
+		t.assumed, t.assumedRows, ts.changed = place{}, false, true
 	}
 }
 
@@ -136,7 +136,8 @@ func (ts *tables) reload(ctx context.Context, t *table) (old, now *event.Schema,
 	}
 	old = t.schema()
 	now = t.load(found.loaded, ts.ground.number().Counter())
-	t.loadedAt, t.skipTo, t.blind, t.misfit, t.unread, t.excused = found.at, found.at, "", "", "", false
+	t.unsure, t.unread = unsure{loadedAt: found.at, skipTo: found.at}, ""
+	ts.changed = true
 	return old, now, nil
 }
 
@@ -164,7 +165,7 @@ func (ts *tables) leaveOut(t *table, why string, seq event.Seq) {
 	if t.blind != "" || t.paused != nil {
 		return
 	}
-	t.blind = why
+	t.blind, ts.changed = why, true
 	ts.log.Warn("rows are left out until the table's definition is known; a snapshot follows", slog.String("table", t.name.String()), slog.String("reason", why))
 	if s := t.schema(); s != nil { // the attempt is recorded as due together with the place
 		ts.tell(event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: ts.tx(), DDL: &event.DDL{Old: s, New: s, Due: why}}, t)
@@ -185,7 +186,7 @@ func (ts *tables) settle(name event.TableName, l *schema.Loaded, cause string) {
 		t = ts.at(name)
 	}
 	why, blind, misfit := differs(t, l), t.blind, t.misfit
-	t.blind, t.misfit, t.unread = "", "", ""
+	t.blind, t.misfit, t.unread, ts.changed = "", "", "", true
 	switch {
 	case why == "" && misfit != "" && t.excused: // rows behind an answer of the server's
 		ts.pause(t, pauseShape, misfit)

@@ -60,6 +60,7 @@ func (o *opening) compose() {
 	o.tables = newTables(o, o, o.attempts)
 	o.audits = newAudits(o)
 	o.attempts.tables, o.audits.tables, o.tables.audits = o.tables, o.tables, o.audits
+	o.unsure = o.tables.inPosition
 	o.again = func() {
 		o.tables.forgetMaps()
 		o.audits.all()
@@ -76,16 +77,21 @@ func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 	if err != nil {
 		return err
 	}
+	doubts, due, err := parseUnsure(r.Position.Tables)
+	if err != nil {
+		return err
+	}
 	if err := o.tables.load(ctx, r, fresh); err != nil {
 		return err
 	}
+	o.tables.takeUp(doubts, r.Position.Server != o.server.identity)
 	if err := o.connect(ctx); err != nil {
 		return err
 	}
 	if o.tables.cascades, err = o.server.cascades(ctx, o.db, o.tables.names()); err != nil {
 		return err
 	}
-	o.attempts.resume(r.Attempts)
+	o.attempts.resume(r.Attempts, due)
 	o.pulse.start(o.server)
 	o.early = true
 	return nil

@@ -115,7 +115,7 @@ const resumeTimeout = 5 * time.Second
 // nobody waits.
 func (ts *tables) resumeUnread(t *table) {
 	ts.ground.emit(event.Item{Kind: event.KindResumed, Table: t.named(), Seq: ts.ground.number()})
-	t.blind, t.misfit = causeResumed, ""
+	t.blind, t.misfit, ts.changed = causeResumed, "", true
 	if s := t.schema(); s != nil {
 		ts.replaced(t.ev, s, s, causeResumed) // due, together with the place
 	}

@@ -29,8 +29,9 @@ type reader struct {
 	strayed *atomic.Pointer[error]
 	store   *held.Store
 	held    *held.Assembler
-	again   func()          // reading begins again at the boundary
-	ctx     context.Context // of the opening, for its own goroutines
+	again   func()             // reading begins again at the boundary
+	unsure  func(place) string // what a position says of tables
+	ctx     context.Context    // of the opening, for its own goroutines
 	cancel  context.CancelFunc
 
 	epoch    uint16
@@ -119,7 +120,7 @@ func (r *reader) takeUp(ctx context.Context, from pipeline.Resume) (fresh bool, 
 		at.File, at.Pos, at.Print = "", 0, event.Fingerprint{}
 	}
 	at.Server, at.Epoch, at.Counter = r.server.identity, r.epoch, r.counter
-	at.Done, at.DoneID = 0, event.Identity{}
+	at.Done, at.DoneID, at.Tables = 0, event.Identity{}, ""
 	if r.server.gtid {
 		if r.set, err = stream.ParseSet(r.server.maria, at.GTIDSet); err != nil {
 			return fresh, fmt.Errorf("position: %w", err)
@@ -280,6 +281,7 @@ func (r *reader) position() *event.Position {
 	}
 	r.boundary.GTIDSet = r.setText
 	p := r.boundary
+	p.Tables = r.unsure(r.stands())
 	return &p
 }
 

@@ -95,12 +95,12 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 		t.tx, t.index = o.tx.serial, 0
 	}
 	if t.skipTo.file != "" && !startOf(e).less(t.skipTo) {
-		t.skipTo = place{}
+		t.skipTo, o.tables.changed = place{}, true
 	}
 	if !t.flowing() {
 		return nil
 	}
-	t.assume(startOf(e))
+	o.tables.assume(t, startOf(e))
 	switch {
 	case e.Type == stream.PartialUpdateRowsEvent:
 		o.tables.pause(t, pausePartial, "")

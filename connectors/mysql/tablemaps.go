@@ -77,8 +77,8 @@ func (ts *tables) plan(m *mapped, here place, seq event.Seq) bool {
 	case t.newer(here):
 		// The definition was read from the server, and a statement ahead has made it what it
 		// is: a snapshot behind that statement has these rows.
-		t.skipTo = t.loadedAt
-		ts.attempts.request(t, "the table's definition is newer than its first rows")
+		t.skipTo, ts.changed = t.loadedAt, true
+		ts.attempts.owe(t, "the table's definition is newer than its first rows")
 	case errors.Is(err, decode.ErrMismatch):
 		t.misfit = err.Error()
 		ts.leaveOut(t, t.misfit, seq)

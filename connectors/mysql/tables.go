@@ -36,6 +36,12 @@ type tables struct {
 	temporary schema.Temporary
 	// statements counts those that were looked at.
 	statements uint64
+
+	// text is what positions say of tables, up to the place until at least, unless something
+	// changed.
+	text    string
+	until   place
+	changed bool
 }
 
 // ground is what tables need of the reader's place.
@@ -62,6 +68,8 @@ type snapshots interface {
 	owe(t *table, cause string)
 	// abandon ends a table's attempt.
 	abandon(t *table, why string)
+	// owes is what positions say of a table's attempt; nil is nothing.
+	owes(*table) *owed
 }
 
 // auditor has a table's definition compared with the server's.
@@ -81,31 +89,16 @@ type table struct {
 	keyName            string         // of the index that is the key, "" when not known
 	indexes            []schema.Index // nil when not known
 	versioned          bool           // keeps its former rows, as the server says
-	// loadedAt is the server's end when the definition was read from it: statements up
-	// to there may be in it already.
-	loadedAt place
+	unsure                            // tables.changed says that it changed
 
 	paused *event.PauseReason // by the source itself, or by SetPaused
-	skipTo place              // rows up to here are left out: a snapshot after it has them
-
-	// blind says why rows are left out until the definition is known, and misfit in what
-	// they did not fit the present one; an attempt follows.
-	blind, misfit string
-	// excused says that rows did not fit once though the server has the same definition: those
-	// were from before its answer, and prove nothing.
-	excused bool
 	// unread says why the definition cannot be compared with the server's; rows flow.
 	unread string
 	// changed is the last statement that concerned the table, by the count of all.
 	changed uint64
-	// assumed is a place behind that of a statement after which the server had the same
-	// definition as before: up to it that is assumed of rows, which assumedRows says came.
-	assumed     place
-	assumedRows bool
-
-	tx    uint64 // serial of the transaction that index counts in
-	index uint64 // rows of the table in that transaction so far
-	rows  uint64 // handed over since Open
+	tx      uint64 // serial of the transaction that index counts in
+	index   uint64 // rows of the table in that transaction so far
+	rows    uint64 // handed over since Open
 }
 
 func newTables(o *opening, at ground, attempts snapshots) *tables {
@@ -211,7 +204,7 @@ func (ts *tables) load(ctx context.Context, r pipeline.Resume, fresh bool) error
 		if ts.all[name] != nil {
 			continue
 		}
-		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned, loadedAt: end}
+		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned, unsure: unsure{loadedAt: end}}
 		if !fresh && ts.cfg.Snapshot.Mode != pipeline.SnapshotNever {
 			// What it was at the position is not known. Its rows come with the attempt that is
 			// due, or from its CREATE TABLE on.
@@ -220,6 +213,7 @@ func (ts *tables) load(ctx context.Context, r pipeline.Resume, fresh bool) error
 		ts.all[name] = t
 		ts.define(t, l.Schema)
 	}
+	ts.changed = true
 	ts.keepPaused(r.Paused)
 	return nil
 }

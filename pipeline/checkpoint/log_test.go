@@ -208,7 +208,7 @@ func fullRecord() *Record {
 	id := event.Identity{Tx: "0-1-9", Index: 4, Part: 1}
 	at := Position{Server: "s", GTIDSet: "0-1-8", File: "bin.1", Pos: 4, Epoch: 2, Counter: 1 << 40, Done: event.MakeSeq(2, 7), DoneID: id,
 		Print: event.Fingerprint{File: "bin.1", Pos: 3, Type: 16, Time: 1, Size: 31, Checksum: 9},
-		XA:    "X'6f',X'',1 4-90 0-1-7 bin.1\n"}
+		XA:    "X'6f',X'',1 4-90 0-1-7 bin.1\n", Tables: `[{"db":"shop","table":"a"}]`}
 	return &Record{Type: TypeGroup, Term: 7, Num: 12, Pred: 10, Group: &Group{
 		N: 3, Kind: KindDDL, From: at, To: at, Resolved: 1,
 		Halves:   []Half{{Queue: q, ID: "k@1", Tx: "t", Lo: 5, Hi: event.MakeSeq(2, 1<<47), Prev: 4, To: id}},

@@ -20,6 +20,7 @@ type positionJSON struct {
 	DoneID  event.Identity `json:"done_id,omitzero"`
 	Print   *printJSON     `json:"print,omitempty"`
 	XA      string         `json:"xa,omitempty"`
+	Tables  string         `json:"tables,omitempty"`
 	Time    int64          `json:"time,string,omitempty"`
 }
 
@@ -36,7 +37,7 @@ type printJSON struct {
 func (p Position) MarshalJSON() ([]byte, error) {
 	j := positionJSON{
 		Server: p.Server, GTIDSet: p.GTIDSet, File: p.File, Pos: p.Pos, Epoch: p.Epoch, Counter: p.Counter,
-		Done: p.Done, DoneID: p.DoneID, XA: p.XA, Time: p.Time,
+		Done: p.Done, DoneID: p.DoneID, XA: p.XA, Tables: p.Tables, Time: p.Time,
 	}
 	if p.Print != (event.Fingerprint{}) {
 		print := printJSON(p.Print)
@@ -53,7 +54,7 @@ func (p *Position) UnmarshalJSON(b []byte) error {
 	}
 	*p = Position{
 		Server: j.Server, GTIDSet: j.GTIDSet, File: j.File, Pos: j.Pos, Epoch: j.Epoch, Counter: j.Counter,
-		Done: j.Done, DoneID: j.DoneID, XA: j.XA, Time: j.Time,
+		Done: j.Done, DoneID: j.DoneID, XA: j.XA, Tables: j.Tables, Time: j.Time,
 	}
 	if j.Print != nil {
 		p.Print = event.Fingerprint(*j.Print)

@@ -61,6 +61,9 @@ type Position struct {
 	// of the log: besides what follows the position they are read again. Opaque to all but
 	// the source.
 	XA string
+	// Tables are those of which something is not certain here, up to where, and attempts that
+	// the source itself has coming. Opaque to all but the source.
+	Tables string
 	// Time is a time by the server's clock, in microseconds since 1970: what the server's
 	// log held then is before this position. 0 = no such time is known.
 	Time int64
