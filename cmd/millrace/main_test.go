@@ -62,6 +62,7 @@ func TestExitStatuses(t *testing.T) {
 		{[]string{"admin", "topic", "lst"}, exitConfiguration, `millrace admin topic has no command "lst"; did you mean "list"?`},
 		{[]string{"pipeline", "validate", bad}, exitConfiguration, `bad.yaml:3:1: suorce: unknown key; did you mean "source"?`},
 		{[]string{"pipeline", "validate"}, exitConfiguration, "name a pipeline file"},
+		{[]string{"pipeline", "validate", t.TempDir()}, exitConfiguration, "holds no pipeline file (*.yaml, *.yml)"},
 		{[]string{"pipeline", "validate", filepath.Join(dir, "missing.yaml")}, exitEnvironment, "missing.yaml"},
 		{[]string{"pipeline", "status", "--daemon", "127.0.0.1:1"}, exitEnvironment, "--daemon or MILLRACE_DAEMON names another"},
 		{[]string{"pipeline", "status", "a", "b"}, exitConfiguration, "takes the name of one pipeline"},

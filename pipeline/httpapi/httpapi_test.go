@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/httpserve"
 	"github.com/millrace/millrace/pipeline"
@@ -218,6 +219,20 @@ func TestAnAnswerThatIsNoDaemons(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) }))
 	defer s.Close()
 	if _, err := NewClient(s.URL).Pipelines(t.Context()); err == nil || !strings.Contains(err.Error(), "502 Bad Gateway") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestADaemonThatTakesLongIsNotAway: what it was asked for may come about all the same.
+func TestADaemonThatTakesLongIsNotAway(t *testing.T) {
+	done := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	defer s.Close()
+	defer close(done)
+	late, stop := context.WithTimeout(t.Context(), time.Millisecond)
+	defer stop()
+	_, err := NewClient(s.URL).Do(late, "orders", "", Pause)
+	if err == nil || errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "did not answer in time") {
 		t.Errorf("%v", err)
 	}
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
@@ -43,4 +44,48 @@ func TestATargetThatLostDataIsNotComplete(t *testing.T) {
 			}
 		})
 	}
+}
+
+// troubled is a target table with something that fails beside the stream.
+type troubled struct {
+	pipeline.SinkTable
+	why string
+}
+
+func (t *troubled) Trouble() string { return t.why }
+
+// TestATargetIsBehindWhenItStaysSo: current/ that can't keep up is said at once, and is the
+// table's state once it has lasted; one merge that took long is not.
+func TestATargetIsBehindWhenItStaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{status: pipeline.SinkSummary{State: pipeline.StateRunning}}
+		target := &troubled{}
+		const slow = "current/ is 25 s behind changes/"
+		for _, step := range []struct {
+			after  time.Duration
+			why    string
+			state  pipeline.State
+			reason string
+		}{
+			{0, "", pipeline.StateRunning, ""},
+			{0, slow, pipeline.StateRunning, slow},
+			{troubleTime - time.Second, slow, pipeline.StateRunning, slow},
+			{time.Second, slow, pipeline.StateBehind, slow},
+			{time.Hour, slow, pipeline.StateBehind, slow},
+			{time.Second, "", pipeline.StateRunning, ""},
+			{time.Second, slow, pipeline.StateRunning, slow}, // counted anew
+			{troubleTime, slow, pipeline.StateBehind, slow},
+		} {
+			time.Sleep(step.after)
+			target.why = step.why
+			o.noticeTrouble(target)
+			if s := o.status; s.State != step.state || s.Reason != step.reason {
+				t.Errorf("%s later, with %q: %s, %q", step.after, step.why, s.State, s.Reason)
+			}
+		}
+		o.status.State, o.status.Reason = pipeline.StateWaiting, "a queue waits"
+		if o.noticeTrouble(target); o.status.State != pipeline.StateWaiting {
+			t.Errorf("a target that waits is said to be %s", o.status.State)
+		}
+	})
 }

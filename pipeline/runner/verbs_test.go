@@ -200,3 +200,15 @@ func TestVerbsTwiceAtOnce(t *testing.T) {
 	r.streaming()
 	r.equal()
 }
+
+// TestAPipelineWithMistakesIsNotUnknown: status lists it, and so does the answer to a verb.
+func TestAPipelineWithMistakesIsNotUnknown(t *testing.T) {
+	r := newRig(t)
+	r.plan.Write(t, "orders.yaml", file+"quues: 3\n")
+	r.start()
+	r.waitFor("the file to be read", func() bool { return r.pipeline().State == pipeline.StateInvalid })
+	for _, verb := range httpapi.Verbs() {
+		r.refusedFor(verb, "", "the file has mistakes and is not used", "quues")
+		r.refusedFor(verb, "shop.orders", "the file has mistakes and is not used")
+	}
+}
