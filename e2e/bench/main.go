@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "parts to measure, of "+strings.Join(partNames(), ",")+" (default: all)")
 	flag.StringVar(&o.pprof, "pprof", "", "loopback address at which standalone serves profiles")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians of them are told")
-	flag.DurationVar(&o.seconds, "seconds", 6*time.Second, "length of one measurement")
+	flag.DurationVar(&o.seconds, "seconds", 4*time.Second, "length of one measurement of a broker")
 	flag.BoolVar(&o.quick, "quick", false, "a run of about two minutes: one round, short, less data")
 	flag.BoolVar(&o.large, "large", true, "also measure a transaction of 5,000,000 rows")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data")

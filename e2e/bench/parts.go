@@ -11,7 +11,7 @@ var parts = []struct {
 	name string
 	of   []string
 }{
-	{"brokers", []string{"async", "sync", "transactions"}},
+	{"brokers", []string{"async", "batch", "sync", "transactions"}},
 	{"pipeline", []string{"bulk", "single", "mixed", "freshness", "snapshot"}},
 	{"memory", []string{"idle", "1m", "5m"}},
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // rates are tried one after the other until changes/ is no longer fresh.
-var rates = []int{10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000}
+var rates = []int{15_000, 20_000, 25_000, 30_000, 40_000, 50_000}
 
 // fresh is what the 99th percentile of a row's age in changes/ may be.
 const fresh = time.Second

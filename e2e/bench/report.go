@@ -158,12 +158,13 @@ func (r *results) brokers(w *strings.Builder, rounds int, seconds time.Duration)
 	fmt.Fprintf(w, `## Brokers
 
 One load generator, %[1]smillrace bench%[1]s, drives both over TCP on the loopback address through one
-connection: 1 KiB bodies, %[4]d queues, no retries, no compression, no replica. Both brokers flush in the
+connection: 1 KiB bodies where nothing else stands, %[4]d queues, no retries, no compression, no replica. Both brokers flush in the
 same way, have log files of 1 GiB and may answer a pull with 512 messages or 1 MiB; the Java broker has
 a heap of 1 GiB. They run side by side through all rounds, and take turns (%[2]d rounds of %[3]s each, every other round in
-the other direction). Before its rounds each is put under the very load until its rate is steady (three times four seconds within
-%[5]d %%; the Java broker for at least %[6]s, since a cold one takes several times the CPU of a warm one), and two seconds of it come before each
-measurement. Medians are told, with the lowest and highest round behind the rate. *Millrace again* is a second broker of the same
+the other direction). What writes or reads most has rounds half as long, and a backlog of as much as a broker takes in in %[3]s, so
+that all of it stays in memory; after each turn what was written is brought to the disk. Before its rounds each broker is put under the very load until its rate is
+steady (three times three seconds, or half of that, within %[5]d %%; the Java broker for at least %[6]s, since a cold one takes several times the CPU of a warm one), and
+a second of it comes before each measurement. Medians are told, with the lowest and highest round behind the rate. *Millrace again* is a second broker of the same
 binary that takes the same turns: by as much as it differs from the first, differences mean nothing. The client's own CPU, which the
 machine shares, stands beside the broker's.
 Messages are counted at the receiver: by the topic's offsets, or by what the reader got. At a fixed rate
