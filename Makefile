@@ -14,11 +14,13 @@ check-tools:
 	@./e2e/check-tools.sh
 
 build: check-tools ## build bin/millrace (a first build downloads its modules)
-	@[ -d "$$($(GO) env GOMODCACHE)/github.com/parquet-go" ] || echo "building: the first time the Go modules are downloaded and compiled, which takes some two minutes"
+	@./e2e/building.sh ./cmd/millrace $(WITH)
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/millrace
 
+# The programs beside millrace are built as it is, so that what they share is compiled once.
+demo: WITH := ./e2e/demo
 demo: build ## orders flow from MySQL into Parquet, are killed twice, and are compared row by row (ARGS=--keep leaves it running and says how to query it)
-	$(GO) run ./e2e/demo --millrace $(BIN) $(ARGS)
+	CGO_ENABLED=0 $(GO) run -trimpath ./e2e/demo --millrace $(BIN) $(ARGS)
 
 test: check-tools ## every test, with real servers
 	@./e2e/test.sh
@@ -28,8 +30,9 @@ lint: check-tools ## go vet, gofmt and golangci-lint when it is installed
 	$(GO) vet ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else echo "golangci-lint is not installed: skipped"; fi
 
+bench: WITH := ./e2e/bench
 bench: build ## measure, beside Apache RocketMQ, and write docs/benchmarks.md
-	$(GO) run ./e2e/bench --millrace $(BIN) $(ARGS)
+	CGO_ENABLED=0 $(GO) run -trimpath ./e2e/bench --millrace $(BIN) $(ARGS)
 
 fuzz: check-tools ## every fuzz target for FUZZTIME (10s)
 	@./e2e/fuzz.sh $(FUZZTIME)
