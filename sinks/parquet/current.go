@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ type current struct {
 	// complete is the commit time up to which current/ has everything, in microseconds.
 	complete int64
 	pace     pace
-	oldest   time.Time // when the first of files came
+	oldest   time.Time // when the first of files came, or could be merged
 
 	aged    bool // files of an older format are left
 	running bool
@@ -195,9 +196,12 @@ func (c *current) merged() int64 { return c.version }
 // advanceAfter is how far the merged version may lag behind commits that bring no rows.
 const advanceAfter = 500
 
+func (c *current) behind() bool {
+	return c.t.changes.Snapshot().Version-c.version >= advanceAfter
+}
+
 func (c *current) due() bool {
-	behind := c.t.changes.Snapshot().Version-c.version >= advanceAfter
-	return len(c.files) > 0 || c.rebuild || c.dirty || behind || c.aged
+	return len(c.files) > 0 || c.rebuild || c.dirty || c.behind() || c.aged
 }
 
 // level says that current/ lacks nothing of changes/.
@@ -225,11 +229,42 @@ func (c *current) step() error {
 	if err := c.remake(); err != nil {
 		return err
 	}
+	if c.waits() {
+		c.oldest = c.t.sink.now() // it is not late
+		return nil
+	}
 	if c.t.sink.now().Before(c.pace.next) || !c.due() {
 		return nil
 	}
 	c.start()
 	return nil
+}
+
+// unshown is how many times the rows of current/ wait in changes/ before they are merged,
+// while a table's first snapshot is under way.
+const unshown = 4
+
+// waits reports whether what there is to merge is left for later, because nobody can use
+// current/ yet: before its first snapshot has ended a table is nothing that the source ever
+// was. A merge copies the rows of current/, so that one after each flush would copy the first
+// rows of a large table over and over.
+func (c *current) waits() bool {
+	l := c.t.facts.ledger
+	if len(l.Open) == 0 || l.Floor > 0 || l.Held > 0 || l.Born > 0 || c.rebuild || c.aged || c.behind() {
+		return false
+	}
+	rows := func(a *delta.Add) int64 {
+		n, _ := strconv.ParseInt(a.Tags[rowsTag], 10, 64) // one that does not say it is merged at once, or counts for none
+		return n
+	}
+	merged, waiting := int64(0), int64(0)
+	for _, a := range c.log.Snapshot().Files {
+		merged += rows(a)
+	}
+	for _, a := range c.files {
+		waiting += rows(a)
+	}
+	return waiting < unshown*merged
 }
 
 // remake makes current/ anew where another program has changed its rows.

@@ -2,12 +2,14 @@ package parquet
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 )
 
@@ -71,6 +73,62 @@ func TestCurrentSaysThatItFallsBehind(t *testing.T) {
 	must[int](t)(0, d.table.current.ended(<-d.table.current.done))
 	if why := d.table.Trouble(); why != "" {
 		t.Errorf("merged: %s", why)
+	}
+}
+
+// TestFirstSnapshotIsMergedInFewSteps counts what is merged of 100 flushes of a first snapshot:
+// each row is copied less than once, nothing is called late, and when the snapshot has ended
+// nothing waits. The next snapshot's rows are merged like any others.
+func TestFirstSnapshotIsMergedInFewSteps(t *testing.T) {
+	mem, m := vfs.NewMem(), schemas{}
+	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
+	cfg := testConfig("lake")
+	cfg.Current.Interval = Interval(10 * time.Second)
+	sink := testSink(t, mem, cfg)
+	clock := day
+	sink.now = func() time.Time { return clock }
+	table := open(t, sink, claim(m, 1))
+	seq, merges := event.Seq(0), 0
+	turn := func() {
+		t.Helper()
+		flush(t, table)
+		must[int](t)(0, table.Maintain(context.Background()))
+		if table.current.running {
+			merges++
+			must[int](t)(0, table.current.ended(<-table.current.done))
+		}
+		clock = clock.Add(time.Minute)
+		must[int](t)(0, table.Maintain(context.Background()))
+		if why := table.Trouble(); why != "" {
+			t.Fatalf("at %d: %s", seq, why)
+		}
+	}
+	snapshot := func(flushes int) {
+		t.Helper()
+		begin := seq + 2
+		write(t, table, 0, mark(event.KindBegin, s, seq, event.Mark{Seq: begin, Attempt: begin, Queues: 1}))
+		for seq = begin; flushes > 0; flushes-- {
+			var list []event.Row
+			prev := seq
+			for range 10 {
+				seq += 2
+				list = append(list, create(seq, uint64(seq), image(t, s, int(seq))))
+			}
+			write(t, table, 0, rows(s, prev, "snap/"+strconv.Itoa(int(seq)), list...))
+			turn()
+		}
+		write(t, table, 0, mark(event.KindEnd, s, seq, event.Mark{Seq: seq + 2, Attempt: begin, Queues: 1}))
+		seq += 2
+		turn()
+	}
+	snapshot(100) // merged at 10, 50, 250 rows and at the end
+	if merges != 4 || !table.current.level() {
+		t.Errorf("the first snapshot was merged in %d steps, level %v", merges, table.current.level())
+	}
+	merges = 0
+	snapshot(10)
+	if merges != 11 || !table.current.level() {
+		t.Errorf("the second snapshot was merged in %d steps, level %v", merges, table.current.level())
 	}
 }
 
