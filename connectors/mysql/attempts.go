@@ -423,7 +423,7 @@ func (as *attempts) failed(a *attempt, err error) {
 	as.source.log.Warn("snapshot read failed", slog.String("table", a.t.name.String()), slog.Any("error", err), slog.Int("failures", a.failures))
 	if errors.Is(err, decode.ErrKey) {
 		as.tables.pause(a.t, pauseKeyText, err.Error())
-	} else if a.failures > snapshotFailure && !temporary(err) {
+	} else if a.failures > snapshotFailure && (!temporary(err) || errors.Is(err, errCut)) {
 		as.tables.pause(a.t, pauseSnapshot, err.Error())
 	}
 }

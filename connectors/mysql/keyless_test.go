@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -22,6 +23,7 @@ func TestASnapshotThatFailsWhileItIsReadIsCounted(t *testing.T) {
 		paused bool
 	}{
 		{"refused", place{file: "f", pos: 4}, gone, true},
+		{"cut", place{file: "f", pos: 4}, fmt.Errorf("%w: 5 came of 6", errCut), true},
 		{"lost", place{file: "f", pos: 4}, errors.New("unexpected EOF"), false},
 		{"opened where no transaction ends", place{file: "f", pos: 3}, nil, false},
 	} {
@@ -53,7 +55,7 @@ func TestASnapshotThatFailsWhileItIsReadIsCounted(t *testing.T) {
 					t.Errorf("failure %d: the status is %+v", n, st)
 				}
 			}
-			if (table.paused != nil) != c.paused || c.paused && (table.paused.Code != event.PauseSnapshot || !strings.Contains(table.paused.Text, gone.Message)) {
+			if (table.paused != nil) != c.paused || c.paused && (table.paused.Code != event.PauseSnapshot || !strings.Contains(table.paused.Text, c.err.Error())) {
 				t.Errorf("paused: %+v", table.paused)
 			}
 		})

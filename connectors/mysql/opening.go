@@ -91,6 +91,9 @@ func (o *opening) begin(ctx context.Context, r pipeline.Resume) error {
 	if o.tables.cascades, err = o.server.cascades(ctx, o.db, o.tables.names()); err != nil {
 		return err
 	}
+	if err := o.warnOfTriggers(ctx); err != nil {
+		return err
+	}
 	o.attempts.resume(r.Attempts, due)
 	o.pulse.start(o.server)
 	o.early = true

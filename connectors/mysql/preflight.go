@@ -47,6 +47,7 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 	p.logSettings()
 	p.identity(ctx)
 	p.privileges(ctx)
+	p.triggers(ctx)
 	if err := p.tables(ctx); err != nil {
 		return nil, err
 	}
@@ -171,6 +172,16 @@ func (p *preflight) privileges(ctx context.Context) {
 	if !strings.Contains(text, "REPLICATION SLAVE") && !strings.Contains(text, "REPLICATION REPLICA") {
 		p.fatal("privilege REPLICATION SLAVE", "not granted", "the log can be read", grant("REPLICATION SLAVE"))
 	}
+}
+
+// triggers warns, where sessions may log statements, of triggers that would not be seen.
+func (p *preflight) triggers(ctx context.Context) {
+	grants, err := (questions{p.db}).grants(ctx)
+	if err != nil || !p.server.logsStatements(p.cfg) || showsTriggers(grants, event.TableName{}) {
+		return
+	}
+	p.warn("privilege TRIGGER", "not granted on *.*", "triggers can be seen", "GRANT TRIGGER ON *.* TO "+p.cfg.User+
+		"; otherwise a statement without row events that writes to a table whose triggers are not shown pauses every table")
 }
 
 // tables looks at what the patterns take in.

@@ -25,6 +25,7 @@ type server struct {
 	gtid      bool
 	strict    bool // MariaDB: numbers of a domain only rise
 	lowerCase bool
+	format    string // binlog_format of new sessions
 	// ahead is the server's clock minus ours.
 	ahead time.Duration
 }
@@ -68,11 +69,12 @@ func ask(ctx context.Context, db *sql.DB, who account.Account) (server, error) {
 	s.maria = strings.Contains(s.version, "MariaDB")
 	s.lowerCase = lower != 0
 	s.number = versionNumber(s.version)
-	vars, err := variables(ctx, db, "gtid_mode", "gtid_strict_mode")
+	vars, err := variables(ctx, db, "gtid_mode", "gtid_strict_mode", "binlog_format")
 	if err != nil {
 		return s, err
 	}
 	s.gtid = s.maria || vars["gtid_mode"] == "ON"
+	s.format = vars["binlog_format"]
 	s.strict = vars["gtid_strict_mode"] == "ON"
 	return s, nil
 }

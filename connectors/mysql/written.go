@@ -36,6 +36,16 @@ func (ts *tables) called(at place, st schema.Statement) error {
 	default:
 		return fmt.Errorf("%w: what a statement calls: %w", errAskAgain, err)
 	}
+	if r.unread == "" {
+		switch hidden, err := ts.ask.hiddenTriggers(ctx, r.names); {
+		case err == nil && len(hidden) > 0:
+			r.unread = "the triggers of " + hidden[0].String() + " are not shown to the user, if it has any; " + triggerRemedy(hidden[0], ts.cfg.User)
+		case err != nil && unanswerable(ctx, err):
+			r.unread = "what the user may see could not be read: " + err.Error()
+		case err != nil:
+			return fmt.Errorf("%w: what a statement calls: %w", errAskAgain, err)
+		}
+	}
 	if r.unread == "" && r.found == 0 && schema.Queries(st) && !r.sequences(names) {
 		r.unread = "what it calls is not shown to the user"
 	}
@@ -79,6 +89,7 @@ type reach struct {
 	st     schema.Statement
 	seen   map[string]bool
 	found  int
+	names  []event.TableName // that may be tables with triggers
 	path   []string          // the routines, views and triggers on the way
 	tables []event.TableName // captured ones that they name
 	unread string            // why it is not known what more
@@ -91,6 +102,7 @@ const maxReach = 1000
 // follow reads the bodies that go by the names, and those that these name.
 func (r *reach) follow(ctx context.Context, names []event.TableName) error {
 	for len(names) > 0 && r.unread == "" {
+		r.names = append(r.names, names...)
 		bodies, err := r.ask.bodies(ctx, names)
 		if err != nil {
 			return err
