@@ -14,22 +14,30 @@ import (
 // in the log holds. It is wrong in three ways.
 //
 //  1. A transaction that cannot be taken back as a whole is written although it is rolled
-//     back, with ROLLBACK for its end. MariaDB: binlog_rollback calls
-//     binlog_rollback_flush_trx_cache when trans_cannot_safely_rollback, which is so when
-//     OPTION_BINLOG_THIS_TRX is set (a temporary table was made or dropped in it, or
-//     DROP TEMPORARY TABLE found none), and, in the formats MIXED and STATEMENT, when a
-//     table without transactions was changed. MySQL: MYSQL_BIN_LOG::rollback with
-//     trans_cannot_safely_rollback, which in the format ROW nothing sets any more.
+//     back, with ROLLBACK for its end (binlog_rollback in MariaDB's sql/log.cc,
+//     MYSQL_BIN_LOG::rollback in MySQL's sql/binlog.cc), if trans_cannot_safely_rollback says
+//     so. MariaDB's looks at the transaction: OPTION_BINLOG_THIS_TRX is set (a temporary table
+//     was made or dropped in it, or DROP TEMPORARY TABLE found none), in the format STATEMENT
+//     a table without transactions was changed, in MIXED one that is temporary or by a
+//     statement that is all of it. MySQL's looks at a flag of the transaction's cache, which
+//     MYSQL_BIN_LOG::write_event sets behind an event that a statement with such changes wrote
+//     there; events of rows do not come that way (binlog_write_table_map and
+//     flush_and_set_pending_rows_event write into the cache themselves), so that nothing
+//     sets it where rows are logged.
 //  2. Inside of a transaction that commits, SAVEPOINT is written where it stands
-//     (binlog_savepoint_set, both servers). ROLLBACK TO cuts the log's cache back to it,
-//     unless the same conditions hold: then it is written too, behind the rows that it
-//     takes back (binlog_savepoint_rollback).
-//  3. An XA transaction is written when it is prepared (binlog_commit_flush_xa_prepare;
-//     MySQL: do_binlog_xa_commit_rollback and XA_prepare_log_event). It holds with XA COMMIT,
-//     which is a transaction of its own: later, or never.
+//     (binlog_savepoint_set in both files). ROLLBACK TO cuts the cache back to it, unless
+//     trans_cannot_safely_rollback: then it is written too, behind the rows that it takes
+//     back (binlog_savepoint_rollback).
+//  3. An XA transaction is written when it is prepared: MariaDB in
+//     binlog_commit_flush_xa_prepare, MySQL in binlog_cache_data::finalize with an
+//     XA_prepare_log_event behind XA END. It holds with XA COMMIT, which is a transaction of
+//     its own (MySQL: do_binlog_xa_commit_rollback): later, or never.
 //
-// What is said of MariaDB was read in its sources (10.x) and tried on 10.11; of MySQL it was
-// tried on 9.7 alone, and the names of its functions are pointers, not a proof.
+// This was read in the sources of MariaDB 10 and MySQL 8.0, and tried on MariaDB 10.11 and
+// MySQL 9.7, with GTIDs and without.
+//
+// Rows of tables without transactions are written by themselves, with COMMIT, before the
+// transaction that they were changed in (the statement's cache is flushed first), and stay.
 //
 // Can an event at the beginning say that none of this will come? MariaDB's GTID event
 // cannot: Gtid_log_event sets FL_TRANSACTIONAL from the cache that is written and FL_DDL
