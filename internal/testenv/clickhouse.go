@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -134,7 +135,8 @@ type ClickHouseServer struct {
 	control          *chserver.Control
 }
 
-// StartClickHouse starts a server with its files in dir. The caller stops it.
+// StartClickHouse starts a server with its files in dir. The caller stops it; a server whose
+// starter has died ends by itself.
 func StartClickHouse(ctx context.Context, dir string, options chserver.Options) (*ClickHouseServer, error) {
 	library, err := findLibchdb(ctx)
 	if err != nil {
@@ -202,7 +204,7 @@ func (s *ClickHouseServer) Start(ctx context.Context) error {
 		return err
 	}
 	s.proc, err = StartProcess(s.Dir, "clickhouse", nil, s.program,
-		"-library", s.library, "-dir", s.Dir, "-listen", s.Addr, "-options", string(options))
+		"-library", s.library, "-dir", s.Dir, "-listen", s.Addr, "-options", string(options), "-parent", strconv.Itoa(os.Getpid()))
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func open(t testing.TB, d testenv.ClickHouseDatabase) driver.Conn {
 	return conn
 }
 
-func exec(t testing.TB, conn driver.Conn, statements ...string) {
+func execute(t testing.TB, conn driver.Conn, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if err := conn.Exec(t.Context(), s); err != nil {
@@ -193,7 +193,7 @@ func anErrorAmidAnAnswerIsHeard(t *testing.T, conn driver.Conn) {
 }
 
 func batchesAreWritten(t *testing.T, conn driver.Conn) {
-	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64, s LowCardinality(String)) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE OR REPLACE TABLE t (a UInt64, s LowCardinality(String)) ENGINE = MergeTree ORDER BY a")
 	ctx := t.Context()
 	b, err := conn.PrepareBatch(ctx, "INSERT INTO t (a, s)")
 	must(t, err)
@@ -229,7 +229,7 @@ func batchesAreWritten(t *testing.T, conn driver.Conn) {
 
 // What a client has sent of a batch before it dies is not there, and its query is gone.
 func aBatchWhoseClientDiesIsNotThere(t *testing.T, conn driver.Conn) {
-	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE OR REPLACE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
 	ctx, cancel := context.WithCancel(clickhouse.Context(t.Context(), clickhouse.WithQueryID("dies")))
 	b, err := conn.PrepareBatch(ctx, "INSERT INTO t (a)")
 	must(t, err)
@@ -266,11 +266,11 @@ func queriesRunBesideEachOtherAndAreKilledByTheirID(t *testing.T, conn driver.Co
 	eventually(t, "three queries run", func() bool { return count(t, conn, mine) == 3 })
 	again := clickhouse.Context(t.Context(), clickhouse.WithQueryID("pipeline/orders/1"))
 	wantCode(t, conn.Exec(again, "SELECT 1"), 216)
-	exec(t, conn, "KILL QUERY WHERE query_id = 'pipeline/orders/1' SYNC")
+	execute(t, conn, "KILL QUERY WHERE query_id = 'pipeline/orders/1' SYNC")
 	if n := count(t, conn, mine); n != 2 {
 		t.Errorf("%d queries run after one of three was killed", n)
 	}
-	exec(t, conn, "KILL QUERY WHERE query_id LIKE 'pipeline/orders/%' SYNC")
+	execute(t, conn, "KILL QUERY WHERE query_id LIKE 'pipeline/orders/%' SYNC")
 	all.Wait()
 	for _, err := range failed {
 		wantCode(t, err, 394)
@@ -278,7 +278,7 @@ func queriesRunBesideEachOtherAndAreKilledByTheirID(t *testing.T, conn driver.Co
 }
 
 func aCancelledQueryEndsInTheEngine(t *testing.T, conn driver.Conn) {
-	exec(t, conn, "CREATE TABLE slow (a UInt64) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE TABLE slow (a UInt64) ENGINE = MergeTree ORDER BY a")
 	for _, sql := range []string{
 		"SELECT sum(sleepEachRow(0.05)) FROM numbers(1000000) SETTINGS max_block_size = 1",
 		"INSERT INTO slow SELECT sleepEachRow(0.05) FROM numbers(1000000) SETTINGS max_block_size = 1",
@@ -296,7 +296,7 @@ func aCancelledQueryEndsInTheEngine(t *testing.T, conn driver.Conn) {
 }
 
 func connectionsInsertBesideEachOther(t *testing.T, conn driver.Conn) {
-	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE OR REPLACE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
 	const workers, batches, size = 5, 10, 1000
 	var all sync.WaitGroup
 	errs := make([]error, workers)
@@ -323,7 +323,7 @@ func aWideBatchOfTensOfMegabytes(t *testing.T, conn driver.Conn) {
 		names = append(names, fmt.Sprintf("c%d", i))
 		definitions = append(definitions, names[i]+" String")
 	}
-	exec(t, conn, "CREATE TABLE wide ("+strings.Join(definitions, ", ")+") ENGINE = MergeTree ORDER BY tuple()")
+	execute(t, conn, "CREATE TABLE wide ("+strings.Join(definitions, ", ")+") ENGINE = MergeTree ORDER BY tuple()")
 	b, err := conn.PrepareBatch(t.Context(), "INSERT INTO wide ("+strings.Join(names, ", ")+")")
 	must(t, err)
 	values := make([]string, rows)
@@ -340,7 +340,7 @@ func aWideBatchOfTensOfMegabytes(t *testing.T, conn driver.Conn) {
 }
 
 func nestedColumnsAndAsyncInserts(t *testing.T, conn driver.Conn) {
-	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64, v Nested(x UInt8, y LowCardinality(String))) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE OR REPLACE TABLE t (a UInt64, v Nested(x UInt8, y LowCardinality(String))) ENGINE = MergeTree ORDER BY a")
 	b, err := conn.PrepareBatch(t.Context(), "INSERT INTO t (a, v.x, v.y)")
 	must(t, err)
 	must(t, b.Append(uint64(1), []uint8{1, 2}, []string{"one", "two"}))
@@ -355,7 +355,7 @@ func nestedColumnsAndAsyncInserts(t *testing.T, conn driver.Conn) {
 }
 
 func jsonAsObjects(t *testing.T, conn driver.Conn) {
-	exec(t, conn, "CREATE OR REPLACE TABLE t (a UInt64, j JSON(typed UInt32), d Dynamic) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE OR REPLACE TABLE t (a UInt64, j JSON(typed UInt32), d Dynamic) ENGINE = MergeTree ORDER BY a")
 	b, err := conn.PrepareBatch(t.Context(), "INSERT INTO t (a, j, d)")
 	must(t, err)
 	for i := range uint64(3) {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +24,7 @@ func faulty(t *testing.T, options chserver.Options) (*testenv.ClickHouseServer, 
 	t.Helper()
 	s := testenv.ClickHouseWithFaults(t, options)
 	conn := open(t, s.ClickHouseDatabase)
-	exec(t, conn, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
 	return s, conn
 }
 
@@ -70,7 +73,7 @@ func TestFaultsOfInserts(t *testing.T) {
 
 func TestAFaultPicksItsRequests(t *testing.T) {
 	s, conn := faulty(t, chserver.Options{})
-	exec(t, conn, "CREATE TABLE u (a UInt64) ENGINE = MergeTree ORDER BY a")
+	execute(t, conn, "CREATE TABLE u (a UInt64) ENGINE = MergeTree ORDER BY a")
 	s.Inject(t, chserver.Fault{On: chserver.Insert, Table: "*.t", Skip: 1, Times: 2, Code: 1000, Message: "now"})
 	s.Inject(t, chserver.Fault{On: chserver.Select, Match: `FROM\s+u\b`, Times: -1, Code: 1001, Message: "always"})
 	s.Inject(t, chserver.Fault{On: chserver.Other, Match: "^DROP", At: chserver.Landed, Code: 1002, Message: "late"})
@@ -92,7 +95,7 @@ func TestAFaultPicksItsRequests(t *testing.T) {
 	for range 3 {
 		wantCode(t, conn.Exec(t.Context(), "SELECT * FROM u"), 1001)
 	}
-	exec(t, conn, "SELECT * FROM t")
+	execute(t, conn, "SELECT * FROM t")
 	wantCode(t, conn.Exec(t.Context(), "DROP TABLE u"), 1002)
 	wantCode(t, conn.Exec(t.Context(), "DROP TABLE u"), 60) // it was gone already
 	for _, f := range []chserver.Fault{{On: "update", Code: 1}, {Table: "[", On: chserver.Insert, Code: 1}, {Match: "(", Code: 1}, {On: chserver.Insert}, {Table: "t", Code: 1}, {At: "never", Code: 1}} {
@@ -134,7 +137,7 @@ func TestABlockHeldInFrontOfItsCommit(t *testing.T) {
 		t.Run(fmt.Sprint("killed ", kill), func(t *testing.T) {
 			s := testenv.ClickHouseWithFaults(t, chserver.Options{})
 			conn := open(t, s.ClickHouseDatabase)
-			exec(t, conn, "CREATE TABLE fence (gen UInt64, closed UInt8) ENGINE = Join(ANY, LEFT, gen)",
+			execute(t, conn, "CREATE TABLE fence (gen UInt64, closed UInt8) ENGINE = Join(ANY, LEFT, gen)",
 				"CREATE TABLE t (a UInt64, CONSTRAINT open CHECK joinGet('"+s.Name+".fence', 'closed', a) = 0) ENGINE = MergeTree ORDER BY a")
 			f := s.Inject(t, chserver.Fault{On: chserver.Insert, Table: "*.t", At: chserver.Begin, Hold: true})
 			if kill {
@@ -146,9 +149,9 @@ func TestABlockHeldInFrontOfItsCommit(t *testing.T) {
 			go func() { ended <- numbers(ctx, conn, "t", 7, 1) }()
 			f.WaitHeld(1)
 			if kill {
-				exec(t, conn, "KILL QUERY WHERE query_id LIKE 'orders/7/%' ASYNC")
+				execute(t, conn, "KILL QUERY WHERE query_id LIKE 'orders/7/%' ASYNC")
 			} else {
-				exec(t, conn, "INSERT INTO fence VALUES (7, 1)")
+				execute(t, conn, "INSERT INTO fence VALUES (7, 1)")
 			}
 			f.Release()
 			if kill {
@@ -189,7 +192,7 @@ func TestACrashAtEachPoint(t *testing.T) {
 
 func TestTheDirectoryOutlivesTheProcess(t *testing.T) {
 	s, conn := faulty(t, chserver.Options{})
-	exec(t, conn, "CREATE TABLE fence (gen UInt64, closed UInt8) ENGINE = Join(ANY, LEFT, gen)", "INSERT INTO fence VALUES (7, 1)",
+	execute(t, conn, "CREATE TABLE fence (gen UInt64, closed UInt8) ENGINE = Join(ANY, LEFT, gen)", "INSERT INTO fence VALUES (7, 1)",
 		"CREATE TABLE memory (a UInt64) ENGINE = Memory", "INSERT INTO memory VALUES (1)",
 		"CREATE TABLE once (a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100",
 		"INSERT INTO once SETTINGS insert_deduplication_token = 'x' VALUES (1)")
@@ -211,7 +214,7 @@ func TestTheDirectoryOutlivesTheProcess(t *testing.T) {
 		if n := count(t, conn, "fence WHERE joinGet('"+s.Name+".fence', 'closed', gen) = 1"); n != 1 {
 			t.Errorf("the fence holds %d closed generations after start %d", n, i+1)
 		}
-		exec(t, conn, "INSERT INTO once SETTINGS insert_deduplication_token = 'x' VALUES (2)")
+		execute(t, conn, "INSERT INTO once SETTINGS insert_deduplication_token = 'x' VALUES (2)")
 		if n := count(t, conn, "once"); n != 1 {
 			t.Errorf("%d rows under one token after start %d", n, i+1)
 		}
@@ -235,6 +238,34 @@ func TestOnlyOneServerUsesADirectory(t *testing.T) {
 		second.Kill()
 		t.Error("a second server started on the directory of a first")
 	}
+}
+
+// A test that dies leaves no server behind. It is this program, started again.
+func TestAServerEndsWithItsStarter(t *testing.T) {
+	const starter = "MILLRACE_TEST_STARTER"
+	if dir := os.Getenv(starter); dir != "" {
+		s, err := testenv.StartClickHouse(t.Context(), dir, chserver.Options{})
+		must(t, err)
+		fmt.Println("pid", s.Pid())
+		os.Exit(1)
+	}
+	_, _ = faulty(t, chserver.Options{}) // or skipped
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), starter+"="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	_, rest, _ := strings.Cut(string(out), "pid ")
+	pid, err := strconv.Atoi(strings.Fields(rest + " none")[0])
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	eventually(t, "the server has ended", func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+		return errors.Is(err, os.ErrNotExist)
+	})
 }
 
 func TestAServerThatStandsStill(t *testing.T) {
@@ -262,7 +293,7 @@ func TestAServerThatStandsStill(t *testing.T) {
 
 func TestPartsAreLostWithThePower(t *testing.T) {
 	s, conn := faulty(t, chserver.Options{})
-	exec(t, conn, "CREATE TABLE u (a UInt64) ENGINE = MergeTree ORDER BY a", "SYSTEM STOP MERGES t", "SYSTEM STOP MERGES u")
+	execute(t, conn, "CREATE TABLE u (a UInt64) ENGINE = MergeTree ORDER BY a", "SYSTEM STOP MERGES t", "SYSTEM STOP MERGES u")
 	for i := range uint64(5) {
 		must(t, numbers(t.Context(), conn, "t", i*10, 10))
 		must(t, numbers(t.Context(), conn, "u", i*10, 10))
@@ -285,9 +316,9 @@ func TestPartsAreLostWithThePower(t *testing.T) {
 	left("t", "0 1 2")
 	left("u", "0 1 2 4")
 	// A part that was merged from old and new ones loses the new: what it came from is there.
-	exec(t, conn, "OPTIMIZE TABLE t FINAL")
+	execute(t, conn, "OPTIMIZE TABLE t FINAL")
 	must(t, numbers(t.Context(), conn, "t", 90, 10))
-	exec(t, conn, "OPTIMIZE TABLE t FINAL")
+	execute(t, conn, "OPTIMIZE TABLE t FINAL")
 	left("t", "0 1 2 9")
 	_, err = s.LosePower(t.Context(), testenv.ClickHouseLoss{Table: "t", Blocks: 1})
 	must(t, err)
@@ -316,7 +347,7 @@ func TestUsers(t *testing.T) {
 		return conn
 	}
 	owner := as("owner", "s3cret")
-	exec(t, owner, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a", "CREATE TABLE u (a UInt64) ENGINE = MergeTree ORDER BY a")
+	execute(t, owner, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a", "CREATE TABLE u (a UInt64) ENGINE = MergeTree ORDER BY a")
 	max1 := clickhouse.Context(t.Context(), clickhouse.WithSettings(clickhouse.Settings{"max_threads": 1}))
 	for _, c := range []struct {
 		user, password string
@@ -359,8 +390,8 @@ func TestUsers(t *testing.T) {
 	eventually(t, "the query runs", func() bool {
 		return count(t, owner, "system.processes WHERE user = 'sink' AND query LIKE '%sleepEachRow%'") == 1
 	})
-	exec(t, owner, "KILL QUERY WHERE user = currentUser() AND query LIKE '%sleepEachRow%' SYNC") // not his
-	exec(t, sink, "KILL QUERY WHERE user = currentUser() AND query LIKE 'SELECT sum(sleepEachRow%' SYNC")
+	execute(t, owner, "KILL QUERY WHERE user = currentUser() AND query LIKE '%sleepEachRow%' SYNC") // not his
+	execute(t, sink, "KILL QUERY WHERE user = currentUser() AND query LIKE 'SELECT sum(sleepEachRow%' SYNC")
 	wantCode(t, <-ended, 394)
 	// Another password, another right: the server starts again.
 	must(t, s.Stop())
@@ -388,7 +419,7 @@ func TestSettingsOfTheServer(t *testing.T) {
 	if threads != 3 {
 		t.Errorf("max_threads is %d", threads)
 	}
-	exec(t, conn, "SYSTEM STOP MERGES t")
+	execute(t, conn, "SYSTEM STOP MERGES t")
 	must(t, numbers(t.Context(), conn, "t", 0, 1))
 	wantCode(t, numbers(t.Context(), conn, "t", 1, 1), 252)
 	_ = s

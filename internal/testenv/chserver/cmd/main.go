@@ -26,9 +26,13 @@ func main() {
 	dir := flag.String("dir", "", "directory of the server's data and configuration")
 	listen := flag.String("listen", "127.0.0.1:0", "address of the native protocol")
 	options := flag.String("options", "{}", "chserver.Options in JSON")
+	parent := flag.Int("parent", 0, "process without which this one ends")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	if *parent != 0 {
+		go endWith(*parent)
+	}
 	if err := run(ctx, *library, *dir, *listen, *options); err != nil {
 		fmt.Fprintln(os.Stderr, "clickhouse test server:", err)
 		os.Exit(1)
@@ -84,4 +88,15 @@ func announce(dir string, a chserver.Addresses) error {
 	}
 	name := filepath.Join(dir, chserver.AddressesFile)
 	return errors.Join(os.WriteFile(name+".new", b, 0o644), os.Rename(name+".new", name))
+}
+
+// endWith ends this process at once when its parent has died, as a test does that panics or
+// runs out of time.
+func endWith(parent int) {
+	for range time.Tick(time.Second) {
+		if os.Getppid() != parent {
+			fmt.Fprintln(os.Stderr, "clickhouse test server: who started it has died")
+			os.Exit(1)
+		}
+	}
 }

@@ -160,7 +160,7 @@ func (x *session) watch(id string) (stop func() (gone bool)) {
 			return
 		}
 		gone = true
-		tick := time.NewTicker(settledStatementPoll)
+		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			x.server.kill(id)

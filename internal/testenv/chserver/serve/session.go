@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/ClickHouse/ch-go/compress"
 
@@ -21,17 +20,18 @@ import (
 
 // Codes of errors that are raised here.
 const (
-	codeNotImplemented   = 48
-	codeSyntax           = 62
-	codeUnknownPacket    = 99
-	codeReadOnly         = 164
-	codeQueryRuns        = 216
-	codeNoSuchColumn     = 16
-	codeAuthentication   = 516
-	codeCannotReadBlock  = 33
-	readBuffer           = 256 << 10
-	settledStatementPoll = 20 * time.Millisecond
+	codeNoSuchColumn    = 16
+	codeCannotReadBlock = 33
+	codeNotImplemented  = 48
+	codeSyntax          = 62
+	codeUnknownPacket   = 99
+	codeReadOnly        = 164
+	codeQueryRuns       = 216
+	codeAuthentication  = 516
 )
+
+// readBuffer is the size of the buffers that blocks are read from.
+const readBuffer = 256 << 10
 
 func failure(code int32, format string, args ...any) *engine.Error {
 	return &engine.Error{Code: code, Message: fmt.Sprintf(format, args...)}
