@@ -8,6 +8,14 @@
 // protocol, users' passwords, query ids and the faults are written here. It is a process of its
 // own, so that it can be killed, stopped and started again on its directory.
 //
+//	s := testenv.ClickHouseWithFaults(t, chserver.Options{})
+//	lost := s.Inject(t, chserver.Fault{On: chserver.Insert, Table: s.Name + ".orders", At: chserver.Landed, Drop: true})
+//	// … what is tested inserts into s.DSN, and hears nothing of what has landed …
+//	lost.WaitHits(1)
+//
+// A test that needs no more than a ClickHouse takes testenv.ClickHouse(t), which is a real one
+// where MILLRACE_TEST_CLICKHOUSE names it.
+//
 // # What it cannot prove
 //
 // Nothing that is said here is tested by a green run against this server. A real server, which
@@ -52,5 +60,4 @@
 //   - A setting that a client sets with SET and then sends with a query is at its default
 //     afterwards, not at what SET gave it.
 //   - INSERT … FORMAT other than Native and VALUES with the data sent as blocks is refused (48).
-//   - JSON values come as text (output_format_native_write_json_as_string=1).
 package chserver

@@ -55,6 +55,39 @@ type Fault struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Refusal is an error for the client in the words that ClickHouse has for a code; where, when and
+// how often are the caller's to add.
+func Refusal(code int32) Fault {
+	message := fmt.Sprintf("error %d, as the test asked", code)
+	switch code {
+	case 159:
+		message = "Timeout exceeded: elapsed 10.0 seconds, maximum: 10 seconds"
+	case 164:
+		message = "default: Cannot execute query in readonly mode"
+	case 202:
+		message = "Too many simultaneous queries. Maximum: 100"
+	case 209:
+		message = "Timeout exceeded while receiving data from client. Waited for 300 seconds, timeout is 300 seconds"
+	case 241:
+		message = "(total) memory limit exceeded: would use 8.00 GiB (attempt to allocate chunk of 4.00 MiB), maximum: 7.99 GiB"
+	case 242:
+		message = "Table is in readonly mode (replica path: /clickhouse/tables/1/replicas/1)"
+	case 243:
+		message = "Cannot reserve 1.00 MiB, not enough space"
+	case 252:
+		message = "Too many parts (3000 with average size of 1.00 KiB) in table. Merges are processing significantly slower than inserts"
+	case 285:
+		message = "Number of alive replicas (1) is less than requested quorum (1/2)"
+	case 319:
+		message = "Unknown status, client must retry. Reason: Session expired"
+	case 497:
+		message = "default: Not enough privileges. To execute this query, it's necessary to have the grant INSERT ON db.table"
+	case 999:
+		message = "Session expired"
+	}
+	return Fault{Code: code, Message: message}
+}
+
 // Check says what is wrong with a fault.
 func (f Fault) Check() error {
 	if _, err := path.Match(f.Table, ""); err != nil {

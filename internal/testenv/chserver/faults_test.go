@@ -37,7 +37,8 @@ func TestFaultsOfInserts(t *testing.T) {
 		code  int32 // 0 is a connection that broke
 		lands bool
 	}{
-		{"refused at once", chserver.Fault{Code: 241, Message: "Memory limit exceeded"}, 241, false},
+		{"refused at once", chserver.Refusal(241), 241, false},
+		{"refused in other words", chserver.Refusal(9999), 9999, false},
 		{"refused with all rows", chserver.Fault{At: chserver.Received, Code: 252, Message: "Too many parts"}, 252, false},
 		{"refused although it landed", chserver.Fault{At: chserver.Landed, Code: 159, Message: "Timeout exceeded"}, 159, true},
 		{"dropped at once", chserver.Fault{Drop: true}, 0, false},

@@ -175,7 +175,10 @@ func plainText(v any) string {
 		return plainText(x.Any())
 	case chcol.JSON:
 		b, err := x.MarshalJSON()
-		return fmt.Sprint(string(b), err)
+		if err != nil {
+			return err.Error()
+		}
+		return string(b)
 	case fmt.Stringer:
 		return x.String()
 	}

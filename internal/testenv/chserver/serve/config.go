@@ -23,7 +23,7 @@ const everything = "everything"
 // WriteConfig writes the engine's configuration into dir and returns the name of its file.
 func WriteConfig(dir string, options chserver.Options) (string, error) {
 	users, config := filepath.Join(dir, "users.xml"), filepath.Join(dir, "config.xml")
-	settings := map[string]string{"async_insert": "0", "output_format_native_write_json_as_string": "1"}
+	settings := map[string]string{"async_insert": "0"}
 	maps.Copy(settings, options.Settings)
 	var b strings.Builder
 	b.WriteString("<clickhouse>\n<profiles><default>\n")
