@@ -114,20 +114,20 @@ func TestATableOfAnOlderFormatIsRenewed(t *testing.T) {
 		{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4, Native: "int"}, {ID: 2, Name: "v", Type: event.TypeText, Native: "varchar(20)", Nullable: true},
 		{ID: 3, Name: "day", Type: event.TypeDate, Native: "date", Nullable: true}}})
 	table := open(t, testSink(t, vfs.OS(), cfg), claim(m, 2))
-	for _, snap := range []any{table.changes.Snapshot().Protocol.WriterFeatures, table.current.log.Snapshot().Protocol.WriterFeatures} {
+	for _, snap := range []any{table.changes.log.Snapshot().Protocol.WriterFeatures, table.current.log.Snapshot().Protocol.WriterFeatures} {
 		if !slices.Contains(snap.([]string), "invariants") {
 			t.Errorf("writer features %v", snap)
 		}
 	}
-	if !hasAged(table.changes.Snapshot()) || !hasAged(table.current.log.Snapshot()) || !table.changes.Snapshot().Aged || !table.current.log.Snapshot().Aged {
+	if !hasAged(table.changes.log.Snapshot()) || !hasAged(table.current.log.Snapshot()) || !table.changes.log.Snapshot().Aged || !table.current.log.Snapshot().Aged {
 		t.Fatal("nothing of the table is of an older format")
 	}
 	must[int](t)(0, table.current.mergeNow())
 	for range 50 {
 		must[int](t)(0, table.Maintain(context.Background()))
-		if table.pack.running { // one that runs beside the table is waited for
-			p := <-table.pack.done
-			table.pack.done <- p
+		if table.changes.pack.running { // one that runs beside the table is waited for
+			p := <-table.changes.pack.done
+			table.changes.pack.done <- p
 		}
 	}
 	for _, dir := range []string{table.dir + "/changes", table.dir + "/current"} {
@@ -139,12 +139,12 @@ func TestATableOfAnOlderFormatIsRenewed(t *testing.T) {
 			plainlyEncoded(t, vfs.OS(), path.Join(dir, f))
 		}
 	}
-	for _, snap := range []int64{table.changes.Snapshot().Checkpoint, table.current.log.Snapshot().Checkpoint} {
+	for _, snap := range []int64{table.changes.log.Snapshot().Checkpoint, table.current.log.Snapshot().Checkpoint} {
 		if snap < 0 {
 			t.Error("a log has no checkpoint")
 		}
 	}
-	plainlyEncoded(t, vfs.OS(), path.Join(table.dir+"/changes", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.changes.Snapshot().Checkpoint)))
+	plainlyEncoded(t, vfs.OS(), path.Join(table.dir+"/changes", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.changes.log.Snapshot().Checkpoint)))
 	plainlyEncoded(t, vfs.OS(), path.Join(table.dir+"/current", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.current.log.Snapshot().Checkpoint)))
 
 	write(t, table, 0, rows(s, 220, "new", create(222, 0, image(t, s, 110, "text 110", nil))))

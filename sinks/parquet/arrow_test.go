@@ -169,7 +169,7 @@ func TestMaintainMergesChecksAndCleans(t *testing.T) {
 	sink := twinSink(t, mem)
 	clock := time.Date(2026, 8, 21, 0, 0, 0, 0, time.UTC)
 	sink.now = func() time.Time { return clock }
-	d := owner(t, w, sink, 1)
+	d := delivererTo(t, w, sink, 1)
 	for range 120 {
 		must[int](t)(0, d.write(0, 1))
 		must[int](t)(0, d.flush())
@@ -177,7 +177,7 @@ func TestMaintainMergesChecksAndCleans(t *testing.T) {
 	}
 	clock = clock.Add(time.Hour)
 	must[int](t)(0, d.table.Maintain(context.Background()))
-	if snap := d.table.changes.Snapshot(); snap.Checkpoint < 100 {
+	if snap := d.table.changes.log.Snapshot(); snap.Checkpoint < 100 {
 		t.Errorf("the newest checkpoint is at %d", snap.Checkpoint)
 	}
 	must[int](t)(0, d.table.current.mergeNow())

@@ -61,7 +61,7 @@ func (b *batch) changed() bool {
 }
 
 // openOr is whichever file is open for rows of queue q on the day, or one for rows of s.
-func (t *Table) openOr(ctx context.Context, q int, at time.Time, s *event.Schema) (*dataFile, error) {
+func (t *changesTable) openOr(ctx context.Context, q int, at time.Time, s *event.Schema) (*dataFile, error) {
 	if i := t.batch.openFor(q, dayOf(at)); i >= 0 {
 		return t.batch.open[i], nil
 	}
@@ -80,7 +80,7 @@ func (b *batch) openFor(q int, day string) int {
 }
 
 // file is the open file for rows of queue q on the day that follow plan p.
-func (t *Table) file(ctx context.Context, q int, at time.Time, p *plan) (*dataFile, error) {
+func (t *changesTable) file(ctx context.Context, q int, at time.Time, p *plan) (*dataFile, error) {
 	b, day := t.batch, dayOf(at)
 	if i := b.openFor(q, day); i >= 0 {
 		d := b.open[i]
@@ -99,7 +99,7 @@ func (t *Table) file(ctx context.Context, q int, at time.Time, p *plan) (*dataFi
 			return nil, err
 		}
 	}
-	fw, err := t.sink.newFile(p.pq, p.leaves)
+	fw, err := t.newFile(p.pq, p.leaves)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (t *Table) file(ctx context.Context, q int, at time.Time, p *plan) (*dataFi
 }
 
 // planFor is the plan for rows of s, with the table's columns grown by what it needs.
-func (t *Table) planFor(s *event.Schema) (*plan, error) {
+func (t *changesTable) planFor(s *event.Schema) (*plan, error) {
 	b := t.batch
 	var id event.SchemaID
 	if s != nil {
@@ -129,7 +129,7 @@ func (t *Table) planFor(s *event.Schema) (*plan, error) {
 
 // needRaw adds the text columns that rows of p turned out to need, and returns the plan
 // that has them.
-func (t *Table) needRaw(p *plan, col int) (*plan, error) {
+func (t *changesTable) needRaw(p *plan, col int) (*plan, error) {
 	cols, _, err := t.batch.columns.ensure(&p.schema.Columns[col], true)
 	if err != nil {
 		return nil, err
@@ -140,11 +140,11 @@ func (t *Table) needRaw(p *plan, col int) (*plan, error) {
 }
 
 // finish completes a file and notes what the commit will say of it.
-func (t *Table) finish(ctx context.Context, d *dataFile) error {
+func (t *changesTable) finish(ctx context.Context, d *dataFile) error {
 	dir := colDate + "=" + d.day
 	base := fmt.Sprintf("%d-%d-%d-%d.parquet", t.claim.Generation, d.q, d.lo, d.hi)
-	name := path.Join(t.changes.Table(), dir, base)
-	size, err := d.fw.finish(ctx, t.sink.store, name)
+	name := path.Join(t.log.Table(), dir, base)
+	size, err := d.fw.finish(ctx, t.store, name)
 	if err != nil {
 		d.fw.discard()
 		return fmt.Errorf("file %s: %w", name, err)
@@ -153,14 +153,14 @@ func (t *Table) finish(ctx context.Context, d *dataFile) error {
 	b.names = append(b.names, name)
 	b.added = append(b.added, &delta.Add{
 		Path: path.Join(dir, base), PartitionValues: map[string]string{colDate: d.day},
-		Size: size, ModificationTime: t.sink.now().UnixMilli(), DataChange: true,
+		Size: size, ModificationTime: t.now().UnixMilli(), DataChange: true,
 		Stats: d.fw.statistics(), Tags: map[string]string{formatTag: formatNow, rowsTag: strconv.FormatInt(d.fw.rows, 10), columnsTag: columnsText(d.fw.leaves)},
 	})
 	return nil
 }
 
 // finishAll completes every open file.
-func (t *Table) finishAll(ctx context.Context) error {
+func (t *changesTable) finishAll(ctx context.Context) error {
 	b := t.batch
 	for len(b.open) > 0 {
 		d := b.open[0]
@@ -174,9 +174,9 @@ func (t *Table) finishAll(ctx context.Context) error {
 
 // discard removes the batch's files. None of them was committed, so a name that cannot be
 // removed is an orphan and goes by age.
-func (b *batch) discard(t *Table) {
+func (b *batch) discard(t *changesTable) {
 	for _, d := range b.open {
 		d.fw.discard()
 	}
-	t.sink.remove(b.names)
+	t.remove(b.names)
 }

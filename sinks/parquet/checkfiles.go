@@ -9,8 +9,8 @@ import (
 
 // checkFiles sees that the files that the log names are there. A target that was restored
 // or lost files is found here, where it is opened, and not by a reader.
-func (t *Table) checkFiles(ctx context.Context) error {
-	snap := t.changes.Snapshot()
+func (t *changesTable) checkFiles(ctx context.Context) error {
+	snap := t.log.Snapshot()
 	have := map[string]map[string]bool{}
 	for _, p := range snap.Paths() {
 		// Other programs may have packed files under names that are escaped in the log.
@@ -23,7 +23,7 @@ func (t *Table) checkFiles(ctx context.Context) error {
 		dir := path.Dir(p)
 		if have[dir] == nil {
 			have[dir] = map[string]bool{}
-			for info, err := range t.sink.store.List(ctx, path.Join(t.changes.Table(), dir)+"/", "") {
+			for info, err := range t.store.List(ctx, path.Join(t.log.Table(), dir)+"/", "") {
 				if err != nil {
 					return err
 				}
@@ -32,7 +32,7 @@ func (t *Table) checkFiles(ctx context.Context) error {
 		}
 		if !have[dir][path.Base(p)] {
 			return fmt.Errorf("%s names the file %s, which is not there: the target has lost data; restore it, or reset the pipeline's table so that a new snapshot replaces it",
-				t.sink.show(t.changes.Table()), p)
+				t.shownLog(), p)
 		}
 	}
 	return nil

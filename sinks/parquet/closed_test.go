@@ -85,7 +85,7 @@ func TestWhatOthersChangedMeanwhileIsNoticed(t *testing.T) {
 				}
 				return errorfs.Action{}
 			})))
-			d := owner(t, w, sink, 1)
+			d := delivererTo(t, w, sink, 1)
 			dir = path.Join(d.table.dir, "current")
 			must[int](t)(0, d.write(0, 1000))
 			must[int](t)(0, d.flush())
@@ -126,7 +126,7 @@ func TestWhatOthersChangedBeforeAReopeningIsNoticed(t *testing.T) {
 		}
 		return errorfs.Action{}
 	})))
-	d := owner(t, w, sink, 1)
+	d := delivererTo(t, w, sink, 1)
 	dir = path.Join(d.table.dir, "current")
 	must[int](t)(0, d.write(0, 20))
 	must[int](t)(0, d.flush())

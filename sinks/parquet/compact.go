@@ -18,7 +18,7 @@ import (
 // flushed every few seconds does not consist of ever more files. It changes no row. Files
 // are written beside the table's goroutine; that goroutine commits them.
 type compactor struct {
-	t       *Table
+	t       *changesTable
 	run     int // how many files of one size make one
 	running bool
 	done    chan packed
@@ -44,7 +44,7 @@ const (
 	compactMax = 128 << 20
 )
 
-func newCompactor(t *Table) *compactor {
+func newCompactor(t *changesTable) *compactor {
 	return &compactor{t: t, run: compactRun, looked: -compactRun, done: make(chan packed, 1), failed: map[string]bool{}}
 }
 
@@ -61,7 +61,7 @@ func (c *compactor) tier(size int64) int {
 // pick finds a run of files of one queue, day, set of columns and size class that follow
 // each other.
 func (c *compactor) pick() []*delta.Add {
-	snap := c.t.changes.Snapshot()
+	snap := c.t.log.Snapshot()
 	type key struct{ dir, q, columns string }
 	type file struct {
 		*delta.Add
@@ -69,7 +69,7 @@ func (c *compactor) pick() []*delta.Add {
 	}
 	byKey := map[key][]file{}
 	for _, a := range snap.Files {
-		if a.Tags[columnsTag] == "" || c.t.current != nil && c.t.current.wants(a.Path) {
+		if a.Tags[columnsTag] == "" || c.t.wanted(a.Path) {
 			continue
 		}
 		name := strings.Split(strings.TrimSuffix(path.Base(a.Path), ".parquet"), "-")
@@ -111,7 +111,7 @@ func (c *compactor) pick() []*delta.Add {
 
 // due reports whether enough has been committed since the last look.
 func (c *compactor) due() bool {
-	return c.running || c.t.changes.Snapshot().Version-c.looked >= int64(c.run)
+	return c.running || c.t.log.Snapshot().Version-c.looked >= int64(c.run)
 }
 
 // step commits what was packed, or begins to pack a run. It reports whether it did any.
@@ -128,24 +128,24 @@ func (c *compactor) step(ctx context.Context) (bool, error) {
 	}
 	run := c.pick()
 	if run == nil {
-		c.looked = c.t.changes.Snapshot().Version
+		c.looked = c.t.log.Snapshot().Version
 		return false, nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.running, c.cancel = true, cancel
 	columns := c.t.facts.columns
 	go func() {
-		select {
-		case c.t.sink.merging <- struct{}{}:
-			defer func() { <-c.t.sink.merging }()
-			var p packed
-			if err := contained(c.t.log, c.t.changes.Table(), func() error { p = c.pack(ctx, columns, run); return nil }); err != nil {
-				p = packed{from: run, err: err}
-			}
-			c.done <- p
-		case <-ctx.Done():
+		done, ok := c.t.turn(ctx)
+		if !ok {
 			c.done <- packed{from: run, err: ctx.Err()}
+			return
 		}
+		defer done()
+		var p packed
+		if err := contained(c.t.slog, c.t.shownLog(), func() error { p = c.pack(ctx, columns, run); return nil }); err != nil {
+			p = packed{from: run, err: err}
+		}
+		c.done <- p
 	}()
 	return true, nil
 }
@@ -153,7 +153,7 @@ func (c *compactor) step(ctx context.Context) (bool, error) {
 // pack writes the rows of the files into one.
 func (c *compactor) pack(ctx context.Context, columns columns, from []*delta.Add) (p packed) {
 	p.from = from
-	t, table := c.t, c.t.changes.Table()
+	t, table := c.t, c.t.log.Table()
 	first, last := strings.Split(path.Base(from[0].Path), "-"), strings.Split(path.Base(from[len(from)-1].Path), "-")
 	dir := path.Dir(from[0].Path)
 	base := fmt.Sprintf("%d-%s-%s-%s", t.claim.Generation, first[1], first[2], last[3])
@@ -167,7 +167,7 @@ func (c *compactor) pack(ctx context.Context, columns columns, from []*delta.Add
 			fw.discard()
 		}
 		if linked { // before that the name may be another file's
-			t.sink.remove([]string{p.name})
+			t.remove([]string{p.name})
 		}
 	}()
 	for _, a := range from {
@@ -179,9 +179,9 @@ func (c *compactor) pack(ctx context.Context, columns columns, from []*delta.Add
 		p.name = path.Join(table, dir, base)
 		p.to = &delta.Add{Path: path.Join(dir, base), PartitionValues: from[0].PartitionValues,
 			Tags: map[string]string{formatTag: formatNow, rowsTag: strconv.FormatInt(fw.rows, 10), columnsTag: columnsText(fw.leaves)}}
-		p.to.Size, p.err = fw.finish(ctx, t.sink.store, p.name)
+		p.to.Size, p.err = fw.finish(ctx, t.store, p.name)
 		linked = p.err == nil
-		p.to.Stats, p.to.ModificationTime = fw.statistics(), t.sink.now().UnixMilli()
+		p.to.Stats, p.to.ModificationTime = fw.statistics(), t.now().UnixMilli()
 	}
 	done = p.err == nil
 	return p
@@ -189,7 +189,7 @@ func (c *compactor) pack(ctx context.Context, columns columns, from []*delta.Add
 
 // copy appends the rows of a file to *fw, which the first file makes.
 func (c *compactor) copy(ctx context.Context, columns columns, name string, fw **fileWriter) error {
-	s, err := c.t.sink.openFile(ctx, name)
+	s, err := c.t.openFile(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (c *compactor) copy(ctx context.Context, columns columns, name string, fw *
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if *fw, err = c.t.sink.newFile(newSchema(leaves), leaves); err != nil {
+		if *fw, err = c.t.newFile(newSchema(leaves), leaves); err != nil {
 			return err
 		}
 	}
@@ -236,12 +236,12 @@ func (c *compactor) copy(ctx context.Context, columns columns, name string, fw *
 // commit puts the packed file in the place of the others, if they are still there.
 func (c *compactor) commit(ctx context.Context, p packed) error {
 	t := c.t
-	drop := func() { t.sink.remove([]string{p.name}) }
+	drop := func() { t.remove([]string{p.name}) }
 	if p.err != nil {
 		if !errors.Is(p.err, context.Canceled) {
 			// The name may be one that an earlier attempt has left: it is not tried again.
 			c.failed[p.from[0].Path] = true
-			t.log.Warn("small files could not be packed", "err", p.err)
+			t.slog.Warn("small files could not be packed", "err", p.err)
 		}
 		return nil
 	}
@@ -253,7 +253,7 @@ func (c *compactor) commit(ctx context.Context, p packed) error {
 				drop()
 				return nil, nil
 			}
-			actions = append(actions, delta.Action{Remove: &delta.Remove{Path: a.Path, DeletionTimestamp: t.sink.now().UnixMilli(),
+			actions = append(actions, delta.Action{Remove: &delta.Remove{Path: a.Path, DeletionTimestamp: t.now().UnixMilli(),
 				ExtendedFileMetadata: true, PartitionValues: a.PartitionValues, Size: a.Size}})
 		}
 		p.to.Stats = completeStats(p.to.Stats, t.facts.columns.names())
@@ -265,13 +265,13 @@ func (c *compactor) commit(ctx context.Context, p packed) error {
 	case errors.Is(err, delta.ErrNotCommitted):
 		drop()
 		c.failed[p.from[0].Path] = true
-		t.log.Warn("small files could not be packed", "err", err)
+		t.slog.Warn("small files could not be packed", "err", err)
 		return nil
 	case errors.Is(err, errRefused):
 		drop()
 		return t.fail(err)
 	}
-	return t.fail(fmt.Errorf("%w: commit to %s: the outcome is unknown: %w", errUnknown, t.sink.show(t.changes.Table()), err))
+	return t.fail(fmt.Errorf("%w: commit to %s: the outcome is unknown: %w", errUnknown, t.shownLog(), err))
 }
 
 var errUnknown = errors.New("the table must be opened again")
@@ -282,17 +282,7 @@ func (c *compactor) close() {
 	}
 	c.cancel()
 	if p := <-c.done; p.err == nil {
-		c.t.sink.remove([]string{p.name})
+		c.t.remove([]string{p.name})
 	}
 	c.running = false
-}
-
-// wants reports whether a file of changes/ has yet to be merged. While current/ is made
-// anew every file is wanted.
-func (c *current) wants(name string) bool {
-	if c.rebuild || c.running && c.taken.rebuild {
-		return true
-	}
-	is := func(a *delta.Add) bool { return a.Path == name }
-	return slices.ContainsFunc(c.files, is) || slices.ContainsFunc(c.taken.files, is)
 }

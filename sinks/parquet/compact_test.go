@@ -15,7 +15,7 @@ import (
 func TestPackingChangesNoRow(t *testing.T) {
 	w, mem := newWorld(t, 3, 2, false), vfs.NewMem()
 	sink := twinSink(t, mem)
-	d := owner(t, w, sink, 1)
+	d := delivererTo(t, w, sink, 1)
 	step := func() {
 		t.Helper()
 		for q := range w.queues {
@@ -50,7 +50,7 @@ func TestPackingChangesNoRow(t *testing.T) {
 		t.Errorf("%d files were packed into %d", before, after)
 	}
 	w.identities(mem, d.table.dir, d.flushed)
-	must[int](t)(0, d.table.vacuum(context.Background()))
+	must[int](t)(0, d.table.changes.vacuum(context.Background()))
 	must[int](t)(0, d.table.Close())
 
 	d.table = open(t, sink, claim(w.schemas, 2))

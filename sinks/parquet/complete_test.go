@@ -282,7 +282,7 @@ func TestAnEndHasTheTimeOfTheTable(t *testing.T) {
 			if f := flush(t, table); f.Rows != len(before) {
 				t.Errorf("%d rows, not %d", f.Rows, len(before))
 			}
-			for _, a := range table.changes.Snapshot().Files {
+			for _, a := range table.changes.log.Snapshot().Files {
 				if got := a.PartitionValues[colDate]; got != want.Format("2006-01-02") {
 					t.Errorf("partition %s, not %s", got, want.Format("2006-01-02"))
 				}
@@ -316,17 +316,17 @@ func TestACheckpointDoesNotHideThatNothingCame(t *testing.T) {
 	beat(6, 4, 1)
 	must[int](t)(0, table.current.mergeNow())
 	beat(8, 6, 2)
-	must[int](t)(0, table.checkpoint(context.Background()))
+	must[int](t)(0, table.changes.checkpoint(context.Background(), keepOf(table)))
 	see("nothing came but a heartbeat", true, 2)
 	beat(10, 8, 3)
 	see("and another behind the checkpoint", true, 3)
 	write(t, table, 0, rows(s, 10, "g12", create(12, 0, image(t, s, 12))))
 	beat(14, 12, 4)
-	must[int](t)(0, table.checkpoint(context.Background()))
+	must[int](t)(0, table.changes.checkpoint(context.Background(), keepOf(table)))
 	see("rows came", false, 1)
 	must[int](t)(0, table.current.mergeNow())
 	beat(16, 14, 5)
-	must[int](t)(0, table.checkpoint(context.Background()))
+	must[int](t)(0, table.changes.checkpoint(context.Background(), keepOf(table)))
 	see("they are merged", true, 5)
 	gone := filepath.Join(sink.cfg.Path, "p", "shop.orders", "changes", "_delta_log", fmt.Sprintf("%020d.json", table.current.merged()+1))
 	if err := os.Remove(gone); err != nil {

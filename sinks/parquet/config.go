@@ -1,7 +1,6 @@
 package parquet
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -15,55 +14,6 @@ type Config struct {
 	Current     Current `yaml:"current"`
 	Compression string  `yaml:"compression"` // zstd | snappy | none
 	Keep        Keep    `yaml:"keep"`
-}
-
-// Current is how current/ is kept.
-type Current struct {
-	// Interval is the least time between two merges into current/; "off" writes changes/
-	// only. Where merges take longer than that, current/ falls behind and status says so.
-	Interval Interval `yaml:"interval"`
-	// Memory bounds the changes that a merge holds at a time.
-	Memory config.Bytes `yaml:"memory"`
-	// FileRows is where a file of current/ is split in two.
-	FileRows int `yaml:"file_rows"`
-}
-
-// Keep is how long what no longer counts stays on disk.
-type Keep struct {
-	// Removed are files that a merge replaced: readers may still be reading them.
-	Removed config.Duration `yaml:"removed"`
-	// RemovedTimes bounds what they take, as a multiple of what is live; 0 is no bound. The
-	// last minute's stay whatever they take.
-	RemovedTimes float64 `yaml:"removed_times"`
-	// Orphans are files that no commit names.
-	Orphans config.Duration `yaml:"orphans"`
-	// Log is the age from which entries of the commit log go that a checkpoint covers.
-	Log config.Duration `yaml:"log"`
-}
-
-// Interval is a duration, or "off" (zero).
-type Interval time.Duration
-
-// UnmarshalText reads a duration or "off".
-func (i *Interval) UnmarshalText(b []byte) error {
-	if strings.EqualFold(string(b), "off") {
-		*i = 0
-		return nil
-	}
-	d, err := time.ParseDuration(string(b))
-	if err != nil {
-		return fmt.Errorf("%q is no duration; write one such as 10s, or off", b)
-	}
-	*i = Interval(d)
-	return nil
-}
-
-// MarshalText is the text that UnmarshalText reads.
-func (i Interval) MarshalText() ([]byte, error) {
-	if i == 0 {
-		return []byte("off"), nil
-	}
-	return []byte(time.Duration(i).String()), nil
 }
 
 // DefaultConfig is what holds where a pipeline file says nothing.

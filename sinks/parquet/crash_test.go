@@ -22,8 +22,9 @@ func twinSink(t testing.TB, fsys vfs.FS) *Sink { return twinSinkAt(t, fsys, "lak
 func twinSinkAt(t testing.TB, fsys vfs.FS, dir string) *Sink {
 	t.Helper()
 	s := testSink(t, fsys, testConfig(dir))
-	s.cfg = twinConfig()
-	s.cfg.Path = dir
+	cfg := twinConfig()
+	cfg.Path = dir
+	configure(s, cfg)
 	return s
 }
 
@@ -111,14 +112,14 @@ func crashEverywhere(t *testing.T, seed uint64, keyless bool) {
 		check(d.table.current.mergeNow())
 		switch round {
 		case 1:
-			check(d.table.checkpoint(context.Background()))
+			check(d.table.changes.checkpoint(context.Background(), keepOf(d.table)))
 		case 2:
 			d.table.Close()
 			gen++
 			d.table = open(t, sink, claim(w.schemas, gen))
 			d.seek()
 		case 3:
-			check(d.table.vacuum(context.Background()))
+			check(d.table.changes.vacuum(context.Background()))
 			check(d.table.current.log.Checkpoint(context.Background(), time.Now()))
 		case 4:
 			check(pack(d.table))
@@ -249,7 +250,7 @@ func failedStep(t *testing.T, fault error, n int64) bool {
 		})
 		attempt(func() error { d.table.current.mergeNow(); return d.table.current.mergeNow() })
 	}
-	attempt(func() error { return d.table.checkpoint(context.Background()) })
+	attempt(func() error { return d.table.changes.checkpoint(context.Background(), keepOf(d.table)) })
 	attempt(func() error { return pack(d.table) })
 	attempt(func() error {
 		for q := range w.queues {

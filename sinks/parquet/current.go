@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,8 +21,10 @@ import (
 // current keeps current/ up to date. Merges run beside the table's goroutine, one at a
 // time; while one runs, log is its own.
 type current struct {
-	t   *Table
-	log *delta.Log
+	*owner
+	cfg     Current
+	changes changesLog
+	log     *delta.Log
 
 	// files of changes/ that no merge has taken yet, in the order of their commits.
 	files []*delta.Add
@@ -44,6 +47,13 @@ type current struct {
 	vacuum  time.Time
 	// trouble is why the last merge failed.
 	trouble error
+}
+
+// changesLog is the log of changes that current/ follows.
+type changesLog interface {
+	Log() *delta.Log
+	// Facts are those of its last commit; nothing writes to them any more.
+	Facts() *facts
 }
 
 // domainMerge is the fact in current/ that says what it was made of.
@@ -77,23 +87,23 @@ type job struct {
 }
 
 // openCurrent claims current/ where it exists, and finds out what it lacks.
-func openCurrent(ctx context.Context, t *Table) (*current, error) {
-	c := &current{t: t, dirty: true, version: -1, pace: pace{interval: time.Duration(t.sink.cfg.Current.Interval)}, vacuum: t.sink.now(), done: make(chan error, 1)}
+func openCurrent(ctx context.Context, o *owner, cfg Current, changes changesLog) (*current, error) {
+	c := &current{owner: o, cfg: cfg, changes: changes, dirty: true, version: -1, pace: pace{interval: time.Duration(cfg.Interval)}, vacuum: o.now(), done: make(chan error, 1)}
 	var err error
-	if c.log, err = delta.Open(ctx, t.sink.store, path.Join(t.at, "current")); errors.Is(err, delta.ErrCorrupt) {
-		err = fmt.Errorf("%w; remove the directory %s: it is then made anew from changes/", err, path.Join(t.dir, "current"))
+	if c.log, err = delta.Open(ctx, o.store, path.Join(o.at, "current")); errors.Is(err, delta.ErrCorrupt) {
+		err = fmt.Errorf("%w; remove the directory %s: it is then made anew from changes/", err, c.shownLog())
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := c.claim(ctx); err != nil {
+	if err := c.claimGeneration(ctx); err != nil {
 		return nil, err
 	}
-	changes := t.changes.Snapshot()
+	snap := changes.Log().Snapshot()
 	if f, err := readMergeFact(c.log.Snapshot()); err != nil {
-		t.log.Warn("what current/ is made of cannot be read; it is made anew", "err", err)
+		c.slog.Warn("what current/ is made of cannot be read; it is made anew", "err", err)
 		c.rebuild = true
-	} else if f == nil || f.Changes != changes.Metadata.ID || f.Version > changes.Version {
+	} else if f == nil || f.Changes != snap.Metadata.ID || f.Version > snap.Version {
 		c.rebuild = true
 	} else {
 		c.version, c.complete = f.Version, f.Complete
@@ -102,21 +112,21 @@ func openCurrent(ctx context.Context, t *Table) (*current, error) {
 		}
 	}
 	c.aged = hasAged(c.log.Snapshot())
-	c.oldest = t.sink.now()
+	c.oldest = c.now()
 	return c, c.collect(ctx)
 }
 
-// claim commits the generation to current/. Where there is no table yet, the first merge
+// claimGeneration commits the generation to current/. Where there is no table yet, the first merge
 // makes it, put-if-absent like every commit.
-func (c *current) claim(ctx context.Context) error {
+func (c *current) claimGeneration(ctx context.Context) error {
 	_, err := c.log.CommitWhile(ctx, delta.Anywhere, c.look, func(snap *delta.Snapshot) ([]delta.Action, error) {
 		if snap.Version < 0 {
 			return nil, nil
 		}
-		return append(upgrade(snap, []delta.Action{c.t.commitInfo("CLAIM")}), fact(domainGeneration, generationFact{c.t.claim.Generation})), nil
+		return append(upgrade(snap, []delta.Action{c.commitInfo("CLAIM")}), c.claimed()), nil
 	})
 	if errors.Is(err, delta.ErrNotCommitted) {
-		return unwritable("claim", c.t.sink.show(c.log.Table()), err)
+		return unwritable("claim", c.shownLog(), err)
 	}
 	return err
 }
@@ -130,13 +140,32 @@ func (c *current) look(fresh []delta.Entry) error {
 	return c.fenced()
 }
 
+// shownLog is the directory as people know it.
+func (c *current) shownLog() string { return c.show(path.Join(c.at, "current")) }
+
+// Trouble says why current/ stands still or falls behind, "" while it does not.
+func (c *current) Trouble() string {
+	if c.trouble != nil {
+		return c.trouble.Error()
+	}
+	return c.lagging()
+}
+
+// completeTo is the commit time up to which current/ has everything, in microseconds.
+func (c *current) completeTo() int64 {
+	if c.level() {
+		return c.changes.Facts().ledger.CompleteTo()
+	}
+	return c.complete
+}
+
 // fenced is ErrSuperseded when a higher generation is in current/.
 func (c *current) fenced() error {
 	known, err := generationOf(c.log.Snapshot())
 	if err != nil {
 		return err
 	}
-	return ledger.Fence(known, &c.t.claim)
+	return ledger.Fence(known, &c.claim)
 }
 
 func readMergeFact(s *delta.Snapshot) (*mergeFact, error) {
@@ -156,7 +185,7 @@ func readMergeFact(s *delta.Snapshot) (*mergeFact, error) {
 func (c *current) collect(ctx context.Context) error {
 	c.files = nil
 	if !c.rebuild {
-		entries, err := c.t.changes.Entries(ctx, c.version+1)
+		entries, err := c.changes.Log().Entries(ctx, c.version+1)
 		switch {
 		case errors.Is(err, delta.ErrGone):
 			c.rebuild = true
@@ -172,7 +201,7 @@ func (c *current) collect(ctx context.Context) error {
 		}
 	}
 	if c.rebuild {
-		snap := c.t.changes.Snapshot()
+		snap := c.changes.Log().Snapshot()
 		c.files = nil
 		for _, p := range snap.Paths() {
 			c.files = append(c.files, snap.Files[p])
@@ -184,7 +213,7 @@ func (c *current) collect(ctx context.Context) error {
 // note takes over what a flush committed.
 func (c *current) note(added []*delta.Add, dirty bool) {
 	if len(added) > 0 && len(c.files) == 0 {
-		c.oldest = c.t.sink.now()
+		c.oldest = c.now()
 	}
 	c.files = append(c.files, added...)
 	c.dirty = c.dirty || dirty
@@ -197,7 +226,7 @@ func (c *current) merged() int64 { return c.version }
 const advanceAfter = 500
 
 func (c *current) behind() bool {
-	return c.t.changes.Snapshot().Version-c.version >= advanceAfter
+	return c.changes.Log().Snapshot().Version-c.version >= advanceAfter
 }
 
 func (c *current) due() bool {
@@ -212,7 +241,7 @@ func (c *current) level() bool {
 // leave keeps how far current/ is complete, before changes/ moves on.
 func (c *current) leave() {
 	if c.level() {
-		c.complete = c.t.facts.ledger.CompleteTo()
+		c.complete = c.changes.Facts().ledger.CompleteTo()
 	}
 }
 
@@ -230,10 +259,10 @@ func (c *current) step() error {
 		return err
 	}
 	if c.waits() {
-		c.oldest = c.t.sink.now() // it is not late
+		c.oldest = c.now() // it is not late
 		return nil
 	}
-	if c.t.sink.now().Before(c.pace.next) || !c.due() {
+	if c.now().Before(c.pace.next) || !c.due() {
 		return nil
 	}
 	c.start()
@@ -249,7 +278,7 @@ const unshown = 4
 // was. A merge copies the rows of current/, so that one after each flush would copy the first
 // rows of a large table over and over.
 func (c *current) waits() bool {
-	l := c.t.facts.ledger
+	l := c.changes.Facts().ledger
 	if len(l.Open) == 0 || l.Floor > 0 || l.Held > 0 || l.Born > 0 || c.rebuild || c.aged || c.behind() {
 		return false
 	}
@@ -279,28 +308,27 @@ func (c *current) remake() error {
 func (c *current) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.taken = job{
-		version: c.t.changes.Snapshot().Version, id: c.t.changes.Snapshot().Metadata.ID,
-		facts: c.t.facts, files: c.files, rebuild: c.rebuild, began: c.t.sink.now(), oldest: c.oldest,
+		version: c.changes.Log().Snapshot().Version, id: c.changes.Log().Snapshot().Metadata.ID,
+		facts: c.changes.Facts(), files: c.files, rebuild: c.rebuild, began: c.now(), oldest: c.oldest,
 	}
 	asked := c.taken.began
 	c.cancel, c.running = cancel, true
 	c.files, c.rebuild, c.dirty = nil, false, false
 	go func() {
-		err := contained(c.t.log, c.t.sink.show(c.log.Table()), func() error { return c.run(ctx, &c.taken) })
-		c.pace.ended(asked, c.taken.began, c.t.sink.now())
+		err := contained(c.slog, c.shownLog(), func() error { return c.run(ctx, &c.taken) })
+		c.pace.ended(asked, c.taken.began, c.now())
 		c.done <- err
 	}()
 }
 
 // run waits for its turn among the sink's tables, merges, and looks after current/'s log.
 func (c *current) run(ctx context.Context, j *job) error {
-	select {
-	case c.t.sink.merging <- struct{}{}:
-		defer func() { <-c.t.sink.merging }()
-	case <-ctx.Done():
+	done, ok := c.turn(ctx)
+	if !ok {
 		return ctx.Err()
 	}
-	j.began = c.t.sink.now() // other tables' merges are not its own
+	defer done()
+	j.began = c.now() // other tables' merges are not its own
 	committed, err := c.merge(ctx, j)
 	if err != nil {
 		return err
@@ -328,10 +356,10 @@ func (c *current) ended(err error) error {
 		return nil
 	}
 	if errors.Is(err, pipeline.ErrSuperseded) {
-		return c.t.fail(err)
+		return err
 	}
 	if j.committed {
-		c.t.log.Warn("looking after current/ failed", "err", err)
+		c.slog.Warn("looking after current/ failed", "err", err)
 		return nil
 	}
 	if c.rebuild = c.rebuild || j.rebuild || errors.Is(err, fs.ErrNotExist) || c.ruined(err); c.rebuild {
@@ -356,7 +384,7 @@ func (c *current) ended(err error) error {
 		err = fmt.Errorf("%w; bring the file back from a copy, or remove the table's directory: what the source has is then read anew", err)
 	}
 	c.trouble = err
-	c.t.log.Warn("the merge into current/ failed and will be tried again", "err", err)
+	c.slog.Warn("the merge into current/ failed and will be tried again", "err", err)
 	return nil
 }
 
@@ -368,7 +396,7 @@ func (c *current) ruined(err error) bool {
 }
 
 func (c *current) gauge() {
-	c.t.sink.metrics.unmerged.WithLabelValues(c.t.claim.Pipeline, c.t.claim.Sink, c.t.claim.Table.String()).Set(float64(len(c.files)))
+	c.metrics.unmerged.WithLabelValues(c.labels()...).Set(float64(len(c.files)))
 }
 
 // mergeNow merges what there is and waits for it.
@@ -394,7 +422,7 @@ func (c *current) mergeNow() error {
 
 // lookAfter keeps current/'s own log short and its directory clean.
 func (c *current) lookAfter(ctx context.Context) error {
-	now := c.t.sink.now()
+	now := c.now()
 	// As in changes/, a successor's files must not be taken for orphans.
 	if err := c.refresh(ctx); err != nil {
 		return err
@@ -406,8 +434,8 @@ func (c *current) lookAfter(ctx context.Context) error {
 	if snap.Version < 0 {
 		return nil
 	}
-	removed, crowded := c.t.sink.removedBefore(snap)
-	if now.Sub(c.vacuum) >= vacuumEvery || c.t.sink.cfg.Keep.Removed < 1 || crowded && now.Sub(c.vacuum) >= leastKept {
+	removed, crowded := c.removedBefore(snap)
+	if now.Sub(c.vacuum) >= vacuumEvery || c.keep.Removed < 1 || crowded && now.Sub(c.vacuum) >= leastKept {
 		c.vacuum = now
 		f, err := readMergeFact(snap)
 		if err != nil || f == nil {
@@ -416,7 +444,7 @@ func (c *current) lookAfter(ctx context.Context) error {
 		// Only this goroutine writes into current/ under this generation, and lower ones
 		// are closed, so what is the sink's and no commit names is of no use to anybody. Another
 		// program may be about to commit what it has written.
-		if _, err := c.log.Vacuum(ctx, delta.VacuumOptions{RemovedBefore: removed, OrphansBefore: now.Add(-c.t.sink.cfg.Keep.Orphans.D()),
+		if _, err := c.log.Vacuum(ctx, delta.VacuumOptions{RemovedBefore: removed, OrphansBefore: now.Add(-c.keep.Orphans.D()),
 			Live: func(name string) bool { return name == f.Side }, Own: c.owns, OwnBefore: removed}); err != nil {
 			return err
 		}
@@ -433,7 +461,7 @@ func (c *current) lookAfter(ctx context.Context) error {
 		if f.At >= 0 {
 			keep = f.At + 1 // an opening looks at what came since
 		}
-		_, err = c.log.CleanLog(ctx, now.Add(-c.t.sink.cfg.Keep.Log.D()), keep)
+		_, err = c.log.CleanLog(ctx, now.Add(-c.keep.Log.D()), keep)
 		return err
 	}
 	return nil
@@ -445,4 +473,14 @@ func (c *current) close() {
 		<-c.done
 		c.running = false
 	}
+}
+
+// wants reports whether a file of changes/ has yet to be merged. While current/ is made
+// anew every file is wanted.
+func (c *current) wants(name string) bool {
+	if c.rebuild || c.running && c.taken.rebuild {
+		return true
+	}
+	is := func(a *delta.Add) bool { return a.Path == name }
+	return slices.ContainsFunc(c.files, is) || slices.ContainsFunc(c.taken.files, is)
 }

@@ -14,7 +14,7 @@ import (
 // changes/. One of changes/ is said with the remedy, for as long as it lasts.
 func TestADamagedFileIsSaidAndCurrentMadeAnew(t *testing.T) {
 	w, mem := newWorld(t, 5, 2, false), vfs.NewMem()
-	d := owner(t, w, twinSink(t, mem), 1)
+	d := delivererTo(t, w, twinSink(t, mem), 1)
 	step := func() {
 		t.Helper()
 		w.insert()
@@ -81,14 +81,14 @@ func TestALogWithAHoleNamesTheRemedy(t *testing.T) {
 	for _, part := range []string{"current", "changes"} {
 		w, mem := newWorld(t, 6, 1, false), vfs.NewMem()
 		sink := twinSink(t, mem)
-		d := owner(t, w, sink, 1)
+		d := delivererTo(t, w, sink, 1)
 		for range 4 {
 			w.insert()
 			must[int](t)(0, d.write(0, len(w.queues[0])))
 			must[int](t)(0, d.flush())
 			must[int](t)(0, d.table.current.mergeNow())
 		}
-		snap := d.table.changes.Snapshot()
+		snap := d.table.changes.log.Snapshot()
 		if part == "current" {
 			snap = d.table.current.log.Snapshot()
 		}

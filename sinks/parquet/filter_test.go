@@ -109,7 +109,7 @@ func TestDeltalakeReadsBehindCheckpoints(t *testing.T) {
 		must[int](t)(0, del.flush())
 		must[int](t)(0, del.table.current.mergeNow())
 	}
-	must[int](t)(0, del.table.checkpoint(context.Background()))
+	must[int](t)(0, del.table.changes.checkpoint(context.Background(), keepOf(del.table)))
 	must[int](t)(0, del.table.current.log.Checkpoint(context.Background(), time.Now()))
 	must[int](t)(del.table.current.log.CleanLog(context.Background(), time.Now().Add(time.Hour), 1<<40))
 	del.table.Close()

@@ -28,7 +28,7 @@ func TestAForeignCheckpointIsRead(t *testing.T) {
 		w.step()
 	}
 	w.settle()
-	del := owner(t, w, sink, 1)
+	del := delivererTo(t, w, sink, 1)
 	for range 4 {
 		for q := range w.queues {
 			must[int](t)(0, del.write(q, 8))
@@ -49,7 +49,7 @@ func TestAForeignCheckpointIsRead(t *testing.T) {
 			}
 		}
 	}
-	del = owner(t, w, sink, 2)
+	del = delivererTo(t, w, sink, 2)
 	if got := del.table.Marks(); !slices.Equal(got, marks) {
 		t.Fatalf("marks %+v, not %+v", got, marks)
 	}

@@ -111,7 +111,7 @@ func TestTheFactsOfALakeAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, p := range table.changes.Snapshot().Paths() {
+	for _, p := range table.changes.log.Snapshot().Paths() {
 		name := path.Join(table.dir, "changes", p)
 		if err := vfs.MkdirAllSync(old, path.Dir(name)); err != nil {
 			t.Fatal(err)
@@ -131,5 +131,5 @@ func TestTheFactsOfALakeAreKept(t *testing.T) {
 
 func factsText(t *testing.T, table *Table) string {
 	t.Helper()
-	return string(must[[]byte](t)(json.Marshal(tableFactOf(&table.claim, table.facts))))
+	return string(must[[]byte](t)(json.Marshal(tableFactOf(&table.claim, table.changes.facts))))
 }

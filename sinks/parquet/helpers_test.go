@@ -3,6 +3,7 @@ package parquet
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -210,3 +211,16 @@ func scratchOf(t testing.TB, fsys vfs.FS) *objects.Scratch {
 
 // storeOf is a store on a file system, for a single file.
 func storeOf(fsys vfs.FS) objects.Store { return objects.NewLocal(fsys, "files") }
+
+// configure gives a sink what no pipeline file may say.
+func configure(s *Sink, cfg Config) {
+	s.cfg, s.keep, s.compression = cfg, cfg.Keep, cfg.Compression
+}
+
+// keepOf is the version from which on entries of changes/ are needed.
+func keepOf(t *Table) int64 {
+	if t.current == nil {
+		return math.MaxInt64
+	}
+	return t.current.merged() + 1
+}

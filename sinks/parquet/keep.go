@@ -5,8 +5,28 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/sinks/delta"
 )
+
+// Keep is how long what no longer counts stays on disk.
+type Keep struct {
+	// Removed are files that a merge replaced: readers may still be reading them.
+	Removed config.Duration `yaml:"removed"`
+	// RemovedTimes bounds what they take, as a multiple of what is live; 0 is no bound. The
+	// last minute's stay whatever they take.
+	RemovedTimes float64 `yaml:"removed_times"`
+	// Orphans are files that no commit names.
+	Orphans config.Duration `yaml:"orphans"`
+	// Log is the age from which entries of the commit log go that a checkpoint covers.
+	Log config.Duration `yaml:"log"`
+}
+
+// checkpointEvery is how many commits a log checkpoint covers.
+const checkpointEvery = 50
+
+// vacuumEvery is how often a table is looked through for files that no longer count.
+const vacuumEvery = 5 * time.Minute
 
 // leastKept is how long a file that was replaced stays at least where all those of its table
 // take too much room: readers that have just begun may still read it.
@@ -15,15 +35,15 @@ const leastKept = time.Minute
 // removedBefore is the time before which files that were replaced may go: keep.removed ago,
 // or later where those after it take more than keep.removed_times what is live; crowded says
 // that they do.
-func (s *Sink) removedBefore(snap *delta.Snapshot) (at time.Time, crowded bool) {
-	now := s.now()
-	at = now.Add(-s.cfg.Keep.Removed.D())
-	if s.cfg.Keep.RemovedTimes == 0 {
+func (l *shared) removedBefore(snap *delta.Snapshot) (at time.Time, crowded bool) {
+	now := l.now()
+	at = now.Add(-l.keep.Removed.D())
+	if l.keep.RemovedTimes == 0 {
 		return at, false
 	}
 	room := 0.0
 	for _, f := range snap.Files {
-		room += float64(f.Size) * s.cfg.Keep.RemovedTimes
+		room += float64(f.Size) * l.keep.RemovedTimes
 	}
 	gone := make([]*delta.Remove, 0, len(snap.Removed))
 	for _, r := range snap.Removed {

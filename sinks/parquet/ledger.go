@@ -17,25 +17,9 @@ import (
 
 // Names of the facts that stand in the log of changes/ beside the files.
 const (
-	domainGeneration = "millrace.generation"
-	domainTable      = "millrace.table"
-	domainQueue      = "millrace.queue."
+	domainTable = "millrace.table"
+	domainQueue = "millrace.queue."
 )
-
-// facts are what the log of changes/ says beside its files: the ledger that every sink
-// keeps, and what this one needs besides. They change with the files, in one commit.
-type facts struct {
-	ledger  *ledger.Table
-	columns columns
-	// controls is how many rows of changes/ are deletions below a number, which are no rows of
-	// the table.
-	controls uint64
-}
-
-// generationFact is the claim that holds; lower ones are closed.
-type generationFact struct {
-	Generation uint64 `json:"generation"`
-}
 
 // queueFact is one queue's place in the ledger. Its number also stands in the queue's txn
 // action, where readers of any kind find it.
@@ -196,24 +180,4 @@ func readQueues(s *delta.Snapshot, c *pipeline.Claim) ([]ledger.Queue, error) {
 func markOf(s *delta.Snapshot, c *pipeline.Claim, q int) (event.Seq, bool) {
 	txn, ok := s.Txns[appID(c.Pipeline, c.Table, q)]
 	return event.Seq(txn.Version), ok
-}
-
-func generationOf(s *delta.Snapshot) (uint64, error) {
-	text, ok := s.Domains[domainGeneration]
-	if !ok {
-		return 0, nil
-	}
-	var g generationFact
-	if err := json.Unmarshal([]byte(text), &g); err != nil {
-		return 0, fmt.Errorf("fact %s: %w", domainGeneration, err)
-	}
-	return g.Generation, nil
-}
-
-func fact(name string, v any) delta.Action {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic("BUG: a fact that JSON cannot hold: " + err.Error())
-	}
-	return delta.Action{Domain: &delta.Domain{Domain: name, Configuration: string(b)}}
 }

@@ -62,7 +62,7 @@ func (m *merge) load(ctx context.Context, p bucket) error {
 
 // spillChanges puts the changes aside by their keys' hashes.
 func (m *merge) spillChanges(ctx context.Context) error {
-	scratch, err := m.c.t.sink.scratch()
+	scratch, err := m.c.scratch()
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (m *merge) changes(ctx context.Context, change func(hash uint64, key []byte
 		return change(xxhash.Sum64(key), key, seq, del, row)
 	}
 	for _, a := range m.job.files {
-		err := m.scan(ctx, fileOf(m.c.t.changes.Table(), a), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
+		err := m.scan(ctx, fileOf(m.c.changes.Log().Table(), a), find, func(s *scanner) (func([]parquet.Value, parquet.Row) error, error) {
 			seq, err1 := s.technicalAt(colSeq, parquet.Int64)
 			op, err2 := s.technicalAt(colOp, parquet.ByteArray)
 			q, err3 := s.technicalAt(colQ, parquet.Int32)
@@ -191,7 +191,7 @@ func (m *merge) appendRow(dst []byte, vals []parquet.Value) []byte {
 
 // scan reads a file row by row in the layout's columns.
 func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32, bool, colType, bool), begin func(*scanner) (func([]parquet.Value, parquet.Row) error, error)) error {
-	s, err := m.c.t.sink.openFile(ctx, name)
+	s, err := m.c.openFile(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 	if schema == nil {
 		return false, nil
 	}
-	began := c.t.sink.now()
+	began := c.now()
 	m := &merge{c: c, job: j, floor: j.facts.ledger.Floor, gone: map[*group]bool{}, newSide: side{}}
 	if m.lay, err = newLayout(schema, j.facts.columns); err != nil {
 		return false, err
@@ -87,15 +87,15 @@ func (c *current) merge(ctx context.Context, j *job) (committed bool, err error)
 		}
 	}()
 	if err := m.passes(ctx); err != nil {
-		return false, fmt.Errorf("merge into %s: %w", c.t.sink.show(c.log.Table()), err)
+		return false, fmt.Errorf("merge into %s: %w", c.shownLog(), err)
 	}
 	if err := m.commit(ctx); err != nil {
 		return false, err
 	}
-	labels := []string{c.t.claim.Pipeline, c.t.claim.Sink, c.t.claim.Table.String()}
-	c.t.sink.metrics.merges.WithLabelValues(labels...).Inc()
-	c.t.sink.metrics.mergedRows.WithLabelValues(labels...).Add(float64(m.merged))
-	c.t.sink.metrics.merge.WithLabelValues(labels...).Observe(c.t.sink.now().Sub(began).Seconds())
+	labels := c.labels()
+	c.metrics.merges.WithLabelValues(labels...).Inc()
+	c.metrics.mergedRows.WithLabelValues(labels...).Add(float64(m.merged))
+	c.metrics.merge.WithLabelValues(labels...).Observe(c.now().Sub(began).Seconds())
 	return true, nil
 }
 
@@ -143,7 +143,7 @@ func (m *merge) readSide(ctx context.Context, name string) (side, error) {
 	if name == "" {
 		return side{}, nil
 	}
-	return readSide(ctx, m.c.t.sink.store, path.Join(m.c.log.Table(), name))
+	return readSide(ctx, m.c.store, path.Join(m.c.log.Table(), name))
 }
 
 // passes goes over all key hashes.
@@ -197,7 +197,7 @@ func (m *merge) prepareChanges(ctx context.Context) (depth int, err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			s, err := m.c.t.sink.openFile(ctx, fileOf(dir, a))
+			s, err := m.c.openFile(ctx, fileOf(dir, a))
 			if err != nil {
 				return err
 			}
@@ -206,7 +206,7 @@ func (m *merge) prepareChanges(ctx context.Context) (depth int, err error) {
 		}
 		return nil
 	}
-	if err := count(m.c.t.changes.Table(), m.job.files); err != nil {
+	if err := count(m.c.changes.Log().Table(), m.job.files); err != nil {
 		return 0, err
 	}
 	if m.rekey {
@@ -214,7 +214,7 @@ func (m *merge) prepareChanges(ctx context.Context) (depth int, err error) {
 			return 0, err
 		}
 	}
-	memory := int64(m.c.t.sink.cfg.Current.Memory)
+	memory := int64(m.c.cfg.Memory)
 	if total <= memory {
 		return 0, nil
 	}
@@ -252,18 +252,18 @@ func (m *merge) commit(ctx context.Context) error {
 	f := mergeFact{Changes: m.job.id, Version: m.job.version, Floor: uint64(m.floor), Layout: json.RawMessage(m.lay.text()),
 		Complete: m.job.facts.ledger.CompleteTo(), At: snap.Version + 1}
 	if len(m.newSide) > 0 {
-		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.t.claim.Generation, m.job.version, c.t.nextName())
+		f.Side = fmt.Sprintf("_side-%d-%d-%d.bin", c.claim.Generation, m.job.version, c.nextName())
 		name := path.Join(c.log.Table(), f.Side)
-		if err := c.t.sink.store.PutIfAbsent(ctx, name, bytes.NewReader(m.newSide.encode())); err != nil {
+		if err := c.store.PutIfAbsent(ctx, name, bytes.NewReader(m.newSide.encode())); err != nil {
 			return fmt.Errorf("%w: %w", delta.ErrNotCommitted, err)
 		}
 		m.names = append(m.names, name)
 	}
-	actions := []delta.Action{c.t.commitInfo("MERGE")}
+	actions := []delta.Action{c.commitInfo("MERGE")}
 	schema := m.lay.schema()
 	switch {
 	case snap.Version < 0:
-		actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: c.t.metadata(newID(), "current", schema, []string{})})
+		actions = append(actions, delta.Action{Protocol: protocol()}, delta.Action{Metadata: c.metadata(newID(), "current", schema, []string{})})
 	case snap.Metadata.SchemaString != schema:
 		md := *snap.Metadata
 		md.SchemaString = schema
@@ -275,7 +275,7 @@ func (m *merge) commit(ctx context.Context) error {
 	for _, a := range m.adds {
 		actions = append(actions, delta.Action{Add: a})
 	}
-	actions = append(actions, fact(domainGeneration, generationFact{c.t.claim.Generation}), fact(domainMerge, f))
+	actions = append(actions, c.claimed(), fact(domainMerge, f))
 	m.asked = true
 	_, err := c.log.CommitWhile(ctx, snap.Version, c.look, func(*delta.Snapshot) ([]delta.Action, error) { return actions, nil })
 	if errors.Is(err, delta.ErrConflict) || errors.Is(err, delta.ErrNotCommitted) || errors.Is(err, pipeline.ErrSuperseded) {
@@ -286,7 +286,7 @@ func (m *merge) commit(ctx context.Context) error {
 
 // removed are the files that the merge has replaced.
 func (m *merge) removed() []*delta.Remove {
-	now := m.c.t.sink.now().UnixMilli()
+	now := m.c.now().UnixMilli()
 	var list []*delta.Remove
 	drop := func(a *delta.Add) {
 		list = append(list, &delta.Remove{Path: a.Path, DeletionTimestamp: now, DataChange: true,
@@ -311,7 +311,7 @@ func (m *merge) removed() []*delta.Remove {
 
 // discard removes what the merge has written; nothing of it was committed.
 func (m *merge) discard() {
-	m.c.t.sink.remove(m.names)
+	m.c.remove(m.names)
 }
 
 func (m *merge) lowest(a *delta.Add) event.Seq {

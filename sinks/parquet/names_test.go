@@ -34,7 +34,7 @@ func TestOneNameIsOneColumn(t *testing.T) {
 		flush(t, table)
 		must[int](t)(0, table.current.mergeNow())
 		shown := ""
-		for _, log := range []*delta.Log{table.changes, table.current.log} {
+		for _, log := range []*delta.Log{table.changes.log, table.current.log} {
 			var schema delta.Schema
 			must[int](t)(0, json.Unmarshal([]byte(log.Snapshot().Metadata.SchemaString), &schema))
 			shown = ""

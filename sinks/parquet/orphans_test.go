@@ -18,7 +18,7 @@ func TestAnotherProgramsFilesAreLeftToIt(t *testing.T) {
 	cfg.Current.Interval = Interval(time.Nanosecond)
 	cfg.Keep.Removed = 0
 	sink := testSink(t, vfs.OS(), cfg)
-	d := owner(t, w, sink, 5)
+	d := delivererTo(t, w, sink, 5)
 	must[int](t)(0, d.write(0, 20))
 	must[int](t)(0, d.flush())
 	must[int](t)(0, d.table.current.mergeNow())

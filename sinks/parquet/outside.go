@@ -25,7 +25,7 @@ func (c *current) refresh(ctx context.Context) error {
 // reopen reads the log of current/ anew after a commit whose outcome is unknown.
 func (c *current) reopen(ctx context.Context) error {
 	known := c.log.Snapshot().Version
-	log, err := delta.Open(ctx, c.t.sink.store, c.log.Table())
+	log, err := delta.Open(ctx, c.store, c.log.Table())
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (c *current) changedBehind(ctx context.Context, f *mergeFact) (bool, error)
 func (c *current) changedSince(ctx context.Context, version int64) (bool, error) {
 	entries, err := c.log.Entries(ctx, version+1)
 	if errors.Is(err, delta.ErrGone) {
-		c.t.log.Warn("whether another program has changed current/ cannot be seen any more; it is made anew from changes/", slog.Any("error", err))
+		c.slog.Warn("whether another program has changed current/ cannot be seen any more; it is made anew from changes/", slog.Any("error", err))
 		return true, nil
 	}
 	return c.changed(entries), err
@@ -72,7 +72,7 @@ func (c *current) changed(entries []delta.Entry) (yes bool) {
 	for i := range entries {
 		if changesRows(&entries[i]) {
 			yes = true
-			c.t.log.Warn("another program has changed rows of current/, which is made anew from changes/", slog.Int64("version", entries[i].Version))
+			c.slog.Warn("another program has changed rows of current/, which is made anew from changes/", slog.Int64("version", entries[i].Version))
 		}
 	}
 	return yes
@@ -115,5 +115,5 @@ func (c *current) owns(name string) bool {
 	var gen, version, n uint64
 	var rest string
 	_, err := fmt.Sscanf(name, form, &gen, &version, &n, &rest)
-	return err == nil && gen <= c.t.claim.Generation && strings.HasPrefix(rest, first) && strings.HasSuffix(rest, last)
+	return err == nil && gen <= c.claim.Generation && strings.HasPrefix(rest, first) && strings.HasSuffix(rest, last)
 }

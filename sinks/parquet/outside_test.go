@@ -117,7 +117,7 @@ func TestAnOutsideRewriteLeavesTheDataExact(t *testing.T) {
 func TestAPanicEndsOneTable(t *testing.T) {
 	w, mem := oneQueue(t, 12), vfs.NewMem()
 	sink := twinSink(t, mem)
-	d := owner(t, w, sink, 1)
+	d := delivererTo(t, w, sink, 1)
 	must[int](t)(0, d.write(0, 4))
 	must[int](t)(0, d.flush())
 	files := d.table.current.files

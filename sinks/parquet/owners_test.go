@@ -16,7 +16,7 @@ import (
 	"github.com/millrace/millrace/sinks/delta"
 )
 
-func owner(t testing.TB, w *world, sink *Sink, gen uint64) *deliverer {
+func delivererTo(t testing.TB, w *world, sink *Sink, gen uint64) *deliverer {
 	d := &deliverer{w: w, table: open(t, sink, claim(w.schemas, gen))}
 	d.seek()
 	return d
@@ -34,9 +34,9 @@ func oneQueue(t testing.TB, n int) *world {
 func TestFlushOfAReplacedOwnerIsRefused(t *testing.T) {
 	w, mem := oneQueue(t, 6), vfs.NewMem()
 	sink := twinSink(t, mem)
-	a := owner(t, w, sink, 1)
+	a := delivererTo(t, w, sink, 1)
 	must[int](t)(0, a.write(0, 3))
-	b := owner(t, w, sink, 2)
+	b := delivererTo(t, w, sink, 2)
 	if err := a.flush(); !errors.Is(err, pipeline.ErrSuperseded) {
 		t.Fatalf("flush of generation 1: %v", err)
 	}
@@ -51,7 +51,7 @@ func TestFlushOfAReplacedOwnerIsRefused(t *testing.T) {
 func TestALowerGenerationCannotOpen(t *testing.T) {
 	w, mem := oneQueue(t, 2), vfs.NewMem()
 	sink := twinSink(t, mem)
-	owner(t, w, sink, 7)
+	delivererTo(t, w, sink, 7)
 	if _, err := sink.OpenTable(context.Background(), claim(w.schemas, 6)); !errors.Is(err, pipeline.ErrSuperseded) {
 		t.Fatalf("open of generation 6: %v", err)
 	}
@@ -62,13 +62,13 @@ func TestALowerGenerationCannotOpen(t *testing.T) {
 func TestALateCommitNamesNoRemovedFile(t *testing.T) {
 	w, mem := oneQueue(t, 6), vfs.NewMem()
 	sink := twinSink(t, mem)
-	sink.cfg.Keep.Orphans = 0
-	a := owner(t, w, sink, 1)
+	sink.keep.Orphans = 0
+	a := delivererTo(t, w, sink, 1)
 	must[int](t)(0, a.write(0, 3))
-	must[int](t)(0, a.table.finishAll(context.Background()))
-	b := owner(t, w, sink, 2)
-	must[int](t)(0, b.table.vacuum(context.Background()))
-	if _, err := a.table.commit(context.Background()); err == nil {
+	must[int](t)(0, a.table.changes.finishAll(context.Background()))
+	b := delivererTo(t, w, sink, 2)
+	must[int](t)(0, b.table.changes.vacuum(context.Background()))
+	if _, err := a.table.changes.commit(context.Background()); err == nil {
 		t.Error("the commit of generation 1 was let in")
 	}
 	for _, p := range liveFiles(t, mem, a.table.dir+"/changes") {
@@ -82,14 +82,14 @@ func TestALateCommitNamesNoRemovedFile(t *testing.T) {
 func TestABatchIsCommittedOnTheMarksItWasBuiltOn(t *testing.T) {
 	w, mem := oneQueue(t, 6), vfs.NewMem()
 	sink := twinSink(t, mem)
-	a, b := owner(t, w, sink, 1), owner(t, w, sink, 1)
+	a, b := delivererTo(t, w, sink, 1), delivererTo(t, w, sink, 1)
 	must[int](t)(0, a.write(0, 1))
 	must[int](t)(0, b.write(0, 2))
 	must[int](t)(0, a.flush())
 	if err := b.flush(); err == nil {
 		t.Error("a batch built on an older mark was committed")
 	}
-	c := owner(t, w, sink, 2)
+	c := delivererTo(t, w, sink, 2)
 	must[int](t)(0, c.write(0, 100))
 	must[int](t)(0, c.flush())
 	w.identities(mem, c.table.dir, c.flushed)
@@ -98,13 +98,13 @@ func TestABatchIsCommittedOnTheMarksItWasBuiltOn(t *testing.T) {
 func TestAReplacedOwnersMergeIsRefused(t *testing.T) {
 	w, mem := oneQueue(t, 8), vfs.NewMem()
 	sink := twinSink(t, mem)
-	a := owner(t, w, sink, 1)
+	a := delivererTo(t, w, sink, 1)
 	must[int](t)(0, a.write(0, 3))
 	must[int](t)(0, a.flush())
 	must[int](t)(0, a.table.current.mergeNow())
 	must[int](t)(0, a.write(0, 2))
 	must[int](t)(0, a.flush())
-	b := owner(t, w, sink, 2)
+	b := delivererTo(t, w, sink, 2)
 	if err := a.table.current.mergeNow(); !errors.Is(err, pipeline.ErrSuperseded) {
 		t.Fatalf("merge of generation 1: %v", err)
 	}
@@ -128,12 +128,12 @@ func TestOwnersRacing(t *testing.T) {
 		w.settle()
 		sink := twinSink(t, mem)
 		gen := uint64(1)
-		owners := []*deliverer{owner(t, w, sink, 1), nil}
+		owners := []*deliverer{delivererTo(t, w, sink, 1), nil}
 		for range 60 {
 			i := rng.IntN(2)
 			if owners[i] == nil {
 				gen++
-				owners[i] = owner(t, w, sink, gen)
+				owners[i] = delivererTo(t, w, sink, gen)
 			}
 			d := owners[i]
 			var err error
@@ -146,7 +146,7 @@ func TestOwnersRacing(t *testing.T) {
 				err = d.table.current.mergeNow()
 			case 2:
 				if rng.IntN(3) == 0 {
-					err = d.table.vacuum(context.Background())
+					err = d.table.changes.vacuum(context.Background())
 				}
 			default:
 				err = d.write(rng.IntN(2), 1+rng.IntN(5))
@@ -174,7 +174,7 @@ func TestOwnersRacing(t *testing.T) {
 // script sends messages to one of two queues and shows current/ after a merge.
 func lagging(t *testing.T) (*world, *vfs.Mem, *deliverer) {
 	w, mem := newWorld(t, 1, 2, false), vfs.NewMem()
-	return w, mem, owner(t, w, twinSink(t, mem), 1)
+	return w, mem, delivererTo(t, w, twinSink(t, mem), 1)
 }
 
 func (w *world) put(id, a string) {
@@ -229,7 +229,7 @@ func TestEndWaitsForEveryQueue(t *testing.T) {
 	expect(t, d, mem, "id=0 a=1", "id=1 a=1")
 	// The state of an END on its way survives a new owner.
 	must[int](t)(0, d.table.Close())
-	d.table = open(t, d.table.sink, claim(w.schemas, 2))
+	d.table = open(t, &Sink{shared: d.table.shared, cfg: twinConfig()}, claim(w.schemas, 2))
 	d.seek()
 	must[int](t)(0, d.write(1, 100))
 	expect(t, d, mem)

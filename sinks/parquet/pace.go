@@ -34,7 +34,7 @@ func (c *current) lagging() string {
 	} else if len(c.files) == 0 {
 		return ""
 	}
-	behind := c.t.sink.now().Sub(since)
+	behind := c.now().Sub(since)
 	if behind <= 2*c.pace.interval {
 		return ""
 	}

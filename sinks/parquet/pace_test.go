@@ -54,10 +54,10 @@ func TestCurrentSaysThatItFallsBehind(t *testing.T) {
 	sink := testSink(t, vfs.NewMem(), cfg)
 	clock := day
 	sink.now = func() time.Time { return clock }
-	for range cap(sink.merging) { // other tables' merges
-		sink.merging <- struct{}{}
+	for range cap(sink.turns) { // other tables' merges
+		sink.turns <- struct{}{}
 	}
-	d := owner(t, w, sink, 1)
+	d := delivererTo(t, w, sink, 1)
 	must[int](t)(0, d.write(0, 8))
 	must[int](t)(0, d.flush())
 	must[int](t)(0, d.table.Maintain(context.Background()))
@@ -69,7 +69,7 @@ func TestCurrentSaysThatItFallsBehind(t *testing.T) {
 	if why := d.table.Trouble(); !strings.Contains(why, "current/ is 22 s behind changes/: merging takes longer than its interval of 10s") {
 		t.Errorf("behind: %q", why)
 	}
-	<-sink.merging
+	<-sink.turns
 	must[int](t)(0, d.table.current.ended(<-d.table.current.done))
 	if why := d.table.Trouble(); why != "" {
 		t.Errorf("merged: %s", why)

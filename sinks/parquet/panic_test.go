@@ -43,8 +43,8 @@ func TestAPanicLeavesNoFiles(t *testing.T) {
 			fsys := errorfs.Wrap(mem, p)
 			making := must[*objects.Scratch](t)(objects.OpenScratch(fsys, "making")) // data files, and no entries of logs
 			sink := must[*Sink](t)(NewIn(testConfig("lake"), objects.NewLocal(fsys, "lake"), func() (*objects.Scratch, error) { return making, nil }, nil, nil))
-			sink.cfg = twinConfig()
-			d := owner(t, w, sink, 1)
+			configure(sink, twinConfig())
+			d := delivererTo(t, w, sink, 1)
 			for range 2 { // the second merge has files to replace
 				for range 6 {
 					must[int](t)(0, d.write(0, 3))
@@ -78,11 +78,11 @@ func TestAPanicLeavesNoFiles(t *testing.T) {
 					t.Fatalf("a panic before write %d leaves %q", n, after)
 				}
 				for _, f := range dataFiles(t, mem, dir) { // packing goes on with other files
-					if a := d.table.changes.Snapshot(); part == "changes" && a.Files[f] == nil && a.Removed[f] == nil {
+					if a := d.table.changes.log.Snapshot(); part == "changes" && a.Files[f] == nil && a.Removed[f] == nil {
 						t.Fatalf("a panic before write %d leaves %s", n, f)
 					}
 				}
-				d.table.pack.failed = map[string]bool{}
+				d.table.changes.pack.failed = map[string]bool{}
 			}
 			if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
 				t.Errorf("current/ shows %v, not %v", got, want)

@@ -178,7 +178,7 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 		flush(t, target)
 	}
 	must[int](t)(0, target.current.mergeNow())
-	must[int](t)(0, target.checkpoint(context.Background()))
+	must[int](t)(0, target.changes.checkpoint(context.Background(), keepOf(target)))
 	must[int](t)(0, target.current.log.Checkpoint(context.Background(), time.Time{}))
 
 	columns := []questionColumn{{"id", "long"}}

@@ -97,7 +97,7 @@ func (m *merge) touches(g *group, changed []*entry) bool {
 	return slices.ContainsFunc(g.files, func(a *delta.Add) bool { return m.lowest(a) < m.floor })
 }
 
-func (m *merge) fileRows() int64 { return int64(m.c.t.sink.cfg.Current.FileRows) }
+func (m *merge) fileRows() int64 { return int64(m.c.cfg.FileRows) }
 
 // split is how often to halve g so that its files keep below a number of rows.
 func (m *merge) split(g *group, changed, most int64) int {
@@ -215,7 +215,7 @@ func (o *output) file(hash uint64) (*outFile, error) {
 			return f, nil
 		}
 	}
-	fw, err := o.m.c.t.sink.newFile(o.m.schema, o.m.leaves)
+	fw, err := o.m.c.newFile(o.m.schema, o.m.leaves)
 	if err != nil {
 		return nil, err
 	}
@@ -272,16 +272,16 @@ func (o *output) finish(ctx context.Context, last uint64) error {
 			i++
 			continue
 		}
-		base := fmt.Sprintf("%d-%d-%d-%s.parquet", m.c.t.claim.Generation, m.job.version, m.c.t.nextName(), f.text())
+		base := fmt.Sprintf("%d-%d-%d-%s.parquet", m.c.claim.Generation, m.job.version, m.c.nextName(), f.text())
 		name := path.Join(m.c.log.Table(), base)
-		size, err := f.fw.finish(ctx, m.c.t.sink.store, name)
+		size, err := f.fw.finish(ctx, m.c.store, name)
 		if err != nil {
 			return err
 		}
 		o.files = slices.Delete(o.files, i, i+1)
 		m.names = append(m.names, name)
 		m.adds = append(m.adds, &delta.Add{
-			Path: base, PartitionValues: map[string]string{}, Size: size, ModificationTime: m.c.t.sink.now().UnixMilli(),
+			Path: base, PartitionValues: map[string]string{}, Size: size, ModificationTime: m.c.now().UnixMilli(),
 			DataChange: true, Stats: f.fw.statistics(),
 			Tags: map[string]string{formatTag: formatNow, bucketTag: f.text(), rowsTag: strconv.FormatInt(f.fw.rows, 10), minSeqTag: strconv.FormatUint(uint64(f.lo), 10)},
 		})

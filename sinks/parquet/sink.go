@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"path"
 	"runtime"
 	"strings"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace/millrace/internal/vfs"
@@ -23,15 +21,8 @@ import (
 // Sink writes the tables of a pipeline into one store. OpenTable may be called from any
 // goroutine.
 type Sink struct {
-	cfg   Config
-	store objects.Store
-	// scratch is where files are made.
-	scratch func() (*objects.Scratch, error)
-	log     *slog.Logger
-	metrics *metrics
-	now     func() time.Time
-	// merging holds a token per merge that may run at a time, for all tables.
-	merging chan struct{}
+	*shared
+	cfg Config
 }
 
 // New checks the configuration and makes a sink whose store is the directory cfg.Path. It
@@ -50,10 +41,10 @@ func NewIn(cfg Config, store objects.Store, scratch func() (*objects.Scratch, er
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Sink{
-		cfg: cfg, store: store, scratch: scratch, log: log, metrics: newMetrics(reg), now: time.Now,
-		merging: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-	}, nil
+	return &Sink{cfg: cfg, shared: &shared{
+		store: store, scratch: scratch, path: cfg.Path, compression: cfg.Compression, keep: cfg.Keep,
+		log: log, metrics: newMetrics(reg), now: time.Now, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}}, nil
 }
 
 // Preflight checks that objects can be put below the path, and that none is put over another,
@@ -96,48 +87,6 @@ func (s *Sink) Close() error {
 // tableDir is where a table lies in the store.
 func (s *Sink) tableDir(c *pipeline.Claim) string {
 	return path.Join(encodeName(c.Pipeline), DirName(c.Table))
-}
-
-// show is a name of the store's as people and other programs know it.
-func (s *Sink) show(name string) string {
-	if strings.Contains(s.cfg.Path, "://") {
-		return strings.TrimSuffix(s.cfg.Path, "/") + "/" + name
-	}
-	return path.Join(s.cfg.Path, name)
-}
-
-// newFile begins a data file.
-func (s *Sink) newFile(schema *parquet.Schema, leaves []leafSpec) (*fileWriter, error) {
-	scratch, err := s.scratch()
-	if err != nil {
-		return nil, err
-	}
-	return newFileWriter(scratch, schema, leaves, codecOf(s.cfg.Compression))
-}
-
-// openFile opens a data file for reading.
-func (s *Sink) openFile(ctx context.Context, name string) (*scanner, error) {
-	return openScanner(ctx, s.store, name, s.show(name))
-}
-
-// remove deletes objects that no commit names. One that cannot be deleted is an orphan, which
-// goes by age.
-func (s *Sink) remove(names []string) {
-	for _, n := range names {
-		_ = s.store.Delete(context.Background(), n)
-	}
-}
-
-// unwritable wraps an error of the store that left the target as it was.
-func unwritable(what, name string, err error) error {
-	remedy := "see what the path's disk and permissions say"
-	switch {
-	case isFull(err):
-		remedy = "free space on the disk; the table goes on by itself"
-	case errors.Is(err, fs.ErrPermission):
-		remedy = "give this user write permission"
-	}
-	return fmt.Errorf("%w: %s %s: %w (%s)", pipeline.ErrUnwritable, what, name, err, remedy)
 }
 
 var _ pipeline.Sink = (*Sink)(nil)

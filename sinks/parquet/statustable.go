@@ -60,7 +60,7 @@ func (s *Sink) KeepStatus(ctx context.Context, pipelineName string, rows []pipel
 	if err != nil {
 		return fmt.Errorf("commit to %s: %w", s.show(dir), err)
 	}
-	return tidyStatus(ctx, log, now, now.Add(-s.cfg.Keep.Orphans.D()))
+	return tidyStatus(ctx, log, now, now.Add(-s.keep.Orphans.D()))
 }
 
 func statusMetadata(pipelineName string, now time.Time) *delta.Metadata {

@@ -540,14 +540,14 @@ func TestHistoriesShowWhatTheTwinShows(t *testing.T) {
 
 // pack packs every run of small files there is.
 func pack(t *Table) error {
-	t.pack.run = 3
+	t.changes.pack.run = 3
 	for {
-		if did, err := t.pack.step(context.Background()); err != nil || !did && !t.pack.running {
+		if did, err := t.changes.pack.step(context.Background()); err != nil || !did && !t.changes.pack.running {
 			return err
 		}
-		if t.pack.running {
-			p := <-t.pack.done
-			t.pack.done <- p
+		if t.changes.pack.running {
+			p := <-t.changes.pack.done
+			t.changes.pack.done <- p
 		}
 	}
 }
@@ -561,7 +561,7 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 		cfg.Current.Memory = 2 << 10 // several passes
 	}
 	sink := testSink(t, mem, testConfig("lake"))
-	sink.cfg = cfg // less memory than a pipeline file may say
+	configure(sink, cfg) // less memory than a pipeline file may say
 	gen := uint64(1)
 	d := &deliverer{w: w, table: open(t, sink, claim(w.schemas, gen))}
 	d.seek()
@@ -598,8 +598,8 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 			compare()
 		case 3:
 			fail(d.flush())
-			fail(d.table.checkpoint(context.Background()))
-			fail(d.table.vacuum(context.Background()))
+			fail(d.table.changes.checkpoint(context.Background(), keepOf(d.table)))
+			fail(d.table.changes.vacuum(context.Background()))
 		case 4:
 			fail(pack(d.table))
 		default:

@@ -18,7 +18,7 @@ const maxView = 1 << 20
 
 // writeViews writes the statements by which other engines show the table.
 func (t *Table) writeViews(ctx context.Context) error {
-	store := t.sink.store
+	store := t.store
 	for name, text := range t.views() {
 		file := path.Join(t.at, "views", name)
 		have, err := objects.ReadAll(ctx, store, file, maxView)
@@ -26,10 +26,10 @@ func (t *Table) writeViews(ctx context.Context) error {
 			continue
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, objects.ErrTooLarge) {
-			return unwritable("read", t.sink.show(file), err)
+			return unwritable("read", t.show(file), err)
 		}
 		if err := store.Put(ctx, file, strings.NewReader(text)); err != nil {
-			return unwritable("write", t.sink.show(file), err)
+			return unwritable("write", t.show(file), err)
 		}
 	}
 	return nil

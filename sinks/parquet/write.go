@@ -14,7 +14,7 @@ import (
 
 // Write encodes one slice. After ErrUnwritable everything since the last Flush is dropped
 // and Marks say where to go on.
-func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) error {
+func (t *changesTable) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) error {
 	if t.broken != nil {
 		return t.broken
 	}
@@ -23,7 +23,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 		return err // nothing of the slice was taken
 	}
 	before := t.batch.ledger.Next().Schema
-	step, ok, err := t.batch.ledger.Take(q, s, schema, t.sink.now())
+	step, ok, err := t.batch.ledger.Take(q, s, schema, t.now())
 	if err != nil || !ok {
 		return err
 	}
@@ -44,7 +44,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 
 // schemaOf finds the schema that a slice's rows have or that it brings; nil when it has
 // none (DROP TABLE, TRUNCATE, END, heartbeats).
-func (t *Table) schemaOf(ctx context.Context, s *event.Slice) (*event.Schema, error) {
+func (t *changesTable) schemaOf(ctx context.Context, s *event.Slice) (*event.Schema, error) {
 	id := s.Schema
 	switch s.Kind {
 	case event.KindRow, event.KindDDL:
@@ -69,7 +69,7 @@ func (t *Table) schemaOf(ctx context.Context, s *event.Slice) (*event.Schema, er
 }
 
 // flushBatches hands what refers to the slice's bytes to the library, which copies it.
-func (t *Table) flushBatches() error {
+func (t *changesTable) flushBatches() error {
 	for _, d := range t.batch.open {
 		if err := d.flush(); err != nil {
 			return err
@@ -86,7 +86,7 @@ func (d *dataFile) flush() error {
 
 // writeRows writes the rows of a step; the table's columns grow by what their definition, or
 // one that comes without rows, needs.
-func (t *Table) writeRows(ctx context.Context, step ledger.Step, s *event.Slice, schema *event.Schema) error {
+func (t *changesTable) writeRows(ctx context.Context, step ledger.Step, s *event.Slice, schema *event.Schema) error {
 	p, err := t.planFor(schema)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (t *Table) writeRows(ctx context.Context, step ledger.Step, s *event.Slice,
 
 // rowWriter writes the rows of one slice.
 type rowWriter struct {
-	t     *Table
+	t     *changesTable
 	q     int
 	plan  *plan
 	slice *event.Slice
@@ -226,7 +226,7 @@ func imageOf(r *event.Row) event.Image {
 // writeDeletion writes the row that says that everything below a number is gone; below 0 it
 // says that from here on changes are not told one by one. It lies with the rows of the
 // definition in force before it.
-func (t *Table) writeDeletion(ctx context.Context, q int, x *ledger.Deletion, schema *event.Schema) error {
+func (t *changesTable) writeDeletion(ctx context.Context, q int, x *ledger.Deletion, schema *event.Schema) error {
 	m := x.Mark
 	at := t.markTime(m)
 	d, err := t.openOr(ctx, q, at, schema)
@@ -246,7 +246,7 @@ func (t *Table) writeDeletion(ctx context.Context, q int, x *ledger.Deletion, sc
 
 // markTime is the mark's time, or, since an END has none of its own, the newest commit that
 // the table knows of.
-func (t *Table) markTime(m *event.Mark) time.Time {
+func (t *changesTable) markTime(m *event.Mark) time.Time {
 	if m.Time.UnixMicro() > 0 {
 		return m.Time
 	}
@@ -254,5 +254,5 @@ func (t *Table) markTime(m *event.Mark) time.Time {
 	if newest > 0 {
 		return time.UnixMicro(newest).UTC()
 	}
-	return t.sink.now().UTC()
+	return t.now().UTC()
 }
