@@ -270,6 +270,11 @@ func queriesRunBesideEachOtherAndAreKilledByTheirID(t *testing.T, conn driver.Co
 	if n := count(t, conn, mine); n != 2 {
 		t.Errorf("%d queries run after one of three was killed", n)
 	}
+	answer, err := ask(t, conn, "KILL QUERY WHERE query_id = 'pipeline/orders/0' SYNC")
+	must(t, err)
+	if want := "finished pipeline/orders/0 default " + endless + "\n"; answer != want {
+		t.Errorf("KILL answered %q, not %q", answer, want)
+	}
 	execute(t, conn, "KILL QUERY WHERE query_id LIKE 'pipeline/orders/%' SYNC")
 	all.Wait()
 	for _, err := range failed {

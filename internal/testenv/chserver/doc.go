@@ -47,7 +47,7 @@
 //
 //   - The engine draws its own query ids. The client's is kept as log_comment, whose own value
 //     from the client is lost, and stands in system.processes and in KILL QUERY for query_id and
-//     initial_query_id; the table that KILL QUERY answers with holds the engine's.
+//     initial_query_id.
 //   - All sessions are of the engine's user default, with the role of the client's user.
 //     currentUser() and user(), and the columns user and initial_user of system.processes and in
 //     KILL QUERY, are rewritten to the client's. serverUUID() is rewritten too, since the engine's

@@ -98,6 +98,19 @@ func Empty(columns []Column) []byte {
 	return b
 }
 
+// Texts is a block of String columns for a connection.
+func Texts(names []string, rows [][]string) []byte {
+	b := append([]byte(nil), blockInfo...)
+	b = appendNumber(appendNumber(b, uint64(len(names))), uint64(len(rows)))
+	for i, name := range names {
+		b = append(appendText(appendText(b, name), "String"), 0)
+		for _, row := range rows {
+			b = appendText(b, row[i])
+		}
+	}
+	return b
+}
+
 func appendNumber(b []byte, v uint64) []byte {
 	for v >= 0x80 {
 		b = append(b, byte(v)|0x80)

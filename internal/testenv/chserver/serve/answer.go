@@ -1,10 +1,12 @@
 package serve
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/internal/testenv/chserver"
@@ -49,6 +51,9 @@ type answering struct {
 }
 
 func (a *answering) run(st statement, params []engine.Param) (stats engine.Stats, err error) {
+	if st.verb == "KILL" {
+		return a.kill(st, params)
+	}
 	run := a.session.conn.Query
 	if st.kind == chserver.Select {
 		run = a.session.conn.Select
@@ -62,6 +67,43 @@ func (a *answering) run(st statement, params []engine.Param) (stats engine.Stats
 		return stats, err
 	}
 	return stats, a.begin(columns)
+}
+
+// kill runs a KILL and answers with the client's ids and users where the engine has its own.
+func (a *answering) kill(st statement, params []engine.Param) (engine.Stats, error) {
+	conn, owners := a.session.conn, a.session.server.owners()
+	ids := map[string]string{} // the clients', by the engine's
+	if _, err := conn.Query("SELECT query_id, "+clientID+" FROM system.processes", "JSONCompactEachRow", nil, func(data []byte) error {
+		rows, err := lines(data)
+		for _, row := range rows {
+			ids[row[0]] = row[1]
+		}
+		return err
+	}); err != nil {
+		return engine.Stats{}, err
+	}
+	var rows [][]string
+	stats, err := conn.Query(st.text, "JSONCompactEachRowWithNames", params, func(data []byte) (err error) {
+		rows, err = lines(data)
+		return err
+	})
+	if err != nil {
+		return stats, err
+	}
+	names := []string{"kill_status", "query_id", "user", "query"} // nothing is answered where nothing was found
+	if len(rows) > 0 {
+		names, rows = rows[0], rows[1:]
+	}
+	id, user := slices.Index(names, "query_id"), slices.Index(names, "user")
+	for _, row := range rows {
+		if id < 0 || user < 0 {
+			break // another KILL
+		}
+		row[id] = cmp.Or(ids[row[id]], row[id])
+		row[user] = cmp.Or(owners[row[id]], row[user])
+	}
+	a.begun, a.rows, a.blocks = true, uint64(len(rows)), 1
+	return stats, a.session.sendBlock(native.Texts(names, rows), a.compressed)
 }
 
 func (a *answering) begin(columns []native.Column) error {
@@ -85,9 +127,6 @@ func (a *answering) block(b native.Block) error {
 // head is the columns of an answer without rows; none for a statement that answers nothing.
 func (x *session) head(st statement, params []engine.Param) ([]native.Column, error) {
 	switch st.verb {
-	case "KILL":
-		return []native.Column{{Name: "kill_status", Type: "String"}, {Name: "query_id", Type: "String"},
-			{Name: "user", Type: "String"}, {Name: "query", Type: "String"}}, nil
 	case "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS", "CHECK":
 		return x.namesAndTypes(st.text, params)
 	}
@@ -105,7 +144,7 @@ func (x *session) head(st statement, params []engine.Param) ([]native.Column, er
 // namesAndTypes asks the statement again, in a format that has a head without rows.
 func (x *session) namesAndTypes(sql string, params []engine.Param) (columns []native.Column, err error) {
 	_, err = x.conn.Query(sql, "JSONCompactEachRowWithNamesAndTypes", params, func(data []byte) error {
-		decoder := json.NewDecoder(strings.NewReader(string(data)))
+		decoder := json.NewDecoder(bytes.NewReader(data)) // rows of other types than text may follow
 		var names, types []string
 		if err := errors.Join(decoder.Decode(&names), decoder.Decode(&types)); err != nil {
 			return err
@@ -118,6 +157,19 @@ func (x *session) namesAndTypes(sql string, params []engine.Param) (columns []na
 	return columns, err
 }
 
+// lines reads rows of texts.
+func lines(data []byte) (rows [][]string, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	for decoder.More() {
+		var row []string
+		if err := decoder.Decode(&row); err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
 // described is a column as DESCRIBE TABLE says it.
 type described struct {
 	native.Column
@@ -126,18 +178,14 @@ type described struct {
 
 func (x *session) describe(sql string, params []engine.Param) (columns []described, err error) {
 	_, err = x.conn.Query(sql, "JSONCompactEachRow", params, func(data []byte) error {
-		decoder := json.NewDecoder(strings.NewReader(string(data)))
-		for decoder.More() {
-			var row []string
-			if err := decoder.Decode(&row); err != nil {
-				return err
-			}
+		rows, err := lines(data)
+		for _, row := range rows {
 			if len(row) < 3 {
 				return errors.New("DESCRIBE TABLE answers with fewer than three columns")
 			}
 			columns = append(columns, described{Column: native.Column{Name: row[0], Type: row[1]}, fallback: row[2]})
 		}
-		return nil
+		return err
 	})
 	return columns, err
 }
