@@ -166,7 +166,7 @@ func printTables(out io.Writer, p *pipeline.Status, tell func(who, reason string
 				reason = "lag unknown: " + s.LagUnknown
 			}
 			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Name, at, percent(&t), s.Sink, stateText(s.State, string(s.Code)), totalText(&s), s.Buffered,
-				lagText(&t, s.Lag.Target), lagText(&t, s.Lag.Current), verifiedText(s.Verified), tell(t.Name+" in "+s.Sink, reason))
+				lagText(&t, s.Lag.Target, !s.CompleteTo.Target.IsZero()), lagText(&t, s.Lag.Current, !s.CompleteTo.Target.IsZero()), verifiedText(s.Verified), tell(t.Name+" in "+s.Sink, reason))
 		}
 	}
 }
@@ -209,9 +209,10 @@ func percent(t *pipeline.TableStatus) string {
 	return fmt.Sprintf("%.0f%%", t.Snapshot)
 }
 
-// lagText is a lag, or that there is nothing yet that could be old.
-func lagText(t *pipeline.TableStatus, lag pipeline.Seconds) string {
-	if _, known := lag.Value(); !known && t.Snapshot < 100 {
+// lagText is a lag, or that there is nothing yet that could be old; there says that something
+// is in the target.
+func lagText(t *pipeline.TableStatus, lag pipeline.Seconds, there bool) string {
+	if _, known := lag.Value(); !known && t.Snapshot < 100 && !there {
 		return "no data yet"
 	}
 	return lag.String()

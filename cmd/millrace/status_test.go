@@ -51,6 +51,24 @@ func TestWhatStatusPrints(t *testing.T) {
 	}
 }
 
+// TestLagText: there is no data yet only where nothing is in the target.
+func TestLagText(t *testing.T) {
+	table := pipeline.TableStatus{Snapshot: 12}
+	for _, c := range []struct {
+		lag   pipeline.Seconds
+		there bool
+		want  string
+	}{
+		{pipeline.KnownSeconds(3), true, "3.0s"},
+		{pipeline.Seconds{}, false, "no data yet"},
+		{pipeline.Seconds{}, true, "unknown"}, // of current/, before its first merge and under another snapshot
+	} {
+		if got := lagText(&table, c.lag, c.there); got != c.want {
+			t.Errorf("%v: %q, want %q", c, got, c.want)
+		}
+	}
+}
+
 func TestTheDaemonsAddressComesFromTheEnvironment(t *testing.T) {
 	t.Setenv("MILLRACE_DAEMON", "127.0.0.1:2")
 	if out, status := execute(t, "pipeline", "status"); status != exitEnvironment || !strings.Contains(out, "127.0.0.1:2") {

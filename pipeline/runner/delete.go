@@ -104,7 +104,7 @@ func (r *Runner) purgeTopics(ctx context.Context, name string, purge bool, done 
 	endpoint := r.deps.Endpoint()
 	defer func() { err = errors.Join(err, endpoint.Close(context.WithoutCancel(ctx))) }()
 	if !purge {
-		done.Kept = append(done.Kept, "topics "+event.TopicPrefix(name)+"*, with the sinks' offsets")
+		done.Kept = append(done.Kept, "whatever there is of topics "+event.TopicPrefix(name)+"*, with the sinks' offsets")
 		return nil
 	}
 	removed, err := endpoint.PurgeTopics(ctx, name)
@@ -119,7 +119,7 @@ func (r *Runner) purgeTargets(ctx context.Context, p *spec.Pipeline, purge bool,
 	var errs []error
 	for _, s := range p.Sinks {
 		if !purge {
-			done.Kept = append(done.Kept, "target of sink "+s.Name)
+			done.Kept = append(done.Kept, "whatever sink "+s.Name+" holds of it")
 			continue
 		}
 		removed, err := r.purgeTarget(ctx, p, s)

@@ -45,7 +45,7 @@ func TestADeletedPipelineLeavesWhatItIsAskedTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(r.plan.Dir, "pipelines", "orders.yaml")
-	if kept := strings.Join(done.Kept, "; "); !strings.Contains(kept, file+".deleted") || !strings.Contains(kept, "topics orders--*") || !strings.Contains(kept, "target of sink check") {
+	if kept := strings.Join(done.Kept, "; "); !strings.Contains(kept, file+".deleted") || !strings.Contains(kept, "whatever there is of topics orders--*") || !strings.Contains(kept, "whatever sink check holds") {
 		t.Errorf("kept: %s", kept)
 	}
 	if len(done.Removed) != 0 || len(r.topics()) == 0 {

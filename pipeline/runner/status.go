@@ -158,6 +158,8 @@ func (p *pipe) lagUnknown(name event.TableName, t life.Table, s *pipeline.SinkSu
 	switch {
 	case !s.CompleteTo.Target.IsZero():
 		return ""
+	case s.State == pipeline.StateStarting || s.State == pipeline.StateStopped:
+		return "the target is not open yet"
 	case owed && a.Begin == 0:
 		return "no data yet: its first snapshot is due"
 	case owed:
