@@ -105,17 +105,19 @@ func (as *attempts) mayBegin(t *table) bool {
 	return t != nil && t.defined() && t.paused == nil && t.blind == ""
 }
 
-// owes is what a position says of a table's attempt. What others have asked for they know
+// owed is what a position says of attempts. What others have asked for they know
 // themselves.
-func (as *attempts) owes(t *table) *owed {
-	switch a := as.of(t); {
-	case a == nil:
-	case a.again:
-		return &owed{Cause: causeCascade, Behind: true}
-	case a.own && a.ev.Begin == 0:
-		return &owed{Cause: a.ev.Cause}
+func (as *attempts) owed() map[event.TableName]*owed {
+	out := map[event.TableName]*owed{}
+	for _, a := range as.all {
+		switch {
+		case a.again:
+			out[a.t.name] = &owed{Cause: causeCascade, Behind: true}
+		case a.own && a.ev.Begin == 0:
+			out[a.t.name] = &owed{Cause: a.ev.Cause}
+		}
 	}
-	return nil
+	return out
 }
 
 func (as *attempts) add(t *table, cause string) *attempt {

@@ -27,6 +27,9 @@
 // server is asked for its time and then for its log's end, and a reader that has passed that
 // end has all that the log held then. Positions carry that time, heartbeats tell of it.
 //
+// What is not certain of a table at the reader's place is a part of the position (unsure):
+// a restart knows what the process knew.
+//
 // All connections of an opening lead to the server whose log is read (account.Server). One
 // that leads to another, because an address was moved, is closed before it is asked anything,
 // and the log's own connection is made anew: only what that finds decides where to go on.

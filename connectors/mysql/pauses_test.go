@@ -38,7 +38,7 @@ func (s *still) request(t *table, _ string)          { s.attempts = append(s.att
 func (s *still) owe(t *table, cause string)          { s.request(t, cause) }
 func (s *still) restart(*table, string)              {}
 func (s *still) abandon(*table, string)              {}
-func (s *still) owes(*table) *owed                   { return nil }
+func (s *still) owed() map[event.TableName]*owed     { return nil }
 func (s *still) inquire(n event.TableName, _ string) { s.inquired = append(s.inquired, n) }
 
 // stillTables are tables at such a place, with a server that takes connections and never

@@ -68,8 +68,8 @@ type snapshots interface {
 	owe(t *table, cause string)
 	// abandon ends a table's attempt.
 	abandon(t *table, why string)
-	// owes is what positions say of a table's attempt; nil is nothing.
-	owes(*table) *owed
+	// owed is what positions say of attempts.
+	owed() map[event.TableName]*owed
 }
 
 // auditor has a table's definition compared with the server's.

@@ -1,8 +1,11 @@
 package mysql
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -119,22 +122,24 @@ func (ts *tables) inPosition(here place) string {
 	}
 	ts.changed, ts.until = false, place{}
 	var list []tableJSON
-	for _, name := range ts.names() {
-		t := ts.all[name]
-		u := t.unsure
+	owed := ts.attempts.owed()
+	for name, t := range ts.all {
+		due, u := owed[name], t.unsure
 		u.passed(here)
 		for _, p := range []place{u.loadedAt, u.skipTo, u.assumed} {
 			if p.file != "" && (ts.until.file == "" || p.less(ts.until)) {
 				ts.until = p
 			}
 		}
-		due := ts.attempts.owes(t)
 		if u == (unsure{}) && due == nil {
 			continue
 		}
 		list = append(list, tableJSON{DB: name.DB, Table: name.Table, Loaded: writtenPlace(u.loadedAt), Skip: writtenPlace(u.skipTo),
 			Blind: u.blind, Misfit: u.misfit, Excused: u.excused, Assumed: writtenPlace(u.assumed), Rows: u.assumedRows, Owed: due})
 	}
+	slices.SortFunc(list, func(a, b tableJSON) int {
+		return cmp.Or(strings.Compare(a.DB, b.DB), strings.Compare(a.Table, b.Table))
+	})
 	ts.text = ""
 	if len(list) > 0 {
 		b, err := json.Marshal(list)
