@@ -69,7 +69,7 @@ func fetchLibchdb(ctx context.Context, dir string) error {
 	// With a cache of its own, nothing of this size stays in the user's, and what has come
 	// can be seen.
 	stop := showGrowth(work, name)
-	cmd := exec.CommandContext(ctx, npm, "pack", "--silent", "--cache", filepath.Join(work, "cache"), "--pack-destination", work, name)
+	cmd := exec.CommandContext(ctx, npm, "pack", "--loglevel=error", "--cache", filepath.Join(work, "cache"), "--pack-destination", work, name)
 	cmd.Dir = work
 	out, err := cmd.CombinedOutput()
 	stop()
