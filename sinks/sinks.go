@@ -20,6 +20,9 @@ type Deps struct {
 	FS  vfs.FS
 	Log *slog.Logger
 	Reg prometheus.Registerer
+	// Scratch is a local directory for files in the making of targets that are elsewhere; empty
+	// is the system's own.
+	Scratch string
 }
 
 // Type is one type of sink. A configuration is what its Kind's Default points to.
@@ -52,9 +55,19 @@ func Types() map[string]Type {
 			defaults: parquet.DefaultConfig,
 			check:    (*parquet.Config).Validate,
 			open: func(c *parquet.Config, d Deps) (pipeline.Sink, error) {
-				return parquet.New(*c, d.FS, d.Log, d.Reg)
+				store, scratch, err := parquet.OpenStore(c, d.FS, d.Scratch, d.Log)
+				if err != nil {
+					return nil, err
+				}
+				return parquet.NewIn(*c, store, scratch, d.Log, d.Reg)
 			},
-			readback: func(c *parquet.Config, name string) (pipeline.Reader, error) { return readback.New(c.Path, name), nil },
+			readback: func(c *parquet.Config, name string) (pipeline.Reader, error) {
+				store, _, err := parquet.OpenStore(c, vfs.OS(), "", nil)
+				if err != nil {
+					return nil, err
+				}
+				return readback.NewIn(store, c.Path, name), nil
+			},
 		}),
 	}
 }

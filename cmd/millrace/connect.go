@@ -129,6 +129,7 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 		Sink: func(p *spec.Pipeline, s spec.Sink) (pipeline.Sink, error) {
 			return sinks.New(s.Type, s.Config, sinks.Deps{
 				FS: vfs.OS(), Reg: reg, Log: log.With(slog.String("pipeline", p.Name), slog.String("sink", s.Name)),
+				Scratch: cfg.Data,
 			})
 		},
 		SourceReader: func(p *spec.Pipeline) (pipeline.Reader, error) { return connectors.Types()[p.Source.Type].Readback(p) },

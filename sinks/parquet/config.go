@@ -1,16 +1,21 @@
 package parquet
 
 import (
-	"strings"
 	"time"
 
 	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/sinks/objects/s3"
 )
 
 // Config is the parquet part of a sink in a pipeline file.
 type Config struct {
-	// Path is the directory that holds <pipeline>/<db>.<table>/.
-	Path        string  `yaml:"path"`
+	// Path is what holds <pipeline>/<db>.<table>/: a directory, or s3://bucket/prefix.
+	Path string `yaml:"path"`
+	// S3 is how the store of a path s3://… is reached.
+	S3 s3.Config `yaml:"s3"`
+	// Scratch is a local directory for files in the making, which a path s3://… needs; empty is
+	// one of the process's own choice.
+	Scratch     string  `yaml:"scratch"`
 	Current     Current `yaml:"current"`
 	Compression string  `yaml:"compression"` // zstd | snappy | none
 	Keep        Keep    `yaml:"keep"`
@@ -19,6 +24,7 @@ type Config struct {
 // DefaultConfig is what holds where a pipeline file says nothing.
 func DefaultConfig() Config {
 	return Config{
+		S3:          s3.DefaultConfig(),
 		Current:     Current{Interval: Interval(10 * time.Second), Memory: 16 << 20, FileRows: 1 << 20},
 		Compression: "zstd",
 		Keep: Keep{
@@ -32,13 +38,10 @@ func DefaultConfig() Config {
 // Validate says what is wrong first, as a *config.KeyError.
 func (c *Config) Validate() error {
 	bad := func(key, text string) error { return &config.KeyError{Key: key, Text: text} }
+	if err := c.checkPlace(); err != nil {
+		return err
+	}
 	switch {
-	case c.Path == "":
-		return bad("path", "a directory is needed, e.g. path: ./lake")
-	case strings.Contains(c.Path, "://"):
-		return bad("path", "only local directories can be written by this version; name one, e.g. ./lake")
-	case strings.ContainsRune(c.Path, 0):
-		return bad("path", "a path holds no NUL byte")
 	case c.Current.Interval < 0:
 		return bad("current.interval", "must be a duration such as 10s, or off")
 	case c.Current.Memory < 1<<20:

@@ -7,14 +7,19 @@ import (
 	"syscall"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/objects/s3"
 )
 
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// unwritable wraps an error of the store that left the target as it was.
+// unwritable wraps an error of the store that left the target as it was. A bucket's says
+// itself what to do about it.
 func unwritable(what, name string, err error) error {
+	if answer := (*s3.Error)(nil); errors.As(err, &answer) {
+		return fmt.Errorf("%w: %s %s: %w", pipeline.ErrUnwritable, what, name, err)
+	}
 	remedy := "see what the path's disk and permissions say"
 	switch {
 	case isFull(err):

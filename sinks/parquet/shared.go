@@ -10,6 +10,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/millrace/millrace/sinks/objects"
+	"github.com/millrace/millrace/sinks/objects/s3"
 )
 
 // shared is what all tables of a sink share: where they lie and how their files are made. Any
@@ -19,7 +20,9 @@ type shared struct {
 	// scratch is where files are made.
 	scratch func() (*objects.Scratch, error)
 	// path is what people and other programs call the store.
-	path        string
+	path string
+	// bucket is how the store is reached; nil where it is a directory.
+	bucket      *s3.Config
 	compression string
 	keep        Keep
 	log         *slog.Logger

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/objects"
+	"github.com/millrace/millrace/sinks/objects/s3"
 )
 
 // Sink writes the tables of a pipeline into one store. OpenTable may be called from any
@@ -25,11 +26,14 @@ type Sink struct {
 	cfg Config
 }
 
-// New checks the configuration and makes a sink whose store is the directory cfg.Path. It
-// starts and touches nothing. reg may be nil.
+// New checks the configuration and makes a sink in the place that it names. It starts and
+// touches nothing. reg may be nil.
 func New(cfg Config, fsys vfs.FS, log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
-	local := objects.NewLocal(fsys, cfg.Path)
-	return NewIn(cfg, local, local.Scratch, log, reg)
+	store, scratch, err := OpenStore(&cfg, fsys, "", log)
+	if err != nil {
+		return nil, err
+	}
+	return NewIn(cfg, store, scratch, log, reg)
 }
 
 // NewIn is New with a store of the caller's, which the sink closes, and a scratch for files in
@@ -42,7 +46,7 @@ func NewIn(cfg Config, store objects.Store, scratch func() (*objects.Scratch, er
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Sink{cfg: cfg, shared: &shared{
-		store: store, scratch: scratch, path: cfg.Path, compression: cfg.Compression, keep: cfg.Keep,
+		store: store, scratch: scratch, path: cfg.Path, bucket: cfg.bucket(), compression: cfg.Compression, keep: cfg.Keep,
 		log: log, metrics: newMetrics(reg), now: time.Now, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}}, nil
 }
@@ -57,7 +61,14 @@ func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 	name := ".millrace-preflight-" + newID()
 	put := func() error { return s.store.PutIfAbsent(ctx, name, strings.NewReader("preflight\n")) }
 	defer s.remove([]string{name})
-	if err := put(); err != nil {
+	err := put()
+	var answer *s3.Error
+	switch {
+	case errors.As(err, &answer):
+		return problem(err.Error(), "see what it says of the store"), ctx.Err()
+	case errors.Is(err, s3.ErrNoConditionalPut):
+		return problem(err.Error(), "choose a store that puts an object only where none is"), ctx.Err()
+	case err != nil:
 		return problem(err.Error(), "create the directory on a file system with hard links (ext4, xfs, btrfs, zfs, apfs), "+
 			"give this user write permission and free space, or choose another path"), ctx.Err()
 	}

@@ -33,49 +33,69 @@ type Config struct {
 // DefaultConfig is what holds where nothing is said.
 func DefaultConfig() Config { return Config{Region: "us-east-1", Credentials: "env"} }
 
-// ConfigError is a mistake in one key.
-type ConfigError struct{ Key, Text string }
-
-func (e *ConfigError) Error() string { return e.Key + ": " + e.Text }
-
-// Validate says what is wrong first, as a *ConfigError.
+// Validate says what is wrong first, as a *config.KeyError.
 func (c *Config) Validate() error {
-	bad := func(key, text string) error { return &ConfigError{Key: key, Text: text} }
-	if c.Endpoint != "" {
-		u, err := url.Parse(c.Endpoint)
-		switch {
-		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-			return bad("endpoint", fmt.Sprintf("%q is no address of a store; write its URL, e.g. https://minio.example.com:9000", c.Endpoint))
-		case u.User != nil:
-			return bad("endpoint", "credentials don't belong into the URL; use credentials: static with access_key and secret_key")
-		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-			return bad("endpoint", "only scheme, host and port belong here; bucket and prefix are part of path: s3://bucket/prefix")
-		}
+	if err := c.checkEndpoint(); err != nil {
+		return err
 	}
 	if c.Region == "" {
-		return bad("region", "a region is needed, e.g. us-east-1; stores other than Amazon's mostly take that one")
+		return &config.KeyError{Key: "region", Text: "is missing", Remedy: "write one, e.g. us-east-1; stores other than Amazon's mostly take that"}
+	}
+	bad := func(text, remedy string) error {
+		return &config.KeyError{Key: "credentials", Text: text, Remedy: remedy}
 	}
 	static := c.AccessKey != "" || c.SecretKey != "" || c.SessionToken != ""
 	switch c.Credentials {
 	case "static":
 		if c.AccessKey == "" || c.SecretKey == "" {
-			return bad("credentials", "static needs access_key and secret_key, e.g. secret_key: ${LAKE_SECRET_KEY}")
+			return bad("static needs access_key and secret_key", "write them beside it, e.g. secret_key: ${LAKE_SECRET_KEY}")
 		}
 	case "env", "file":
 		if static {
-			return bad("credentials", "access_key, secret_key and session_token are read with credentials: static only")
+			return bad("access_key, secret_key and session_token are not read with "+c.Credentials, "write credentials: static, or take them out")
 		}
 	default:
-		return bad("credentials", fmt.Sprintf("%q is no source of credentials; write env, file or static", c.Credentials))
+		return bad(fmt.Sprintf("%q is no source of credentials", c.Credentials), "write env, file or static")
 	}
 	if c.Credentials != "file" && (c.File != "" || c.Profile != "") {
-		return bad("credentials", "file and profile are read with credentials: file only")
+		return bad("file and profile are not read with "+c.Credentials, "write credentials: file, or take them out")
 	}
 	return nil
 }
 
-// pathStyle reports whether the bucket goes into the path.
-func (c *Config) pathStyle() bool {
+func (c *Config) checkEndpoint() error {
+	if c.Endpoint == "" {
+		return nil
+	}
+	bad := func(text, remedy string) error { return &config.KeyError{Key: "endpoint", Text: text, Remedy: remedy} }
+	u, err := url.Parse(c.Endpoint)
+	switch {
+	case err == nil && u.User != nil:
+		return bad("holds credentials", "write credentials: static with access_key and secret_key")
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return bad("is no address of a store", "write its URL, e.g. https://minio.example.com:9000")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return bad("holds more than scheme, host and port", "bucket and prefix are part of path: s3://bucket/prefix")
+	}
+	return nil
+}
+
+// URL is the address of a path s3://bucket/key over HTTP.
+func (c *Config) URL(path string) string {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(path, Scheme), "/")
+	key = (&url.URL{Path: key}).EscapedPath()
+	scheme, host := "https", "s3."+c.Region+".amazonaws.com"
+	if c.Endpoint != "" {
+		scheme, host, _ = strings.Cut(strings.TrimSuffix(c.Endpoint, "/"), "://")
+	}
+	if c.InPath() {
+		return scheme + "://" + host + "/" + bucket + "/" + key
+	}
+	return scheme + "://" + bucket + "." + host + "/" + key
+}
+
+// InPath reports whether the bucket goes into the path.
+func (c *Config) InPath() bool {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || u.Host == "" {
 		return c.PathStyle

@@ -367,13 +367,13 @@ func TestConfig(t *testing.T) {
 		{base(func(c *s3.Config) {}), ""},
 		{base(func(c *s3.Config) { c.Endpoint = "https://minio.example.com:9000/" }), ""},
 		{base(func(c *s3.Config) { c.Endpoint = "minio:9000" }), "endpoint: "},
-		{base(func(c *s3.Config) { c.Endpoint = "http://a:b@host" }), "credentials don't belong"},
-		{base(func(c *s3.Config) { c.Endpoint = "http://host/bucket" }), "only scheme, host and port"},
+		{base(func(c *s3.Config) { c.Endpoint = "http://a:b@host" }), "endpoint: holds credentials"},
+		{base(func(c *s3.Config) { c.Endpoint = "http://host/bucket" }), "endpoint: holds more than scheme, host and port"},
 		{base(func(c *s3.Config) { c.Region = "" }), "region: "},
 		{base(func(c *s3.Config) { c.Credentials = "vault" }), `"vault" is no source`},
 		{base(func(c *s3.Config) { c.Credentials = "static" }), "static needs access_key and secret_key"},
-		{base(func(c *s3.Config) { c.AccessKey = "a" }), "credentials: static only"},
-		{base(func(c *s3.Config) { c.Profile = "a" }), "credentials: file only"},
+		{base(func(c *s3.Config) { c.AccessKey = "a" }), "not read with env"},
+		{base(func(c *s3.Config) { c.Profile = "a" }), "not read with env"},
 	} {
 		err := tc.cfg.Validate()
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {

@@ -71,7 +71,7 @@ func New(path string, cfg Config, deps Deps) (*Store, error) {
 	}
 	s.wire = s.newWire()
 	o := sdk.Options{
-		Region: cfg.Region, Credentials: s.creds, UsePathStyle: cfg.pathStyle(), Retryer: aws.NopRetryer{},
+		Region: cfg.Region, Credentials: s.creds, UsePathStyle: cfg.InPath(), Retryer: aws.NopRetryer{},
 		HTTPClient: &http.Client{Transport: s.wire, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		// Checksums of Amazon's own kind are more than other stores know; the signature covers the body.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
