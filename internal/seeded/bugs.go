@@ -37,6 +37,9 @@ const (
 	IdentityUnchecked       Bug = "identity-unchecked"
 	MarkBeforeFlush         Bug = "mark-before-flush"
 	FloorPerQueue           Bug = "floor-per-queue"
+	DrainSkipped            Bug = "drain-skipped"
+	MarkBelieved            Bug = "mark-believed"
+	RestartUnnoticed        Bug = "restart-unnoticed"
 	RewriteAboveMark        Bug = "rewrite-above-mark"
 	GenerationIgnored       Bug = "generation-ignored"
 	ProgressByNumber        Bug = "progress-by-number"
@@ -84,6 +87,9 @@ func List() []Entry {
 		{AuditNeverRuns, "C8", "the tracked definition is never compared with the server's"},
 		{GapUnnoticed, "K3", "a message behind a gap is applied"},
 		{IdentityUnchecked, "K3", "the message at the mark is not compared with it"},
+		{DrainSkipped, "K2", "a new owner does not wait for what the one before still runs"},
+		{MarkBelieved, "K4", "a mark counts although its rows are not in the target"},
+		{RestartUnnoticed, "K5", "a target that started anew is taken for one that lost nothing"},
 		{MarkBeforeFlush, "K4", "a mark is committed before the rows that it covers"},
 		{FloorPerQueue, "K7", "a floor holds in the queue that brought it alone"},
 		{RewriteAboveMark, "K9", "a batch is committed on marks that have moved"},
