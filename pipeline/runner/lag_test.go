@@ -118,7 +118,7 @@ func TestAPausedPipelineKeepsWhatItShows(t *testing.T) {
 	r.start()
 	r.equal()
 	r.streaming()
-	r.waitFor("a target that is known to be fresh", func() bool { return r.table(r.orders).Sinks[0].Lag.Target.Below(30) })
+	r.waitFor("targets that are known to be fresh", func() bool { p := r.pipeline(); return p.Lag.Target.Below(30) && p.Lag.Current.Below(30) })
 	r.do("shop.items", httpapi.Pause)
 	r.do("", httpapi.Pause)
 	check := func(when string) time.Time {

@@ -111,6 +111,9 @@ func timeOf(micros int64) time.Time {
 	return time.UnixMicro(micros).UTC()
 }
 
+// Founded reports whether the table was ever here as a whole.
+func (t *Table) Founded() bool { return t.changes.Facts().ledger.Founded() }
+
 // Merged is the version of changes/ up to which current/ has everything.
 func (t *Table) Merged() int64 {
 	if t.current == nil || t.current.level() {
@@ -135,6 +138,7 @@ var (
 	_ pipeline.SinkTable = (*Table)(nil)
 	_ pipeline.Troubled  = (*Table)(nil)
 	_ pipeline.Dated     = (*Table)(nil)
+	_ pipeline.Founded   = (*Table)(nil)
 	_ pipeline.Merged    = (*Table)(nil)
 	_ pipeline.Counted   = (*Table)(nil)
 )
