@@ -130,3 +130,30 @@ func BenchmarkMerge(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*1.2e6/b.Elapsed().Seconds(), "rows-rewritten/s")
 }
+
+// BenchmarkMergeGrowth merges 800,000 new rows into a table of 200,000, as a backlog does it:
+// its changes take many passes, and each would read the one file that there is.
+func BenchmarkMergeGrowth(b *testing.B) {
+	m := schemas{}
+	s := ordersSchema(m, b)
+	list := ordersSlices(b, s, 1000, 1000, 1_000_000)
+	for b.Loop() {
+		b.StopTimer()
+		cfg := testConfig(b.TempDir())
+		cfg.Current.Interval = Interval(time.Nanosecond)
+		table := open(b, testSink(b, vfs.OS(), cfg), claim(m, 1))
+		for i, part := range [][]*event.Slice{list[:200], list[200:]} {
+			for _, sl := range part {
+				write(b, table, 0, sl)
+			}
+			flush(b, table)
+			if i == 1 {
+				b.StartTimer()
+			}
+			if err := table.current.mergeNow(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.N)*8e5/b.Elapsed().Seconds(), "rows/s")
+}

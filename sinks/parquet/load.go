@@ -34,7 +34,7 @@ func (m *merge) load(ctx context.Context, p bucket) error {
 				return note(hash, key, seq, del, row)
 			}
 			return nil
-		})
+		}, func() error { return nil })
 	}
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type merge struct {
 	entries map[string]*entry
 	sorted  []*entry
 	spill   *spill  // nil where all changes fit into memory
+	aside   *spill  // the rows of the group that several passes write
 	open    *output // of the group that several passes write
 
 	adds    []*delta.Add
@@ -152,6 +153,7 @@ func (m *merge) passes(ctx context.Context) (err error) {
 		if m.spill != nil {
 			m.spill.remove()
 		}
+		m.dropAside()
 		if m.open != nil {
 			m.open.discard()
 		}

@@ -65,10 +65,16 @@ func (m *merge) rewrite(ctx context.Context, g *group) error {
 func (m *merge) rewritePart(ctx context.Context, g *group, p bucket) error {
 	m.gone[g] = true
 	if m.open == nil || m.open.r != g.bucket {
-		// Each pass reads the whole group: smaller files keep the next large merge from it.
+		if err := m.putAside(ctx, g); err != nil {
+			return err
+		}
+		// Smaller files keep the next large merge from putting rows aside.
 		m.open = &output{m: m, r: g.bucket, split: m.split(g, m.spill.count>>g.depth, m.fileRows()/4)}
 	}
-	if err := m.write(ctx, m.open, g, p, m.between(p)); err != nil {
+	if err := m.copyAside(m.open, p); err != nil {
+		return err
+	}
+	if err := m.emitAll(m.open, m.between(p)); err != nil {
 		return err
 	}
 	if err := m.open.flush(); err != nil { // what the rows refer to goes with the pass
@@ -81,6 +87,10 @@ func (m *merge) write(ctx context.Context, o *output, g *group, r bucket, change
 	if err := m.copyOld(ctx, g, r, o); err != nil {
 		return err
 	}
+	return m.emitAll(o, changed)
+}
+
+func (m *merge) emitAll(o *output, changed []*entry) error {
 	for _, e := range changed {
 		if err := m.emit(o, e); err != nil {
 			return err
@@ -113,8 +123,7 @@ func (m *merge) split(g *group, changed, most int64) int {
 	return n
 }
 
-// copyOld copies the rows of g in r that no change concerns. Without keys a row that a
-// change concerns is counted with it.
+// copyOld copies the rows of g in r that no change concerns.
 func (m *merge) copyOld(ctx context.Context, g *group, r bucket, o *output) error {
 	if m.rekey || m.old == nil {
 		return nil
@@ -129,16 +138,8 @@ func (m *merge) copyOld(ctx context.Context, g *group, r bucket, o *output) erro
 			if !r.has(hash) {
 				return nil
 			}
-			e := m.entries[string(o.key)]
-			switch {
-			case e == nil:
-			case m.keyless:
-				e.plus = append(e.plus, seq)
+			if !m.stays(o.key, seq) {
 				return nil
-			case e.seq >= seq:
-				return nil
-			default:
-				e.dead = true
 			}
 			return o.row(hash, vals, seq)
 		})
@@ -147,6 +148,23 @@ func (m *merge) copyOld(ctx context.Context, g *group, r bucket, o *output) erro
 		}
 	}
 	return nil
+}
+
+// stays reports whether a row of current/ is copied. Without keys a row that a change concerns
+// is counted with it.
+func (m *merge) stays(key []byte, seq event.Seq) bool {
+	e := m.entries[string(key)]
+	switch {
+	case e == nil:
+		return true
+	case m.keyless:
+		e.plus = append(e.plus, seq)
+		return false
+	case e.seq >= seq:
+		return false
+	}
+	e.dead = true
+	return true
 }
 
 // emit writes what a changed key has become.
@@ -167,18 +185,20 @@ func (m *merge) emit(o *output, e *entry) error {
 		return nil
 	}
 	delete(m.newSide, e.key)
-	vals := o.vals[:0]
-	rest := e.row
-	for i := range m.lay.Columns {
-		var v parquet.Value
-		var err error
-		if v, rest, err = nextCell(m.lay.Columns[i].typ, rest); err != nil {
+	return o.cells(e.hash, e.row, e.seq)
+}
+
+// cells writes a row that is given as its cells.
+func (o *output) cells(hash uint64, row []byte, seq event.Seq) error {
+	o.vals = o.vals[:0]
+	for i := range o.m.lay.Columns {
+		v, rest, err := nextCell(o.m.lay.Columns[i].typ, row)
+		if err != nil {
 			return err
 		}
-		vals = append(vals, v)
+		o.vals, row = append(o.vals, v), rest
 	}
-	o.vals = vals
-	return o.row(e.hash, vals, e.seq)
+	return o.row(hash, o.vals, seq)
 }
 
 // emitRows writes a row of a table without key as often as the sum of its signs says.

@@ -101,8 +101,9 @@ func (s *spill) full() error {
 var errSpill = errors.New("the scratch file of a merge is damaged")
 
 // each hands over the changes of the part in which p lies, or of those that lie in p; in a
-// part they have the order in which they were added. key and row are valid during the call.
-func (s *spill) each(p bucket, change func(key []byte, seq event.Seq, del bool, row []byte) error) error {
+// part they have the order in which they were added. key and row are valid until done is
+// called, which is after every few.
+func (s *spill) each(p bucket, change func(key []byte, seq event.Seq, del bool, row []byte) error, done func() error) error {
 	const shift = 64 - spillDepth
 	for i := p.prefix >> shift; i <= p.last()>>shift; i++ {
 		for _, b := range s.parts[i].blocks {
@@ -114,6 +115,9 @@ func (s *spill) each(p bucket, change func(key []byte, seq event.Seq, del bool, 
 				return errors.Join(errSpill, err)
 			}
 			if err := eachSpilled(s.buf, change); err != nil {
+				return err
+			}
+			if err := done(); err != nil {
 				return err
 			}
 		}

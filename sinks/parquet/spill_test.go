@@ -53,7 +53,7 @@ func TestASpillGivesBackWhatItTook(t *testing.T) {
 						got[string(key)] += fmt.Sprintf("%d %t %x\n", seq, del, row)
 					}
 					return nil
-				})
+				}, func() error { return nil })
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -143,7 +143,7 @@ func TestSpillKeepsNoRoomForLargeRows(t *testing.T) {
 		}
 		got++
 		return nil
-	}); err != nil {
+	}, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if got != changes {
