@@ -11,7 +11,7 @@ packages=$(grep -rlE --include='*_test.go' '^//go:build seeded' . | xargs -n1 di
 go test -tags seeded -count=1 -timeout 20m -p 2 -v -run 'Seeded' $packages >"$work/own" 2>&1 || status=1
 echo "seeded bugs:"
 awk '/^ *--- (PASS|FAIL): Test[^ ]*Seeded[^ ]*\// {
-       split($3, part, "/"); printf "  %-28s %s  %s\n", part[2], ($2 == "PASS:" ? "found by" : "NOT FOUND by"), part[1] }' "$work/own" | sort
+       split($3, part, "/"); printf "  %-28s %s  %s\n", part[2], ($2 == "PASS:" ? "found by" : "NOT FOUND by"), part[1] }' "$work/own" | sort -u
 # bug package tests: the binary of a package is built once.
 while read -r bug package tests; do
   case "$bug" in ''|'#'*) continue ;; esac

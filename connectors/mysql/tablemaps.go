@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/connectors/mysql/decode"
 	"github.com/millrace/millrace/connectors/mysql/stream"
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -52,7 +53,7 @@ func (ts *tables) announce(e *stream.Event) error {
 // owner is the table whose rows follow m, nil when it is not captured. One that the
 // patterns take in and that is not known becomes known by its rows.
 func (ts *tables) owner(m *mapped) *table {
-	if m.table == nil && m.wanted {
+	if m.table == nil && m.wanted && !seeded.On(seeded.LogTakenAtItsWord) {
 		m.table = ts.at(event.TableName{DB: m.tm.DB, Table: m.tm.Table})
 	}
 	return m.table

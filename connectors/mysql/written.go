@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/schema"
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -19,7 +20,7 @@ import (
 // triggers of tables that it writes. Where a body cannot be read, or the statement is one
 // that changes rows through what it calls alone and nothing is found, every table is one.
 func (ts *tables) called(at place, st schema.Statement) error {
-	if !ts.some(func(t *table) bool { return t.paused == nil }) {
+	if seeded.On(seeded.LogTakenAtItsWord) || !ts.some(func(t *table) bool { return t.paused == nil }) {
 		return nil
 	}
 	names := schema.Called(st)

@@ -5,5 +5,8 @@
 // pipeline/verify compares. So nothing can be wrong in silence: a table is right, or it
 // says that it is not.
 //
+// With the build tag seeded the same kinds of statements are played with everything switched
+// off that heeds them, so that tables are wrong in silence: one comparison finds each of them.
+//
 // All cases of a server share one server and one pipeline, each in a database of its own.
 package cases

@@ -37,7 +37,7 @@ func TestEveryTableIsRightOrSaysThatItIsNot(t *testing.T) {
 	servers := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
 	for kind, start := range servers {
 		t.Run(kind, func(t *testing.T) {
-			s := &scene{srv: start(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()), sessions: map[string]*sql.Conn{}}
+			s := &scene{cases: all, srv: start(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()), sessions: map[string]*sql.Conn{}}
 			s.play(t, kind)
 		})
 	}
@@ -45,6 +45,7 @@ func TestEveryTableIsRightOrSaysThatItIsNot(t *testing.T) {
 
 // scene is one server with its pipeline.
 type scene struct {
+	cases    []aCase
 	srv      *testenv.Server
 	db       *sql.DB
 	lake     string
@@ -56,13 +57,20 @@ type scene struct {
 func database(n int) string { return fmt.Sprintf("c%02d", n) }
 
 func (s *scene) play(t *testing.T, kind string) {
+	played := s.begin(t, kind)
+	for _, n := range played {
+		t.Run(s.cases[n].name, func(t *testing.T) { s.judge(t, n) })
+	}
+}
+
+// begin takes the cases of a kind of server through a pipeline, each to its last statement.
+func (s *scene) begin(t *testing.T, kind string) (played []int) {
 	var err error
 	if s.db, err = s.srv.Open(""); err != nil {
 		t.Fatal(err)
 	}
-	defer s.db.Close()
-	var played []int
-	for n, c := range all {
+	t.Cleanup(func() { s.db.Close() })
+	for n, c := range s.cases {
 		if c.only != "" && c.only != kind {
 			continue
 		}
@@ -75,11 +83,9 @@ func (s *scene) play(t *testing.T, kind string) {
 	s.start(t)
 	s.settled(t)
 	for _, n := range played {
-		s.run(t, n, all[n].live)
+		s.run(t, n, s.cases[n].live)
 	}
-	for _, n := range played {
-		t.Run(all[n].name, func(t *testing.T) { s.judge(t, n) })
-	}
+	return played
 }
 
 // run executes the steps of a case in their sessions.
@@ -100,7 +106,7 @@ func (s *scene) run(t *testing.T, n int, list []step) {
 			}
 		}
 		if _, err := conn.ExecContext(t.Context(), one.sql); err != nil {
-			t.Fatalf("%s: %s: %v", all[n].name, one.sql, err)
+			t.Fatalf("%s: %s: %v", s.cases[n].name, one.sql, err)
 		}
 	}
 }
@@ -162,7 +168,7 @@ func (s *scene) settled(t *testing.T) {
 
 // judge looks at each table that the case speaks of.
 func (s *scene) judge(t *testing.T, n int) {
-	c := all[n]
+	c := s.cases[n]
 	for _, name := range c.equal {
 		s.equal(t, event.TableName{DB: database(n), Table: name})
 	}

@@ -33,6 +33,7 @@ const (
 	DefaultNotFilled        Bug = "default-not-filled"
 	AlterPartByPart         Bug = "alter-part-by-part"
 	AuditNeverRuns          Bug = "audit-never-runs"
+	LogTakenAtItsWord       Bug = "log-taken-at-its-word"
 	GapUnnoticed            Bug = "gap-unnoticed"
 	IdentityUnchecked       Bug = "identity-unchecked"
 	MarkBeforeFlush         Bug = "mark-before-flush"
@@ -85,6 +86,7 @@ func List() []Entry {
 		{DefaultNotFilled, "C8", "older rows of a new column get NULL for its default"},
 		{AlterPartByPart, "C8", "the parts of an ALTER are applied one after the other"},
 		{AuditNeverRuns, "C8", "the tracked definition is never compared with the server's"},
+		{LogTakenAtItsWord, "C8", "statements are read as their first words say, and rows of tables that none made are dropped"},
 		{GapUnnoticed, "K3", "a message behind a gap is applied"},
 		{IdentityUnchecked, "K3", "the message at the mark is not compared with it"},
 		{DrainSkipped, "K2", "a new owner does not wait for what the one before still runs"},

@@ -289,6 +289,12 @@ func (b *build) alterDefault(name string) {
 }
 
 func (b *build) dropColumn(name string, ifExists bool) {
+	for old, now := range b.renames {
+		if strings.EqualFold(now, name) && seeded.On(seeded.AlterPartByPart) {
+			delete(b.renames, old)
+			name = old
+		}
+	}
 	switch {
 	case b.has(name):
 		b.drops = append(b.drops, name)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/connectors/mysql/decode"
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -147,7 +148,7 @@ func unquote(s string) (text, rest string, ok bool) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
 		switch {
-		case s[i] == '\\' && i+1 < len(s):
+		case s[i] == '\\' && i+1 < len(s) && !seeded.On(seeded.LogTakenAtItsWord):
 			i++
 			b.WriteByte(unescape(s[i]))
 		case s[i] != '\'':

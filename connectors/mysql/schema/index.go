@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -30,7 +31,7 @@ func (x *Index) usable(columns []event.Column) (at []int, ok bool) {
 	}
 	for _, name := range x.Columns {
 		i := findColumn(columns, name)
-		if i < 0 || columns[i].Nullable && !x.primary() {
+		if i < 0 || columns[i].Nullable && !x.primary() && !seeded.On(seeded.LogTakenAtItsWord) {
 			return nil, false
 		}
 		at = append(at, i)
