@@ -118,7 +118,8 @@ type check struct {
 	sums           [2]uint64
 	spills         []*spill
 	found          found
-	cursor         Cursor // of the source's reading
+	cursor         Cursor        // of the source's reading
+	scan           time.Duration // how long the last reading of the whole source took to look again
 	saved          time.Time
 }
 

@@ -44,7 +44,7 @@ func (c *check) lookAgain(ctx context.Context, candidates *spill) (*spill, error
 		if last || candidates.n == 0 && c.out.Problem == "" {
 			break
 		}
-		if err := pause.For(ctx, rest); err != nil {
+		if err := pause.For(ctx, max(rest, c.scan)); err != nil { // a source that is read as a whole rests as long
 			return nil, err
 		}
 		rest = min(2*rest, max(mostPause, c.o.Pause))
@@ -168,11 +168,14 @@ func (c *check) readCandidates(ctx context.Context, candidates, out *spill, want
 		}
 	}
 	var sum uint64
-	return c.again(ctx, func() error {
+	rows, began := 0, time.Now()
+	err := c.again(ctx, func() error {
+		rows = 0
 		if err := out.back(0, 0); err != nil {
 			return err
 		}
 		return c.source.Read(ctx, c.name, c.rows.source, func(cells []pipeline.Cell) error {
+			rows++
 			if wanted != nil {
 				if k, _ := c.rows.hash(cells); !wanted(k) {
 					return nil
@@ -181,6 +184,10 @@ func (c *check) readCandidates(ctx context.Context, candidates, out *spill, want
 			return c.put(out, &sum, cells)
 		})
 	})
+	if c.scan = time.Since(began); err != nil {
+		return err
+	}
+	return c.pace(ctx, "source", rows)
 }
 
 func (c *check) readKeys(ctx context.Context, ranges pipeline.RangeReader, candidates, out *spill) error {

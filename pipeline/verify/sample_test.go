@@ -29,7 +29,9 @@ type exact struct {
 	place string
 }
 
-func (e exact) RowsAbout(context.Context, event.TableName) (int64, error) { return int64(len(e.source)), nil }
+func (e exact) RowsAbout(context.Context, event.TableName) (int64, error) {
+	return int64(len(e.source)), nil
+}
 
 func (e exact) Spread(ctx context.Context, name event.TableName, n int, random func() float64) ([][]pipeline.Cell, error) {
 	keys, err := e.reader.Spread(ctx, name, n, random)
