@@ -195,20 +195,19 @@ var statementCases = []struct {
 			"INSERT INTO x VALUES (2, 11, 31)", "ALTER TABLE y RENAME COLUMN a TO b, CHANGE b a INT AFTER c", "INSERT INTO y VALUES (2, 11, 31, 21)"}},
 }
 
+// TestStatementsOfSessionsConverge gives each case a database that is gone behind it.
 func TestStatementsOfSessionsConverge(t *testing.T) {
-	for _, c := range statementCases {
-		t.Run(strings.ReplaceAll(c.name[:min(len(c.name), 30)], " ", "_"), func(t *testing.T) {
-			for kind, start := range servers {
-				if c.maria && kind != "mariadb" {
-					continue
-				}
-				t.Run(kind, func(t *testing.T) {
-					srv := start(t)
-					converges(t, srv, c.before, c.live, c.quiet, c.changes)
-				})
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		for _, c := range statementCases {
+			if c.maria && srv.Kind != "mariadb" {
+				continue
 			}
-		})
-	}
+			t.Run(strings.ReplaceAll(c.name[:min(len(c.name), 30)], " ", "_"), func(t *testing.T) {
+				converges(t, srv, c.before, c.live, c.quiet, c.changes)
+			})
+			exec(t, db, "DROP DATABASE shop")
+		}
+	})
 }
 
 func converges(t *testing.T, srv *testenv.Server, before, live []string, quiet bool, changes map[string]string) {

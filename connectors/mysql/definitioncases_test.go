@@ -66,6 +66,7 @@ INSERT INTO r VALUES (3, 2.5, 2.5, 2.5)`,
 func TestDefinitionsFollowTheServer(t *testing.T) {
 	for kind, start := range servers {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			var before, live []string
 			for _, c := range definitionCases {
 				before = append(before, strings.Split(c.before, ";\n")...)
@@ -125,6 +126,7 @@ COMMIT`
 func TestStatementsThatChangeNoTableCostNothing(t *testing.T) {
 	for kind, start := range servers {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			live := strings.Split(harmlessStatements, ";\n")
 			if kind == "mysql" {
 				live = slices.DeleteFunc(live, func(s string) bool { return strings.HasPrefix(s, "SET PASSWORD") })

@@ -18,9 +18,13 @@ import (
 // servers are the kinds that every test of behaviour runs on.
 var servers = map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
 
+// onServers runs a test on every kind of server, beside other tests: most of each is waiting.
+// What its caller does behind it happens before.
 func onServers(t *testing.T, fn func(t *testing.T, srv *testenv.Server, db *sql.DB)) {
+	t.Parallel()
 	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			srv := start(t)
 			db, err := srv.Open("")
 			if err != nil {

@@ -88,6 +88,7 @@ func TestAnAlterInTwoPhasesChangesItsTableWhereItCommits(t *testing.T) {
 func TestLoadDataOfASessionThatLogsStatementsPausesItsTable(t *testing.T) {
 	for kind, start := range servers {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			srv := start(t, "--secure-file-priv=")
 			db, err := srv.Open("")
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 func TestPreflightNamesEachSettingAndItsRemedy(t *testing.T) {
 	for kind, start := range map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			srv := start(t, "--binlog-row-image=MINIMAL", "--binlog-format=MIXED")
 			db, err := srv.Open("")
 			if err != nil {

@@ -135,7 +135,7 @@ func keepReading(t *testing.T, s *Source) {
 
 func awaitStatus(t *testing.T, s *Source, what string, ok func(pipeline.SourceStatus) bool) pipeline.SourceStatus {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience(t))
 	for {
 		st := s.Status()
 		if ok(st) {

@@ -190,11 +190,11 @@ func TestRestoredServerIsFound(t *testing.T) {
 		}
 		restoreDir(t, backup, srv.Data)
 		start()
-		if err := reopen(at, 20*time.Second); !errors.Is(err, pipeline.ErrHistory) {
+		if err := reopen(at, patience(t)); !errors.Is(err, pipeline.ErrHistory) {
 			t.Fatal("a shorter log:", err)
 		}
 		exec(t, db, "INSERT INTO shop.a VALUES (2,'two')", "INSERT INTO shop.a VALUES (3,'end')", "INSERT INTO shop.a VALUES (4,'more')")
-		if err := reopen(at, 20*time.Second); !errors.Is(err, pipeline.ErrHistory) {
+		if err := reopen(at, patience(t)); !errors.Is(err, pipeline.ErrHistory) {
 			t.Fatal("a rewritten log:", err)
 		}
 		exec(t, db, "FLUSH BINARY LOGS", "INSERT INTO shop.a VALUES (5,'x')", "FLUSH BINARY LOGS")
@@ -202,12 +202,12 @@ func TestRestoredServerIsFound(t *testing.T) {
 		for n := 2; n > 1; n, _ = lastLog(t, db) { // a server keeps a log while somebody reads it
 			exec(t, db, "PURGE BINARY LOGS TO '"+logs+"'")
 		}
-		if err := reopen(at, 20*time.Second); !errors.Is(err, pipeline.ErrHistory) {
+		if err := reopen(at, patience(t)); !errors.Is(err, pipeline.ErrHistory) {
 			t.Fatal("a purged log:", err)
 		}
 		other := at
 		other.Server = "another"
-		if err := reopen(other, 20*time.Second); !errors.Is(err, pipeline.ErrOtherServer) {
+		if err := reopen(other, patience(t)); !errors.Is(err, pipeline.ErrOtherServer) {
 			t.Fatal("another server:", err)
 		}
 	})

@@ -32,7 +32,6 @@ func TestAnswersOfAnotherServerAreNotUsed(t *testing.T) {
 		{"nothing goes on", true, true, func(*Source) {}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
 			onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
 				other := servers[serverKind(t)](t)
 				elsewhere, err := other.Open("")
