@@ -49,6 +49,8 @@ type action struct {
 	Add *struct {
 		Path       string `json:"path" parquet:"path"`
 		DataChange bool   `json:"dataChange" parquet:"dataChange,optional"`
+		// Deleted says which rows of the file do not count.
+		Deleted *deletionVector `json:"deletionVector" parquet:"deletionVector,optional"`
 	} `json:"add" parquet:"add,optional"`
 	Remove *struct {
 		Path string `json:"path" parquet:"path"`
@@ -57,8 +59,12 @@ type action struct {
 		ID           string `json:"id" parquet:"id,optional"`
 		Name         string `json:"name" parquet:"name,optional"`
 		SchemaString string `json:"schemaString" parquet:"schemaString"`
+
+		Partitions    []string          `json:"partitionColumns" parquet:"partitionColumns,list"`
+		Configuration map[string]string `json:"configuration" parquet:"configuration,optional"`
 	} `json:"metaData" parquet:"metaData,optional"`
-	Domain *struct {
+	Protocol *protocol `json:"protocol" parquet:"protocol,optional"`
+	Domain   *struct {
 		Domain        string `json:"domain" parquet:"domain"`
 		Configuration string `json:"configuration" parquet:"configuration,optional"`
 		Removed       bool   `json:"removed" parquet:"removed,optional"`
@@ -237,10 +243,15 @@ func (r *replay) commit(ctx context.Context, entry string) error {
 
 func (r *replay) apply(a action) error {
 	switch {
+	case a.Protocol != nil && a.Protocol.MinReaderVersion > 0:
+		return a.Protocol.check()
 	case a.Add != nil && a.Add.Path != "":
 		path, err := url.PathUnescape(a.Add.Path)
 		if err != nil {
 			return fmt.Errorf("path %q: %w", a.Add.Path, err)
+		}
+		if err := a.Add.Deleted.checkRows(path); err != nil {
+			return err
 		}
 		r.live[path] = true
 		if a.Add.DataChange {
@@ -258,6 +269,9 @@ func (r *replay) apply(a action) error {
 		}
 		if err := json.Unmarshal([]byte(a.MetaData.SchemaString), &s); err != nil {
 			return fmt.Errorf("schema: %w", err)
+		}
+		if err := checkLayout(a.MetaData.Configuration, a.MetaData.Partitions, s.Fields); err != nil {
+			return err
 		}
 		r.t.fields, r.t.name, r.t.id = s.Fields, a.MetaData.Name, a.MetaData.ID
 	case a.Domain != nil && a.Domain.Domain != "":
