@@ -35,7 +35,7 @@ func readerSpecs() map[string]readerSpec {
 		"deltalake":  {},
 		"pyarrow":    {},
 		"polars":     {packages: []string{"polars==2.1.0"}},
-		"duckdb":     {packages: []string{"duckdb==2.0.1", "pandas==3.1.1"}},
+		"duckdb":     {packages: []string{"duckdb==2.0.1", "pandas==3.1.1", "fsspec==2026.9.0"}},
 		"clickhouse": {packages: []string{"chdb==4.4.0", "chdb-core==26.9.0"}, size: "200 MB"},
 		"spark3": {packages: []string{"pyspark==3.5.6"}, size: "317 MB", source: true,
 			jars: []string{"io.delta:delta-spark_2.12:3.3.2", "io.delta:delta-storage:3.3.2"}},

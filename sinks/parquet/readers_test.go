@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/delta"
 )
 
 var allReaders = flag.Bool("readers", false, "ask every reader of the lake, both versions of Spark among them")
@@ -208,8 +209,9 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 	}
 	for _, q := range list {
 		q.Files = []string{}
-		for _, f := range liveFiles(t, vfs.OS(), q.Path) {
-			q.Files = append(q.Files, filepath.Join(q.Path, f))
+		log := must[*delta.Log](t)(delta.Open(t.Context(), sink.store, target.at+strings.TrimPrefix(q.Path, target.dir)))
+		for _, f := range log.Snapshot().Paths() {
+			q.Files = append(q.Files, q.Path+"/"+f)
 		}
 	}
 	return list
@@ -296,16 +298,7 @@ func TestEveryReader(t *testing.T) {
 			for _, c := range code {
 				asked = append(asked, &question{Code: c, Lake: filepath.Join(dir, "p")})
 			}
-			questions := filepath.Join(t.TempDir(), "questions.json")
-			must[int](t)(0, os.WriteFile(questions, must[[]byte](t)(json.Marshal(asked)), 0o600))
-			out, err := r.File(t.Context(), dir, "testdata/read.py", name, questions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var answers []answer
-			if err := json.Unmarshal(out, &answers); err != nil {
-				t.Fatalf("%v: %.2000s", err, out)
-			}
+			answers := ask(t, r, dir, name, asked)
 			for i, q := range list {
 				checkAnswer(t, name, q, &answers[i])
 			}
@@ -317,6 +310,47 @@ func TestEveryReader(t *testing.T) {
 				if a.Error != "" || a.Filters[0][0] != want {
 					t.Errorf("%s\ngives %v (%s), not %d rows", c, a.Filters, a.Error, want)
 				}
+			}
+		})
+	}
+}
+
+// ask has a reader answer questions.
+func ask(t *testing.T, r *testenv.Reader, work, name string, asked []*question) []answer {
+	t.Helper()
+	questions := filepath.Join(t.TempDir(), "questions.json")
+	must[int](t)(0, os.WriteFile(questions, must[[]byte](t)(json.Marshal(asked)), 0o600))
+	out, err := r.File(t.Context(), work, "testdata/read.py", name, questions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers []answer
+	if err := json.Unmarshal(out, &answers); err != nil {
+		t.Fatalf("%v: %.2000s", err, out)
+	}
+	return answers
+}
+
+// TestReadersOfABucket asks readers for every type in a bucket, each through its own client of
+// the store; DuckDB through one of pyarrow's. Spark's is a download of 300 MB, and not asked.
+func TestReadersOfABucket(t *testing.T) {
+	server := testenv.NewS3(t)
+	b := newBucketLake(t, server)
+	sink := b.sink(t, server.Endpoint)
+	cfg := sink.cfg
+	cfg.Current, cfg.Keep = DefaultConfig().Current, DefaultConfig().Keep
+	cfg.Current.Interval = Interval(time.Hour) // one merge at the end, and none between
+	configure(sink, cfg)
+	var list []*question
+	list = append(list, readTableOf(t, sink, "types", readCases(), 60)...)
+	list = append(list, readTableOf(t, sink, "bytes", bytesCases(), 60)...)
+	t.Setenv("LAKE_STORE", string(must[[]byte](t)(json.Marshal(map[string]string{"AWS_ENDPOINT_URL": server.Endpoint, "AWS_ALLOW_HTTP": "true",
+		"AWS_ACCESS_KEY_ID": server.Access, "AWS_SECRET_ACCESS_KEY": server.Secret, "AWS_REGION": server.Region}))))
+	for _, name := range []string{"deltalake", "pyarrow", "polars", "duckdb", "clickhouse"} {
+		t.Run(name, func(t *testing.T) {
+			answers := ask(t, testenv.NewReader(t, name), t.TempDir(), name, list)
+			for i, q := range list {
+				checkAnswer(t, name, q, &answers[i])
 			}
 		})
 	}

@@ -75,7 +75,7 @@ func (s *Store) check(ctx context.Context, p *put) error {
 	case failed != nil:
 		return s.notConditional(p.name, failed)
 	case won != 1:
-		return fmt.Errorf("%w: %s let %d of %d conditional puts of %s through (choose a store that keeps to them, such as Amazon S3, or MinIO or versitygw in a version of 2025 or later)",
+		return fmt.Errorf("%w: %s let %d of %d conditional puts of %s through (choose a store that keeps to them, such as Amazon S3, or MinIO or versitygw in a current version)",
 			ErrNoConditionalPut, s.serverName(), won, racers, s.url(p.name))
 	}
 	if _, err := objects.ReadAll(ctx, s, p.name, 1<<10); err != nil {

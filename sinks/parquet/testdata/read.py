@@ -1,8 +1,11 @@
 """read.py READER QUESTIONS: answers what a reader of the lake shows, as JSON on standard output.
 
 QUESTIONS is a file: [{"path", "files", "columns": [{"name", "type"}], "filters": [[column, operator, literal]]}].
-A question with "code" and "lake" runs lines of docs/reading.md instead. An answer has all rows, each value as text of one form for all readers, and for each filter the ids of its rows."""
+A question with "code" and "lake" runs lines of docs/reading.md instead. An answer has all rows, each value as text of one form for all readers, and for each filter the ids of its rows.
+LAKE_STORE in the environment is the options of an object store, as delta-rs takes them; paths are s3://bucket/… then."""
 import datetime, decimal, glob, json, os, sys
+
+store = json.loads(os.environ.get('LAKE_STORE', 'null'))
 
 
 def show(v):
@@ -81,6 +84,13 @@ class DuckDB(SQL):
         import duckdb
         self.db = duckdb.connect()
         self.db.execute("SET TimeZone='UTC'")
+        if store:  # DuckDB's own reader of Parquet; its own client of S3 is a download
+            import pyarrow.fs
+            from fsspec.implementations.arrow import ArrowFSWrapper
+            scheme, _, host = store['AWS_ENDPOINT_URL'].partition('://')
+            s3 = ArrowFSWrapper(pyarrow.fs.S3FileSystem(access_key=store['AWS_ACCESS_KEY_ID'], secret_key=store['AWS_SECRET_ACCESS_KEY'],
+                                                        endpoint_override=host, scheme=scheme, region=store['AWS_REGION']))
+            self.db.register_filesystem(s3)
 
     def open(self, q):
         if not q['files']:
@@ -96,7 +106,7 @@ class Deltalake(SQL):
 
     def open(self, q):
         from deltalake import DeltaTable, QueryBuilder
-        self.db = QueryBuilder().register('t', DeltaTable(q['path']))
+        self.db = QueryBuilder().register('t', DeltaTable(q['path'], storage_options=store))
         return 't'
 
     def run(self, sql):
@@ -121,6 +131,9 @@ class ClickHouse(SQL):
         return value
 
     def open(self, q):
+        if store:
+            url = store['AWS_ENDPOINT_URL'] + q['path'].removeprefix('s3:/') + '/'
+            return 'deltaLake(%s, %s, %s)' % (self.text(url), self.text(store['AWS_ACCESS_KEY_ID']), self.text(store['AWS_SECRET_ACCESS_KEY']))
         os.chdir(os.path.dirname(q['path']))
         return 'deltaLakeLocal(%s)' % self.text(q['path'])
 
@@ -165,7 +178,7 @@ class Polars:
     def answer(self, q):
         import polars as pl
         types = {c['name']: c['type'] for c in q['columns']}
-        t = pl.scan_delta(q['path'])
+        t = pl.scan_delta(q['path'], storage_options=store)
         found = []
         for column, op, value in q['filters']:
             c = pl.col(column)
@@ -196,7 +209,7 @@ class PyArrow:
         import pyarrow as pa, pyarrow.dataset as ds
         from deltalake import DeltaTable
         types = {c['name']: c['type'] for c in q['columns']}
-        t = DeltaTable(q['path']).to_pyarrow_dataset()
+        t = DeltaTable(q['path'], storage_options=store).to_pyarrow_dataset()
         found = []
         for column, op, value in q['filters']:
             c = ds.field(column)
