@@ -106,6 +106,7 @@ func createDatabase(ctx context.Context, db *sql.DB, rows int, say func(string, 
 		}
 	}
 	total := 0
+	say("filling %d tables with about %d rows (some ten seconds, longer when the machine is busy)", len(fills), rows)
 	for _, f := range fills {
 		n := max(1000, int(int64(f.share)*int64(rows)/million))
 		if _, err := db.ExecContext(ctx, fmt.Sprintf(f.query, n)); err != nil {
