@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -18,7 +19,7 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/spec"
 	"github.com/millrace/millrace/pipeline/verify"
-	target "github.com/millrace/millrace/sinks/parquet/readback"
+	"github.com/millrace/millrace/sinks"
 )
 
 const file = `version: 1
@@ -28,6 +29,7 @@ queues: 2
 group: {bytes: 256KiB, interval: 5ms}
 sinks:
 - {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
+- {name: olap, type: clickhouse, address: [%q], user: %q, password: %q, control_database: %q, database: %q, table: "{db}.{table}", flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
 `
 
 // patience is how long one table may take at most, on the slowest machine.
@@ -37,7 +39,7 @@ func TestEveryTableIsRightOrSaysThatItIsNot(t *testing.T) {
 	servers := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
 	for kind, start := range servers {
 		t.Run(kind, func(t *testing.T) {
-			s := &scene{cases: all, srv: start(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()), sessions: map[string]*sql.Conn{}}
+			s := &scene{cases: all, srv: start(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()), olap: testenv.ClickHouse(t), sessions: map[string]*sql.Conn{}}
 			s.play(t, kind)
 		})
 	}
@@ -49,6 +51,8 @@ type scene struct {
 	srv      *testenv.Server
 	db       *sql.DB
 	lake     string
+	olap     testenv.ClickHouseDatabase
+	plan     *spec.Pipeline
 	daemon   *inprocess.Daemon
 	sessions map[string]*sql.Conn // by case and session
 }
@@ -119,7 +123,20 @@ func (s *scene) start(t *testing.T) {
 	plan := inprocess.Plan{Dir: t.TempDir(), Source: func(*spec.Pipeline) (pipeline.Source, error) {
 		return mysql.New(cfg, inprocess.Log(), nil)
 	}}
-	plan.Write(t, "cases.yaml", fmt.Sprintf(file, s.lake))
+	o, err := s.olap.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := o.Auth.Username
+	if user == "" {
+		user = "default"
+	}
+	text := fmt.Sprintf(file, s.lake, o.Addr[0], user, o.Auth.Password, s.olap.Name, s.olap.Name)
+	kinds := spec.Kinds{Sources: map[string]spec.Kind{"script": {Default: func() any { return &struct{}{} }, Check: func(any) []spec.Finding { return nil }}}, Sinks: sinks.Kinds()}
+	if s.plan, err = spec.Parse("cases.yaml", []byte(text), kinds, func(string) (string, bool) { return "", false }); err != nil {
+		t.Fatal(err)
+	}
+	plan.Write(t, "cases.yaml", text)
 	s.daemon = cluster.Daemon(plan)
 	t.Cleanup(func() {
 		if err := s.daemon.Stop(); err != nil {
@@ -201,12 +218,19 @@ func (s *scene) equal(t *testing.T, name event.TableName) {
 			return false, err.Error()
 		}
 		defer server.Close()
-		lake := target.New(s.lake, "cases")
-		defer lake.Close()
-		got, err := verify.Compare(t.Context(), server, lake, name)
-		if err != nil {
-			return false, err.Error()
+		for _, sink := range s.plan.Sinks {
+			target, err := sinks.Readback(s.plan, sink)
+			if err != nil {
+				return false, err.Error()
+			}
+			got, err := verify.Compare(t.Context(), server, target, name)
+			if err := errors.Join(err, target.Close()); err != nil {
+				return false, sink.Name + ": " + err.Error()
+			}
+			if !got.Equal() {
+				return false, fmt.Sprintf("%s: %+v", sink.Name, got)
+			}
 		}
-		return got.Equal(), fmt.Sprintf("%+v", got)
+		return true, ""
 	})
 }

@@ -114,7 +114,7 @@ func gbk(s string) string {
 func TestSilentCasesAreFoundSeeded(t *testing.T) {
 	t.Run(string(seeded.LogTakenAtItsWord), func(t *testing.T) {
 		t.Setenv("MILLRACE_SEEDED_BUG", strings.Join([]string{string(seeded.LogTakenAtItsWord), string(seeded.AlterPartByPart), string(seeded.AuditNeverRuns), string(seeded.RolledBackRowsKept)}, ","))
-		s := &scene{srv: testenv.MariaDB(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()), sessions: map[string]*sql.Conn{}}
+		s := &scene{srv: testenv.MariaDB(t, "--log-bin-trust-function-creators=1"), olap: testenv.ClickHouse(t), lake: filepath.ToSlash(t.TempDir()), sessions: map[string]*sql.Conn{}}
 		for _, c := range silent {
 			s.cases = append(s.cases, c.aCase)
 		}

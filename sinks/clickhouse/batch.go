@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
@@ -31,6 +32,7 @@ type block struct {
 	schema *event.Schema
 	places []int // of each source column in the store's
 	cols   []*column.Buffer
+	raws   map[int]*rawTexts // by source column
 	seq    []uint64
 	mark   []uint8 // _del, or _sign
 	q      []uint16
@@ -69,3 +71,32 @@ func (b *batch) next() {
 }
 
 func (b *block) rows() int { return len(b.seq) }
+
+// rawTexts are the texts of a column's values that it can't hold.
+type rawTexts struct {
+	nulls, raw []byte
+	rows       int
+}
+
+// pad brings the texts up to so many rows.
+func (r *rawTexts) pad(rows int) {
+	for ; r.rows < rows; r.rows++ {
+		r.nulls, r.raw = append(r.nulls, 1), append(r.raw, 0)
+	}
+}
+
+// keep takes the text of a value of the row that is being written.
+func (b *block) keep(i int, v event.Value) {
+	r := b.raws[i]
+	if r == nil {
+		r = &rawTexts{}
+		if b.raws == nil {
+			b.raws = map[int]*rawTexts{}
+		}
+		b.raws[i] = r
+	}
+	r.pad(b.rows())
+	text := event.AppendValueText(nil, &b.schema.Columns[i], v)
+	r.nulls, r.rows = append(r.nulls, 0), r.rows+1
+	r.raw = append(binary.AppendUvarint(r.raw, uint64(len(text))), text...)
+}

@@ -41,7 +41,7 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 		return nil, err
 	}
 	t := &Table{
-		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types,
+		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shown: map[ddl.Name]string{},
 		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}
 	if err := t.open(ctx); err != nil {

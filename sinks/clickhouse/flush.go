@@ -39,6 +39,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 // Each is such that a process can end behind it (K4): rows without a mark are sent again
 // and are the same rows; a view that is old is put right by the next claim.
 func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) error {
+	st.needRaws()
 	if err := t.alter(ctx, st); err != nil {
 		return err
 	}
@@ -70,6 +71,21 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	}
 	t.rec, t.led = &rec, table
 	return t.showNow(ctx)
+}
+
+// needRaws adds the columns for texts that the step's rows turned out to need.
+func (st *step) needRaws() {
+	for _, b := range st.blocks {
+		for i := range b.schema.Columns {
+			if b.raws[i] == nil {
+				continue
+			}
+			at, added := st.stores[b.store].ensureRaw(&b.schema.Columns[i])
+			if list, ok := st.added[b.store]; added && (!ok || list != nil) {
+				st.added[b.store] = append(list, at)
+			}
+		}
+	}
 }
 
 // writeRecord writes the ledger: in the place of the present minute, or in the next one.
@@ -197,14 +213,28 @@ func (t *Table) insert(ctx context.Context, st *step, b *block) error {
 	for _, c := range ddl.Technical(len(s.Key) == 0) {
 		names = append(names, ddl.Ident(c.Name))
 	}
+	var raws []*rawTexts
+	for i := range b.schema.Columns {
+		if r := b.raws[i]; r != nil {
+			r.pad(b.rows())
+			raws, names = append(raws, r), append(names, ddl.Ident(s.Columns[s.raw(b.schema.Columns[i].ID)].Name))
+		}
+	}
 	into := fmt.Sprintf("INSERT INTO %s (%s)", s.name(t.target), strings.Join(names, ", "))
 	return t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error {
 		if i < len(b.cols) {
 			return b.cols[i].Into(col)
 		}
-		return b.technical(i-len(b.cols), t.claim.Generation, col)
+		if i -= len(b.cols); i >= technicalColumns {
+			r := raws[i-technicalColumns]
+			return column.Fill(col, b.rows(), r.nulls, r.raw)
+		}
+		return b.technical(i, t.claim.Generation, col)
 	})
 }
+
+// technicalColumns is how many there are.
+const technicalColumns = 5
 
 // technical gives the i-th technical column to the driver.
 func (b *block) technical(i int, generation uint64, col driver.Interface) error {
@@ -245,28 +275,38 @@ func (t *Table) showNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text := v.Replace()
-	if text == t.shown {
-		return nil
+	views := []*ddl.View{v}
+	if hasRaw(t.rec.Stores) {
+		more, err := s.rawView(v)
+		if err != nil {
+			return err
+		}
+		views = append(views, more)
 	}
-	if err := t.freeName(ctx); err != nil {
-		return err
+	for _, v := range views {
+		text := v.Replace()
+		if text == t.shown[v.Name] {
+			continue
+		}
+		if err := t.freeName(ctx, v.Name); err != nil {
+			return err
+		}
+		if err := t.exec(ctx, text); err != nil {
+			return fmt.Errorf("make the view: %w", err)
+		}
+		t.shown[v.Name] = text
 	}
-	if err := t.exec(ctx, text); err != nil {
-		return fmt.Errorf("make the view: %w", err)
-	}
-	t.shown = text
 	return nil
 }
 
 // freeName refuses to put the view in the place of something else of that name.
-func (t *Table) freeName(ctx context.Context) error {
+func (t *Table) freeName(ctx context.Context, view ddl.Name) error {
 	engine := "View"
 	err := t.sink.conn.Query(ctx, t.comment(), "SELECT engine FROM system.tables WHERE database = ? AND name = ?",
-		func(scan func(...any) error) error { return scan(&engine) }, t.target.Database, t.target.Table)
+		func(scan func(...any) error) error { return scan(&engine) }, view.Database, view.Table)
 	if err == nil && engine != "View" {
 		err = fmt.Errorf("%w: %s is there and is a table (%s), not a view of this sink; rename it, or name another target with database and table of the sink",
-			pipeline.ErrUnwritable, t.target.Plain(), engine)
+			pipeline.ErrUnwritable, view.Plain(), engine)
 	}
 	return err
 }

@@ -148,23 +148,34 @@ func (o owner) flush() owner {
 	return o
 }
 
-// shows are the rows that a reader sees, as lines of texts, sorted.
-func shows(t testing.TB, c Config) []string {
+// shows are the rows that the view shows, as lines of texts, sorted.
+func shows(t testing.TB, c Config) []string { return read(t, c, false) }
+
+// exact are the same, with the texts of what columns can't hold in their place.
+func exact(t testing.TB, c Config) []string { return read(t, c, true) }
+
+func read(t testing.TB, c Config, exact bool) []string {
 	t.Helper()
-	var names, out []string
+	var out []string
+	var shown []pipeline.ReadColumn
 	err := reader(t, c, "p").Read(t.Context(), tableName, func(cols []pipeline.ReadColumn) error {
-		for _, col := range cols {
-			names = append(names, col.Name)
-		}
+		shown = cols
 		return nil
 	}, func(cells []pipeline.Cell) error {
 		var line []string
 		for i, cell := range cells {
+			if shown[i].RawOf != "" {
+				continue
+			}
+			raw := slices.IndexFunc(shown, func(r pipeline.ReadColumn) bool { return r.RawOf == shown[i].Name })
+			if exact && raw >= 0 && !cells[raw].Null {
+				cell = cells[raw]
+			}
 			text := "NULL"
 			if !cell.Null {
 				text = string(cell.Text)
 			}
-			line = append(line, names[i]+"="+text)
+			line = append(line, shown[i].Name+"="+text)
 		}
 		out = append(out, strings.Join(line, " "))
 		return nil

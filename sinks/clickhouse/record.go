@@ -155,6 +155,8 @@ type targetColumn struct {
 	Name string       `json:"name"`
 	Type string       `json:"type"`
 	Of   event.Column `json:"of"` // the source column that it was made for
+	// Raw columns hold the text of values that the source column's own can't hold.
+	Raw bool `json:"raw,omitempty"`
 	// Lit is the expression that rows show which were written before the column was there.
 	Lit string `json:"default,omitempty"`
 

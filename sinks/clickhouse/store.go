@@ -9,6 +9,10 @@ import (
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 )
 
+// rawSuffix is behind a column's name in the name of the column of its texts, and behind the
+// view's in that of the view which has these.
+const rawSuffix = "__raw"
+
 // suffix is behind the target's name in the names of the tables that hold its rows.
 const suffix = "__cdc"
 
@@ -23,6 +27,10 @@ func (s *store) name(target ddl.Name) ddl.Name {
 func (s *store) check() error {
 	for i := range s.Columns {
 		c := &s.Columns[i]
+		if c.Raw {
+			c.typ = column.RawText()
+			continue
+		}
 		for _, time64 := range []bool{true, false} {
 			t, err := column.Of(&c.Of, slices.Contains(s.Key, c.Of.ID), column.Options{Time64: time64})
 			if err == nil && t.Text() == c.Type {
@@ -75,7 +83,7 @@ func (s *store) fits(schema *event.Schema, key []uint32, o column.Options) bool 
 // find is the newest column of a type that holds a source column's values, -1 for none.
 func (s *store) find(id uint32, typ string) int {
 	for i := len(s.Columns) - 1; i >= 0; i-- {
-		if s.Columns[i].Of.ID == id && s.Columns[i].Type == typ {
+		if c := &s.Columns[i]; c.Of.ID == id && c.Type == typ && !c.Raw {
 			return i
 		}
 	}
@@ -108,11 +116,28 @@ func (s *store) ensure(c *event.Column, newest bool, o column.Options, p column.
 	return len(s.Columns) - 1, true, nil
 }
 
+// raw is the column for the texts of a source column's values, -1 for none.
+func (s *store) raw(id uint32) int {
+	return slices.IndexFunc(s.Columns, func(c targetColumn) bool { return c.Raw && c.Of.ID == id })
+}
+
+// ensureRaw is raw, which is added where there is none.
+func (s *store) ensureRaw(c *event.Column) (at int, added bool) {
+	if at := s.raw(c.ID); at >= 0 {
+		return at, false
+	}
+	t := column.RawText()
+	col := targetColumn{Name: s.freeName(c.Name + rawSuffix), Type: t.Text(), Of: *c, Raw: true, typ: t}
+	col.Of.Members, col.Of.Default = nil, nil
+	s.Columns = append(slices.Clip(s.Columns), col)
+	return len(s.Columns) - 1, true
+}
+
 // newest is the column that holds a source column's values up to now.
 func (s *store) newest(id uint32) *targetColumn {
 	for i := len(s.Columns) - 1; i >= 0; i-- {
-		if s.Columns[i].Of.ID == id {
-			return &s.Columns[i]
+		if c := &s.Columns[i]; c.Of.ID == id && !c.Raw {
+			return c
 		}
 	}
 	return nil
@@ -133,6 +158,9 @@ func (s *store) freeName(name string) string {
 
 // definition is the column as the table has it.
 func (c *targetColumn) definition() ddl.Column {
+	if c.Raw {
+		return ddl.Column{Name: c.Name, Type: c.Type, Comment: "text of " + c.Of.Name}
+	}
 	return ddl.Column{Name: c.Name, Type: c.Type, Default: c.Lit, Comment: c.Of.Native}
 }
 
@@ -169,6 +197,39 @@ func (s *store) view(target ddl.Name, floor event.Seq, o column.Options) (*ddl.V
 		v.Columns = append(v.Columns, ddl.ViewColumn{Name: c.Name, Type: t.Text(), Comment: c.Native, From: s.Columns[at].Name})
 	}
 	return v, nil
+}
+
+// rawView is the view with the texts of what columns can't hold. Once there was one it stays
+// what the view is, whatever columns went.
+func (s *store) rawView(v *ddl.View) (*ddl.View, error) {
+	schema, err := event.ParseSchema(s.Schema)
+	if err != nil {
+		return nil, fmt.Errorf("the ledger: %w", err)
+	}
+	more := *v
+	more.Name.Table += rawSuffix
+	more.Columns = slices.Clone(v.Columns)
+	for i := range schema.Columns {
+		if at := s.raw(schema.Columns[i].ID); at >= 0 {
+			more.Columns = append(more.Columns, ddl.ViewColumn{Name: freeIn(more.Columns, schema.Columns[i].Name+rawSuffix),
+				Type: s.Columns[at].Type, Comment: "text of " + schema.Columns[i].Name, From: s.Columns[at].Name})
+		}
+	}
+	return &more, nil
+}
+
+// hasRaw says that values were met that their column can't hold.
+func hasRaw(stores []store) bool {
+	return slices.ContainsFunc(stores, func(s store) bool {
+		return slices.ContainsFunc(s.Columns, func(c targetColumn) bool { return c.Raw })
+	})
+}
+
+func freeIn(columns []ddl.ViewColumn, name string) string {
+	for slices.ContainsFunc(columns, func(c ddl.ViewColumn) bool { return c.Name == name }) {
+		name += "_"
+	}
+	return name
 }
 
 // shown is the store that the view shows: the newest one that a snapshot has filled, or that

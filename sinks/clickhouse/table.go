@@ -30,8 +30,8 @@ type Table struct {
 	slot   uint16
 	slotAt time.Time
 	writes uint64
-	// shown is the view's definition.
-	shown string
+	// shown are the views' definitions.
+	shown map[ddl.Name]string
 
 	// fenced is when the fence was looked at; trouble is what failed beside the stream last.
 	fenced  time.Time

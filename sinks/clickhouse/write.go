@@ -199,6 +199,7 @@ func (w *rowWriter) row(r *event.Row) error {
 			return w.t.refused(err, "column %s of the row with key %s (number %d)", b.schema.Columns[i].Name, key, r.Seq)
 		}
 		if changed != column.Kept {
+			b.keep(i, v)
 			w.t.changed(b.schema.Columns[i].Name, changed)
 		}
 	}

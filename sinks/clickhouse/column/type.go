@@ -114,6 +114,9 @@ func of(c *event.Column, key bool, o Options) (Type, error) {
 	return Type{}, fmt.Errorf("column %s has a type (%s) that the target can't hold", c.Name, c.Native)
 }
 
+// RawText is the type of a column that holds the text of what another one can't hold.
+func RawText() Type { return Type{Name: "String", Nullable: true, kind: kindText} }
+
 // IsVector reports whether c is a VECTOR, whose bytes are 4 a dimension.
 func IsVector(c *event.Column) bool {
 	return c.Type == event.TypeBinary && strings.HasPrefix(strings.ToLower(c.Native), "vector")

@@ -9,7 +9,10 @@ import (
 )
 
 // viewColumn is a column of a view: its type, and the source's as its comment says.
-type viewColumn struct{ name, typ, native string }
+type viewColumn struct {
+	name, typ, native string
+	rawDateTime       bool // it holds texts of a date-time column
+}
 
 // plain is the type without what wraps it.
 func (c *viewColumn) plain() string {
@@ -111,10 +114,15 @@ func text(s string) pipeline.Cell { return pipeline.Cell{Text: []byte(s)} }
 // text brings the server's text into the form of pipeline.Cell.
 func (c *viewColumn) text(s string) pipeline.Cell {
 	switch t := c.plain(); {
+	case t == "Array(Float32)" && s == "":
+		return pipeline.Cell{Null: true} // no vector is empty
 	case strings.HasPrefix(t, "Time64"):
 		return text(micros(s))
 	case strings.HasPrefix(t, "Decimal"):
 		return text(digits(s, t))
+	case c.rawDateTime:
+		whole, fraction, _ := strings.Cut(s, ".")
+		return text(whole + "." + (fraction + "000000")[:6])
 	}
 	return text(s)
 }

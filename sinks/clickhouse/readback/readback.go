@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,7 +105,14 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 	if !ok {
 		return fmt.Errorf("the target has no table %s", table)
 	}
-	cols, err := r.columns(ctx, p)
+	// The view that has the texts of what columns can't hold, if there is one.
+	more := place{p.database, p.view + "__raw"}
+	cols, err := r.columns(ctx, more)
+	if err == nil && len(cols) > 0 {
+		p = more
+	} else if err == nil {
+		cols, err = r.columns(ctx, p)
+	}
 	if err != nil {
 		return err
 	}
@@ -114,6 +122,10 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 	shown, list := make([]pipeline.ReadColumn, len(cols)), make([]string, len(cols))
 	for i, c := range cols {
 		shown[i].Name, list[i] = c.name, c.expression()
+		if of, ok := strings.CutPrefix(c.native, "text of "); ok {
+			shown[i].RawOf = of
+			cols[i].rawDateTime = slices.ContainsFunc(cols, func(c viewColumn) bool { return c.name == of && strings.HasPrefix(c.plain(), "DateTime64") })
+		}
 	}
 	if err := columns(shown); err != nil {
 		return err
