@@ -13,6 +13,10 @@ var understood = []string{"timestampNtz"}
 // maxReader is the version of the protocol from which features are named one by one.
 const maxReader = 3
 
+// ownPartition is the column by which the sink itself may partition changes/: no row of the
+// source is told by it.
+const ownPartition = "_dt"
+
 type protocol struct {
 	MinReaderVersion int32    `json:"minReaderVersion" parquet:"minReaderVersion"`
 	ReaderFeatures   []string `json:"readerFeatures" parquet:"readerFeatures,list"`
@@ -43,7 +47,7 @@ func checkLayout(configuration map[string]string, partitions []string, fields []
 		return fmt.Errorf("another program gave the table's columns other names in its files (delta.columnMapping.mode = %s), "+
 			"which can't be read here; have the table written anew", mode)
 	}
-	if len(partitions) > 0 {
+	if len(partitions) > 0 && !slices.Equal(partitions, []string{ownPartition}) {
 		return fmt.Errorf("another program partitioned the table by %q, which can't be read here; have the table written anew", partitions)
 	}
 	for _, f := range fields {

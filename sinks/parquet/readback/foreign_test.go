@@ -51,6 +51,7 @@ func TestWhatAnotherProgramMadeOfATableIsRefusedByName(t *testing.T) {
 		{"a protocol to come", `{"protocol":{"minReaderVersion":4,"minWriterVersion":9}}`, "reader version 4"},
 		{"column mapping", strings.Replace(foreignMeta, `"configuration":{}`, `"configuration":{"delta.columnMapping.mode":"name"}`, 1), "delta.columnMapping.mode = name"},
 		{"partitions", strings.Replace(foreignMeta, `"partitionColumns":[]`, `"partitionColumns":["id"]`, 1), `partitioned the table by ["id"]`},
+		{"the sink's own partitions", strings.Replace(foreignMeta, `"partitionColumns":[]`, `"partitionColumns":["_dt"]`, 1), ""},
 		{"a struct", strings.Replace(foreignMeta, `\"integer\"`, `{\"type\":\"struct\",\"fields\":[]}`, 1), "the column id of a type within types"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
