@@ -19,7 +19,7 @@ build: check-tools ## build bin/millrace (a first build downloads its modules)
 
 # The programs beside millrace are built as it is, so that what they share is compiled once.
 demo: WITH := ./e2e/demo
-demo: build ## orders flow from MySQL into Parquet, are killed twice, and are compared row by row (ARGS=--keep leaves it running and says how to query it)
+demo: build ## orders flow from MySQL into Parquet, are killed twice, and are compared row by row (ARGS=--keep leaves it running and says how to query it; ARGS=--s3 puts the lake into a bucket)
 	CGO_ENABLED=0 $(GO) run -trimpath ./e2e/demo --millrace $(BIN) $(ARGS)
 
 test: check-tools ## every test, with real servers

@@ -143,7 +143,10 @@ Shown: %d rows of %d tables in %s and in the lake are the same, row by row, by t
 
 // lookAround says what --keep left running.
 func (s *scene) lookAround() {
-	m := s.millrace
+	m, lakePath := s.millrace, filepath.Dir(s.lake.dir)
+	if s.store != nil {
+		lakePath = strings.TrimPrefix(strings.Join(s.store.env(), " "), "DEMO_LAKE=")
+	}
 	fmt.Printf(`
 Everything is still running. Look around:
   status    %[1]s pipeline status --daemon 127.0.0.1:%[2]d
@@ -157,7 +160,18 @@ Everything is still running. Look around:
   Python    python3 -c "from deltalake import DeltaTable; print(DeltaTable('%[5]s/shop.orders/current').to_pandas().head())"
   log       %[6]s/millrace-%[7]d.log
 Stop everything with Ctrl-C.
-`, m.binary, m.http, m.namesrv, s.server.Client(), s.lake.dir, m.dir, m.starts, s.server.Addr, password, filepath.Dir(s.lake.dir), s.file)
+`, m.binary, m.http, m.namesrv, s.server.Client(), s.lake.dir, m.dir, m.starts, s.server.Addr, password, lakePath, s.file)
+	if s.store != nil {
+		s.lookIntoStore()
+	}
+}
+
+// lookIntoStore says how the lake is reached through the store.
+func (s *scene) lookIntoStore() {
+	fmt.Printf(`The lake above is what the object store keeps; through it, with AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s:
+  store     s3://%s/demo/orders at %s
+  Python    python3 -c "from deltalake import DeltaTable; print(DeltaTable('s3://%[3]s/demo/orders/shop.orders/current', storage_options={'AWS_ENDPOINT_URL': '%[4]s', 'AWS_ALLOW_HTTP': 'true'}).to_pandas().head())"
+`, s.store.Access, s.store.Secret, bucket, s.store.Endpoint)
 }
 
 // tearDown stops what the demo started.
@@ -180,5 +194,13 @@ func (s *scene) tearDown() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
-	return errors.Join(append(errs, s.server.Stop())...)
+	return errors.Join(append(errs, s.stopServers())...)
+}
+
+// stopServers stops what stands at either end.
+func (s *scene) stopServers() error {
+	if s.store != nil {
+		s.store.Kill()
+	}
+	return s.server.Stop()
 }

@@ -64,9 +64,21 @@ for name in sorted(os.listdir(root)):
 print(json.dumps(out))
 `
 
-func TestSourceAndTargetAreEqualAfterTwoKills(t *testing.T) {
-	reader := testenv.NewDeltalake(t)
+func TestSourceAndTargetAreEqualAfterTwoKills(t *testing.T) { equalAfterKills(t, small(t)) }
+
+// TestALakeInABucketIsEqualAfterKills kills millrace twice, and the store once.
+func TestALakeInABucketIsEqualAfterKills(t *testing.T) {
+	if testenv.MaySkip("s3") {
+		testenv.Missing(t, "s3", fmt.Errorf("left out by MILLRACE_SKIP"))
+	}
 	o := small(t)
+	o.s3, o.config = true, "../../configs/demo-s3"
+	equalAfterKills(t, o)
+}
+
+// equalAfterKills plays the demo and has delta-rs look at the lake as well.
+func equalAfterKills(t *testing.T, o options) {
+	reader := testenv.NewDeltalake(t)
 	o.inspect = func(ctx context.Context, s *scene) error {
 		out, err := reader.Run(ctx, deltaRead, s.lake.dir)
 		if err != nil {

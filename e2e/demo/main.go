@@ -20,6 +20,7 @@ type options struct {
 	binary, config string
 	rows           int
 	keep, alter    bool
+	s3             bool
 	steady         time.Duration
 	seed           uint64
 	// inspect sees the scene after the comparison, before anything is stopped.
@@ -29,13 +30,20 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "millrace", "bin/millrace", "the binary to run")
-	flag.StringVar(&o.config, "pipelines", "configs/demo", "directory of the pipeline file")
+	flag.StringVar(&o.config, "pipelines", "", "directory of the pipeline file; empty is configs/demo, or configs/demo-s3")
+	flag.BoolVar(&o.s3, "s3", false, "keep the lake in a bucket of an object store, which is killed as well")
 	flag.IntVar(&o.rows, "rows", million, "rows of the database before the snapshot")
 	flag.BoolVar(&o.keep, "keep", false, "leave everything running at the end and say how to look around")
 	flag.BoolVar(&o.alter, "alter", false, "alter one row of the target before the comparison, which must then fail")
 	flag.DurationVar(&o.steady, "steady", 20*time.Second, "how long freshness is measured")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the workload")
 	flag.Parse()
+	if o.config == "" {
+		o.config = "configs/demo"
+		if o.s3 {
+			o.config = "configs/demo-s3"
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	right, err := demo(ctx, o)
@@ -79,8 +87,16 @@ func demo(ctx context.Context, o options) (right bool, err error) {
 	}
 	s := scene{options: o, server: server, progress: p, dir: dir, lake: lake{dir: filepath.Join(dir, "lake", "orders")}, file: filepath.Join(pipelines, "orders.yaml")}
 	env := []string{"DEMO_MYSQL=" + server.Addr, "DEMO_PASSWORD=" + password, "DEMO_LAKE=" + filepath.Join(dir, "lake")}
+	if o.s3 {
+		p.say("looking for an object store (the first time it is built into the cache)")
+		if s.store, err = startStore(ctx, dir); err != nil {
+			return false, errors.Join(err, server.Stop(), os.RemoveAll(dir))
+		}
+		p.say("versitygw answers on %s", s.store.Endpoint)
+		env, s.lake.dir = append(env, s.store.env()...), s.store.lake()
+	}
 	if s.millrace, err = newMillrace(binary, dir, pipelines, env); err != nil {
-		return false, errors.Join(err, server.Stop(), os.RemoveAll(dir))
+		return false, errors.Join(err, s.stopServers(), os.RemoveAll(dir))
 	}
 	defer func() {
 		if o.keep && err == nil {

@@ -21,6 +21,7 @@ type scene struct {
 	progress *progress
 	dir      string
 	lake     lake
+	store    *store // nil: the lake is a directory
 	file     string // the pipeline file
 	db       *sql.DB
 	work     *workload
@@ -114,6 +115,12 @@ func (s *scene) killAt(ctx context.Context, before float64) error {
 	s.kills++
 	s.millrace.kill()
 	s.progress.say("killed (SIGKILL) with the snapshot of %s at %.1f %%", bigTable, before)
+	if s.store != nil {
+		if err := s.store.killAgain(ctx); err != nil {
+			return err
+		}
+		s.progress.say("the object store was killed as well, and started again")
+	}
 	if err := s.millrace.start(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"context"
+	"time"
 
 	"github.com/millrace/millrace/sinks/delta"
 )
@@ -57,5 +58,33 @@ func (t *changesTable) vacuum(ctx context.Context) error {
 	if n > 0 {
 		t.slog.Info("files that no commit names were removed", "files", n)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	t.tidyUploads(ctx, now)
+	return nil
+}
+
+// uploader is a store where an object in the making may be left behind in parts.
+type uploader interface {
+	AbortUploads(ctx context.Context, before time.Time) (int, error)
+}
+
+// uploadsEvery is how often a sink looks for such.
+const uploadsEvery = time.Hour
+
+// tidyUploads removes what was begun so long ago that nobody can be about to complete it. It
+// takes room and does no harm otherwise: what goes wrong is said, and no more.
+func (l *shared) tidyUploads(ctx context.Context, now time.Time) {
+	store, ok := l.store.(uploader)
+	last := l.uploadsSeen.Load()
+	if !ok || now.UnixNano()-last < int64(uploadsEvery) || !l.uploadsSeen.CompareAndSwap(last, now.UnixNano()) {
+		return
+	}
+	n, err := store.AbortUploads(ctx, now.Add(-l.keep.Orphans.D()))
+	if err != nil {
+		l.log.Info("unfinished uploads can't be removed here; a lifecycle rule of the bucket can", "err", err)
+	} else if n > 0 {
+		l.log.Info("unfinished uploads were removed", "uploads", n)
+	}
 }

@@ -561,3 +561,45 @@ func TestPreflightOfABucket(t *testing.T) {
 		t.Errorf("%+v, %v", problems, err)
 	}
 }
+
+// TestUnfinishedUploadsOfABucketGo: what a killed process has sent of a large file is removed
+// by a vacuum once it is old.
+func TestUnfinishedUploadsOfABucketGo(t *testing.T) {
+	server := testenv.NewS3(t)
+	b := newBucketLake(t, server)
+	proxy := testenv.NewFaultProxy(t, server.Address)
+	sink := b.sink(t, proxy.Endpoint)
+	proxy.Set(func(r *http.Request) testenv.Fault {
+		if r.URL.Query().Has("uploadId") {
+			return testenv.Fault{Kind: testenv.Refuse, Status: 403, Code: "AccessDenied"}
+		}
+		return testenv.Fault{}
+	})
+	if err := sink.store.PutIfAbsent(t.Context(), "p/shop.orders/changes/x", strings.NewReader(strings.Repeat("x", 9<<20))); err == nil {
+		t.Fatal("the put went through")
+	}
+	proxy.Set(nil)
+	w := smallWorld(t, 1, false)
+	table := open(t, sink, claim(w.schemas, 1))
+	removals := func() (n int) {
+		for _, r := range proxy.Seen() {
+			if strings.HasPrefix(r, "DELETE ") && strings.Contains(r, "uploadId") {
+				n++
+			}
+		}
+		return n
+	}
+	cfg := sink.cfg
+	cfg.Keep = DefaultConfig().Keep
+	configure(sink, cfg)
+	proxy.Set(nil) // and count anew: the store was tried with an upload
+	must[int](t)(0, table.changes.vacuum(t.Context()))
+	if removals() != 0 {
+		t.Error("a young upload was removed")
+	}
+	sink.now = func() time.Time { return time.Now().Add(48 * time.Hour) }
+	must[int](t)(0, table.changes.vacuum(t.Context()))
+	if n, err := sink.store.(uploader).AbortUploads(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil || removals() != 1 {
+		t.Errorf("%d uploads are there (%v), %d were removed", n, err, removals())
+	}
+}

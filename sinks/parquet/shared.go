@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -30,6 +31,8 @@ type shared struct {
 	now         func() time.Time
 	// turns holds a token per merge that may run at a time.
 	turns chan struct{}
+	// uploadsSeen is when unfinished uploads were looked for last.
+	uploadsSeen atomic.Int64
 }
 
 // show is a name of the store's as people and other programs know it.

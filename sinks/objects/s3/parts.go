@@ -124,9 +124,6 @@ func (s *Store) AbortUploads(ctx context.Context, before time.Time) (int, error)
 			if u.Initiated == nil || !s.here(u.Initiated).Before(before) {
 				continue
 			}
-			if _, ok := s.name(aws.ToString(u.Key)); !ok {
-				continue
-			}
 			err := s.retry(ctx, "remove an upload of", "", 0, func(ctx context.Context) error {
 				_, err := s.client.AbortMultipartUpload(ctx, &sdk.AbortMultipartUploadInput{Bucket: &s.bucket, Key: u.Key, UploadId: u.UploadId})
 				if status, _ := answer(err); status == http.StatusNotFound {
