@@ -55,7 +55,7 @@ func (s *Sink) privileges() []string {
 	}
 	control := ddl.Ident(s.cfg.ControlDatabase) + ".*"
 	var out []string
-	for _, p := range []string{"CREATE DATABASE", "CREATE TABLE", "SELECT", "INSERT"} {
+	for _, p := range []string{"CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "SELECT", "INSERT"} {
 		out = append(out, p+" ON "+control)
 	}
 	for _, p := range []string{"CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "DROP VIEW", "ALTER ADD COLUMN", "ALTER DELETE", "SELECT", "INSERT"} {

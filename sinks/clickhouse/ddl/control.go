@@ -4,10 +4,11 @@ import "fmt"
 
 // The sink's bookkeeping, in the control database.
 const (
-	FenceTable  = "fence"  // generations that are closed for ever
-	LifeTable   = "life"   // generations opened since the server started
-	LedgerTable = "ledger" // how far each table is
-	StatusTable = "status" // how fresh each table is, for people
+	FenceTable  = "fence"           // generations that are closed for ever
+	LifeTable   = "life"            // generations opened since the server started
+	LedgerTable = "ledger"          // how far each table is
+	StatusTable = "status"          // how fresh each table is
+	StatusView  = "millrace_status" // the same, for people
 )
 
 // The constraints by which the server itself refuses a block. Their names stand in its
@@ -28,6 +29,11 @@ func Control(db string) []string {
 		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (target String, slot UInt16, ver UInt128, _gen UInt64, state String, at DateTime64(6, 'UTC') DEFAULT now64(6), %s) "+
 			"ENGINE = ReplacingMergeTree(ver) ORDER BY (target, slot)",
 			Name{db, LedgerTable}, constraints(db, "target")),
+		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (pipeline String, place String, source String, target String, complete_to Nullable(DateTime64(6, 'UTC')), "+
+			"verified_through Nullable(DateTime64(6, 'UTC')), state String, at DateTime64(6, 'UTC')) ENGINE = ReplacingMergeTree(at) ORDER BY (pipeline, place, source)",
+			Name{db, StatusTable}),
+		fmt.Sprintf("CREATE VIEW IF NOT EXISTS %[1]s AS SELECT pipeline, source, target, complete_to, verified_through, state, at FROM %[2]s FINAL "+
+			"WHERE (pipeline, place, at) IN (SELECT pipeline, place, max(at) FROM %[2]s GROUP BY pipeline, place)", Name{db, StatusView}, Name{db, StatusTable}),
 	}
 }
 

@@ -49,8 +49,11 @@ func New(o Options) (*Reader, error) {
 // Close closes the connections.
 func (r *Reader) Close() error { return r.conn.Close() }
 
-// place is where a source table's view is.
-type place struct{ database, view string }
+// place is where a source table's view is, and up to when it is complete.
+type place struct {
+	database, view string
+	complete       int64
+}
 
 // found is the part of the ledger's state that names a table, and how far it is.
 type found struct {
@@ -59,6 +62,30 @@ type found struct {
 	Table    string `json:"table"`
 	Database string `json:"database"`
 	View     string `json:"view"`
+	Queues   []struct {
+		Done int64 `json:"done"`
+	} `json:"queues"`
+	Floor uint64   `json:"floor"`
+	Route int      `json:"route"`
+	Open  []uint64 `json:"open"`
+	Due   uint64   `json:"due"`
+	Born  uint64   `json:"born"`
+	Held  int64    `json:"held"`
+}
+
+// complete is the least of the queues' times, or, under an attempt, what held before it.
+func (f *found) complete() int64 {
+	if f.Due != 0 || len(f.Open) > 0 || f.Floor == 0 && f.Born == 0 {
+		return f.Held
+	}
+	if len(f.Queues) == 0 || len(f.Queues) < f.Route {
+		return 0
+	}
+	least := f.Queues[0].Done
+	for _, q := range f.Queues {
+		least = min(least, q.Done)
+	}
+	return least
 }
 
 func (r *Reader) places(ctx context.Context) (map[event.TableName]place, error) {
@@ -79,7 +106,7 @@ func (r *Reader) places(ctx context.Context) (map[event.TableName]place, error) 
 		}
 		name := event.TableName{DB: f.DB, Table: f.Table}
 		if database, view := r.o.Target(name); f.Pipeline == r.o.Pipeline && f.Database == database && f.View == view {
-			out[name] = place{database, view}
+			out[name] = place{database, view, f.complete()}
 		}
 	}
 	return out, rows.Err()
@@ -106,7 +133,7 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 		return fmt.Errorf("the target has no table %s", table)
 	}
 	// The view that has the texts of what columns can't hold, if there is one.
-	more := place{p.database, p.view + "__raw"}
+	more := place{database: p.database, view: p.view + "__raw"}
 	cols, err := r.columns(ctx, more)
 	if err == nil && len(cols) > 0 {
 		p = more
@@ -135,6 +162,20 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 		return err
 	}
 	return errors.Join(each(rows, cols, row), rows.Close())
+}
+
+// CompleteTo implements pipeline.DatedReader: the source's commit time up to which the ledger
+// says that everything is there.
+func (r *Reader) CompleteTo(ctx context.Context, table event.TableName) (time.Time, error) {
+	places, err := r.places(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	p, ok := places[table]
+	if !ok || p.complete == 0 {
+		return time.Time{}, nil
+	}
+	return time.UnixMicro(p.complete).UTC(), nil
 }
 
 func each(rows driver.Rows, cols []viewColumn, row func([]pipeline.Cell) error) error {
