@@ -21,6 +21,8 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/parquet/current"
+	"github.com/millrace/millrace/sinks/parquet/file"
 )
 
 // oldLake unpacks a table that version 0.1.0 has written: rows 0 to 109, whose text is NULL
@@ -86,20 +88,20 @@ func TestEveryKindIsPlainlyEncoded(t *testing.T) {
 	for _, f := range liveFiles(t, vfs.OS(), dir) {
 		plainlyEncoded(t, vfs.OS(), path.Join(dir, f))
 	}
-	leaves := []leafSpec{{name: "long", typ: colType{kind: kindString}, long: true}, {name: "blob", typ: colType{kind: kindBinary}, long: true},
-		{name: "needed", typ: colType{kind: kindString}, required: true}, {name: "named", typ: colType{kind: kindString}, dictionary: true}}
+	leaves := []file.Leaf{{Name: "long", Type: file.Type{Kind: file.String}, Long: true}, {Name: "blob", Type: file.Type{Kind: file.Binary}, Long: true},
+		{Name: "needed", Type: file.Type{Kind: file.String}, Required: true}, {Name: "named", Type: file.Type{Kind: file.String}, Dictionary: true}}
 	mem := vfs.NewMem()
-	fw, err := newFileWriter(scratchOf(t, mem), newSchema(leaves), leaves, codecOf("zstd"))
+	fw, err := file.NewWriter(scratchOf(t, mem), file.NewSchema(leaves), leaves, file.Codec("zstd"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
 		for i := range leaves {
-			fw.set(i, parquet.ByteArrayValue([]byte("x")))
+			fw.Set(i, parquet.ByteArrayValue([]byte("x")))
 		}
-		fw.endRow(4)
+		fw.EndRow(4)
 	}
-	must[int64](t)(fw.finish(context.Background(), storeOf(mem), "file"))
+	must[int64](t)(fw.Finish(context.Background(), storeOf(mem), "file"))
 	plainlyEncoded(t, mem, "files/file")
 }
 
@@ -108,29 +110,26 @@ func TestEveryKindIsPlainlyEncoded(t *testing.T) {
 // and the logs' checkpoints follow without a single new row.
 func TestATableOfAnOlderFormatIsRenewed(t *testing.T) {
 	cfg := testConfig(oldLake(t))
-	cfg.Current.Interval = Interval(time.Nanosecond)
+	cfg.Current.Interval = current.Interval(time.Nanosecond)
 	m := schemas{}
 	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{
 		{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4, Native: "int"}, {ID: 2, Name: "v", Type: event.TypeText, Native: "varchar(20)", Nullable: true},
 		{ID: 3, Name: "day", Type: event.TypeDate, Native: "date", Nullable: true}}})
 	table := open(t, testSink(t, vfs.OS(), cfg), claim(m, 2))
-	for _, snap := range []any{table.changes.log.Snapshot().Protocol.WriterFeatures, table.current.log.Snapshot().Protocol.WriterFeatures} {
+	for _, snap := range []any{table.changes.Log().Snapshot().Protocol.WriterFeatures, table.current.Log().Snapshot().Protocol.WriterFeatures} {
 		if !slices.Contains(snap.([]string), "invariants") {
 			t.Errorf("writer features %v", snap)
 		}
 	}
-	if !hasAged(table.changes.log.Snapshot()) || !hasAged(table.current.log.Snapshot()) || !table.changes.log.Snapshot().Aged || !table.current.log.Snapshot().Aged {
+	if !file.HasAged(table.changes.Log().Snapshot()) || !file.HasAged(table.current.Log().Snapshot()) || !table.changes.Log().Snapshot().Aged || !table.current.Log().Snapshot().Aged {
 		t.Fatal("nothing of the table is of an older format")
 	}
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	for range 50 {
 		must[int](t)(0, table.Maintain(context.Background()))
-		if table.changes.pack.running { // one that runs beside the table is waited for
-			p := <-table.changes.pack.done
-			table.changes.pack.done <- p
-		}
+		table.changes.AwaitPack() // one that runs beside the table is waited for
 	}
-	for _, dir := range []string{table.dir + "/changes", table.dir + "/current"} {
+	for _, dir := range []string{table.Dir + "/changes", table.Dir + "/current"} {
 		files := liveFiles(t, vfs.OS(), dir)
 		if len(files) == 0 {
 			t.Errorf("%s has no files", dir)
@@ -139,20 +138,20 @@ func TestATableOfAnOlderFormatIsRenewed(t *testing.T) {
 			plainlyEncoded(t, vfs.OS(), path.Join(dir, f))
 		}
 	}
-	for _, snap := range []int64{table.changes.log.Snapshot().Checkpoint, table.current.log.Snapshot().Checkpoint} {
+	for _, snap := range []int64{table.changes.Log().Snapshot().Checkpoint, table.current.Log().Snapshot().Checkpoint} {
 		if snap < 0 {
 			t.Error("a log has no checkpoint")
 		}
 	}
-	plainlyEncoded(t, vfs.OS(), path.Join(table.dir+"/changes", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.changes.log.Snapshot().Checkpoint)))
-	plainlyEncoded(t, vfs.OS(), path.Join(table.dir+"/current", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.current.log.Snapshot().Checkpoint)))
+	plainlyEncoded(t, vfs.OS(), path.Join(table.Dir+"/changes", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.changes.Log().Snapshot().Checkpoint)))
+	plainlyEncoded(t, vfs.OS(), path.Join(table.Dir+"/current", "_delta_log", fmt.Sprintf("%020d.checkpoint.parquet", table.current.Log().Snapshot().Checkpoint)))
 
 	write(t, table, 0, rows(s, 220, "new", create(222, 0, image(t, s, 110, "text 110", nil))))
 	flush(t, table)
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	for _, part := range []string{"changes", "current"} {
 		byID := map[string]string{}
-		for _, r := range readTable(t, vfs.OS(), path.Join(table.dir, part)) {
+		for _, r := range readTable(t, vfs.OS(), path.Join(table.Dir, part)) {
 			byID[r["id"]] = "NULL"
 			if v, ok := r["v"]; ok {
 				byID[r["id"]] = v

@@ -73,7 +73,7 @@ func TestDecimalBoundsAreSigned(t *testing.T) {
 		}
 		write(t, table, 0, rows(s, 0, "tx", list...))
 		flush(t, table)
-		dir := table.dir + "/changes"
+		dir := table.Dir + "/changes"
 		data := must[[]byte](t)(vfs.ReadFile(mem, path.Join(dir, liveFiles(t, mem, dir)[0])))
 		r := must[*file.Reader](t)(file.NewParquetReader(bytes.NewReader(data)))
 		at := r.MetaData().Schema.ColumnIndexByName("d")
@@ -91,14 +91,6 @@ func TestDecimalBoundsAreSigned(t *testing.T) {
 	}
 }
 
-func signed(b []byte) *big.Int {
-	n := new(big.Int).SetBytes(b)
-	if b[0]&0x80 != 0 {
-		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
-	}
-	return n
-}
-
 // TestGoldenFile holds the bytes of a file: equal rows make equal files, on every machine
 // and in every release that does not mean to change them.
 func TestGoldenFile(t *testing.T) {
@@ -112,11 +104,11 @@ func TestGoldenFile(t *testing.T) {
 		write(t, table, 0, sl)
 	}
 	flush(t, table)
-	files := liveFiles(t, mem, table.dir+"/changes")
+	files := liveFiles(t, mem, table.Dir+"/changes")
 	if len(files) != 1 || files[0] != "_dt=2026-08-21/1-0-2-600.parquet" {
 		t.Fatalf("files %v", files)
 	}
-	data := must[[]byte](t)(vfs.ReadFile(mem, path.Join(table.dir+"/changes", files[0])))
+	data := must[[]byte](t)(vfs.ReadFile(mem, path.Join(table.Dir+"/changes", files[0])))
 	sum := sha256.Sum256(data)
 	if got := hex.EncodeToString(sum[:8]); got != golden {
 		t.Errorf("the file's hash is %s, not %s (%d bytes)", got, golden, len(data))
@@ -133,7 +125,7 @@ func TestViewsNameTheTable(t *testing.T) {
 		"clickhouse.sql": "CREATE OR REPLACE VIEW `it's`.`a\"b` AS SELECT * FROM deltaLakeLocal('/lake/p/it-27s.a-22b/current');",
 		"spark.sql":      "CREATE TABLE IF NOT EXISTS `it's`.`a\"b` USING DELTA LOCATION '/lake/p/it-27s.a-22b/current';",
 	} {
-		text := must[[]byte](t)(vfs.ReadFile(mem, path.Join(table.dir, "views", name)))
+		text := must[[]byte](t)(vfs.ReadFile(mem, path.Join(table.Dir, "views", name)))
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("%s does not hold %s:\n%s", name, want, text)
 		}
@@ -168,7 +160,7 @@ func TestMaintainMergesChecksAndCleans(t *testing.T) {
 	w, mem := oneQueue(t, 120), vfs.NewMem()
 	sink := twinSink(t, mem)
 	clock := time.Date(2026, 8, 21, 0, 0, 0, 0, time.UTC)
-	sink.now = func() time.Time { return clock }
+	sink.Now = func() time.Time { return clock }
 	d := delivererTo(t, w, sink, 1)
 	for range 120 {
 		must[int](t)(0, d.write(0, 1))
@@ -177,11 +169,19 @@ func TestMaintainMergesChecksAndCleans(t *testing.T) {
 	}
 	clock = clock.Add(time.Hour)
 	must[int](t)(0, d.table.Maintain(context.Background()))
-	if snap := d.table.changes.log.Snapshot(); snap.Checkpoint < 100 {
+	if snap := d.table.changes.Log().Snapshot(); snap.Checkpoint < 100 {
 		t.Errorf("the newest checkpoint is at %d", snap.Checkpoint)
 	}
-	must[int](t)(0, d.table.current.mergeNow())
-	if got, want := fmt.Sprint(shown(t, mem, d.table.dir, w.schema)), fmt.Sprint(w.view(d.flushed)); got != want {
+	must[int](t)(0, d.table.current.MergeNow())
+	if got, want := fmt.Sprint(shown(t, mem, d.table.Dir, w.schema)), fmt.Sprint(w.view(d.flushed)); got != want {
 		t.Errorf("current/ shows %s, not %s", got, want)
 	}
+}
+
+func signed(b []byte) *big.Int {
+	n := new(big.Int).SetBytes(b)
+	if b[0]&0x80 != 0 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	return n
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/parquet/current"
 )
 
 // ordersSchema is a table as order databases have them: 12 columns, about 110 bytes a row.
@@ -94,7 +95,7 @@ func BenchmarkMerge(b *testing.B) {
 	m := schemas{}
 	s := ordersSchema(m, b)
 	cfg := testConfig(b.TempDir())
-	cfg.Current.Interval = Interval(time.Nanosecond)
+	cfg.Current.Interval = current.Interval(time.Nanosecond)
 	sink := testSink(b, vfs.OS(), cfg)
 	table := open(b, sink, claim(m, 1))
 	list := ordersSlices(b, s, 1200, 1000, 1_000_000)
@@ -103,7 +104,7 @@ func BenchmarkMerge(b *testing.B) {
 	}
 	flush(b, table)
 	began := time.Now()
-	if err := table.current.mergeNow(); err != nil {
+	if err := table.current.MergeNow(); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportMetric(1e6/time.Since(began).Seconds(), "first-rows/s")
@@ -124,7 +125,7 @@ func BenchmarkMerge(b *testing.B) {
 		}
 		flush(b, table)
 		b.StartTimer()
-		if err := table.current.mergeNow(); err != nil {
+		if err := table.current.MergeNow(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -140,7 +141,7 @@ func BenchmarkMergeGrowth(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		cfg := testConfig(b.TempDir())
-		cfg.Current.Interval = Interval(time.Nanosecond)
+		cfg.Current.Interval = current.Interval(time.Nanosecond)
 		table := open(b, testSink(b, vfs.OS(), cfg), claim(m, 1))
 		for i, part := range [][]*event.Slice{list[:200], list[200:]} {
 			for _, sl := range part {
@@ -150,7 +151,7 @@ func BenchmarkMergeGrowth(b *testing.B) {
 			if i == 1 {
 				b.StartTimer()
 			}
-			if err := table.current.mergeNow(); err != nil {
+			if err := table.current.MergeNow(); err != nil {
 				b.Fatal(err)
 			}
 		}

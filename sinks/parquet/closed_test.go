@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs/errorfs"
 	"github.com/millrace/millrace/sinks/delta"
 	"github.com/millrace/millrace/sinks/objects"
+	"github.com/millrace/millrace/sinks/parquet/lake"
 )
 
 // takeAway commits to current/ as another program does that deletes rows, or only says so.
@@ -35,9 +37,12 @@ func takeAway(t *testing.T, fsys vfs.FS, dir string, rows bool) {
 func older(t *testing.T, fsys vfs.FS, dir string) {
 	t.Helper()
 	log := must[*delta.Log](t)(delta.Open(context.Background(), objects.NewLocal(fsys, path.Dir(dir)), path.Base(dir)))
-	f := must[*mergeFact](t)(readMergeFact(log.Snapshot()))
-	f.At = -1
-	must[int64](t)(log.Commit(context.Background(), []delta.Action{{CommitInfo: map[string]any{"operation": "MERGE", "engineInfo": engine}}, fact(domainMerge, f)}))
+	var f map[string]any
+	text := json.NewDecoder(strings.NewReader(log.Snapshot().Domains["millrace.merge"]))
+	text.UseNumber()
+	must[int](t)(0, text.Decode(&f))
+	f["at"] = -1
+	must[int64](t)(log.Commit(context.Background(), []delta.Action{{CommitInfo: map[string]any{"operation": "MERGE", "engineInfo": lake.Engine}}, lake.Fact("millrace.merge", f)}))
 }
 
 // forget takes away the log's entries, which a checkpoint stands for.
@@ -86,25 +91,25 @@ func TestWhatOthersChangedMeanwhileIsNoticed(t *testing.T) {
 				return errorfs.Action{}
 			})))
 			d := delivererTo(t, w, sink, 1)
-			dir = path.Join(d.table.dir, "current")
+			dir = path.Join(d.table.Dir, "current")
 			must[int](t)(0, d.write(0, 1000))
 			must[int](t)(0, d.flush())
-			must[int](t)(0, d.table.current.mergeNow())
+			must[int](t)(0, d.table.current.MergeNow())
 			must[int](t)(0, d.table.Close())
 			for _, do := range c.before {
 				do(t, mem, dir)
 			}
 			armed = during != nil
 			table := open(t, sink, claim(w.schemas, 2))
-			if table.current.rebuild != c.rebuild {
-				t.Errorf("it is made anew: %v", table.current.rebuild)
+			if table.current.Anew() != c.rebuild {
+				t.Errorf("it is made anew: %v", table.current.Anew())
 			}
-			must[int](t)(0, table.current.mergeNow())
-			if got, want := shown(t, mem, table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
+			must[int](t)(0, table.current.MergeNow())
+			if got, want := shown(t, mem, table.Dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
 				t.Errorf("current/ shows %v, not %v", got, want)
 			}
 			must[int](t)(0, table.Close())
-			if table = open(t, sink, claim(w.schemas, 3)); table.current.rebuild {
+			if table = open(t, sink, claim(w.schemas, 3)); table.current.Anew() {
 				t.Error("it is made anew once more")
 			}
 		})
@@ -127,18 +132,18 @@ func TestWhatOthersChangedBeforeAReopeningIsNoticed(t *testing.T) {
 		return errorfs.Action{}
 	})))
 	d := delivererTo(t, w, sink, 1)
-	dir = path.Join(d.table.dir, "current")
+	dir = path.Join(d.table.Dir, "current")
 	must[int](t)(0, d.write(0, 20))
 	must[int](t)(0, d.flush())
-	must[int](t)(0, d.table.current.mergeNow())
+	must[int](t)(0, d.table.current.MergeNow())
 	must[int](t)(0, d.write(0, 1000))
 	must[int](t)(0, d.flush())
 	armed = true
-	if err := d.table.current.mergeNow(); err == nil {
+	if err := d.table.current.MergeNow(); err == nil {
 		t.Fatal("the merge went well")
 	}
-	must[int](t)(0, d.table.current.mergeNow())
-	if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
+	must[int](t)(0, d.table.current.MergeNow())
+	if got, want := shown(t, mem, d.table.Dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
 		t.Errorf("current/ shows %v, not %v", got, want)
 	}
 }

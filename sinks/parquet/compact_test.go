@@ -22,7 +22,7 @@ func TestPackingChangesNoRow(t *testing.T) {
 			must[int](t)(0, d.write(q, len(w.queues[q])))
 		}
 		must[int](t)(0, d.flush())
-		must[int](t)(0, d.table.current.mergeNow())
+		must[int](t)(0, d.table.current.MergeNow())
 	}
 	for range 30 {
 		w.insert()
@@ -43,21 +43,20 @@ func TestPackingChangesNoRow(t *testing.T) {
 		w.insert()
 		step()
 	}
-	before := len(liveFiles(t, mem, d.table.dir+"/changes"))
+	before := len(liveFiles(t, mem, d.table.Dir+"/changes"))
 	must[int](t)(0, pack(d.table))
-	after := len(liveFiles(t, mem, d.table.dir+"/changes"))
+	after := len(liveFiles(t, mem, d.table.Dir+"/changes"))
 	if after > before/3 {
 		t.Errorf("%d files were packed into %d", before, after)
 	}
-	w.identities(mem, d.table.dir, d.flushed)
-	must[int](t)(0, d.table.changes.vacuum(context.Background()))
+	w.identities(mem, d.table.Dir, d.flushed)
+	must[int](t)(0, d.table.changes.Vacuum(context.Background()))
 	must[int](t)(0, d.table.Close())
 
 	d.table = open(t, sink, claim(w.schemas, 2))
-	d.table.current.rebuild = true
-	must[int](t)(0, d.table.current.collect(context.Background()))
-	must[int](t)(0, d.table.current.mergeNow())
-	if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
+	must[int](t)(0, d.table.current.MakeAnew(context.Background()))
+	must[int](t)(0, d.table.current.MergeNow())
+	if got, want := shown(t, mem, d.table.Dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
 		t.Errorf("current/ made anew shows %v, not %v", got, want)
 	}
 }
@@ -90,7 +89,7 @@ func TestChangesKeepColumnsApart(t *testing.T) {
 	put(schema(col(3, "A", event.TypeInt)), 5, 50)                                 // another column of that name
 	put(schema(col(3, "b", event.TypeInt), col(4, "a", event.TypeInt)), 6, 60, 61) // and again
 	got := map[string]string{}
-	for _, r := range readTable(t, mem, table.dir+"/changes") {
+	for _, r := range readTable(t, mem, table.Dir+"/changes") {
 		got[r["id"]] = fmt.Sprint(r["a"], "|", r["b"], "|", r["b__2"], "|", r["A__2"], "|", r["b__3"], "|", r["a__3"])
 	}
 	for id, want := range map[string]string{"1": "10|||||", "2": "|20||||", "3": "||thirty|||", "4": "|||||", "5": "|||50||", "6": "||||60|61"} {
@@ -98,9 +97,9 @@ func TestChangesKeepColumnsApart(t *testing.T) {
 			t.Errorf("row %s: %s, not %s", id, got[id], want)
 		}
 	}
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	current := map[string]string{}
-	for _, r := range readTable(t, mem, table.dir+"/current") {
+	for _, r := range readTable(t, mem, table.Dir+"/current") {
 		current[r["id"]] = r["b__3"] + "|" + r["a__3"]
 	}
 	for id, want := range map[string]string{"1": "|", "5": "50|", "6": "60|61"} {

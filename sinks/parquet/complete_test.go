@@ -10,8 +10,8 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
-	"github.com/millrace/millrace/sinks/delta"
 	"github.com/millrace/millrace/sinks/ledger"
+	"github.com/millrace/millrace/sinks/parquet/file"
 	"github.com/millrace/millrace/sinks/parquet/readback"
 )
 
@@ -66,7 +66,7 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	put2(event.KindHeartbeat, 22, [2]event.Seq{20, 20}, event.Mark{Time: at(9)}, 1)
 	flush(t, table)
 	see("not merged", 6, 0)
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	see("merged", 6, 6)
 	put(0, 30, 20, "g30", 10, false)
 	flush(t, table)
@@ -74,7 +74,7 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	put(0, 32, 30, "g30", 10, true)
 	flush(t, table)
 	see("the slower queue", 9, 6)
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	put2(event.KindHeartbeat, 40, [2]event.Seq{32, 22}, event.Mark{Time: at(20)}, 0, 1)
 	flush(t, table)
 	see("heartbeats need no merge", 20, 20)
@@ -88,7 +88,7 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	if a, _ := table.CompleteTo(); !a.Equal(at(25)) {
 		t.Errorf("opened again: complete to %s", a)
 	}
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	see("opened again, merged", 25, 25)
 	table.Close()
 	table = open(t, sink, claim(m, 3))
@@ -97,12 +97,12 @@ func TestCompleteToIsWhatEveryQueueHas(t *testing.T) {
 	put2(event.KindDDL, 50, [2]event.Seq{44, 42}, event.Mark{Due: "converted", Time: at(40)}, 0, 1)
 	put2(event.KindHeartbeat, 52, [2]event.Seq{50, 50}, event.Mark{Time: at(50)}, 0, 1)
 	flush(t, table)
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	see("an attempt is due", 25, 25)
 	put2(event.KindBegin, 60, [2]event.Seq{52, 52}, event.Mark{Attempt: 60, Time: none}, 0, 1)
 	put2(event.KindEnd, 62, [2]event.Seq{60, 60}, event.Mark{Attempt: 60, Time: none}, 0, 1)
 	flush(t, table)
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	see("it has ended", 50, 50)
 }
 
@@ -137,7 +137,7 @@ func TestATableIsIncompleteBeforeItsFirstSnapshot(t *testing.T) {
 			table := open(t, sink, claim(m, 1))
 			see := func(what string, whole bool) {
 				t.Helper()
-				must[int](t)(0, table.current.mergeNow())
+				must[int](t)(0, table.current.MergeNow())
 				want := time.Time{}
 				if whole {
 					want = day
@@ -145,7 +145,7 @@ func TestATableIsIncompleteBeforeItsFirstSnapshot(t *testing.T) {
 				if a, b := table.CompleteTo(); !a.Equal(want) || !b.Equal(want) {
 					t.Errorf("%s: complete to %s and %s", what, a, b)
 				}
-				if at := must[time.Time](t)(readback.New(sink.cfg.Path, "p").CompleteTo(t.Context(), tableName)); len(table.current.log.Snapshot().Domains) > 0 && !at.Equal(want) {
+				if at := must[time.Time](t)(readback.New(sink.cfg.Path, "p").CompleteTo(t.Context(), tableName)); len(table.current.Log().Snapshot().Domains) > 0 && !at.Equal(want) {
 					t.Errorf("%s: a reader says it is complete to %s", what, at)
 				}
 			}
@@ -165,26 +165,6 @@ func TestATableIsIncompleteBeforeItsFirstSnapshot(t *testing.T) {
 			flush(t, table)
 			see("its snapshot has ended", true)
 		})
-	}
-}
-
-// TestAFactOfAnOlderVersionIsWhatItWas: it did not say whether a table was made in the log.
-func TestAFactOfAnOlderVersionIsWhatItWas(t *testing.T) {
-	for text, whole := range map[string]bool{
-		`{"pipeline":"p","db":"shop","table":"orders"}`:                                 false,
-		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4}`:                    true,
-		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"open":[6]}`:         false,
-		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":0}`:           false,
-		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":0,"floor":3}`: true,
-		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":4}`:           true,
-		`{"pipeline":"p","db":"shop","table":"orders","schemaAt":4,"born":4,"due":5}`:   false,
-	} {
-		snap := &delta.Snapshot{Domains: map[string]string{domainTable: text}}
-		c := claim(nil, 1)
-		f := must[*facts](t)(readFacts(snap, &c))
-		if f.ledger.Whole() != whole {
-			t.Errorf("%s is whole: %v", text, f.ledger.Whole())
-		}
 	}
 }
 
@@ -221,13 +201,13 @@ func TestATimeThatHasNotComeIsNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			sink := twinSinkAt(t, mem, name)
-			sink.now = func() time.Time { return now }
+			sink.Now = func() time.Time { return now }
 			table := open(t, sink, claim(m, 1))
 			write(t, table, 0, mark(event.KindDDL, s, 0, event.Mark{Seq: 2, Queues: 1}), mark(event.KindHeartbeat, nil, 2, event.Mark{Seq: 4, Queues: 1, Time: day}))
 			c.next.Prev = 4
 			write(t, table, 0, c.next)
 			flush(t, table)
-			must[int](t)(0, table.current.mergeNow())
+			must[int](t)(0, table.current.MergeNow())
 			if a, b := table.CompleteTo(); !a.Equal(c.want) || !b.Equal(c.want) {
 				t.Errorf("complete to %s and %s, not %s", a, b, c.want)
 			}
@@ -270,7 +250,7 @@ func TestAnEndHasTheTimeOfTheTable(t *testing.T) {
 	for name, before := range map[string][]*event.Slice{"of a commit": {rows(s, 10, "snap/10/1", create(12, 0, image(t, s, 1)))}, "of nothing": nil} {
 		t.Run(name, func(t *testing.T) {
 			sink := testSink(t, mem, testConfig(name))
-			sink.now = func() time.Time { return day.AddDate(0, 0, 5) }
+			sink.Now = func() time.Time { return day.AddDate(0, 0, 5) }
 			table := open(t, sink, claim(m, 1))
 			write(t, table, 0, mark(event.KindBegin, s, 0, event.Mark{Seq: 10, Attempt: 10, Queues: 1, Time: time.UnixMicro(0)}))
 			last, want := event.Seq(10), day.AddDate(0, 0, 5)
@@ -282,8 +262,8 @@ func TestAnEndHasTheTimeOfTheTable(t *testing.T) {
 			if f := flush(t, table); f.Rows != len(before) {
 				t.Errorf("%d rows, not %d", f.Rows, len(before))
 			}
-			for _, a := range table.changes.log.Snapshot().Files {
-				if got := a.PartitionValues[colDate]; got != want.Format("2006-01-02") {
+			for _, a := range table.changes.Log().Snapshot().Files {
+				if got := a.PartitionValues[file.ColDate]; got != want.Format("2006-01-02") {
 					t.Errorf("partition %s, not %s", got, want.Format("2006-01-02"))
 				}
 			}
@@ -314,21 +294,21 @@ func TestACheckpointDoesNotHideThatNothingCame(t *testing.T) {
 	}
 	write(t, table, 0, mark(event.KindDDL, s, 0, event.Mark{Seq: 2, Queues: 1}), rows(s, 2, "g4", create(4, 0, image(t, s, 4))))
 	beat(6, 4, 1)
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	beat(8, 6, 2)
-	must[int](t)(0, table.changes.checkpoint(context.Background(), keepOf(table)))
+	must[int](t)(0, table.changes.Checkpoint(context.Background(), keepOf(table)))
 	see("nothing came but a heartbeat", true, 2)
 	beat(10, 8, 3)
 	see("and another behind the checkpoint", true, 3)
 	write(t, table, 0, rows(s, 10, "g12", create(12, 0, image(t, s, 12))))
 	beat(14, 12, 4)
-	must[int](t)(0, table.changes.checkpoint(context.Background(), keepOf(table)))
+	must[int](t)(0, table.changes.Checkpoint(context.Background(), keepOf(table)))
 	see("rows came", false, 1)
-	must[int](t)(0, table.current.mergeNow())
+	must[int](t)(0, table.current.MergeNow())
 	beat(16, 14, 5)
-	must[int](t)(0, table.changes.checkpoint(context.Background(), keepOf(table)))
+	must[int](t)(0, table.changes.Checkpoint(context.Background(), keepOf(table)))
 	see("they are merged", true, 5)
-	gone := filepath.Join(sink.cfg.Path, "p", "shop.orders", "changes", "_delta_log", fmt.Sprintf("%020d.json", table.current.merged()+1))
+	gone := filepath.Join(sink.cfg.Path, "p", "shop.orders", "changes", "_delta_log", fmt.Sprintf("%020d.json", table.current.Merged()+1))
 	if err := os.Remove(gone); err != nil {
 		t.Fatal(err)
 	}

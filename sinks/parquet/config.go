@@ -5,6 +5,8 @@ import (
 
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/sinks/objects/s3"
+	"github.com/millrace/millrace/sinks/parquet/current"
+	"github.com/millrace/millrace/sinks/parquet/lake"
 )
 
 // Config is the parquet part of a sink in a pipeline file.
@@ -15,19 +17,19 @@ type Config struct {
 	S3 s3.Config `yaml:"s3"`
 	// Scratch is a local directory for files in the making, which a path s3://… needs; empty is
 	// one of the process's own choice.
-	Scratch     string  `yaml:"scratch"`
-	Current     Current `yaml:"current"`
-	Compression string  `yaml:"compression"` // zstd | snappy | none
-	Keep        Keep    `yaml:"keep"`
+	Scratch     string         `yaml:"scratch"`
+	Current     current.Config `yaml:"current"`
+	Compression string         `yaml:"compression"` // zstd | snappy | none
+	Keep        lake.Keep      `yaml:"keep"`
 }
 
 // DefaultConfig is what holds where a pipeline file says nothing.
 func DefaultConfig() Config {
 	return Config{
 		S3:          s3.DefaultConfig(),
-		Current:     Current{Interval: Interval(10 * time.Second), Memory: 16 << 20, FileRows: 1 << 20},
+		Current:     current.Config{Interval: current.Interval(10 * time.Second), Memory: 16 << 20, FileRows: 1 << 20},
 		Compression: "zstd",
-		Keep: Keep{
+		Keep: lake.Keep{
 			Removed: config.Duration(time.Hour), RemovedTimes: 2,
 			Orphans: config.Duration(24 * time.Hour),
 			Log:     config.Duration(24 * time.Hour),
@@ -59,3 +61,6 @@ func (c *Config) Validate() error {
 	}
 	return bad("compression", "must be zstd, snappy or none")
 }
+
+// Interval is a duration, or "off" (zero).
+type Interval = current.Interval

@@ -109,18 +109,18 @@ func crashEverywhere(t *testing.T, seed uint64, keyless bool) {
 		}
 		check(d.flush())
 		acked = slices.Clone(d.flushed)
-		check(d.table.current.mergeNow())
+		check(d.table.current.MergeNow())
 		switch round {
 		case 1:
-			check(d.table.changes.checkpoint(context.Background(), keepOf(d.table)))
+			check(d.table.changes.Checkpoint(context.Background(), keepOf(d.table)))
 		case 2:
 			d.table.Close()
 			gen++
 			d.table = open(t, sink, claim(w.schemas, gen))
 			d.seek()
 		case 3:
-			check(d.table.changes.vacuum(context.Background()))
-			check(d.table.current.log.Checkpoint(context.Background(), time.Now()))
+			check(d.table.changes.Vacuum(context.Background()))
+			check(d.table.current.Log().Checkpoint(context.Background(), time.Now()))
 		case 4:
 			check(pack(d.table))
 		}
@@ -157,12 +157,12 @@ func recovers(t *testing.T, w *world, found *vfs.Mem, acked []int) error {
 	if err := d.flush(); err != nil {
 		return err
 	}
-	if err := table.current.mergeNow(); err != nil {
+	if err := table.current.MergeNow(); err != nil {
 		return err
 	}
-	w.identities(found, table.dir, d.flushed)
+	w.identities(found, table.Dir, d.flushed)
 	want := w.view(d.flushed)
-	if got := shown(t, found, table.dir, w.newestSchema(d.flushed)); !slices.Equal(got, want) {
+	if got := shown(t, found, table.Dir, w.newestSchema(d.flushed)); !slices.Equal(got, want) {
 		return fmt.Errorf("current/ shows\n  %s\nnot\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 	return nil
@@ -248,9 +248,9 @@ func failedStep(t *testing.T, fault error, n int64) bool {
 			}
 			return d.flush()
 		})
-		attempt(func() error { d.table.current.mergeNow(); return d.table.current.mergeNow() })
+		attempt(func() error { d.table.current.MergeNow(); return d.table.current.MergeNow() })
 	}
-	attempt(func() error { return d.table.changes.checkpoint(context.Background(), keepOf(d.table)) })
+	attempt(func() error { return d.table.changes.Checkpoint(context.Background(), keepOf(d.table)) })
 	attempt(func() error { return pack(d.table) })
 	attempt(func() error {
 		for q := range w.queues {

@@ -23,7 +23,7 @@ func TestADamagedFileIsSaidAndCurrentMadeAnew(t *testing.T) {
 			must[int](t)(0, d.write(q, len(w.queues[q])))
 		}
 		must[int](t)(0, d.flush())
-		_ = d.table.current.mergeNow() // what Trouble says
+		_ = d.table.current.MergeNow() // what Trouble says
 	}
 	truncate := func(name string, size int64) {
 		t.Helper()
@@ -34,7 +34,7 @@ func TestADamagedFileIsSaidAndCurrentMadeAnew(t *testing.T) {
 	for range 5 {
 		step()
 	}
-	current := path.Join(d.table.dir, "current")
+	current := path.Join(d.table.Dir, "current")
 	for _, size := range []int64{9, 400} {
 		files := liveFiles(t, mem, current)
 		for _, f := range files {
@@ -52,7 +52,7 @@ func TestADamagedFileIsSaidAndCurrentMadeAnew(t *testing.T) {
 		if said := d.table.Trouble(); said != "" {
 			t.Errorf("made anew: %s", said)
 		}
-		if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
+		if got, want := shown(t, mem, d.table.Dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
 			t.Errorf("current/ shows %v, not %v", got, want)
 		}
 	}
@@ -62,13 +62,13 @@ func TestADamagedFileIsSaidAndCurrentMadeAnew(t *testing.T) {
 		must[int](t)(0, d.write(q, len(w.queues[q])))
 	}
 	must[int](t)(0, d.flush())
-	changes := d.table.dir + "/changes"
-	before := slices.Clone(d.table.current.files)
+	changes := d.table.Dir + "/changes"
+	before := slices.Clone(d.table.current.Waiting())
 	for _, f := range before {
 		truncate(path.Join(changes, f.Path), 9)
 	}
 	for range 2 {
-		_ = d.table.current.mergeNow() // what Trouble says
+		_ = d.table.current.MergeNow() // what Trouble says
 		if said := d.table.Trouble(); !strings.Contains(said, changes) || !strings.Contains(said, "bring the file back") {
 			t.Errorf("%q", said)
 		}
@@ -86,29 +86,29 @@ func TestALogWithAHoleNamesTheRemedy(t *testing.T) {
 			w.insert()
 			must[int](t)(0, d.write(0, len(w.queues[0])))
 			must[int](t)(0, d.flush())
-			must[int](t)(0, d.table.current.mergeNow())
+			must[int](t)(0, d.table.current.MergeNow())
 		}
-		snap := d.table.changes.log.Snapshot()
+		snap := d.table.changes.Log().Snapshot()
 		if part == "current" {
-			snap = d.table.current.log.Snapshot()
+			snap = d.table.current.Log().Snapshot()
 		}
 		if snap.Checkpoint >= snap.Version-1 {
 			t.Fatalf("a checkpoint at %d of %d leaves no room for a hole", snap.Checkpoint, snap.Version)
 		}
 		hole := fmt.Sprintf("%020d.json", snap.Version-1)
 		must[int](t)(0, d.table.Close())
-		must[int](t)(0, mem.Remove(path.Join(d.table.dir, part, "_delta_log", hole)))
+		must[int](t)(0, mem.Remove(path.Join(d.table.Dir, part, "_delta_log", hole)))
 		_, err := sink.OpenTable(t.Context(), claim(w.schemas, 2))
-		if err == nil || !strings.Contains(err.Error(), hole) || !strings.Contains(err.Error(), "remove the directory "+d.table.dir) {
+		if err == nil || !strings.Contains(err.Error(), hole) || !strings.Contains(err.Error(), "remove the directory "+d.table.Dir) {
 			t.Errorf("%s: %v", part, err)
 		}
 		if part == "changes" {
 			continue // what the broker and the source have comes again
 		}
-		must[int](t)(0, vfs.RemoveTree(mem, path.Join(d.table.dir, part)))
+		must[int](t)(0, vfs.RemoveTree(mem, path.Join(d.table.Dir, part)))
 		d.table = open(t, sink, claim(w.schemas, 3))
-		must[int](t)(0, d.table.current.mergeNow())
-		if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
+		must[int](t)(0, d.table.current.MergeNow())
+		if got, want := shown(t, mem, d.table.Dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
 			t.Errorf("current/ shows %v, not %v", got, want)
 		}
 		must[int](t)(0, d.table.Close())

@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/parquet/current"
 )
 
 // filterScript asks for every value of every column by =, < and >, once over files pruned
@@ -90,7 +91,7 @@ func TestDeltalakeReadsBehindCheckpoints(t *testing.T) {
 	d := testenv.NewDeltalake(t)
 	dir := t.TempDir()
 	cfg := testConfig(dir)
-	cfg.Current.Interval = Interval(time.Nanosecond)
+	cfg.Current.Interval = current.Interval(time.Nanosecond)
 	cfg.Keep.Log = 0
 	sink := testSink(t, vfs.OS(), cfg)
 	w := newWorld(t, 7, 2, false)
@@ -107,14 +108,14 @@ func TestDeltalakeReadsBehindCheckpoints(t *testing.T) {
 			must[int](t)(0, del.write(q, 5))
 		}
 		must[int](t)(0, del.flush())
-		must[int](t)(0, del.table.current.mergeNow())
+		must[int](t)(0, del.table.current.MergeNow())
 	}
-	must[int](t)(0, del.table.changes.checkpoint(context.Background(), keepOf(del.table)))
-	must[int](t)(0, del.table.current.log.Checkpoint(context.Background(), time.Now()))
-	must[int](t)(del.table.current.log.CleanLog(context.Background(), time.Now().Add(time.Hour), 1<<40))
+	must[int](t)(0, del.table.changes.Checkpoint(context.Background(), keepOf(del.table)))
+	must[int](t)(0, del.table.current.Log().Checkpoint(context.Background(), time.Now()))
+	must[int](t)(del.table.current.Log().CleanLog(context.Background(), time.Now().Add(time.Hour), 1<<40))
 	del.table.Close()
 	for _, part := range []string{"changes", "current"} {
-		table := path.Join(del.table.dir, part)
+		table := path.Join(del.table.Dir, part)
 		names, err := vfs.OS().ReadDir(path.Join(table, "_delta_log"))
 		if err != nil || strings.Contains(strings.Join(names, " "), "00000000000000000000.json") {
 			t.Fatalf("%s: the oldest entry is still there: %v", part, err)
@@ -124,7 +125,7 @@ func TestDeltalakeReadsBehindCheckpoints(t *testing.T) {
 		}
 		filters(t, d, table, 5)
 	}
-	if got, want := len(readTable(t, vfs.OS(), path.Join(del.table.dir, "current"))), len(w.view(del.flushed)); got != want {
+	if got, want := len(readTable(t, vfs.OS(), path.Join(del.table.Dir, "current"))), len(w.view(del.flushed)); got != want {
 		t.Errorf("current/ has %d rows, not %d", got, want)
 	}
 }

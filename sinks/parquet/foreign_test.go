@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/sinks/parquet/current"
 )
 
 const checkpointScript = `
@@ -21,7 +22,7 @@ for p in sys.argv[1:]:
 func TestAForeignCheckpointIsRead(t *testing.T) {
 	d := testenv.NewDeltalake(t)
 	cfg := testConfig(t.TempDir())
-	cfg.Current.Interval = Interval(time.Nanosecond)
+	cfg.Current.Interval = current.Interval(time.Nanosecond)
 	sink := testSink(t, vfs.OS(), cfg)
 	w := newWorld(t, 11, 2, false)
 	for range 60 {
@@ -34,9 +35,9 @@ func TestAForeignCheckpointIsRead(t *testing.T) {
 			must[int](t)(0, del.write(q, 8))
 		}
 		must[int](t)(0, del.flush())
-		must[int](t)(0, del.table.current.mergeNow())
+		must[int](t)(0, del.table.current.MergeNow())
 	}
-	dir := del.table.dir
+	dir := del.table.Dir
 	marks := del.table.Marks()
 	must[int](t)(0, del.table.Close())
 	if _, err := d.Run(t.Context(), checkpointScript, path.Join(dir, "changes"), path.Join(dir, "current")); err != nil {
@@ -57,7 +58,7 @@ func TestAForeignCheckpointIsRead(t *testing.T) {
 		must[int](t)(0, del.write(q, 1000))
 	}
 	must[int](t)(0, del.flush())
-	must[int](t)(0, del.table.current.mergeNow())
+	must[int](t)(0, del.table.current.MergeNow())
 	w.identities(vfs.OS(), dir, del.flushed)
 	if got, want := shown(t, vfs.OS(), dir, w.schema), w.view(del.flushed); !slices.Equal(got, want) {
 		t.Errorf("current/ shows %v, not %v", got, want)

@@ -30,7 +30,7 @@ func TestChangesSayFromWhereToWhereTheyAreNotToldOneByOne(t *testing.T) {
 		t.Errorf("%d rows of the table's", f.Rows)
 	}
 	var got []string
-	for _, r := range readTable(t, mem, table.dir+"/changes") {
+	for _, r := range readTable(t, mem, table.Dir+"/changes") {
 		if r["_op"] == "x" {
 			got = append(got, r["_seq"]+"<"+r["_below"])
 		}

@@ -214,7 +214,7 @@ func storeOf(fsys vfs.FS) objects.Store { return objects.NewLocal(fsys, "files")
 
 // configure gives a sink what no pipeline file may say.
 func configure(s *Sink, cfg Config) {
-	s.cfg, s.keep, s.compression = cfg, cfg.Keep, cfg.Compression
+	s.cfg, s.Keep, s.Compression = cfg, cfg.Keep, cfg.Compression
 }
 
 // keepOf is the version from which on entries of changes/ are needed.
@@ -222,5 +222,5 @@ func keepOf(t *Table) int64 {
 	if t.current == nil {
 		return math.MaxInt64
 	}
-	return t.current.merged() + 1
+	return t.current.Merged() + 1
 }

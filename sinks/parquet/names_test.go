@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 	"github.com/millrace/millrace/sinks/objects"
+	"github.com/millrace/millrace/sinks/parquet/file"
 )
 
 // TestOneNameIsOneColumn changes a table whose columns' names meet in every way, and looks
@@ -32,9 +33,9 @@ func TestOneNameIsOneColumn(t *testing.T) {
 		write(t, table, 0, rows(s, prev, fmt.Sprint("tx", seq), create(seq, 0, image(t, s, append([]any{int(seq)}, vals...)...))))
 		prev = seq
 		flush(t, table)
-		must[int](t)(0, table.current.mergeNow())
+		must[int](t)(0, table.current.MergeNow())
 		shown := ""
-		for _, log := range []*delta.Log{table.changes.log, table.current.log} {
+		for _, log := range []*delta.Log{table.changes.Log(), table.current.Log()} {
 			var schema delta.Schema
 			must[int](t)(0, json.Unmarshal([]byte(log.Snapshot().Metadata.SchemaString), &schema))
 			shown = ""
@@ -77,7 +78,7 @@ func sourceNames(t testing.TB, fsys vfs.FS, dir string) map[string]string {
 	for _, f := range schema.Fields {
 		names[f.Name] = f.Name
 		if of := f.Metadata["millrace.rawOf"]; of != "" {
-			names[f.Name] = of + rawSuffix
+			names[f.Name] = of + file.RawSuffix
 		} else if of := f.Metadata["millrace.name"]; of != "" {
 			names[f.Name] = of
 		}

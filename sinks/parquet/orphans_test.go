@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/parquet/current"
 )
 
 // TestAnotherProgramsFilesAreLeftToIt: a program that packs current/ writes its files first
@@ -15,16 +16,16 @@ import (
 func TestAnotherProgramsFilesAreLeftToIt(t *testing.T) {
 	w := oneQueue(t, 30)
 	cfg := testConfig(t.TempDir())
-	cfg.Current.Interval = Interval(time.Nanosecond)
+	cfg.Current.Interval = current.Interval(time.Nanosecond)
 	cfg.Keep.Removed = 0
 	sink := testSink(t, vfs.OS(), cfg)
 	d := delivererTo(t, w, sink, 5)
 	must[int](t)(0, d.write(0, 20))
 	must[int](t)(0, d.flush())
-	must[int](t)(0, d.table.current.mergeNow())
+	must[int](t)(0, d.table.current.MergeNow())
 	must[int](t)(0, d.write(0, 1000))
 	must[int](t)(0, d.flush())
-	dir := d.table.dir + "/current"
+	dir := d.table.Dir + "/current"
 	files := map[string]bool{ // and whether it stays
 		"part-00000-8b8df3b6-43f2-4a6c-9a43-cf77d1d0c3f1-c000.zstd.parquet": true,
 		"part.tmp":            true,
@@ -47,16 +48,15 @@ func TestAnotherProgramsFilesAreLeftToIt(t *testing.T) {
 		}
 	}
 	put(2 * time.Hour)
-	must[int](t)(0, d.table.current.mergeNow())
+	must[int](t)(0, d.table.current.MergeNow())
 	for f, stays := range files {
 		if _, err := os.Stat(filepath.Join(dir, f)); (err == nil) != stays {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
 	put(25 * time.Hour) // abandoned
-	d.table.current.rebuild = true
-	must[int](t)(0, d.table.current.collect(t.Context()))
-	must[int](t)(0, d.table.current.mergeNow())
+	must[int](t)(0, d.table.current.MakeAnew(t.Context()))
+	must[int](t)(0, d.table.current.MergeNow())
 	for f := range files {
 		if _, err := os.Stat(filepath.Join(dir, f)); err == nil {
 			t.Errorf("%s is there after a day", f)

@@ -3,8 +3,6 @@ package parquet
 import (
 	"context"
 	"fmt"
-	"math/big"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/parquet/current"
 )
 
 // rewriteScript puts one file in the place of a table's, as an OPTIMIZE of another program
@@ -60,7 +59,7 @@ func TestAnOutsideRewriteLeavesTheDataExact(t *testing.T) {
 				{ID: 3, Name: "b", Type: event.TypeUint, Precision: 8, Nullable: true}, {ID: 4, Name: "d", Type: event.TypeDecimal, Precision: 12, Scale: 2, Nullable: true},
 				{ID: 5, Name: "n", Type: event.TypeInt, Precision: 4, Nullable: true}}})
 			cfg := testConfig(t.TempDir())
-			cfg.Current.Interval = Interval(time.Nanosecond)
+			cfg.Current.Interval = current.Interval(time.Nanosecond)
 			table := open(t, testSink(t, vfs.OS(), cfg), claim(m, 1))
 			seq, want := event.Seq(0), map[string]string{}
 			put := func(id int) {
@@ -75,8 +74,8 @@ func TestAnOutsideRewriteLeavesTheDataExact(t *testing.T) {
 				put(id)
 			}
 			flush(t, table)
-			must[int](t)(0, table.current.mergeNow())
-			if _, err := d.Run(t.Context(), rewriteScript, table.dir+"/current", form); err != nil {
+			must[int](t)(0, table.current.MergeNow())
+			if _, err := d.Run(t.Context(), rewriteScript, table.Dir+"/current", form); err != nil {
 				t.Fatal(err)
 			}
 			put(100)
@@ -84,7 +83,7 @@ func TestAnOutsideRewriteLeavesTheDataExact(t *testing.T) {
 			flush(t, table)
 			var err error
 			for range 3 { // the first one meets the other program's commit
-				err = table.current.mergeNow()
+				err = table.current.MergeNow()
 			}
 			if refused != "" {
 				if err == nil || !strings.Contains(table.Trouble(), refused) {
@@ -98,7 +97,7 @@ func TestAnOutsideRewriteLeavesTheDataExact(t *testing.T) {
 				t.Fatalf("%v; trouble %q", err, table.Trouble())
 			}
 			got := map[string]string{}
-			for _, r := range readTable(t, vfs.OS(), table.dir+"/current") {
+			for _, r := range readTable(t, vfs.OS(), table.Dir+"/current") {
 				at, err := time.Parse("2006-01-02 15:04:05.999999Z07:00", strings.Replace(r["ts"], "T", " ", 1))
 				if err != nil {
 					t.Fatal(err)
@@ -120,9 +119,8 @@ func TestAPanicEndsOneTable(t *testing.T) {
 	d := delivererTo(t, w, sink, 1)
 	must[int](t)(0, d.write(0, 4))
 	must[int](t)(0, d.flush())
-	files := d.table.current.files
-	d.table.current.files = append(slices.Clone(files), nil) // no file at all
-	if err := d.table.current.mergeNow(); err == nil {
+	d.table.current.Note([]*delta.Add{nil}, true) // no file at all
+	if err := d.table.current.MergeNow(); err == nil {
 		t.Fatal("it does not panic")
 	}
 	if why := d.table.Trouble(); !strings.Contains(why, "current panicked: ") || strings.Contains(why, "\n") {
@@ -130,42 +128,9 @@ func TestAPanicEndsOneTable(t *testing.T) {
 	}
 	must[int](t)(0, d.write(0, 4))
 	must[int](t)(0, d.flush())
-	d.table.current.files = slices.DeleteFunc(d.table.current.files, func(a *delta.Add) bool { return a == nil })
-	must[int](t)(0, d.table.current.collect(context.Background()))
-	must[int](t)(0, d.table.current.mergeNow())
-	if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) || d.table.Trouble() != "" {
+	must[int](t)(0, d.table.current.MakeAnew(context.Background()))
+	must[int](t)(0, d.table.current.MergeNow())
+	if got, want := shown(t, mem, d.table.Dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) || d.table.Trouble() != "" {
 		t.Errorf("current/ shows %v, not %v; trouble %q", got, want, d.table.Trouble())
-	}
-}
-
-// TestDecimalsOfAnyWidth reads two's complement of every length.
-func TestDecimalsOfAnyWidth(t *testing.T) {
-	for _, seed := range seeds(t, 3) {
-		rng := rand.New(rand.NewPCG(seed, 1))
-		for range 5000 {
-			b := make([]byte, 1+rng.IntN(20))
-			for i := range b {
-				b[i] = byte(rng.Uint32())
-			}
-			if rng.IntN(2) == 0 { // with bytes before it that say nothing
-				fill := byte(0)
-				if b[0]&0x80 != 0 {
-					fill = 0xFF
-				}
-				b = append(slices.Repeat([]byte{fill}, rng.IntN(12)), b...)
-			}
-			want := signed(b)
-			typ := decimalType([]int{5, 18, 38}[rng.IntN(3)], 0)
-			fits := new(big.Int).Abs(want).Cmp(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(typ.prec)), nil)) < 0
-			v, err := bytesDecimal(typ, b, &arena{})
-			if (err == nil) != fits {
-				t.Fatalf("seed %d: %x as decimal(%d,0): %v", seed, b, typ.prec, err)
-			}
-			if got := ""; fits {
-				if got = string(appendText(nil, typ, v)); got != want.String() {
-					t.Fatalf("seed %d: %x is %s, not %s", seed, b, got, want)
-				}
-			}
-		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/parquet/file"
 )
 
 func delivererTo(t testing.TB, w *world, sink *Sink, gen uint64) *deliverer {
@@ -45,7 +46,7 @@ func TestFlushOfAReplacedOwnerIsRefused(t *testing.T) {
 	}
 	must[int](t)(0, b.write(0, 100))
 	must[int](t)(0, b.flush())
-	w.identities(mem, b.table.dir, b.flushed)
+	w.identities(mem, b.table.Dir, b.flushed)
 }
 
 func TestALowerGenerationCannotOpen(t *testing.T) {
@@ -62,17 +63,17 @@ func TestALowerGenerationCannotOpen(t *testing.T) {
 func TestALateCommitNamesNoRemovedFile(t *testing.T) {
 	w, mem := oneQueue(t, 6), vfs.NewMem()
 	sink := twinSink(t, mem)
-	sink.keep.Orphans = 0
+	sink.Keep.Orphans = 0
 	a := delivererTo(t, w, sink, 1)
 	must[int](t)(0, a.write(0, 3))
-	must[int](t)(0, a.table.changes.finishAll(context.Background()))
+	must[int](t)(0, a.table.changes.FinishAll(context.Background()))
 	b := delivererTo(t, w, sink, 2)
-	must[int](t)(0, b.table.changes.vacuum(context.Background()))
-	if _, err := a.table.changes.commit(context.Background()); err == nil {
+	must[int](t)(0, b.table.changes.Vacuum(context.Background()))
+	if _, err := a.table.changes.Commit(context.Background()); err == nil {
 		t.Error("the commit of generation 1 was let in")
 	}
-	for _, p := range liveFiles(t, mem, a.table.dir+"/changes") {
-		if _, err := mem.Stat(a.table.dir + "/changes" + "/" + p); err != nil {
+	for _, p := range liveFiles(t, mem, a.table.Dir+"/changes") {
+		if _, err := mem.Stat(a.table.Dir + "/changes" + "/" + p); err != nil {
 			t.Errorf("the log names %s: %v", p, err)
 		}
 	}
@@ -92,7 +93,7 @@ func TestABatchIsCommittedOnTheMarksItWasBuiltOn(t *testing.T) {
 	c := delivererTo(t, w, sink, 2)
 	must[int](t)(0, c.write(0, 100))
 	must[int](t)(0, c.flush())
-	w.identities(mem, c.table.dir, c.flushed)
+	w.identities(mem, c.table.Dir, c.flushed)
 }
 
 func TestAReplacedOwnersMergeIsRefused(t *testing.T) {
@@ -101,18 +102,18 @@ func TestAReplacedOwnersMergeIsRefused(t *testing.T) {
 	a := delivererTo(t, w, sink, 1)
 	must[int](t)(0, a.write(0, 3))
 	must[int](t)(0, a.flush())
-	must[int](t)(0, a.table.current.mergeNow())
+	must[int](t)(0, a.table.current.MergeNow())
 	must[int](t)(0, a.write(0, 2))
 	must[int](t)(0, a.flush())
 	b := delivererTo(t, w, sink, 2)
-	if err := a.table.current.mergeNow(); !errors.Is(err, pipeline.ErrSuperseded) {
+	if err := a.table.current.MergeNow(); !errors.Is(err, pipeline.ErrSuperseded) {
 		t.Fatalf("merge of generation 1: %v", err)
 	}
 	must[int](t)(0, b.write(0, 100))
 	must[int](t)(0, b.flush())
-	must[int](t)(0, b.table.current.mergeNow())
+	must[int](t)(0, b.table.current.MergeNow())
 	want := w.view(b.flushed)
-	if got := shown(t, mem, b.table.dir, w.schema); !slices.Equal(got, want) {
+	if got := shown(t, mem, b.table.Dir, w.schema); !slices.Equal(got, want) {
 		t.Fatalf("current/ shows %v, not %v", got, want)
 	}
 }
@@ -143,10 +144,10 @@ func TestOwnersRacing(t *testing.T) {
 			case 0:
 				err = d.flush()
 			case 1:
-				err = d.table.current.mergeNow()
+				err = d.table.current.MergeNow()
 			case 2:
 				if rng.IntN(3) == 0 {
-					err = d.table.changes.vacuum(context.Background())
+					err = d.table.changes.Vacuum(context.Background())
 				}
 			default:
 				err = d.write(rng.IntN(2), 1+rng.IntN(5))
@@ -186,8 +187,8 @@ func (w *world) put(id, a string) {
 func expect(t *testing.T, d *deliverer, mem *vfs.Mem, want ...string) {
 	t.Helper()
 	must[int](t)(0, d.flush())
-	must[int](t)(0, d.table.current.mergeNow())
-	got := shown(t, mem, d.table.dir, d.w.newestSchema(d.flushed))
+	must[int](t)(0, d.table.current.MergeNow())
+	got := shown(t, mem, d.table.Dir, d.w.newestSchema(d.flushed))
 	if !slices.Equal(got, want) {
 		t.Fatalf("current/ shows [%s], not [%s]", strings.Join(got, ", "), strings.Join(want, ", "))
 	}
@@ -207,8 +208,8 @@ func TestTruncateHoldsForTheSlowerQueue(t *testing.T) {
 	must[int](t)(0, d.write(1, 100))
 	expect(t, d, mem, "id=2 a=7") // and the slower queue's rows do not come back
 	x := 0
-	for _, r := range readTable(t, mem, d.table.dir+"/changes") {
-		if r[colOp] == "x" {
+	for _, r := range readTable(t, mem, d.table.Dir+"/changes") {
+		if r[file.ColOp] == "x" {
 			x++
 		}
 	}
@@ -229,7 +230,7 @@ func TestEndWaitsForEveryQueue(t *testing.T) {
 	expect(t, d, mem, "id=0 a=1", "id=1 a=1")
 	// The state of an END on its way survives a new owner.
 	must[int](t)(0, d.table.Close())
-	d.table = open(t, &Sink{shared: d.table.shared, cfg: twinConfig()}, claim(w.schemas, 2))
+	d.table = open(t, &Sink{Lake: d.table.Lake, cfg: twinConfig()}, claim(w.schemas, 2))
 	d.seek()
 	must[int](t)(0, d.write(1, 100))
 	expect(t, d, mem)

@@ -11,51 +11,19 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/parquet/current"
 )
-
-// TestPaceKeepsCurrentWithinTwoIntervals plays merges of one length: what came just after one
-// had begun is shown within twice the interval while merges take less than one, and where
-// they take longer merging is not all that the machine does.
-func TestPaceKeepsCurrentWithinTwoIntervals(t *testing.T) {
-	const interval = 10 * time.Second
-	for _, took := range []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second, 9900 * time.Millisecond, 12 * time.Second, 40 * time.Second, 10 * time.Minute} {
-		p, now := pace{interval: interval}, day
-		for n := range 20 {
-			asked := now
-			p.ended(asked, asked, asked.Add(took))
-			now = asked.Add(took)
-			if p.next.After(now) {
-				now = p.next
-			}
-			behind, pause := now.Sub(asked)+took, now.Sub(asked)-took
-			if took < interval && behind >= 2*interval {
-				t.Errorf("merges of %s: what came behind one is shown after %s", took, behind)
-			}
-			if took > 2*interval && n > 0 && pause < took/2 {
-				t.Errorf("merges of %s are %s apart", took, pause)
-			}
-			if pause > max(took, interval) {
-				t.Errorf("merges of %s are %s apart", took, pause)
-			}
-		}
-	}
-	p := pace{interval: interval, took: time.Second}
-	p.ended(day, day.Add(time.Minute), day.Add(2*time.Minute))
-	if !p.next.Before(day.Add(2 * time.Minute)) {
-		t.Errorf("one slow merge is followed by another at %s", p.next)
-	}
-}
 
 // TestCurrentSaysThatItFallsBehind holds the merges up: after two intervals the table says so.
 func TestCurrentSaysThatItFallsBehind(t *testing.T) {
 	w := oneQueue(t, 8)
 	cfg := testConfig("lake")
-	cfg.Current.Interval = Interval(10 * time.Second)
+	cfg.Current.Interval = current.Interval(10 * time.Second)
 	sink := testSink(t, vfs.NewMem(), cfg)
 	clock := day
-	sink.now = func() time.Time { return clock }
-	for range cap(sink.turns) { // other tables' merges
-		sink.turns <- struct{}{}
+	sink.Now = func() time.Time { return clock }
+	for range cap(sink.Turns) { // other tables' merges
+		sink.Turns <- struct{}{}
 	}
 	d := delivererTo(t, w, sink, 1)
 	must[int](t)(0, d.write(0, 8))
@@ -69,8 +37,8 @@ func TestCurrentSaysThatItFallsBehind(t *testing.T) {
 	if why := d.table.Trouble(); !strings.Contains(why, "current/ is 22 s behind changes/: merging takes longer than its interval of 10s") {
 		t.Errorf("behind: %q", why)
 	}
-	<-sink.turns
-	must[int](t)(0, d.table.current.ended(<-d.table.current.done))
+	<-sink.Turns
+	must[bool](t)(d.table.current.Await())
 	if why := d.table.Trouble(); why != "" {
 		t.Errorf("merged: %s", why)
 	}
@@ -83,19 +51,18 @@ func TestFirstSnapshotIsMergedInFewSteps(t *testing.T) {
 	mem, m := vfs.NewMem(), schemas{}
 	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
 	cfg := testConfig("lake")
-	cfg.Current.Interval = Interval(10 * time.Second)
+	cfg.Current.Interval = current.Interval(10 * time.Second)
 	sink := testSink(t, mem, cfg)
 	clock := day
-	sink.now = func() time.Time { return clock }
+	sink.Now = func() time.Time { return clock }
 	table := open(t, sink, claim(m, 1))
 	seq, merges := event.Seq(0), 0
 	turn := func() {
 		t.Helper()
 		flush(t, table)
 		must[int](t)(0, table.Maintain(context.Background()))
-		if table.current.running {
+		if must[bool](t)(table.current.Await()) {
 			merges++
-			must[int](t)(0, table.current.ended(<-table.current.done))
 		}
 		clock = clock.Add(time.Minute)
 		must[int](t)(0, table.Maintain(context.Background()))
@@ -122,13 +89,13 @@ func TestFirstSnapshotIsMergedInFewSteps(t *testing.T) {
 		turn()
 	}
 	snapshot(100) // merged at 10, 50, 250 rows and at the end
-	if merges != 4 || !table.current.level() {
-		t.Errorf("the first snapshot was merged in %d steps, level %v", merges, table.current.level())
+	if merges != 4 || !table.current.Level() {
+		t.Errorf("the first snapshot was merged in %d steps, level %v", merges, table.current.Level())
 	}
 	merges = 0
 	snapshot(10)
-	if merges != 11 || !table.current.level() {
-		t.Errorf("the second snapshot was merged in %d steps, level %v", merges, table.current.level())
+	if merges != 11 || !table.current.Level() {
+		t.Errorf("the second snapshot was merged in %d steps, level %v", merges, table.current.Level())
 	}
 }
 
@@ -151,8 +118,8 @@ func TestReplacedFilesStay(t *testing.T) {
 		cfg := testConfig("lake")
 		cfg.Keep.Removed, cfg.Keep.RemovedTimes = config.Duration(c.removed), c.times
 		sink := testSink(t, vfs.NewMem(), cfg)
-		sink.now = func() time.Time { return day }
-		at, crowded := sink.removedBefore(snap)
+		sink.Now = func() time.Time { return day }
+		at, crowded := sink.RemovedBefore(snap)
 		gone := ""
 		for _, name := range []string{"a", "b", "c", "d"} {
 			if time.UnixMilli(snap.Removed[name].DeletionTimestamp).Before(at) {

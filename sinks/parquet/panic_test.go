@@ -50,15 +50,15 @@ func TestAPanicLeavesNoFiles(t *testing.T) {
 					must[int](t)(0, d.write(0, 3))
 					must[int](t)(0, d.flush())
 				}
-				if part == "changes" || len(d.table.current.log.Snapshot().Files) == 0 {
-					must[int](t)(0, d.table.current.mergeNow())
+				if part == "changes" || len(d.table.current.Log().Snapshot().Files) == 0 {
+					must[int](t)(0, d.table.current.MergeNow())
 				}
 			}
-			work := d.table.current.mergeNow
+			work := d.table.current.MergeNow
 			if part == "changes" {
 				work = func() error { return pack(d.table) }
 			}
-			dir := path.Join(d.table.dir, part)
+			dir := path.Join(d.table.Dir, part)
 			before := dataFiles(t, mem, dir)
 			for n := 1; ; n++ {
 				if n > 1000 {
@@ -78,13 +78,12 @@ func TestAPanicLeavesNoFiles(t *testing.T) {
 					t.Fatalf("a panic before write %d leaves %q", n, after)
 				}
 				for _, f := range dataFiles(t, mem, dir) { // packing goes on with other files
-					if a := d.table.changes.log.Snapshot(); part == "changes" && a.Files[f] == nil && a.Removed[f] == nil {
+					if a := d.table.changes.Log().Snapshot(); part == "changes" && a.Files[f] == nil && a.Removed[f] == nil {
 						t.Fatalf("a panic before write %d leaves %s", n, f)
 					}
 				}
-				d.table.changes.pack.failed = map[string]bool{}
 			}
-			if got, want := shown(t, mem, d.table.dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
+			if got, want := shown(t, mem, d.table.Dir, w.schema), w.view(d.flushed); !slices.Equal(got, want) {
 				t.Errorf("current/ shows %v, not %v", got, want)
 			}
 		})

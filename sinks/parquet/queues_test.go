@@ -22,9 +22,9 @@ func TestEachQueueIsWaitedFor(t *testing.T) {
 	step := func(what string, want ...string) {
 		t.Helper()
 		flush(t, table)
-		must[int](t)(0, table.current.mergeNow())
+		must[int](t)(0, table.current.MergeNow())
 		var got []string
-		for _, r := range readTable(t, mem, table.dir+"/current") {
+		for _, r := range readTable(t, mem, table.Dir+"/current") {
 			got = append(got, r["id"]+" "+r["v"])
 		}
 		slices.Sort(got)

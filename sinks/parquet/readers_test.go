@@ -18,6 +18,8 @@ import (
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
+	"github.com/millrace/millrace/sinks/parquet/current"
+	"github.com/millrace/millrace/sinks/parquet/file"
 )
 
 var allReaders = flag.Bool("readers", false, "ask every reader of the lake, both versions of Spark among them")
@@ -137,9 +139,9 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 				}
 			}
 			vals = append(vals, in)
-			shows[columnName(c.col.Name)] = show(want)
+			shows[file.ColumnName(c.col.Name)] = show(want)
 			if c.raw != nil {
-				shows[columnName(c.col.Name)+rawSuffix] = show(raw)
+				shows[file.ColumnName(c.col.Name)+file.RawSuffix] = show(raw)
 			}
 		}
 		return vals, shows
@@ -178,29 +180,29 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 		write(t, target, 0, mark(event.KindEnd, schema, seq, event.Mark{Seq: seq + 2, Attempt: seq, Queues: 1}))
 		flush(t, target)
 	}
-	must[int](t)(0, target.current.mergeNow())
-	must[int](t)(0, target.changes.checkpoint(context.Background(), keepOf(target)))
-	must[int](t)(0, target.current.log.Checkpoint(context.Background(), time.Time{}))
+	must[int](t)(0, target.current.MergeNow())
+	must[int](t)(0, target.changes.Checkpoint(context.Background(), keepOf(target)))
+	must[int](t)(0, target.current.Log().Checkpoint(context.Background(), time.Time{}))
 
 	columns := []questionColumn{{"id", "long"}}
 	var filters [][3]*string
 	for _, c := range cases {
-		typ := must[colType](t)(typeOf(&c.col))
-		name := columnName(c.col.Name)
-		columns = append(columns, questionColumn{name, typ.delta()})
+		typ := must[file.Type](t)(file.TypeOf(&c.col))
+		name := file.ColumnName(c.col.Name)
+		columns = append(columns, questionColumn{name, typ.Delta()})
 		if c.raw != nil && steps > 0 {
-			columns = append(columns, questionColumn{name + rawSuffix, "string"})
+			columns = append(columns, questionColumn{name + file.RawSuffix, "string"})
 		}
 		filters = append(filters, [3]*string{&name, show("IS NULL"), nil})
 		for _, f := range c.filters {
 			filters = append(filters, [3]*string{&name, show("="), &f}, [3]*string{&name, show("<"), &f})
 		}
 	}
-	current := &question{Path: target.dir + "/current", Columns: columns, Filters: filters, name: table + "/current"}
+	current := &question{Path: target.Dir + "/current", Columns: columns, Filters: filters, name: table + "/current"}
 	for _, id := range sortedKeys(live) {
 		current.want = append(current.want, live[id])
 	}
-	changes := &question{Path: target.dir + "/changes", name: table + "/changes", want: all,
+	changes := &question{Path: target.Dir + "/changes", name: table + "/changes", want: all,
 		Columns: append([]questionColumn{{"_seq", "long"}, {"_op", "string"}, {"_dt", "date"}}, columns...)}
 	changes.Filters = append(filters[:min(4, len(filters)):min(4, len(filters))], [3]*string{show("_dt"), show("="), show("2026-08-22")}, [3]*string{show("_op"), show("="), show("d")})
 	list := []*question{current, changes}
@@ -209,7 +211,7 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 	}
 	for _, q := range list {
 		q.Files = []string{}
-		log := must[*delta.Log](t)(delta.Open(t.Context(), sink.store, target.at+strings.TrimPrefix(q.Path, target.dir)))
+		log := must[*delta.Log](t)(delta.Open(t.Context(), sink.Store, target.At+strings.TrimPrefix(q.Path, target.Dir)))
 		for _, f := range log.Snapshot().Paths() {
 			q.Files = append(q.Files, q.Path+"/"+f)
 		}
@@ -284,7 +286,7 @@ var unread = map[string]string{
 func TestEveryReader(t *testing.T) {
 	dir := t.TempDir()
 	cfg := testConfig(dir)
-	cfg.Current.Interval = Interval(time.Hour) // one merge at the end, and none between
+	cfg.Current.Interval = current.Interval(time.Hour) // one merge at the end, and none between
 	sink := testSink(t, vfs.OS(), cfg)
 	var list []*question
 	list = append(list, readTableOf(t, sink, "types", readCases(), 60)...)

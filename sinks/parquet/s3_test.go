@@ -23,6 +23,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/objects"
 	"github.com/millrace/millrace/sinks/objects/s3"
+	"github.com/millrace/millrace/sinks/parquet/lake"
 )
 
 // bucketLake is a lake in a bucket whose objects lie in a directory of this machine, where
@@ -102,11 +103,11 @@ func TestHistoriesInABucket(t *testing.T) {
 						d.seek()
 					case 1, 2:
 						must[int](t)(0, d.flush())
-						must[int](t)(0, d.table.current.mergeNow())
+						must[int](t)(0, d.table.current.MergeNow())
 					case 3:
 						must[int](t)(0, d.flush())
-						must[int](t)(0, d.table.changes.checkpoint(t.Context(), keepOf(d.table)))
-						must[int](t)(0, d.table.changes.vacuum(t.Context()))
+						must[int](t)(0, d.table.changes.Checkpoint(t.Context(), keepOf(d.table)))
+						must[int](t)(0, d.table.changes.Vacuum(t.Context()))
 					case 4:
 						must[int](t)(0, pack(d.table))
 					default:
@@ -127,9 +128,9 @@ func (b *bucketLake) finish(t *testing.T, d *deliverer) {
 		must[int](t)(0, d.write(q, len(d.w.queues[q])))
 	}
 	must[int](t)(0, d.flush())
-	if err := d.table.current.mergeNow(); err != nil { // a late merge of an owner before this one
+	if err := d.table.current.MergeNow(); err != nil { // a late merge of an owner before this one
 		t.Log("merged again: ", err)
-		must[int](t)(0, d.table.current.mergeNow())
+		must[int](t)(0, d.table.current.MergeNow())
 	}
 	b.compare(t, d.w, d.flushed)
 }
@@ -177,15 +178,15 @@ func scene(w *world, sink *Sink, acked func([]int)) error {
 			return err
 		}
 		acked(d.flushed)
-		if err := d.table.current.mergeNow(); err != nil {
+		if err := d.table.current.MergeNow(); err != nil {
 			return err
 		}
 		var err error
 		switch round {
 		case 1:
-			err = d.table.changes.checkpoint(context.Background(), keepOf(d.table))
+			err = d.table.changes.Checkpoint(context.Background(), keepOf(d.table))
 		case 2:
-			err = d.table.changes.vacuum(context.Background())
+			err = d.table.changes.Vacuum(context.Background())
 		case 4:
 			err = pack(d.table)
 		}
@@ -315,8 +316,8 @@ func TestABucketThatFails(t *testing.T) {
 					err = d.flush()
 				}
 				if err == nil {
-					_ = d.table.current.mergeNow() // it is tried again by the next
-					err = d.table.changes.broken
+					_ = d.table.current.MergeNow() // it is tried again by the next
+					err = d.table.changes.Broken
 				}
 				switch {
 				case errors.Is(err, pipeline.ErrUnwritable):
@@ -401,11 +402,11 @@ func TestLakeWorker(t *testing.T) {
 		must[int](t)(0, d.flush())
 		fmt.Printf("flushed %d %d\n", d.flushed[0], d.flushed[1])
 		if i%4 == 3 {
-			must[int](t)(0, d.table.current.mergeNow())
+			must[int](t)(0, d.table.current.MergeNow())
 		}
 		if i%16 == 15 {
-			must[int](t)(0, d.table.changes.checkpoint(t.Context(), keepOf(d.table)))
-			must[int](t)(0, d.table.changes.vacuum(t.Context()))
+			must[int](t)(0, d.table.changes.Checkpoint(t.Context(), keepOf(d.table)))
+			must[int](t)(0, d.table.changes.Vacuum(t.Context()))
 		}
 	}
 	fmt.Println("all is flushed")
@@ -493,14 +494,14 @@ func TestPurgeOfABucket(t *testing.T) {
 	must[int](t)(0, scene(w, sink, func([]int) {}))
 	must[int](t)(0, sink.KeepStatus(t.Context(), "p", []pipeline.TableFreshness{{Table: tableName, State: "up to date"}}))
 	for _, foreign := range []string{"p/notes.txt", "p/other/x", "p2/shop.orders/changes/x"} {
-		must[int](t)(0, sink.store.PutIfAbsent(t.Context(), foreign, strings.NewReader("x")))
+		must[int](t)(0, sink.Store.PutIfAbsent(t.Context(), foreign, strings.NewReader("x")))
 	}
 	removed := must[[]string](t)(sink.Purge(t.Context(), "p"))
 	if want := []string{sink.cfg.Path + "/p/_status", sink.cfg.Path + "/p/shop.orders"}; !slices.Equal(removed, want) {
 		t.Errorf("removed %q, not %q", removed, want)
 	}
 	var left []string
-	for info, err := range sink.store.List(t.Context(), "", "") {
+	for info, err := range sink.Store.List(t.Context(), "", "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -533,7 +534,7 @@ func TestViewsOfABucket(t *testing.T) {
 		}},
 	} {
 		s := testSink(t, vfs.NewMem(), tc.cfg)
-		table := &Table{owner: newOwner(s.shared, claim(schemas{}, 1), "p/shop.orders")}
+		table := &Table{Owner: lake.NewOwner(s.Lake, claim(schemas{}, 1), "p/shop.orders")}
 		for name, text := range table.views() {
 			for part := range strings.SplitSeq(tc.want[name], "|") {
 				if !strings.Contains(text, part) {
@@ -575,7 +576,7 @@ func TestUnfinishedUploadsOfABucketGo(t *testing.T) {
 		}
 		return testenv.Fault{}
 	})
-	if err := sink.store.PutIfAbsent(t.Context(), "p/shop.orders/changes/x", strings.NewReader(strings.Repeat("x", 9<<20))); err == nil {
+	if err := sink.Store.PutIfAbsent(t.Context(), "p/shop.orders/changes/x", strings.NewReader(strings.Repeat("x", 9<<20))); err == nil {
 		t.Fatal("the put went through")
 	}
 	proxy.Set(nil)
@@ -593,13 +594,13 @@ func TestUnfinishedUploadsOfABucketGo(t *testing.T) {
 	cfg.Keep = DefaultConfig().Keep
 	configure(sink, cfg)
 	proxy.Set(nil) // and count anew: the store was tried with an upload
-	must[int](t)(0, table.changes.vacuum(t.Context()))
+	must[int](t)(0, table.changes.Vacuum(t.Context()))
 	if removals() != 0 {
 		t.Error("a young upload was removed")
 	}
-	sink.now = func() time.Time { return time.Now().Add(48 * time.Hour) }
-	must[int](t)(0, table.changes.vacuum(t.Context()))
-	if n, err := sink.store.(uploader).AbortUploads(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil || removals() != 1 {
+	sink.Now = func() time.Time { return time.Now().Add(48 * time.Hour) }
+	must[int](t)(0, table.changes.Vacuum(t.Context()))
+	if n, err := sink.Store.(lake.Uploader).AbortUploads(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil || removals() != 1 {
 		t.Errorf("%d uploads are there (%v), %d were removed", n, err, removals())
 	}
 }

@@ -17,12 +17,13 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/objects"
 	"github.com/millrace/millrace/sinks/objects/s3"
+	"github.com/millrace/millrace/sinks/parquet/lake"
 )
 
 // Sink writes the tables of a pipeline into one store. OpenTable may be called from any
 // goroutine.
 type Sink struct {
-	*shared
+	*lake.Lake
 	cfg Config
 }
 
@@ -45,9 +46,9 @@ func NewIn(cfg Config, store objects.Store, scratch func() (*objects.Scratch, er
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Sink{cfg: cfg, shared: &shared{
-		store: store, scratch: scratch, path: cfg.Path, bucket: cfg.bucket(), compression: cfg.Compression, keep: cfg.Keep,
-		log: log, metrics: newMetrics(reg), now: time.Now, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	return &Sink{cfg: cfg, Lake: &lake.Lake{
+		Store: store, Scratch: scratch, Path: cfg.Path, Bucket: cfg.bucket(), Compression: cfg.Compression, Keep: cfg.Keep,
+		Log: log, Metrics: lake.NewMetrics(reg), Now: time.Now, Turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}}, nil
 }
 
@@ -58,9 +59,9 @@ func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 		return []pipeline.Problem{{Fatal: true, Thing: "path " + s.cfg.Path, Found: found,
 			Wanted: "a place that this process can write", Remedy: remedy}}
 	}
-	name := ".millrace-preflight-" + newID()
-	put := func() error { return s.store.PutIfAbsent(ctx, name, strings.NewReader("preflight\n")) }
-	defer s.remove([]string{name})
+	name := ".millrace-preflight-" + lake.NewID()
+	put := func() error { return s.Store.PutIfAbsent(ctx, name, strings.NewReader("preflight\n")) }
+	defer s.Remove([]string{name})
 	err := put()
 	var answer *s3.Error
 	switch {
@@ -89,7 +90,7 @@ func (s *Sink) OpenTable(ctx context.Context, claim pipeline.Claim) (pipeline.Si
 
 // Close releases what the sink itself holds; its tables are closed by their owners, before.
 func (s *Sink) Close() error {
-	if c, ok := s.store.(io.Closer); ok {
+	if c, ok := s.Store.(io.Closer); ok {
 		return c.Close()
 	}
 	return nil

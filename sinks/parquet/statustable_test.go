@@ -18,7 +18,7 @@ import (
 func TestStatusIsATableOfItsOwn(t *testing.T) {
 	mem, clock := vfs.NewMem(), time.Now()
 	sink := testSink(t, mem, testConfig("lake"))
-	sink.now = func() time.Time { return clock }
+	sink.Now = func() time.Time { return clock }
 	at := time.Date(2026, 8, 21, 12, 0, 0, 0, time.UTC)
 	for n := range 100 {
 		clock = clock.Add(30 * time.Second)

@@ -8,28 +8,31 @@ import (
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/parquet/changes"
+	"github.com/millrace/millrace/sinks/parquet/current"
+	"github.com/millrace/millrace/sinks/parquet/lake"
 )
 
 // Table is one claimed target table: changes/, and current/, which follows it. One goroutine
 // uses it.
 type Table struct {
-	*owner
-	changes *changesTable
-	current *current // nil when current/ is off
+	*lake.Owner
+	changes *changes.Table
+	current *current.Table // nil when current/ is off
 }
 
 func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, error) {
-	o := newOwner(s.shared, claim, s.tableDir(&claim))
-	changes, err := openChanges(ctx, o)
+	o := lake.NewOwner(s.Lake, claim, s.tableDir(&claim))
+	changes, err := changes.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{owner: o, changes: changes}
+	t := &Table{Owner: o, changes: changes}
 	if s.cfg.Current.Interval > 0 {
-		if t.current, err = openCurrent(ctx, o, s.cfg.Current, changes); err != nil {
+		if t.current, err = current.Open(ctx, o, s.cfg.Current, changes); err != nil {
 			return nil, err
 		}
-		changes.wanted = t.current.wants
+		changes.Wanted = t.current.Wants
 	}
 	if err := t.writeViews(ctx); err != nil {
 		return nil, err
@@ -57,11 +60,11 @@ func (t *Table) AdoptBegin(q pipeline.QueueID, prev event.Seq) error {
 // Flush commits everything written with the new marks.
 func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 	if t.current != nil {
-		t.current.leave()
+		t.current.Leave()
 	}
 	out, err := t.changes.Flush(ctx)
 	if err == nil && t.current != nil {
-		t.current.note(out.added, out.facts)
+		t.current.Note(out.Added, out.Changed)
 	}
 	return out.Flushed, err
 }
@@ -70,19 +73,19 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 // caller), a log checkpoint, a vacuum, or the packing of small files (which also runs beside
 // the caller).
 func (t *Table) Maintain(ctx context.Context) error {
-	if t.changes.broken != nil {
-		return t.changes.broken
+	if t.changes.Err() != nil {
+		return t.changes.Err()
 	}
 	keep := int64(math.MaxInt64)
 	if t.current != nil {
-		if err := t.current.step(); errors.Is(err, pipeline.ErrSuperseded) {
-			return t.changes.fail(err)
+		if err := t.current.Step(); errors.Is(err, pipeline.ErrSuperseded) {
+			return t.changes.Fail(err)
 		} else if err != nil {
 			return err
 		}
-		keep = t.current.merged() + 1
+		keep = t.current.Merged() + 1
 	}
-	return t.changes.maintain(ctx, keep)
+	return t.changes.Maintain(ctx, keep)
 }
 
 // Trouble says why current/ stands still or falls behind while changes/ goes on, "" while it
@@ -97,11 +100,11 @@ func (t *Table) Trouble() string {
 // CompleteTo is the commit time up to which readers of changes/ and of current/ have
 // everything. It survives restarts, for it stands in the logs beside the files.
 func (t *Table) CompleteTo() (changes, current time.Time) {
-	changes = timeOf(t.changes.facts.ledger.CompleteTo())
+	changes = timeOf(t.changes.Facts().Ledger.CompleteTo())
 	if t.current == nil {
 		return changes, time.Time{}
 	}
-	return changes, timeOf(t.current.completeTo())
+	return changes, timeOf(t.current.CompleteTo())
 }
 
 func timeOf(micros int64) time.Time {
@@ -112,14 +115,14 @@ func timeOf(micros int64) time.Time {
 }
 
 // Founded reports whether the table was ever here as a whole.
-func (t *Table) Founded() bool { return t.changes.Facts().ledger.Founded() }
+func (t *Table) Founded() bool { return t.changes.Facts().Ledger.Founded() }
 
 // Merged is the version of changes/ up to which current/ has everything.
 func (t *Table) Merged() int64 {
-	if t.current == nil || t.current.level() {
+	if t.current == nil || t.current.Level() {
 		return math.MaxInt64
 	}
-	return t.current.merged()
+	return t.current.Merged()
 }
 
 // Total is how many rows of the source changes/ has.
@@ -128,7 +131,7 @@ func (t *Table) Total() uint64 { return t.changes.Total() }
 // Close joins what runs and drops what was not flushed.
 func (t *Table) Close() error {
 	if t.current != nil {
-		t.current.close()
+		t.current.Close()
 	}
 	t.changes.Close()
 	return nil

@@ -16,6 +16,8 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/parquet/current"
+	"github.com/millrace/millrace/sinks/parquet/file"
 )
 
 // world is a source table that makes a history of messages for its queues, and the naive
@@ -329,7 +331,7 @@ func (w *world) view(upTo []int) []string {
 					schema = w.schemas[s.Schema]
 				}
 				for _, r := range s.Rows {
-					all = append(all, change{r.Seq, r.Op, w.decode(s.Schema, imageOf(&r))})
+					all = append(all, change{r.Seq, r.Op, w.decode(s.Schema, imageIn(&r))})
 				}
 			}
 		}
@@ -414,7 +416,7 @@ func shown(t testing.TB, fsys vfs.FS, dir string, schema *event.Schema) []string
 				delete(r, name)
 			}
 		}
-		delete(r, colSeq)
+		delete(r, file.ColSeq)
 		for k, v := range r {
 			parts = append(parts, "?"+k+"="+v)
 		}
@@ -453,8 +455,8 @@ func (w *world) identities(fsys vfs.FS, dir string, upTo []int) {
 	}
 	got := map[string]int{}
 	for _, r := range readTable(w.t, fsys, path.Join(dir, "changes")) {
-		if r[colOp] != "x" {
-			got[r[colSeq]+" "+r[colSrc]]++
+		if r[file.ColOp] != "x" {
+			got[r[file.ColSeq]+" "+r[file.ColSrc]]++
 		}
 	}
 	for id, n := range got {
@@ -524,7 +526,7 @@ func (d *deliverer) flush() error {
 
 func twinConfig() Config {
 	c := testConfig("lake")
-	c.Current.Interval = Interval(time.Nanosecond)
+	c.Current.Interval = current.Interval(time.Nanosecond)
 	c.Current.FileRows = 4
 	c.Keep.Removed = 0
 	return c
@@ -540,16 +542,7 @@ func TestHistoriesShowWhatTheTwinShows(t *testing.T) {
 
 // pack packs every run of small files there is.
 func pack(t *Table) error {
-	t.changes.pack.run = 3
-	for {
-		if did, err := t.changes.pack.step(context.Background()); err != nil || !did && !t.changes.pack.running {
-			return err
-		}
-		if t.changes.pack.running {
-			p := <-t.changes.pack.done
-			t.changes.pack.done <- p
-		}
-	}
+	return t.changes.Pack(context.Background(), 3)
 }
 
 func runHistory(t *testing.T, seed uint64, keyless bool) {
@@ -565,7 +558,7 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 	gen := uint64(1)
 	d := &deliverer{w: w, table: open(t, sink, claim(w.schemas, gen))}
 	d.seek()
-	dir := d.table.dir
+	dir := d.table.Dir
 	fail := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -574,7 +567,7 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 	}
 	compare := func() {
 		t.Helper()
-		fail(d.table.current.mergeNow())
+		fail(d.table.current.MergeNow())
 		want, schema := w.view(d.flushed), w.newestSchema(d.flushed)
 		if schema == nil {
 			return
@@ -598,8 +591,8 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 			compare()
 		case 3:
 			fail(d.flush())
-			fail(d.table.changes.checkpoint(context.Background(), keepOf(d.table)))
-			fail(d.table.changes.vacuum(context.Background()))
+			fail(d.table.changes.Checkpoint(context.Background(), keepOf(d.table)))
+			fail(d.table.changes.Vacuum(context.Background()))
 		case 4:
 			fail(pack(d.table))
 		default:
@@ -621,4 +614,11 @@ func runHistory(t *testing.T, seed uint64, keyless bool) {
 	if want := w.view(d.flushed); !slices.Equal(source, want) {
 		t.Fatalf("seed %d: the twin is wrong: source\n  %s\ntwin\n  %s", seed, strings.Join(source, "\n  "), strings.Join(want, "\n  "))
 	}
+}
+
+func imageIn(r *event.Row) event.Image {
+	if r.Op == event.OpDelete {
+		return r.Before
+	}
+	return r.After
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/parquet/file"
 )
 
 // column is one case: a source column, values as they are captured, and what readers of
@@ -135,9 +136,9 @@ func TestDeltalakeReadsEveryType(t *testing.T) {
 			}
 			for n, id := range []string{"1", "2", "3"} {
 				for _, c := range cases {
-					check(t, c.col.Name, byID[id], columnName(c.col.Name), c.want[n])
+					check(t, c.col.Name, byID[id], file.ColumnName(c.col.Name), c.want[n])
 					if c.raw != nil {
-						check(t, c.col.Name+" as text", byID[id], columnName(c.col.Name)+rawSuffix, c.raw[n])
+						check(t, c.col.Name+" as text", byID[id], file.ColumnName(c.col.Name)+file.RawSuffix, c.raw[n])
 					}
 				}
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/sinks/objects"
 	"github.com/millrace/millrace/sinks/objects/s3"
+	"github.com/millrace/millrace/sinks/parquet/lake"
 )
 
 // maxView is more than any view takes.
@@ -19,18 +20,18 @@ const maxView = 1 << 20
 
 // writeViews writes the statements by which other engines show the table.
 func (t *Table) writeViews(ctx context.Context) error {
-	store := t.store
+	store := t.Store
 	for name, text := range t.views() {
-		file := path.Join(t.at, "views", name)
+		file := path.Join(t.At, "views", name)
 		have, err := objects.ReadAll(ctx, store, file, maxView)
 		if err == nil && bytes.Equal(have, []byte(text)) {
 			continue
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, objects.ErrTooLarge) {
-			return unwritable("read", t.show(file), err)
+			return lake.Unwritable("read", t.Show(file), err)
 		}
 		if err := store.Put(ctx, file, strings.NewReader(text)); err != nil {
-			return unwritable("write", t.show(file), err)
+			return lake.Unwritable("write", t.Show(file), err)
 		}
 	}
 	return nil
@@ -52,10 +53,10 @@ func escaped(s string) string {
 func oneLine(s string) string { return strings.NewReplacer("\n", " ", "\r", " ").Replace(s) }
 
 func (t *Table) whereabouts() whereabouts {
-	if t.bucket != nil {
-		return inBucketAt(t.bucket, t.dir)
+	if t.Bucket != nil {
+		return inBucketAt(t.Bucket, t.Dir)
 	}
-	root := t.dir
+	root := t.Dir
 	if abs, err := filepath.Abs(root); err == nil {
 		root = abs
 	}
@@ -91,7 +92,7 @@ func (t *Table) views() map[string]string {
 	dq := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 	bq := func(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
 	chq := func(s string) string { return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`" }
-	db, table := t.claim.Table.DB, t.claim.Table.Table
+	db, table := t.Claim.Table.DB, t.Claim.Table.Table
 	at := t.whereabouts()
 	return map[string]string{
 		"duckdb.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in DuckDB.

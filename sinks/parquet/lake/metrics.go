@@ -1,0 +1,54 @@
+package lake
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the sink's figures, by pipeline, sink and table.
+type Metrics struct {
+	Rows, Bytes, Files, Merges, MergedRows *prometheus.CounterVec
+	Flush, Merge                           *prometheus.HistogramVec
+	Unmerged, Lag                          *prometheus.GaugeVec
+}
+
+// NewMetrics registers them with reg, which may be nil.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	labels := []string{"pipeline", "sink", "table"}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, labels))
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_" + name, Help: help}, labels))
+	}
+	seconds := func(name, help string) *prometheus.HistogramVec {
+		return register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "millrace_sink_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, labels))
+	}
+	return &Metrics{
+		Rows:       counter("rows_total", "Rows committed to the target."),
+		Bytes:      counter("bytes_total", "Bytes of data files committed to the target."),
+		Files:      counter("files_total", "Data files committed to the target."),
+		Merges:     counter("current_merges_total", "Merges into the table of current rows."),
+		MergedRows: counter("current_merged_rows_total", "Changes merged into the table of current rows."),
+		Flush:      seconds("flush_seconds", "Time from the beginning of a flush to its durable commit."),
+		Merge:      seconds("current_merge_seconds", "Time of a merge into the table of current rows."),
+		Unmerged:   gauge("current_unmerged_files", "Committed data files that the table of current rows does not show yet."),
+		Lag:        gauge("lag_seconds", "Age, at its commit to the target, of the newest source change in the last flush."),
+	}
+}
+
+// register registers c, or returns the one that another sink of the process registered.
+func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	if reg == nil {
+		return c
+	}
+	var taken prometheus.AlreadyRegisteredError
+	if err := reg.Register(c); errors.As(err, &taken) {
+		if old, ok := taken.ExistingCollector.(C); ok {
+			return old
+		}
+	}
+	return c
+}
