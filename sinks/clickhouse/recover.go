@@ -26,6 +26,9 @@ func (t *Table) readBack(ctx context.Context, life uint64) error {
 		return nil
 	}
 	t.rec, t.slot, t.slotAt = entries[0].rec, entries[0].slot, entries[0].at
+	if now := t.sink.now(); t.slotAt.After(now) { // by the server's clock
+		t.slotAt = now
+	}
 	if t.led, err = t.rec.table(t.claim.Generation); err != nil {
 		return err
 	}

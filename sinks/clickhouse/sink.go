@@ -71,6 +71,9 @@ func (s *Sink) prepare(ctx context.Context) (*abilities, error) {
 	if known != nil {
 		return known, nil
 	}
+	if err := s.conn.Learn(ctx, comment("control")); err != nil {
+		return nil, err
+	}
 	for _, statement := range ddl.Control(s.cfg.ControlDatabase) {
 		if err := s.conn.Exec(ctx, comment("control"), statement); err != nil {
 			return nil, fmt.Errorf("make the bookkeeping in database %s: %w", s.cfg.ControlDatabase, err)

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,8 @@ type Conn struct {
 	settings clickhouse.Settings
 	name     string // of this pool, in query ids
 	sent     atomic.Uint64
+	// newer are settings that not every version has.
+	newer atomic.Pointer[clickhouse.Settings]
 }
 
 var compressions = map[string]clickhouse.CompressionMethod{
@@ -68,9 +72,28 @@ func (c *Conn) context(ctx context.Context, comment string) context.Context {
 	for k, v := range c.settings {
 		settings[k] = v
 	}
+	if newer := c.newer.Load(); newer != nil {
+		maps.Copy(settings, *newer)
+	}
 	settings["log_comment"] = comment
 	id := fmt.Sprintf("%s/%s-%d", comment, c.name, c.sent.Add(1))
 	return clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithQueryID(id))
+}
+
+// Learn finds out which of the settings that newer versions have the server has. From 26.2 on
+// deduplicate_insert stands above insert_deduplicate.
+func (c *Conn) Learn(ctx context.Context, comment string) error {
+	wanted, newer := map[string]any{"deduplicate_insert": "disable"}, clickhouse.Settings{}
+	err := c.Query(ctx, comment, "SELECT name FROM system.settings WHERE name IN ?", func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		newer[name] = wanted[name]
+		return err
+	}, slices.Collect(maps.Keys(wanted)))
+	if err == nil {
+		c.newer.Store(&newer)
+	}
+	return err
 }
 
 // Exec sends a statement and waits for its end.
