@@ -8,19 +8,20 @@ type State string
 
 // The states.
 const (
-	StateStarting State = "starting"
-	StateRunning  State = "running"
-	StateSnapshot State = "snapshot"
-	StateDue      State = "due"
-	StateStalled  State = "stalled"
-	StateWaiting  State = "waiting"
-	StateBehind   State = "behind"
-	StateRetrying State = "retrying"
-	StatePaused   State = "paused"
-	StateExcluded State = "excluded"
-	StateDropped  State = "dropped"
-	StateInvalid  State = "invalid"
-	StateStopped  State = "stopped"
+	StateStarting  State = "starting"
+	StateRunning   State = "running"
+	StateSnapshot  State = "snapshot"
+	StateDue       State = "due"
+	StateStalled   State = "stalled"
+	StateWaiting   State = "waiting"
+	StateBehind    State = "behind"
+	StateRetrying  State = "retrying"
+	StatePaused    State = "paused"
+	StateExcluded  State = "excluded"
+	StateDropped   State = "dropped"
+	StateUnnoticed State = "unnoticed"
+	StateInvalid   State = "invalid"
+	StateStopped   State = "stopped"
 )
 
 // Flows reports whether a target table takes every change, though its merged form may be
@@ -79,6 +80,8 @@ func States() []StateInfo {
 			"name it in source.tables again, and it goes on with a new snapshot", Ready},
 		{StateDropped, OfTable, "the source has the table no longer; its target stays as it was then (on_drop_table: keep)",
 			"remove the target's directory when nobody needs it; it is not made again", Ready},
+		{StateUnnoticed, OfTable, "the source has the table and the pipeline does not know it, as its self-check found; nothing of it is in the targets",
+			"`millrace pipeline pause` and `resume` have it read; report the statement that made it", Unready},
 		{StateInvalid, OfPipeline, "its file has mistakes and nothing runs of it", "`millrace pipeline validate FILE` names all of them", Unready},
 		{StateStopped, OfPipeline | OfTable | OfSink, "it is being removed, or its daemon ends", "", Unready},
 	}

@@ -38,7 +38,10 @@ With --sample 1% or --sample 100000 a part of each table is compared: ranges of 
 key that begin at random places, and keys of the target chosen at random. A table in which
 nothing differs then agrees, which says nothing of its other rows. One with no more rows than
 wanted is compared as a whole; one whose key gives no ranges is skipped, by name.
-Exit status 1 when any table is neither equal nor agrees.`,
+
+A table that the target has and the source does not, or no longer, is named as an orphan:
+on_drop_table: keep leaves such tables, and so does a pattern that no longer takes one in.
+Exit status 1 when any table is neither equal nor agrees nor an orphan.`,
 		Example: "  millrace pipeline verify configs/demo/orders.yaml --table shop.orders --wait 1m\n" +
 			"  millrace pipeline verify configs/demo/orders.yaml --sample 1%",
 		Args: exactArgs("FILE"),
@@ -85,7 +88,7 @@ Exit status 1 when any table is neither equal nor agrees.`,
 		}
 		for _, s := range all {
 			for _, t := range s.Tables {
-				if state := t.Table.State(); state != verify.Equal && state != verify.Agrees {
+				if state := t.Table.State(); state != verify.Equal && state != verify.Agrees && state != verify.Orphan {
 					return silentError{}
 				}
 			}
@@ -149,6 +152,8 @@ func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, o *verifyOpt
 		return nil, errors.Join(err, source.Close())
 	}
 	defer func() { err = errors.Join(err, source.Close(), target.Close()) }()
+	// Before the source: a table that is made meanwhile is none that the source lost.
+	have, unlisted := target.Tables(ctx)
 	tables, err := source.Tables(ctx)
 	if err != nil {
 		return nil, environmentError{err}
@@ -172,6 +177,10 @@ func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, o *verifyOpt
 			results = append(results, verifyResult{State: one.State(), History: true, Table: one})
 		}
 	}
+	for _, one := range orphansOf(have, unlisted, tables, o) {
+		named[one.Name] = true
+		results = append(results, verifyResult{State: one.State(), Table: one})
+	}
 	for _, name := range o.only {
 		if !named[name] {
 			return nil, fmt.Errorf("pipeline %s captures no table %s that exists", p.Name, name)
@@ -181,6 +190,24 @@ func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, o *verifyOpt
 		return nil, fmt.Errorf("pipeline %s captures no table that exists", p.Name)
 	}
 	return results, nil
+}
+
+const orphaned = "the target has the table, and the source does not, or the pipeline does not capture it: nothing of it was compared; " +
+	"remove it from the target when nobody needs it"
+
+// orphansOf are the tables that a target has and the source does not.
+func orphansOf(have []event.TableName, unlisted error, source []event.TableName, o *verifyOptions) (out []verify.Table) {
+	if unlisted != nil {
+		return []verify.Table{{Name: "*", Unreadable: "which tables the target has can't be told: " + unlisted.Error()}}
+	}
+	for _, name := range have {
+		if slices.Contains(source, name) || len(o.only) > 0 && !slices.Contains(o.only, name.String()) {
+			continue
+		}
+		out = append(out, verify.Table{Name: name.String(), Orphaned: orphaned})
+	}
+	slices.SortFunc(out, func(a, b verify.Table) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 // sayEvery is how often a long comparison says how far it is.
@@ -265,7 +292,7 @@ func printResults(w io.Writer, all []sinkResult) {
 // verdict is the outcome with what there is to say about it.
 func verdict(r verifyResult) string {
 	words := []string{strings.ToUpper(r.State)}
-	if r.State == verify.Equal || r.State == verify.Agrees {
+	if r.State == verify.Equal || r.State == verify.Agrees || r.State == verify.Orphan {
 		words[0] = r.State
 	}
 	if r.Sample != nil {
@@ -274,7 +301,7 @@ func verdict(r verifyResult) string {
 	if len(r.Unchecked) > 0 {
 		words = append(words, "not compared, because older rows have them in another form: "+strings.Join(r.Unchecked, ", "))
 	}
-	for _, more := range []string{r.Problem, r.Behind, r.Unreadable, r.Skipped} {
+	for _, more := range []string{r.Problem, r.Behind, r.Unreadable, r.Skipped, r.Orphaned} {
 		if more != "" {
 			words = append(words, more)
 		}

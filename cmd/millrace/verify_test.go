@@ -58,6 +58,21 @@ func TestATableThatCannotBeReadDoesNotEndTheOthers(t *testing.T) {
 	if !strings.Contains(out, `"sample": {`) || !strings.Contains(out, `"of_about": 2`) || strings.Contains(out, `"seed": 0`) {
 		t.Errorf("%s", out)
 	}
+	orphan := filepath.Join(dir, "lake", "shop", "shop.dropped", "current", "_delta_log")
+	if err := os.MkdirAll(orphan, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(orphan, "00000000000000000000.json"), []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ = execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", file)
+	if !strings.Contains(out, "shop.dropped") || !strings.Contains(out, "orphan: the target has the table, and the source does not") {
+		t.Errorf("a table that only the target has is not named:\n%s", out)
+	}
+	out, status = execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", "--json", "--table", "shop.dropped", file)
+	if status != exitOK || !strings.Contains(out, `"state": "orphan"`) || !strings.Contains(out, `"orphaned": "the target has`) || strings.Contains(out, "shop.gone") {
+		t.Errorf("status %d: %s", status, out)
+	}
 	for args, want := range map[string]string{
 		"--sample 0": `--sample "0" is neither a number of rows`, "--sample 101%": `--sample "101%" is neither`,
 		"--seed 5": "--seed chooses a sample: it needs --sample", "--history --sample 5": "--history compares whole tables",

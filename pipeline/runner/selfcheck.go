@@ -32,6 +32,7 @@ func (p *pipe) newCheck(dir string) *selfcheck.Service {
 		Source:  p.sourceReader,
 		Target:  p.targetReader,
 		Tables:  p.toCheck,
+		Unknown: p.unknown,
 		Reached: p.reached, Complete: p.currentTo,
 		Repair: func(ctx context.Context, t event.TableName) error {
 			_, err := p.do(ctx, t.String(), httpapi.Snapshot)
@@ -89,6 +90,31 @@ func (p *pipe) toCheck(sink string) []selfcheck.Table {
 		out = append(out, selfcheck.Table{Name: name, Skip: whyNot(&now, &now.Tables[i], sink)})
 	}
 	return out
+}
+
+// unknown are those of the source's tables that have no life here, or whose life is over.
+func (p *pipe) unknown(source []event.TableName) (out []event.TableName) {
+	p.mu.Lock()
+	runs := p.state == pipeline.StateRunning
+	p.mu.Unlock()
+	if !runs {
+		return nil
+	}
+	known := p.lives.All()
+	for _, name := range source {
+		live, ok := known[name]
+		if state, _, _ := live.State(); !ok || state == pipeline.StateDropped {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// unnoticed says of a table that the source has it and nothing of it is taken.
+func (p *pipe) unnoticed(t *pipeline.TableStatus) {
+	t.State, t.Code, t.Snapshot = pipeline.StateUnnoticed, "", 0
+	t.Reason = fmt.Sprintf("the source has the table, and the pipeline has read past that without taking note of it: nothing of it is in the targets; "+
+		"`millrace pipeline pause %s` and `resume %s` have it read", p.spec.Name, p.spec.Name)
 }
 
 // whyNot is why a table can't be compared now; "" when it can.

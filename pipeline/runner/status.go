@@ -43,9 +43,13 @@ func (p *pipe) status() pipeline.Status {
 	way := p.complete(&seen, publisher)
 	out.CompleteTo = way
 	counted := false
-	for _, name := range p.tables(tables) {
+	unnoticed := p.check.Unnoticed()
+	for _, name := range p.tables(append(tables, unnoticed...)) {
 		live := p.lives.Of(name)
 		t := tableStatus(name, live, known[name])
+		if slices.Contains(unnoticed, name) {
+			p.unnoticed(&t)
+		}
 		if t.State = under(out.State, t.State); t.State == out.State && t.State != pipeline.StateRunning {
 			t.Reason = ""
 		}

@@ -42,6 +42,9 @@ type Deps struct {
 	Source func() (pipeline.Reader, error)
 	Target func(sink string) (pipeline.Reader, error)
 	Tables func(sink string) []Table
+	// Unknown are those of the source's tables that the pipeline, which runs, does not know;
+	// none while it does not run.
+	Unknown func(source []event.TableName) []event.TableName
 	// Reached reports whether a target table's log has everything that its queues held at
 	// some time behind since.
 	Reached func(sink string, table event.TableName, since time.Time) bool
@@ -58,6 +61,8 @@ type Service struct {
 	cfg  Config
 	deps Deps
 	pace *pace
+	// census is of the goroutine of Run alone.
+	census census
 
 	// mu guards what Verified and Progress read; the goroutine of Run alone writes.
 	mu     sync.Mutex
@@ -70,6 +75,8 @@ type Service struct {
 	visible event.Position
 	place   pipeline.Place
 	passed  time.Time
+	// unnoticed are the tables that the pipeline does not know.
+	unnoticed []event.TableName
 }
 
 // New makes a service and reads its record. It starts nothing.
@@ -211,9 +218,10 @@ func (s *Service) save() error {
 	return s.record.save(s.cfg.Dir)
 }
 
-// round looks at each table that was not looked at in this round. left says that some could
-// not be.
+// round counts the source's tables and looks at each that was not looked at in this round.
+// left says that some could not be.
 func (s *Service) round(ctx context.Context) (left bool, err error) {
+	left = s.count(ctx)
 	for _, first := range []bool{true, false} { // what was begun before a restart comes first
 		for _, sink := range s.cfg.Sinks {
 			for _, t := range s.deps.Tables(sink) {

@@ -120,6 +120,10 @@ type rig struct {
 	repairs []string
 	life    context.Context // of the service that runs
 	heal    bool
+	listed  []event.TableName // by the source
+	known   []event.TableName // by the pipeline
+	counts  int
+	place   pipeline.Place
 }
 
 var (
@@ -128,7 +132,8 @@ var (
 )
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, source: map[string]*table{}, target: map[string]*table{}, skip: map[string]string{}, broken: map[string]error{}, reached: true}
+	r := &rig{t: t, source: map[string]*table{}, target: map[string]*table{}, skip: map[string]string{}, broken: map[string]error{}, reached: true,
+		place: pipeline.Place{File: "log.000001", Pos: 4}}
 	for _, n := range []event.TableName{orders, items} {
 		r.source[n.String()], r.target[n.String()] = filled(500), filled(500)
 	}
@@ -147,6 +152,12 @@ func (r *rig) service() *Service {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return []Table{{orders, r.skip["shop.orders"]}, {items, r.skip["shop.items"]}}
+		},
+		Unknown: func(source []event.TableName) []event.TableName {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.counts++
+			return slices.DeleteFunc(slices.Clone(source), func(n event.TableName) bool { return slices.Contains(r.known, n) })
 		},
 		Reached: func(string, event.TableName, time.Time) bool {
 			r.mu.Lock()
@@ -187,10 +198,18 @@ func (n named) reader(name event.TableName) (reader, error) {
 	return r, n.broken[name.String()]
 }
 
-func (named) Tables(context.Context) ([]event.TableName, error) { return nil, nil }
-func (named) Close() error                                      { return nil }
-func (named) Place(context.Context) (pipeline.Place, error) {
-	return pipeline.Place{File: "log.000001", Pos: 4}, nil
+func (n named) Tables(context.Context) ([]event.TableName, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.listed), n.broken["tables"]
+}
+
+func (named) Close() error { return nil }
+
+func (n named) Place(context.Context) (pipeline.Place, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rig.place, nil
 }
 
 func (n named) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {

@@ -32,16 +32,21 @@ func (c *check) lookAgain(ctx context.Context, candidates *spill) (*spill, error
 	if err != nil {
 		return nil, err
 	}
-	until, rest := time.Now().Add(c.o.Wait), c.o.Pause
+	until, rest, lasting := time.Now().Add(c.o.Wait), c.o.Pause, 0
 	for n := 1; candidates.n > 0 || c.out.Problem != ""; n++ {
 		c.tell("again", candidates.n)
+		problem := c.out.Problem
 		last := n >= leastLooks && time.Now().After(until)
 		left, err := c.look(ctx, n, candidates, wrong, until, last)
 		if err != nil {
 			return nil, err
 		}
 		candidates = left
-		if last || candidates.n == 0 && c.out.Problem == "" {
+		if lasting++; problem != c.out.Problem || c.out.Behind != "" {
+			lasting = 0
+		}
+		// What a target lacks that is as far as the source was does not come by waiting.
+		if last || candidates.n == 0 && (c.out.Problem == "" || lasting >= steady) {
 			break
 		}
 		if err := pause.For(ctx, max(rest, c.scan)); err != nil { // a source that is read as a whole rests as long

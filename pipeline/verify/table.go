@@ -27,6 +27,9 @@ type Table struct {
 	// that is not the whole: all figures are of the sample then.
 	Skipped string   `json:"skipped,omitempty"`
 	Sample  *Sampled `json:"sample,omitempty"`
+	// Orphaned says that the source does not have the table, or the pipeline does not capture it:
+	// nothing of it was compared.
+	Orphaned string `json:"orphaned,omitempty"`
 	// Unchecked are columns that the comparison of a history left out, because older rows
 	// have them in another form.
 	Unchecked []string `json:"unchecked,omitempty"`
@@ -41,6 +44,7 @@ const (
 	Unreadable = "unreadable"
 	Agrees     = "agrees"  // nothing differs in the part that was compared
 	Skipped    = "skipped" // not compared
+	Orphan     = "orphan"  // the target has the table and the source does not
 )
 
 // Differences counts the rows that differ.
@@ -51,6 +55,8 @@ func (t Table) State() string {
 	switch {
 	case t.Unreadable != "":
 		return Unreadable
+	case t.Orphaned != "":
+		return Orphan
 	case t.Skipped != "":
 		return Skipped
 	case t.Problem == "" && t.Differences() == 0 && t.Unsettled == 0:
