@@ -80,3 +80,48 @@ func TestDefinitionsAreFollowed(t *testing.T) {
 		})
 	}
 }
+
+// Rows under another key go into another table; the view shows the first one as it was until a
+// snapshot has filled the other, and what lags behind still goes where it belongs.
+func TestAnotherKeyIsShownOnceItIsWhole(t *testing.T) {
+	c := targetOn(t, testenv.ClickHouse(t))
+	m := schemas{}
+	columns := []event.Column{number(1, "id", 4), number(2, "k", 4), text(3, "v")}
+	byID, byK, none := m.add(columns, 0), m.add(columns, 1), m.add(columns)
+	o := own(t, c, m, 1, false)
+	o.write(0, rows(byID, 0, create(10, image(t, byID, 1, 11, "a")), create(12, image(t, byID, 2, 12, "b")))).flush()
+	first := []string{"id=1 k=11 v=a", "id=2 k=12 v=b"}
+	same(t, "by id", shows(t, c), first)
+
+	two := func(k event.Kind, s *event.Schema, prev event.Seq, mk event.Mark) *event.Slice {
+		mk.Queues = 2
+		return mark(k, s, prev, mk)
+	}
+	o.write(0, two(event.KindDDL, byK, 12, event.Mark{Seq: 20, Due: "another key"}), rows(byK, 20, create(22, image(t, byK, 3, 13, "c")))).flush()
+	same(t, "the key has changed", shows(t, c), first)
+	if _, current := o.CompleteTo(); !current.IsZero() {
+		t.Errorf("the view is said to be complete to %s", current)
+	}
+	o = own(t, c, m, 2, false)
+	o.write(1, rows(byID, 0, create(11, image(t, byID, 9, 19, "late")))).flush()
+	same(t, "a queue that lags", shows(t, c), append(slices.Clone(first), "id=9 k=19 v=late"))
+
+	snapshot := func(seq event.Seq, vals ...any) event.Row {
+		return event.Row{Op: event.OpRead, Index: uint64(seq), Seq: seq, After: image(t, byK, vals...)}
+	}
+	o.write(0, two(event.KindBegin, byK, 22, event.Mark{Seq: 30, Attempt: 30}), rows(byK, 30, snapshot(32, 1, 11, "a"), snapshot(34, 3, 13, "c")), two(event.KindEnd, byK, 34, event.Mark{Seq: 40, Attempt: 30}))
+	o.write(1, two(event.KindDDL, byK, 11, event.Mark{Seq: 20, Due: "another key"}), two(event.KindBegin, byK, 20, event.Mark{Seq: 30, Attempt: 30}), rows(byK, 30, snapshot(36, 9, 19, "late"))).flush()
+	same(t, "one queue has not passed END", shows(t, c), append(slices.Clone(first), "id=9 k=19 v=late"))
+	o.write(1, two(event.KindEnd, byK, 36, event.Mark{Seq: 40, Attempt: 30})).flush()
+	second := []string{"id=1 k=11 v=a", "id=3 k=13 v=c", "id=9 k=19 v=late"}
+	same(t, "by k", shows(t, c), second)
+
+	// The key goes: changes with signs, of a snapshot that is complete.
+	o.write(0, two(event.KindDDL, none, 40, event.Mark{Seq: 50, Due: "no key"}), two(event.KindBegin, none, 50, event.Mark{Seq: 52, Attempt: 52}), rows(none, 52, snapshot(54, 3, 13, "c"), snapshot(56, 3, 13, "c")), two(event.KindEnd, none, 56, event.Mark{Seq: 60, Attempt: 52}))
+	o.write(1, two(event.KindDDL, none, 40, event.Mark{Seq: 50, Due: "no key"}), two(event.KindBegin, none, 50, event.Mark{Seq: 52, Attempt: 52}), two(event.KindEnd, none, 52, event.Mark{Seq: 60, Attempt: 52})).flush()
+	o = own(t, c, m, 3, true)
+	same(t, "no key", shows(t, c), []string{"id=3 k=13 v=c", "id=3 k=13 v=c"})
+	if err := o.Maintain(t.Context()); err != nil || o.Trouble() != "" {
+		t.Error(err, o.Trouble())
+	}
+}

@@ -51,10 +51,7 @@ func (s *store) clone() store {
 }
 
 // keyOf are the identities of a definition's key.
-func keyOf(s *event.Schema, keyless bool) []uint32 {
-	if keyless {
-		return nil
-	}
+func keyOf(s *event.Schema) []uint32 {
 	var key []uint32
 	for _, i := range s.PrimaryKey {
 		key = append(key, s.Columns[i].ID)
@@ -235,13 +232,11 @@ func freeIn(columns []ddl.ViewColumn, name string) string {
 // shown is the store that the view shows: the newest one that a snapshot has filled, or that
 // holds the table from its first row on.
 func shown(stores []store, whole event.Seq) *store {
-	for i := len(stores) - 1; i > 0; i-- {
-		if stores[i].Since <= whole {
-			return &stores[i]
+	var best *store
+	for i := range stores {
+		if s := &stores[i]; best == nil || s.Since <= whole && s.Since >= best.Since {
+			best = s
 		}
 	}
-	if len(stores) == 0 {
-		return nil
-	}
-	return &stores[0]
+	return best
 }

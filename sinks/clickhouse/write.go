@@ -60,6 +60,9 @@ func (t *Table) schemaOf(ctx context.Context, s *event.Slice) (*event.Schema, er
 }
 
 func (t *Table) encode(st *step, s *event.Slice, take ledger.Step, schema *event.Schema) error {
+	if s.Kind == event.KindRow && s.Hi < st.led.Next().Floor {
+		return nil // all of it is gone, whichever queue brings it (K7)
+	}
 	if schema != nil {
 		if err := t.define(st, schema, s); err != nil {
 			return t.refused(err, "definition of the change numbered %d", s.Lo)
@@ -88,11 +91,11 @@ func (t *Table) refused(err error, format string, a ...any) error {
 
 // define takes in a definition: the store of its key, and in that its columns.
 func (t *Table) define(st *step, schema *event.Schema, s *event.Slice) error {
-	at := event.Seq(0)
+	at, since := event.Seq(0), s.Lo
 	if s.Mark != nil {
-		at = s.Mark.Seq
+		at, since = s.Mark.Seq, s.Mark.Seq
 	}
-	i, err := t.storeOf(st, schema, at)
+	i, err := t.storeOf(st, schema, at, since)
 	if err != nil {
 		return err
 	}
@@ -110,16 +113,16 @@ func (t *Table) define(st *step, schema *event.Schema, s *event.Slice) error {
 }
 
 // storeOf is the place of the store for rows of a definition; a key that none has makes one.
-func (t *Table) storeOf(st *step, schema *event.Schema, at event.Seq) (int, error) {
-	key := keyOf(schema, t.claim.Keyless)
+func (t *Table) storeOf(st *step, schema *event.Schema, at, since event.Seq) (int, error) {
+	key := keyOf(schema)
 	for i := len(st.stores) - 1; i >= 0; i-- {
 		if st.stores[i].fits(schema, key, t.types) {
 			return i, nil
 		}
 	}
-	made := store{Number: len(st.stores) + 1, Since: at, Key: key}
+	made := store{Number: 1, Key: key}
 	if n := len(st.stores); n > 0 {
-		made.Number = st.stores[n-1].Number + 1
+		made.Number, made.Since = st.stores[n-1].Number+1, since
 	}
 	st.stores = append(st.stores, made)
 	i := len(st.stores) - 1
@@ -151,7 +154,7 @@ func (t *Table) block(st *step, schema *event.Schema) (*block, error) {
 			return b, nil
 		}
 	}
-	i, err := t.storeOf(st, schema, 0)
+	i, err := t.storeOf(st, schema, 0, 0)
 	if err != nil {
 		return nil, err
 	}
