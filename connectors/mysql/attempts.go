@@ -71,7 +71,8 @@ func newAttempts(o *opening) *attempts {
 }
 
 // resume takes up the attempts of the position: those in progress go on at their
-// cursor, those without BEGIN begin, and so do those that the source owes.
+// cursor, those without BEGIN begin, and so do those that the source owes. Of such a one the
+// records need not know: a process that ended behind an END has not told of what follows it.
 func (as *attempts) resume(all []event.Attempt, due map[event.TableName]owed) {
 	for _, ev := range all {
 		t := as.tables.all[ev.Table]
@@ -94,7 +95,7 @@ func (as *attempts) resume(all []event.Attempt, due map[event.TableName]owed) {
 	}
 	for _, t := range as.tables.captured() {
 		if own, ok := due[t.name]; ok && as.mayBegin(t) && as.of(t) == nil {
-			as.add(t, own.Cause).own = true
+			as.owe(t, own.Cause)
 		}
 	}
 }
@@ -213,8 +214,7 @@ func (as *attempts) cascade(t *table) {
 func (as *attempts) owe(t *table, cause string) {
 	as.request(t, cause)
 	if a := as.of(t); a != nil {
-		ev := a.ev
-		as.stand.emit(event.Item{Kind: event.KindDue, Seq: as.tables.ground.number(), Table: t.named(), Attempt: &ev})
+		as.tables.tellDue(t, cause)
 	}
 }
 

@@ -330,14 +330,7 @@ func TestWhatTheSourceOwesIsSaid(t *testing.T) {
 	}
 	as := &attempts{source: source, server: ts.server, stand: at, tables: ts, ctx: t.Context()}
 	ts.attempts = as
-	owed := func() (causes []string) {
-		for _, it := range at.items {
-			if it.Kind == event.KindDue {
-				causes = append(causes, it.Table.Name.String()+": "+it.Attempt.Cause)
-			}
-		}
-		return causes
-	}
+	owed := func() []string { return toldDue(at) }
 	as.cascade(table)
 	as.cascade(table) // before BEGIN: the attempt has it
 	if got := owed(); len(got) != 1 || got[0] != tableA.String()+": "+causeCascade || as.of(table) == nil || as.of(table).again {
@@ -348,5 +341,51 @@ func TestWhatTheSourceOwesIsSaid(t *testing.T) {
 	as.cascade(table)
 	if got := owed(); len(got) != 1 || as.of(table) != nil {
 		t.Errorf("of a paused table: told %q", got)
+	}
+}
+
+func toldDue(at *still) (causes []string) {
+	for _, it := range at.items {
+		if it.Kind == event.KindDue {
+			causes = append(causes, it.Table.Name.String()+": "+it.Attempt.Cause)
+		}
+	}
+	return causes
+}
+
+// TestWhatARestartOwesIsSaid: a table that is not whole, as only the position knows, is told
+// to be due. Nobody would believe else that rows are missing until the BEGIN: behind an END
+// with an attempt to follow whose record the process did not live to make, and where rows are
+// left out because the place up to which they were was one of another server's log.
+func TestWhatARestartOwesIsSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		was   unsure
+		other bool
+		due   map[event.TableName]owed
+		known []event.Attempt
+		want  string
+	}{
+		"an END with another to follow": {due: map[event.TableName]owed{tableA: {Cause: causeCascade, Behind: true}}, want: causeCascade},
+		"one that the records have":     {due: map[event.TableName]owed{tableA: {Cause: "c"}}, known: []event.Attempt{{Table: tableA, Cause: "c"}}},
+		"a place of another log":        {was: unsure{loadedAt: place{file: "f", pos: 9}}, other: true, want: "what it was where the reader stood"},
+		"a place of this log":           {was: unsure{loadedAt: place{file: "f", pos: 9}}},
+		"nothing":                       {other: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ts, at := stillTables(t, true)
+			stillTable(ts, tableA)
+			source, err := New(*ts.cfg, ts.log, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			as := &attempts{source: source, server: ts.server, stand: at, tables: ts, ctx: t.Context()}
+			ts.attempts = as
+			ts.takeUp(map[event.TableName]unsure{tableA: c.was}, c.other)
+			as.resume(c.known, c.due)
+			got := toldDue(at)
+			if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], tableA.String()+": "+c.want)) {
+				t.Errorf("told %q, want %q", got, c.want)
+			}
+		})
 	}
 }

@@ -162,9 +162,19 @@ func (ts *tables) takeUp(all map[event.TableName]unsure, other bool) {
 			u = u.elsewhere()
 		}
 		t.unsure = u
-		if t.blind != "" {
-			ts.audits.inquire(name, t.blind)
+		if t.blind == "" {
+			continue
 		}
+		if t.defined() { // the records do not know of one that is unsure only here
+			ts.tellDue(t, t.blind)
+		}
+		ts.audits.inquire(name, t.blind)
 	}
 	ts.changed = true
+}
+
+// tellDue tells that an attempt of the table is owed: until it has ended the table is not
+// whole.
+func (ts *tables) tellDue(t *table, cause string) {
+	ts.ground.emit(event.Item{Kind: event.KindDue, Seq: ts.ground.number(), Table: t.named(), Attempt: &event.Attempt{Table: t.name, Cause: cause}})
 }
