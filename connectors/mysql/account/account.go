@@ -41,13 +41,14 @@ func (a *Account) DB(setup func(*mysqldriver.Config)) (*sql.DB, error) {
 	if _, err := mysqldriver.NewConnector(cfg); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Address, err)
 	}
-	return sql.OpenDB(&connector{account: *a, cfg: cfg}), nil
+	return sql.OpenDB(&connector{account: *a, cfg: cfg, patience: connectTimeout}), nil
 }
 
 // connector makes each connection with the files as they are then.
 type connector struct {
-	account Account
-	cfg     *mysqldriver.Config
+	account  Account
+	cfg      *mysqldriver.Config
+	patience time.Duration // with a server that takes the connection
 }
 
 // Driver implements driver.Connector.
@@ -69,7 +70,18 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.account.Address, err)
 	}
-	conn, err := made.Connect(ctx)
+	bounded, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	conn, err := c.made(bounded, made, seen)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("the server at %s said nothing for %s while a connection was made; see whether it is frozen: %w", c.account.Address, c.patience, err)
+	}
+	return conn, err
+}
+
+// made is a connection that has proven where it leads, with its session set up.
+func (c *connector) made(ctx context.Context, with driver.Connector, seen *greeting) (driver.Conn, error) {
+	conn, err := with.Connect(ctx)
 	if err != nil {
 		return nil, c.account.explain(err, seen)
 	}
@@ -118,6 +130,9 @@ func (a *Account) proven(ctx context.Context, conn *client.Conn) error {
 	}
 	return conn.SetDeadline(time.Time{})
 }
+
+// connectTimeout bounds the wait for a pool's connection, its handshake, proof and session.
+const connectTimeout = time.Minute
 
 // proofTimeout bounds the wait for a server that took a connection and is silent.
 const proofTimeout = 30 * time.Second

@@ -18,7 +18,8 @@ import (
 
 // ReadAfter implements pipeline.RangeReader: one short statement in the order of the key.
 func (r *Reader) ReadAfter(ctx context.Context, table event.TableName, after []pipeline.Cell, n int,
-	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) (err error) {
+	defer r.silent.explain(&err)
 	p, err := r.plan(ctx, table)
 	if err != nil {
 		return err
@@ -56,7 +57,8 @@ func beyond(names, literals []string) string {
 
 // ReadKeys implements pipeline.RangeReader.
 func (r *Reader) ReadKeys(ctx context.Context, table event.TableName, keys [][]pipeline.Cell,
-	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) (err error) {
+	defer r.silent.explain(&err)
 	p, err := r.plan(ctx, table)
 	if err != nil {
 		return err
@@ -203,8 +205,8 @@ func clock(us int64) string {
 }
 
 // Place implements pipeline.Placed: the end of the log, and the server's clock after it.
-func (r *Reader) Place(ctx context.Context) (pipeline.Place, error) {
-	var p pipeline.Place
+func (r *Reader) Place(ctx context.Context) (p pipeline.Place, err error) {
+	defer r.silent.explain(&err)
 	rows, err := r.db.QueryContext(ctx, "SHOW MASTER STATUS")
 	if err != nil {
 		if rows, err = r.db.QueryContext(ctx, "SHOW BINARY LOG STATUS"); err != nil {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	driver "github.com/go-sql-driver/mysql"
+
 	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -18,6 +20,7 @@ import (
 type Reader struct {
 	db     *sql.DB
 	server *account.Server
+	silent *silence
 	tables func(event.TableName) bool
 }
 
@@ -33,7 +36,8 @@ func New(cfg Config) (*Reader, error) {
 	if cfg.Account.Server == nil {
 		cfg.Account.Server = account.NewServer(nil)
 	}
-	db, err := cfg.Account.DB(nil)
+	silent := &silence{address: cfg.Account.Address}
+	db, err := cfg.Account.DB(func(c *driver.Config) { c.ReadTimeout, c.WriteTimeout, c.Logger = patience, patience, silent })
 	if err != nil {
 		return nil, fmt.Errorf("reader of %s: %w", cfg.Account.Address, err)
 	}
@@ -41,7 +45,7 @@ func New(cfg Config) (*Reader, error) {
 	if captured == nil {
 		captured = func(event.TableName) bool { return true }
 	}
-	return &Reader{db: db, server: cfg.Account.Server, tables: captured}, nil
+	return &Reader{db: db, server: cfg.Account.Server, silent: silent, tables: captured}, nil
 }
 
 // Of implements pipeline.OneServer.
@@ -51,7 +55,8 @@ func (r *Reader) Of(server string) { r.server.To(server) }
 func (r *Reader) Close() error { return r.db.Close() }
 
 // Tables lists the captured base tables.
-func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
+func (r *Reader) Tables(ctx context.Context) (names []event.TableName, err error) {
+	defer r.silent.explain(&err)
 	rows, err := r.db.QueryContext(ctx, `SELECT table_schema, table_name FROM information_schema.tables
 		WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND table_schema NOT IN ('mysql','sys','information_schema','performance_schema')
 		ORDER BY 1, 2`)
@@ -59,7 +64,6 @@ func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	defer rows.Close()
-	var names []event.TableName
 	for rows.Next() {
 		var n event.TableName
 		if err := rows.Scan(&n.DB, &n.Table); err != nil {
@@ -73,7 +77,8 @@ func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
 }
 
 // Read streams every row of a table, in one statement.
-func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) (err error) {
+	defer r.silent.explain(&err)
 	p, err := r.plan(ctx, table)
 	if err != nil {
 		return err

@@ -22,9 +22,9 @@ const countedRows = 10_000
 
 // RowsAbout implements pipeline.SampleReader. The estimate is the optimizer's: what
 // information_schema says may be a day old.
-func (r *Reader) RowsAbout(ctx context.Context, table event.TableName) (int64, error) {
+func (r *Reader) RowsAbout(ctx context.Context, table event.TableName) (n int64, err error) {
+	defer r.silent.explain(&err)
 	from := (&plan{table: table}).from()
-	var n int64
 	if err := r.db.QueryRowContext(ctx, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s LIMIT %d) t", from, countedRows+1)).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count %s: %w", table, err)
 	}
@@ -66,7 +66,8 @@ func (r *Reader) RowsAbout(ctx context.Context, table event.TableName) (int64, e
 // Spread implements pipeline.SampleReader: each column of the key in turn has a value between
 // the least and the greatest that the index has below the values before it. That spreads keys
 // over their range, not over the rows: behind a gap a row is likelier to be met.
-func (r *Reader) Spread(ctx context.Context, table event.TableName, n int, random func() float64) ([][]pipeline.Cell, error) {
+func (r *Reader) Spread(ctx context.Context, table event.TableName, n int, random func() float64) (keys [][]pipeline.Cell, err error) {
+	defer r.silent.explain(&err)
 	p, err := r.plan(ctx, table)
 	if err != nil {
 		return nil, err
