@@ -184,10 +184,7 @@ func TestVerbsTwiceAtOnce(t *testing.T) {
 		const askers = 4
 		answers := make(chan error, askers)
 		for range askers {
-			go func() {
-				_, err := r.daemon.Do(t.Context(), "orders", step.table, step.verb)
-				answers <- err
-			}()
+			go func() { answers <- r.ask(step.table, step.verb) }()
 		}
 		for range askers {
 			if err := <-answers; err != nil {
