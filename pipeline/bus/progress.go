@@ -14,6 +14,12 @@ func (l *checkpointLog) unlock() {
 				s.Trimming++
 			}
 		}
+		for _, a := range st.Tries {
+			if s.Attempts == nil {
+				s.Attempts = map[event.TableName]event.Attempt{}
+			}
+			s.Attempts[event.TableName(a.Table)] = event.Attempt{Begin: a.Begin, Chunk: a.Chunk, Rows: a.Rows, Estimate: a.Estimate}
+		}
 	}
 	l.shown.Store(&s)
 	l.mu.Unlock()
@@ -31,6 +37,9 @@ type PublisherStatus struct {
 	Halves   uint64
 	Trimming int // queues whose messages are held against what is read again
 	Position event.Position
+	// Attempts are the snapshots under way as far as they are decided: a crash takes no more
+	// than what they lack.
+	Attempts map[event.TableName]event.Attempt
 }
 
 // Status is a snapshot for people and metrics. Any goroutine may ask; it never waits.

@@ -50,6 +50,9 @@ func (p *pipe) status() pipeline.Status {
 		if slices.Contains(unnoticed, name) {
 			p.unnoticed(&t)
 		}
+		if publisher != nil {
+			t.Snapshot = decided(live, publisher.Status().Attempts[name], t.Snapshot)
+		}
 		if t.State = under(out.State, t.State); t.State == out.State && t.State != pipeline.StateRunning {
 			t.Reason = ""
 		}
@@ -154,6 +157,18 @@ func tableStatus(name event.TableName, t life.Table, seen pipeline.SourceTable) 
 		out.Reason = strings.TrimPrefix(out.Reason+": "+seen.Trouble, ": ")
 	}
 	return out
+}
+
+// decided is how much of a snapshot no crash takes away; shown also counts what is on its way.
+func decided(t life.Table, recorded event.Attempt, shown float64) float64 {
+	a, under := t.Attempt()
+	switch {
+	case recorded.Begin != 0 && (!under || a.Begin == recorded.Begin):
+		return recorded.Percent()
+	case under:
+		return 0 // its BEGIN is on its way
+	}
+	return shown
 }
 
 // lagUnknown is why nobody knows how old what a target has of a table is; "" when it is known.
