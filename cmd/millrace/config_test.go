@@ -18,6 +18,7 @@ const configs = "../../configs"
 func environment(name string) (string, bool) {
 	value, ok := map[string]string{
 		"ORDERS_PASSWORD": "secret", "DEMO_MYSQL": "127.0.0.1:3306", "DEMO_PASSWORD": "secret", "DEMO_LAKE": "/lake",
+		"DEMO_CLICKHOUSE": "127.0.0.1:9000", "DEMO_S3": "http://127.0.0.1:7070", "MYSQL_PASSWORD": "secret", "CLICKHOUSE_PASSWORD": "secret",
 	}[name]
 	return value, ok
 }
@@ -48,9 +49,18 @@ func TestEveryExampleConfigurationIsRight(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
-	for _, dir := range []string{"pipelines", "demo"} {
-		found, errs := spec.ReadDir(filepath.Join(configs, dir), kinds(), environment)
-		if len(found) == 0 || len(errs) > 0 {
+	for dir, pipelines := range map[string]int{"pipelines": 1, "examples": 2, "demo": 1, "demo-s3": 1, "demo-clickhouse": 1} {
+		names := environment
+		if dir == "demo-s3" {
+			names = func(name string) (string, bool) {
+				if name == "DEMO_LAKE" {
+					return "s3://lake/demo", true
+				}
+				return environment(name)
+			}
+		}
+		found, errs := spec.ReadDir(filepath.Join(configs, dir), kinds(), names)
+		if len(found) != pipelines || len(errs) > 0 {
 			t.Errorf("%s: %d pipelines, %v", dir, len(found), errs)
 		}
 	}
