@@ -47,6 +47,22 @@ func (b *bench) startDaemon(ctx context.Context, s *source) (*daemon, error) {
 
 // startDaemonFor captures the tables of a pattern; without a source it has no pipeline.
 func (b *bench) startDaemonFor(ctx context.Context, s *source, tables string) (*daemon, error) {
+	return b.startDaemonIn(ctx, func(lake string) string {
+		if s == nil {
+			return ""
+		}
+		return fmt.Sprintf(pipelineFile, s.server.Addr, tables, lake)
+	})
+}
+
+// startDaemonWith runs the pipeline of a file that needs no lake.
+func (b *bench) startDaemonWith(ctx context.Context, text string) (*daemon, error) {
+	return b.startDaemonIn(ctx, func(string) string { return text })
+}
+
+// startDaemonIn runs the pipeline whose file is made for the place of its lake; none where
+// the file is empty.
+func (b *bench) startDaemonIn(ctx context.Context, file func(lake string) string) (*daemon, error) {
 	dir, drop, err := b.scratch("standalone")
 	if err != nil {
 		return nil, err
@@ -56,8 +72,8 @@ func (b *bench) startDaemonFor(ctx context.Context, s *source, tables string) (*
 		return nil, err
 	}
 	d := &daemon{lake: filepath.Join(dir, "lake"), drop: drop}
-	if s != nil {
-		text := fmt.Sprintf(pipelineFile, s.server.Addr, tables, d.lake)
+	text := file(d.lake)
+	if text != "" {
 		d.file = filepath.Join(pipelines, "bench.yaml")
 		if err := os.WriteFile(d.file, []byte(text), 0o600); err != nil {
 			return nil, err
@@ -84,7 +100,7 @@ func (b *bench) startDaemonFor(ctx context.Context, s *source, tables string) (*
 	defer cancel()
 	err = d.process.WaitReady(limited, func(ctx context.Context) error {
 		all, err := d.client.Pipelines(ctx)
-		if err == nil && s != nil && len(all) == 0 {
+		if err == nil && text != "" && len(all) == 0 {
 			err = errors.New("the pipeline is not there yet")
 		}
 		return err

@@ -61,6 +61,7 @@ type results struct {
 	Seconds  float64         `json:"seconds"`
 	Brokers  []brokerSample  `json:"brokers,omitempty"`
 	Pipeline *pipelineResult `json:"pipeline,omitempty"`
+	OLAP     *olapResult     `json:"clickhouse,omitempty"`
 	Memory   *memoryResult   `json:"memory,omitempty"`
 }
 
@@ -84,9 +85,10 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	b.say("data in %s (%s); load average %s", b.root, r.Machine.Filesystem, r.Machine.Load)
 	runs := map[string]func(context.Context) error{
-		"brokers":  func(ctx context.Context) (err error) { r.Brokers, err = b.brokers(ctx); return err },
-		"pipeline": func(ctx context.Context) (err error) { r.Pipeline, err = b.pipeline(ctx); return err },
-		"memory":   func(ctx context.Context) (err error) { r.Memory, err = b.memory(ctx); return err },
+		"brokers":    func(ctx context.Context) (err error) { r.Brokers, err = b.brokers(ctx); return err },
+		"pipeline":   func(ctx context.Context) (err error) { r.Pipeline, err = b.pipeline(ctx); return err },
+		"clickhouse": func(ctx context.Context) (err error) { r.OLAP, err = b.clickhouse(ctx); return err },
+		"memory":     func(ctx context.Context) (err error) { r.Memory, err = b.memory(ctx); return err },
 	}
 	for _, p := range parts {
 		if !b.wants(append([]string{p.name}, p.of...)...) {

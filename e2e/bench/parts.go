@@ -13,6 +13,7 @@ var parts = []struct {
 }{
 	{"brokers", []string{"async", "batch", "sync", "transactions"}},
 	{"pipeline", []string{"bulk", "single", "mixed", "freshness", "snapshot"}},
+	{"clickhouse", []string{"ch-bulk", "ch-single", "ch-mixed", "ch-freshness", "ch-catchup", "ch-5m"}},
 	{"memory", []string{"idle", "1m", "5m"}},
 }
 

@@ -24,6 +24,9 @@ func report(r *results, rounds int, seconds time.Duration) string {
 	if r.Pipeline != nil {
 		r.pipeline(&w)
 	}
+	if r.OLAP != nil {
+		r.OLAP.report(&w)
+	}
 	if r.Memory != nil {
 		r.memory(&w)
 	}
@@ -131,6 +134,9 @@ func (r *results) allAims() (all []aim) {
 			}
 			all = append(all, aim{a.what, count(a.want) + " rows/s", count(a.got) + " rows/s", a.got >= a.want})
 		}
+	}
+	if r.OLAP != nil {
+		all = append(all, r.OLAP.aims()...)
 	}
 	if m := r.Memory; m != nil {
 		if m.IdleRSSMiB > 0 {
