@@ -26,7 +26,7 @@ func (s *scene) check(ctx context.Context) (bool, error) {
 		if !equal {
 			return false, errors.New("source and target differed before a row was altered")
 		}
-		if err := alterOneRow(s.lake.table(event.TableName{DB: "shop", Table: "customers"}, "current")); err != nil {
+		if err := s.alterTarget(ctx); err != nil {
 			return false, fmt.Errorf("alter a row of the target: %w", err)
 		}
 		if out, equal, err = s.millrace.verify(ctx, s.file); err != nil {
@@ -36,9 +36,26 @@ func (s *scene) check(ctx context.Context) (bool, error) {
 	s.progress.say("millrace pipeline verify says:")
 	fmt.Print(out)
 	s.progress.say("the demo's own reader (arrow-go) says:")
-	right, found, err := compare(ctx, s.server.Addr, s.lake)
+	right, found, err := compare(ctx, s.server.Addr, s.lake, s.lake.duplicates)
 	s.found = found
+	if s.olap != nil && err == nil {
+		var rightToo bool
+		s.progress.say("the demo's own SELECT of ClickHouse says:")
+		rightToo, _, err = compare(ctx, s.server.Addr, s.olap, nil)
+		right = right && rightToo
+	}
+	if err == nil && right != equal {
+		return false, fmt.Errorf("the two readers differ: by `millrace pipeline verify` equal is %t, by the demo's own %t", equal, right)
+	}
 	return right && equal, err
+}
+
+// alterTarget changes one row of the target that the scene is of.
+func (s *scene) alterTarget(ctx context.Context) error {
+	if s.olap != nil {
+		return s.olap.alter(ctx)
+	}
+	return alterOneRow(s.lake.table(event.TableName{DB: "shop", Table: "customers"}, "current"))
 }
 
 // verifyWhenMerged runs verify until both sides are equal: current/ follows changes/, on
@@ -136,6 +153,11 @@ func (s *scene) summary(t totals, took time.Duration) {
 Shown: %d rows of %d tables in %s and in the lake are the same, row by row, by two readers that share no code;
   %d changes arrived in changes/, none of them twice; millrace was killed (SIGKILL) %d times meanwhile; %.0f s in all.
 `, t.rows, t.tables, map[string]string{"mariadb": "MariaDB", "mysql": "MySQL"}[s.server.Kind], t.changes, s.kills, took.Seconds())
+	if s.olap != nil {
+		fmt.Print(`  ClickHouse has the same rows, by pipeline verify and by a SELECT of the demo's own; it was killed as well.
+  Query it: clickhouse client -q "SELECT status, count(), sum(total) FROM shop.orders GROUP BY status"
+`)
+	}
 	if !s.keep {
 		fmt.Println("  Everything is stopped and removed. `make demo ARGS=--keep` leaves it running and says how to query it.")
 	}
@@ -163,6 +185,9 @@ Stop everything with Ctrl-C.
 `, m.binary, m.http, m.namesrv, s.server.Client(), s.lake.dir, m.dir, m.starts, s.server.Addr, password, lakePath, s.file)
 	if s.store != nil {
 		s.lookIntoStore()
+	}
+	if s.olap != nil {
+		s.olap.lookAround()
 	}
 }
 
@@ -202,5 +227,9 @@ func (s *scene) stopServers() error {
 	if s.store != nil {
 		s.store.Kill()
 	}
-	return s.server.Stop()
+	var err error
+	if s.olap != nil {
+		err = s.olap.end()
+	}
+	return errors.Join(err, s.server.Stop())
 }

@@ -23,21 +23,27 @@ type freshness struct {
 }
 
 type freshnessPart struct {
-	name    string
-	samples []time.Duration
-	err     error
+	name, reader string
+	samples      []time.Duration
+	err          error
 }
 
 const freshnessPoll = 50 * time.Millisecond
 
-func measureFreshness(ctx context.Context, l lake) *freshness {
+// measureFreshness begins; o is nil where there is no ClickHouse.
+func measureFreshness(ctx context.Context, l lake, o *olap) *freshness {
 	ctx, stop := context.WithCancel(ctx)
 	f := &freshness{lake: l, stop: stop}
 	begin := time.Now().UTC()
 	for _, name := range []string{"changes", "current"} {
-		part := &freshnessPart{name: name}
+		part := &freshnessPart{name: name + "/", reader: "arrow-go"}
 		f.parts = append(f.parts, part)
-		f.wg.Go(func() { part.err = f.watch(ctx, part, begin) })
+		f.wg.Go(func() { part.err = f.watch(ctx, part, name, begin) })
+	}
+	if o != nil {
+		part := &freshnessPart{name: "ClickHouse", reader: "a SELECT"}
+		f.parts = append(f.parts, part)
+		f.wg.Go(func() { part.samples, part.err = o.ages(ctx, begin) })
 	}
 	return f
 }
@@ -49,25 +55,25 @@ func (f *freshness) report() []string {
 	var lines []string
 	for _, p := range f.parts {
 		if p.err != nil {
-			lines = append(lines, fmt.Sprintf("freshness of %s/: not known: %v", p.name, p.err))
+			lines = append(lines, fmt.Sprintf("freshness of %s: not known: %v", p.name, p.err))
 			continue
 		}
 		if len(p.samples) == 0 {
-			lines = append(lines, fmt.Sprintf("freshness of %s/: not known: no payment of that time became visible in it meanwhile", p.name))
+			lines = append(lines, fmt.Sprintf("freshness of %s: not known: no payment of that time became visible in it meanwhile", p.name))
 			continue
 		}
 		slices.Sort(p.samples)
 		at := func(q float64) time.Duration { return p.samples[int(q*float64(len(p.samples)-1))] }
-		lines = append(lines, fmt.Sprintf("freshness of %s/ (source commit → read by arrow-go): p50 %.2f s, p99 %.2f s over %d payments",
-			p.name, at(0.5).Seconds(), at(0.99).Seconds(), len(p.samples)))
+		lines = append(lines, fmt.Sprintf("freshness of %s (source commit → read by %s): p50 %.2f s, p99 %.2f s over %d payments",
+			p.name, p.reader, at(0.5).Seconds(), at(0.99).Seconds(), len(p.samples)))
 	}
 	return lines
 }
 
 // watch reads what every new version adds and takes the payments that are newer than any
 // seen before.
-func (f *freshness) watch(ctx context.Context, part *freshnessPart, newest time.Time) error {
-	table := f.lake.table(event.TableName{DB: "shop", Table: "payments"}, part.name)
+func (f *freshness) watch(ctx context.Context, part *freshnessPart, name string, newest time.Time) error {
+	table := f.lake.table(event.TableName{DB: "shop", Table: "payments"}, name)
 	before, _, version, err := live(table, -1)
 	if err != nil {
 		return err

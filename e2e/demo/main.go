@@ -21,6 +21,7 @@ type options struct {
 	rows           int
 	keep, alter    bool
 	s3             bool
+	clickhouse     bool
 	steady         time.Duration
 	seed           uint64
 	// inspect sees the scene after the comparison, before anything is stopped.
@@ -30,8 +31,9 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "millrace", "bin/millrace", "the binary to run")
-	flag.StringVar(&o.config, "pipelines", "", "directory of the pipeline file; empty is configs/demo, or configs/demo-s3")
+	flag.StringVar(&o.config, "pipelines", "", "directory of the pipeline file; empty is configs/demo, configs/demo-s3 or configs/demo-clickhouse")
 	flag.BoolVar(&o.s3, "s3", false, "keep the lake in a bucket of an object store, which is killed as well")
+	flag.BoolVar(&o.clickhouse, "clickhouse", false, "keep the tables in a ClickHouse as well, which is killed too")
 	flag.IntVar(&o.rows, "rows", million, "rows of the database before the snapshot")
 	flag.BoolVar(&o.keep, "keep", false, "leave everything running at the end and say how to look around")
 	flag.BoolVar(&o.alter, "alter", false, "alter one row of the target before the comparison, which must then fail")
@@ -40,8 +42,14 @@ func main() {
 	flag.Parse()
 	if o.config == "" {
 		o.config = "configs/demo"
-		if o.s3 {
+		switch {
+		case o.s3 && o.clickhouse:
+			fmt.Fprintln(os.Stderr, "demo: --s3 and --clickhouse are two scenes: run one after the other")
+			os.Exit(2)
+		case o.s3:
 			o.config = "configs/demo-s3"
+		case o.clickhouse:
+			o.config = "configs/demo-clickhouse"
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -94,6 +102,14 @@ func demo(ctx context.Context, o options) (right bool, err error) {
 		}
 		p.say("versitygw answers on %s", s.store.Endpoint)
 		env, s.lake.dir = append(env, s.store.env()...), s.store.lake()
+	}
+	if o.clickhouse {
+		p.say("looking for a ClickHouse (the first time its engine is fetched into the cache)")
+		if s.olap, err = startOLAP(ctx, dir); err != nil {
+			return false, errors.Join(err, s.stopServers(), os.RemoveAll(dir))
+		}
+		p.say("ClickHouse %s answers on %s", s.olap.Version, s.olap.Addr)
+		env = append(env, "DEMO_CLICKHOUSE="+s.olap.Addr)
 	}
 	if s.millrace, err = newMillrace(binary, dir, pipelines, env); err != nil {
 		return false, errors.Join(err, s.stopServers(), os.RemoveAll(dir))

@@ -22,6 +22,7 @@ type scene struct {
 	dir      string
 	lake     lake
 	store    *store // nil: the lake is a directory
+	olap     *olap  // nil: there is no ClickHouse
 	file     string // the pipeline file
 	db       *sql.DB
 	work     *workload
@@ -50,7 +51,7 @@ func (s *scene) play(ctx context.Context) (right bool, err error) {
 	if err := s.millrace.start(ctx); err != nil {
 		return false, err
 	}
-	for _, act := range []func(context.Context) error{s.killInSnapshot, s.finishSnapshot, s.addColumn, s.killInTransaction, s.measure, s.settle} {
+	for _, act := range []func(context.Context) error{s.killInSnapshot, s.killOLAP, s.finishSnapshot, s.addColumn, s.killInTransaction, s.measure, s.settle} {
 		if err := act(ctx); err != nil {
 			return false, err
 		}
@@ -248,7 +249,7 @@ func passed(now pipeline.Status, file string, pos uint64) bool {
 // measure takes freshness while the workload goes on.
 func (s *scene) measure(ctx context.Context) error {
 	s.progress.say("caught up; freshness is measured for %s while the workload goes on", s.steady)
-	f := measureFreshness(ctx, s.lake)
+	f := measureFreshness(ctx, s.lake, s.olap)
 	end := time.Now().Add(s.steady)
 	err := s.millrace.until(ctx, 200*time.Millisecond, "measure freshness", s.progress.show, func(pipeline.Status) bool {
 		return time.Now().After(end)
