@@ -32,11 +32,13 @@ const arrow = "pyarrow==" + pyarrowVersion
 // readerSpecs are the readers by the names that MILLRACE_SKIP knows them by.
 func readerSpecs() map[string]readerSpec {
 	return map[string]readerSpec{
-		"deltalake":  {},
-		"pyarrow":    {},
-		"polars":     {packages: []string{"polars==2.1.0"}},
-		"duckdb":     {packages: []string{"duckdb==2.0.1", "pandas==3.1.1", "fsspec==2026.9.0"}},
-		"clickhouse": {packages: []string{"chdb==4.4.0", "chdb-core==26.9.0"}, size: "200 MB"},
+		"deltalake": {},
+		"pyarrow":   {},
+		"polars":    {packages: []string{"polars==2.1.0"}},
+		"duckdb":    {packages: []string{"duckdb==2.0.1", "pandas==3.1.1", "fsspec==2026.9.0"}},
+		// The newest version whose extension for Delta Lake comes as a package: others fetch it at run time.
+		"duckdbdelta": {packages: []string{"duckdb==1.4.4", "duckdb-ext-delta==1.4.4.20260205"}},
+		"clickhouse":  {packages: []string{"chdb==4.4.0", "chdb-core==26.9.0"}, size: "200 MB"},
 		"spark3": {packages: []string{"pyspark==3.5.6"}, size: "317 MB", source: true,
 			jars: []string{"io.delta:delta-spark_2.12:3.3.2", "io.delta:delta-storage:3.3.2"}},
 		"spark4": {packages: []string{"pyspark==4.0.1"}, size: "420 MB", source: true,
@@ -47,7 +49,7 @@ func readerSpecs() map[string]readerSpec {
 // Readers are the names of readers: all, or those that every run of the tests asks, with
 // the version of Spark that misread most.
 func Readers(all bool) []string {
-	names := []string{"deltalake", "pyarrow", "polars", "duckdb", "clickhouse", "spark3"}
+	names := []string{"deltalake", "pyarrow", "polars", "duckdb", "duckdbdelta", "clickhouse", "spark3"}
 	if all {
 		names = append(names, "spark4")
 	}

@@ -37,20 +37,24 @@ func (t *Table) writeViews(ctx context.Context) error {
 	return nil
 }
 
-// whereabouts is how other engines name the table's directory, each as its own literal, and
-// what a person must know besides, as comments.
+// whereabouts is how other engines name the table's directory, each as its own expression,
+// and what stands before: what a person must know, as comments, and the line that names a
+// directory of this machine, once.
 type whereabouts struct {
-	duckdb, clickhouse, spark func(part string) string
-	duckdbNote, note          string
+	duckdb, clickhouse, spark       func(part string) string
+	atDuckDB, atClickHouse, atSpark string
 }
 
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-func escaped(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
-}
+func quoted(s string) string      { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+func escaped(s string) string     { return "'" + escapedText(s) + "'" }
+func escapedText(s string) string { return strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) }
 
-// oneLine keeps a comment one.
-func oneLine(s string) string { return strings.NewReplacer("\n", " ", "\r", " ").Replace(s) }
+// The names of things as DuckDB, Spark and ClickHouse quote them.
+func dq(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+func bq(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
+func chq(s string) string {
+	return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`"
+}
 
 func (t *Table) whereabouts() whereabouts {
 	if t.Bucket != nil {
@@ -60,14 +64,23 @@ func (t *Table) whereabouts() whereabouts {
 	if abs, err := filepath.Abs(root); err == nil {
 		root = abs
 	}
-	elsewhere := "-- On another machine put its own path of the table in the place of " + oneLine(root) + ".\n"
+	name := t.Claim.Table
+	macro := dq(name.DB) + "." + dq(name.Table+"__at") + "()"
+	function := chq(name.String() + "__at")
 	return whereabouts{
-		duckdb:     func(part string) string { return quoted(root + "/" + part) },
-		clickhouse: func(part string) string { return "deltaLakeLocal(" + escaped(root+"/"+part) + ")" },
-		spark:      func(part string) string { return escaped(root + "/" + part) },
-		duckdbNote: elsewhere, note: elsewhere,
+		duckdb:       func(part string) string { return "delta_scan(" + macro + " || '/" + part + "')" },
+		clickhouse:   func(part string) string { return "deltaLakeLocal(concat(" + function + "(), '/" + part + "'))" },
+		spark:        func(part string) string { return "'${millrace.at}/" + part + "'" },
+		atDuckDB:     elsewhere + "CREATE OR REPLACE MACRO " + macro + " AS " + quoted(root) + ";\n",
+		atClickHouse: elsewhere + "CREATE OR REPLACE FUNCTION " + function + " AS () -> " + escaped(root) + ";\n",
+		atSpark:      elsewhere + "SET millrace.at=`" + strings.ReplaceAll(escapedText(root), "`", "``") + "`;\n",
 	}
 }
+
+// elsewhere is said before the line with a directory of this machine.
+const elsewhere = "-- On another machine this line names the directory of the table as that machine sees it:\n"
+
+const keysElsewhere = "-- The store's keys are the reader's own: docs/s3.md says where they go.\n"
 
 // inBucketAt is whereabouts for a table in a bucket. Credentials are not written down.
 func inBucketAt(cfg *s3.Config, dir string) whereabouts {
@@ -80,37 +93,35 @@ func inBucketAt(cfg *s3.Config, dir string) whereabouts {
 		}
 	}
 	return whereabouts{
-		duckdb:     func(part string) string { return quoted(dir + "/" + part) },
-		clickhouse: func(part string) string { return "deltaLake(" + escaped(cfg.URL(dir+"/"+part)) + ")" },
-		spark:      func(part string) string { return escaped("s3a" + strings.TrimPrefix(dir, "s3") + "/" + part) },
-		duckdbNote: "-- First, with the store's keys: CREATE SECRET (" + strings.Join(secret, ", ") + ");\n",
-		note:       "-- The store's keys are the reader's own: docs/s3.md says where they go.\n",
+		duckdb:       func(part string) string { return "delta_scan(" + quoted(dir+"/"+part) + ")" },
+		clickhouse:   func(part string) string { return "deltaLake(" + escaped(cfg.URL(dir+"/"+part)) + ")" },
+		spark:        func(part string) string { return escaped("s3a" + strings.TrimPrefix(dir, "s3") + "/" + part) },
+		atDuckDB:     "-- First, with the store's keys: CREATE SECRET (" + strings.Join(secret, ", ") + ");\n",
+		atClickHouse: keysElsewhere, atSpark: keysElsewhere,
 	}
 }
 
 func (t *Table) views() map[string]string {
-	dq := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
-	bq := func(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
-	chq := func(s string) string { return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`" }
 	db, table := t.Claim.Table.DB, t.Claim.Table.Table
 	at := t.whereabouts()
 	return map[string]string{
 		"duckdb.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in DuckDB.
-%[6]s-- INSTALL fetches DuckDB's extension from the Internet, once; docs/reading.md has lines that need none.
-INSTALL delta; LOAD delta;
+-- INSTALL fetches DuckDB's extension from the Internet, once; docs/reading.md has lines that need none.
+INSTALL delta;
+LOAD delta;
 CREATE SCHEMA IF NOT EXISTS %[1]s;
-CREATE OR REPLACE VIEW %[1]s.%[2]s AS SELECT * FROM delta_scan(%[4]s);
-CREATE OR REPLACE VIEW %[1]s.%[3]s AS SELECT * FROM delta_scan(%[5]s);
-`, dq(db), dq(table), dq(table+"__changes"), at.duckdb("current"), at.duckdb("changes"), at.duckdbNote),
+%[6]sCREATE OR REPLACE VIEW %[1]s.%[2]s AS SELECT * FROM %[4]s;
+CREATE OR REPLACE VIEW %[1]s.%[3]s AS SELECT * FROM %[5]s;
+`, dq(db), dq(table), dq(table+"__changes"), at.duckdb("current"), at.duckdb("changes"), at.atDuckDB),
 		"clickhouse.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in ClickHouse.
 %[6]sCREATE DATABASE IF NOT EXISTS %[1]s;
 CREATE OR REPLACE VIEW %[1]s.%[2]s AS SELECT * FROM %[4]s;
 CREATE OR REPLACE VIEW %[1]s.%[3]s AS SELECT * FROM %[5]s;
-`, chq(db), chq(table), chq(table+"__changes"), at.clickhouse("current"), at.clickhouse("changes"), at.note),
+`, chq(db), chq(table), chq(table+"__changes"), at.clickhouse("current"), at.clickhouse("changes"), at.atClickHouse),
 		"spark.sql": fmt.Sprintf(`-- The table as it is, and the log of its changes, in Spark with Delta Lake.
 %[6]sCREATE SCHEMA IF NOT EXISTS %[1]s;
 CREATE TABLE IF NOT EXISTS %[1]s.%[2]s USING DELTA LOCATION %[4]s;
 CREATE TABLE IF NOT EXISTS %[1]s.%[3]s USING DELTA LOCATION %[5]s;
-`, bq(db), bq(table), bq(table+"__changes"), at.spark("current"), at.spark("changes"), at.note),
+`, bq(db), bq(table), bq(table+"__changes"), at.spark("current"), at.spark("changes"), at.atSpark),
 	}
 }

@@ -1,9 +1,10 @@
 """read.py READER QUESTIONS: answers what a reader of the lake shows, as JSON on standard output.
 
 QUESTIONS is a file: [{"path", "files", "columns": [{"name", "type"}], "filters": [[column, operator, literal]]}].
-A question with "code" and "lake" runs lines of docs/reading.md instead. An answer has all rows, each value as text of one form for all readers, and for each filter the ids of its rows.
+A question with "sql" runs those statements first and asks the view "source" that they make; one with "code"
+and "lake" runs lines of docs/reading.md instead. A text longer than 256 bytes is shown as its digest. An answer has all rows, each value as text of one form for all readers, and for each filter the ids of its rows.
 LAKE_STORE in the environment is the options of an object store, as delta-rs takes them; paths are s3://bucket/… then."""
-import datetime, decimal, glob, json, os, sys
+import datetime, decimal, glob, hashlib, json, os, sys
 
 store = json.loads(os.environ.get('LAKE_STORE', 'null'))
 
@@ -25,6 +26,8 @@ def show(v):
         return v.isoformat(' ', 'microseconds')
     if isinstance(v, datetime.date):
         return v.isoformat()
+    if isinstance(v, str) and len(v.encode()) > 256:
+        return hashlib.sha256(v.encode()).hexdigest()
     return str(v)
 
 
@@ -65,6 +68,9 @@ class SQL:
     def answer(self, q):
         types = {c['name']: c['type'] for c in q['columns']}
         source = self.open(q)
+        for s in q.get('sql', []):
+            self.do(s.rstrip(';'))
+            source = q['source']
         rows = self.run('SELECT %s FROM %s' % (', '.join(self.name(c) for c in types), source))
         found = []
         for at in range(0, len(q['filters']), self.batch):
@@ -98,7 +104,24 @@ class DuckDB(SQL):
         return 'read_parquet([%s], union_by_name=true, hive_partitioning=true)' % ', '.join(self.text(f) for f in q['files'])
 
     def run(self, sql):
-        return self.db.execute(sql).to_arrow_table().to_pylist()
+        out = self.db.execute(sql)
+        return (out.to_arrow_table() if hasattr(out, 'to_arrow_table') else out.fetch_arrow_table()).to_pylist()
+
+
+class DuckDBDelta(DuckDB):
+    """DuckDB with its extension for Delta Lake, which views/duckdb.sql loads."""
+
+    def __init__(self):
+        import duckdb, duckdb_ext
+        self.db = duckdb.connect(config={'extension_directory': os.environ['WORK'] + '/extensions'})
+        at = os.path.join(list(duckdb_ext.__path__)[0], 'extensions', 'v' + duckdb.__version__, '*', 'delta.duckdb_extension')
+        self.db.execute("INSTALL '%s'; LOAD delta; SET TimeZone='UTC'" % glob.glob(at)[0])
+
+    def do(self, sql):
+        self.db.execute(sql)
+
+    def open(self, q):
+        return 'delta_scan(%s)' % self.text(q['path'])
 
 
 class Deltalake(SQL):
@@ -119,6 +142,10 @@ class Deltalake(SQL):
 class ClickHouse(SQL):
     quote = '`'
 
+    def __init__(self):
+        import chdb
+        self.db = chdb.connect(':memory:')
+
     def literal(self, typ, value):
         if typ.startswith('decimal'):
             return "toDecimal128('%s', %s)" % (value, typ.rstrip(')').split(',')[1])
@@ -137,9 +164,12 @@ class ClickHouse(SQL):
         os.chdir(os.path.dirname(q['path']))
         return 'deltaLakeLocal(%s)' % self.text(q['path'])
 
+    def do(self, sql):
+        self.db.query(sql)
+
     def run(self, sql):
-        import chdb, pyarrow
-        out = chdb.query(sql + ' SETTINGS output_format_arrow_string_as_string=0', 'ArrowStream')
+        import pyarrow
+        out = self.db.query(sql + ' SETTINGS output_format_arrow_string_as_string=0', 'ArrowStream')
         return pyarrow.ipc.open_stream(out.bytes()).read_all().to_pylist()
 
 
@@ -153,6 +183,10 @@ class Spark(SQL):
                    .config('spark.ui.enabled', 'false').config('spark.sql.extensions', 'io.delta.sql.DeltaSparkSessionExtension')
                    .config('spark.sql.catalog.spark_catalog', 'org.apache.spark.sql.delta.catalog.DeltaCatalog')
                    .config('spark.sql.session.timeZone', 'UTC').config('spark.sql.shuffle.partitions', '1')
+                   # Queries of a few rows: what the JVM and Spark spend on making them fast takes longer than they do.
+                   .config('spark.driver.extraJavaOptions', '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC')
+                   .config('spark.sql.codegen.wholeStage', 'false').config('spark.sql.codegen.factoryMode', 'NO_CODEGEN')
+                   .config('spark.sql.adaptive.enabled', 'false')
                    .config('spark.databricks.delta.snapshotPartitions', '1').config('spark.driver.bindAddress', '127.0.0.1')
                    .config('spark.driver.host', '127.0.0.1').config('spark.sql.warehouse.dir', os.environ['WORK'] + '/warehouse').getOrCreate())
         self.db.sparkContext.setLogLevel('OFF')
@@ -169,6 +203,9 @@ class Spark(SQL):
 
     def open(self, q):
         return 'delta.`%s`' % q['path']
+
+    def do(self, sql):
+        self.db.sql(sql)
 
     def run(self, sql):
         return [r.asDict() for r in self.db.sql(sql).collect()]
@@ -238,7 +275,7 @@ def lines(q):
     return {'rows': [], 'filters': [[int(n)]]}
 
 
-readers = {'deltalake': Deltalake, 'pyarrow': PyArrow, 'polars': Polars, 'duckdb': DuckDB, 'clickhouse': ClickHouse, 'spark3': Spark, 'spark4': Spark}
+readers = {'deltalake': Deltalake, 'pyarrow': PyArrow, 'polars': Polars, 'duckdb': DuckDB, 'duckdbdelta': DuckDBDelta, 'clickhouse': ClickHouse, 'spark3': Spark, 'spark4': Spark}
 reader = readers[sys.argv[1]]()
 answers = []
 for q in json.load(open(sys.argv[2])):
