@@ -42,7 +42,7 @@ type Type struct {
 // Types are the sources that exist, by the name that a pipeline file uses.
 func Types() map[string]Type {
 	return map[string]Type{
-		"mysql": {
+		"mysql": projected(Type{
 			Kind: spec.Kind{
 				Default: func() any { c := mysql.DefaultConfig(); return &c },
 				Check:   func(cfg any) []spec.Finding { return findings(cfg.(*mysql.Config).Validate()) },
@@ -55,7 +55,7 @@ func Types() map[string]Type {
 			Readback: mysqlReadback,
 			Snapshot: func(p *spec.Pipeline) pipeline.SnapshotMode { return p.Source.Config.(*mysql.Config).Snapshot.Mode },
 			Config:   mysqlInForce,
-		},
+		}),
 	}
 }
 

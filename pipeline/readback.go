@@ -28,6 +28,8 @@ type ReadColumn struct {
 	// Key says that the column is part of the table's key. A target may not know: its
 	// reader leaves it false everywhere.
 	Key bool
+	// Type is the source's text of the column's type. A target's reader leaves it empty.
+	Type string
 	// RawOf is set on a target's column that holds the text of values which the column of
 	// that name can't hold (zero dates).
 	RawOf string

@@ -3,6 +3,7 @@ package inprocess
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,6 +26,8 @@ type Plan struct {
 	// Source and Target make what the files name.
 	Source func(*spec.Pipeline) (pipeline.Source, error)
 	Target func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error)
+	// Log is where the daemon and its sinks log; nil is the cluster's own.
+	Log *slog.Logger
 	// Disk is where real sinks write; nil is the machine's own.
 	Disk vfs.FS
 	// Config, where set, is what a checkpoint keeps of a file.
@@ -77,6 +80,9 @@ func (c *Cluster) Daemon(p Plan) *Daemon {
 	if p.Disk == nil {
 		p.Disk = vfs.OS()
 	}
+	if p.Log == nil {
+		p.Log = c.log
+	}
 	if p.Reload == 0 {
 		p.Reload = time.Hour
 	}
@@ -92,12 +98,12 @@ func (c *Cluster) Daemon(p Plan) *Daemon {
 			if s.Type == "target" {
 				return p.Target(file, s)
 			}
-			return sinks.New(s.Type, s.Config, sinks.Deps{FS: p.Disk, Log: c.log})
+			return sinks.New(s.Type, s.Config, sinks.Deps{FS: p.Disk, Log: p.Log})
 		},
 		SourceReader: p.SourceReader,
 		TargetReader: sinks.Readback,
 		Endpoint:     func() *bus.Endpoint { return c.Endpoint("worker", p.Options...) },
-		Log:          c.log,
+		Log:          p.Log,
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -60,9 +60,22 @@ func (d *declaring) known(was *checkpoint.Table, t *event.Table) {
 		return
 	}
 	d.p.report(s, life.Event{Kind: life.Taken})
+	d.projected(was, t, s)
 	if s.paused && d.p.cfg.Life.Of(t.Name).Why().Code.ByFile() {
 		d.back = append(d.back, t.Name)
 	}
+}
+
+// projected makes an attempt due where other columns leave than those that the rows before
+// were made of. A table that stands is read anew when it is resumed.
+func (d *declaring) projected(was *checkpoint.Table, t *event.Table, s *tableState) {
+	before := d.p.schemas.known[was.Schema]
+	if before == nil || before.Projection == t.Schema.Projection || s.paused || d.p.cfg.NoSnapshot {
+		return
+	}
+	d.p.ck.state.SetDue(was.Name, CauseConfiguration)
+	d.p.report(s, life.Event{Kind: life.Due, Cause: CauseConfiguration})
+	d.changed = true
 }
 
 // left pauses the tables that are recorded and not captured any more. What is in their

@@ -5,7 +5,8 @@ package event
 // shows.
 type PauseCode string
 
-// The codes. Those of a table's rows come from its source, route and oversize from the
+// The codes. Those of a table's rows come from its source, columns from what keeps some of
+// them back, route and oversize from the
 // publisher, target from a sink, history and file from the runner.
 const (
 	PauseRequest         PauseCode = "request"
@@ -18,6 +19,7 @@ const (
 	PauseUndecodable     PauseCode = "undecodable"
 	PauseSchema          PauseCode = "schema"
 	PauseKey             PauseCode = "key"
+	PauseColumns         PauseCode = "columns"
 	PauseVersioned       PauseCode = "versioned"
 	PauseType            PauseCode = "type"
 	PauseCharset         PauseCode = "charset"

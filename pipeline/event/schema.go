@@ -59,6 +59,11 @@ type Schema struct {
 	// PrimaryKey holds the indexes of the key columns in key order: the primary key,
 	// else the first unique key over NOT NULL columns, else nil.
 	PrimaryKey []int
+	// Source is set where what leaves is not the table as it is: its definition at the
+	// source, without the defaults of the columns that are kept back. Projection says what
+	// was made of it. Targets look at neither.
+	Source     *Schema
+	Projection string
 }
 
 // SchemaID is a schema's content hash.

@@ -14,7 +14,11 @@ const (
 	maxMembers = 65535
 )
 
-const schemaVersion = 1
+// The versions of the encoding: projected schemas carry what they were made of.
+const (
+	schemaVersion    = 1
+	projectedVersion = 2
+)
 
 // String is the id in hex.
 func (id SchemaID) String() string { return hex.EncodeToString(id[:]) }
@@ -47,6 +51,13 @@ func NewSchema(name TableName, columns []Column, primaryKey []int) *Schema {
 	return s
 }
 
+// NewProjectedSchema makes the schema of what leaves of a table that is source.
+func NewProjectedSchema(source *Schema, projection string, columns []Column, primaryKey []int) *Schema {
+	s := &Schema{Name: source.Name, Columns: columns, PrimaryKey: primaryKey, Source: source, Projection: projection}
+	s.ID = s.computeID()
+	return s
+}
+
 func (s *Schema) computeID() SchemaID {
 	sum := sha256.Sum256(AppendSchema(nil, s))
 	return SchemaID(sum[:16])
@@ -55,7 +66,13 @@ func (s *Schema) computeID() SchemaID {
 // AppendSchema appends the canonical encoding of s, without its id, to dst. The id is
 // the first 16 bytes of its SHA-256.
 func AppendSchema(dst []byte, s *Schema) []byte {
-	dst = append(dst, 'S', schemaVersion)
+	if s.Source == nil {
+		dst = append(dst, 'S', schemaVersion)
+	} else {
+		dst = append(dst, 'S', projectedVersion)
+		dst = appendString(dst, s.Projection)
+		dst = appendString(dst, AppendSchema(nil, s.Source))
+	}
 	dst = appendString(dst, s.Name.DB)
 	dst = appendString(dst, s.Name.Table)
 	dst = binary.AppendUvarint(dst, uint64(len(s.Columns)))
@@ -113,12 +130,26 @@ func appendColumn(dst []byte, c *Column) []byte {
 
 // ParseSchema reads what AppendSchema wrote and computes the id. The schema keeps
 // nothing of b.
-func ParseSchema(b []byte) (*Schema, error) {
+func ParseSchema(b []byte) (*Schema, error) { return parseSchema(b, projectedVersion) }
+
+func parseSchema(b []byte, newest byte) (*Schema, error) {
 	r := reader{b: b, what: "schema"}
-	if m, v := r.byte(), r.byte(); r.err == nil && (m != 'S' || v != schemaVersion) {
+	m, v := r.byte(), r.byte()
+	if r.err == nil && (m != 'S' || v < schemaVersion || v > newest) {
 		return nil, malformed("schema: magic %#x version %d", m, v)
 	}
 	s := &Schema{}
+	if v == projectedVersion {
+		s.Projection = r.string()
+		source := r.bytes()
+		if r.err != nil {
+			return nil, r.err
+		}
+		var err error
+		if s.Source, err = parseSchema(source, schemaVersion); err != nil { // a source is no projection itself
+			return nil, err
+		}
+	}
 	s.Name.DB, s.Name.Table = r.string(), r.string()
 	n := r.count(maxColumns, minColumn)
 	s.Columns = make([]Column, n)

@@ -22,6 +22,7 @@ type file struct {
 	Source      yaml.Node        `yaml:"source"`
 	Queues      int              `yaml:"queues"`
 	Tables      map[string]Table `yaml:"tables"`
+	HashSalt    string           `yaml:"hash_salt"`
 	Delivery    string           `yaml:"delivery"`
 	Group       Group            `yaml:"group"`
 	Sinks       []yaml.Node      `yaml:"sinks"`
@@ -120,7 +121,7 @@ func read(doc *config.Document, kinds Kinds) (*Pipeline, error) {
 	doc.Decode(doc.Root, "", &f)
 	r := reader{doc: doc, kinds: kinds}
 	p := &Pipeline{
-		File: doc.File, Name: f.Name, Queues: f.Queues, Tables: f.Tables, Delivery: f.Delivery,
+		File: doc.File, Name: f.Name, Queues: f.Queues, Tables: f.Tables, HashSalt: f.HashSalt, Delivery: f.Delivery,
 		Group: f.Group, OnError: f.OnError, OnDropTable: f.OnDropTable, Verify: f.Verify,
 	}
 	r.top(&f)
@@ -187,7 +188,9 @@ func (r *reader) top(f *file) {
 		if q := f.Tables[name].Queues; q < 0 || q > maxQueues {
 			r.issue(n, "tables."+name+".queues", fmt.Sprintf("must be from 1 to %d", maxQueues), "")
 		}
+		r.columns(f, name, config.Child(n, "columns"))
 	}
+	r.sameTable(names)
 }
 
 // later are values that the form has and this version does not carry out yet.

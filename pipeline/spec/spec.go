@@ -16,6 +16,7 @@ type Pipeline struct {
 	Source   Component
 	Queues   int
 	Tables   map[string]Table // exceptions, by source name "db.table"
+	HashSalt string           // of the columns that leave as hashes
 	Delivery string           // transactional | direct
 	Group    Group
 	Sinks    []Sink
@@ -79,6 +80,16 @@ type Sink struct {
 type Table struct {
 	Queues int      `yaml:"queues"`
 	Key    []string `yaml:"key"`
+	// Columns are those that must not leave as they are; nil says nothing of the table.
+	Columns *Columns `yaml:"columns"`
+}
+
+// Columns names columns that are left out, masked or hashed before anything reaches the
+// broker.
+type Columns struct {
+	Exclude []string `yaml:"exclude"`
+	Mask    []string `yaml:"mask"`
+	Hash    []string `yaml:"hash"`
 }
 
 // Group bounds a publish group.

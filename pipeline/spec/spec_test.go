@@ -189,3 +189,31 @@ func TestHowAPipelineChecksItself(t *testing.T) {
 		}
 	}
 }
+
+func TestColumnsThatMustNotLeave(t *testing.T) {
+	const text = "version: 1\nname: orders\nsource: {type: mysql}\nsinks: [{name: lake, type: parquet, path: x}]\n"
+	p, err := Parse("p.yaml", []byte(text+"hash_salt: 0123456789abcdef\ntables: {shop.a: {columns: {exclude: [x], mask: [y], hash: [z]}}, shop.b: {columns: {}}, shop.c: {queues: 1}}\n"), kinds(), none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := p.Tables["shop.a"].Columns; c == nil || c.Exclude[0] != "x" || c.Mask[0] != "y" || c.Hash[0] != "z" || p.HashSalt == "" {
+		t.Errorf("%+v", p)
+	}
+	if p.Tables["shop.b"].Columns == nil || p.Tables["shop.c"].Columns != nil {
+		t.Errorf("what is said of nothing is not told from nothing that is said: %+v", p.Tables)
+	}
+	for tables, want := range map[string]string{
+		"{shop.a: {columns: {exclude: [x], hash: [X]}}}":          "tables.shop.a.columns.hash: the column X stands in exclude already",
+		"{shop.a: {columns: {hash: [x]}}}":                        "hash_salt: must have at least 16 characters",
+		"{shop.a: {key: [id], columns: {mask: [ID]}}}":            "tables.shop.a.columns.mask: the column id is of the table's key",
+		"{shop.a: {columns: {exclude: ['']}}}":                    "names a column without a name",
+		"{shop.a: {columns: {excluded: [x]}}}":                    "did you mean \"exclude\"",
+		"{shop.a: {columns: }}":                                   "tables.shop.a.columns: says nothing",
+		"{shop.a: {where: 'x = 1'}}":                              "tables.shop.a.where: unknown key",
+		"{shop.a: {columns: {mask: [x]}}, shop.A: {columns: {}}}": "in other letters",
+	} {
+		if _, err := Parse("p.yaml", []byte(text+"tables: "+tables+"\n"), kinds(), none); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", tables, err)
+		}
+	}
+}

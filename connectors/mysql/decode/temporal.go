@@ -114,7 +114,7 @@ func (c *col) appendOldTemporal(dst, b []byte) ([]byte, int, error) {
 		ymd := date/10000<<9 | date/100%100<<5 | date%100
 		hms := clock/10000<<12 | clock/100%100<<6 | clock%100
 		if date/10000 > 9999 || date/100%100 > 12 || date%100 > 31 || clock/10000 > 23 || clock/100%100 > 59 || clock%100 > 59 {
-			return dst, 0, malformed("date %d out of range", v)
+			return dst, 0, malformed("a date that is out of range")
 		}
 		return binary.AppendUvarint(dst, (ymd<<17|hms)<<20), 8, nil
 	case opTimeOld: // the decimal number hhmmss, signed, in three bytes

@@ -129,13 +129,13 @@ func binaryValue(c *event.Column, v []byte) (event.Value, error) {
 	case "uuid":
 		b := make([]byte, 16)
 		if _, err := hex.Decode(b, []byte(strings.ReplaceAll(string(v), "-", ""))); err != nil || len(v) != 36 {
-			return nil, malformed("UUID %q", v)
+			return nil, malformed("UUID of %d bytes", len(v))
 		}
 		return b, nil
 	case "inet4", "inet6":
 		a, err := netip.ParseAddr(string(v))
 		if err != nil {
-			return nil, malformed("address %q", v)
+			return nil, malformed("address of %d bytes", len(v))
 		}
 		if c.Length == 16 {
 			b := a.As16()
@@ -170,7 +170,7 @@ func decimalText(v []byte, scale int) (event.Value, error) {
 		whole = "0"
 	}
 	if !digits(whole) || !digits(frac) || len(whole) > 65 || len(frac) > scale {
-		return nil, malformed("decimal %q with %d digits behind the point", v, scale)
+		return nil, malformed("decimal of %d bytes with %d digits behind the point", len(v), scale)
 	}
 	frac += strings.Repeat("0", scale-len(frac))
 	if sign != "" && strings.Trim(whole+frac, "0") == "" {
@@ -214,19 +214,19 @@ func appendFixed(dst []byte, c *event.Column, v []byte, maria bool) ([]byte, err
 	case event.TypeInt:
 		n, err := strconv.ParseInt(string(v), 10, 64)
 		if err != nil {
-			return dst, malformed("integer %q", v)
+			return dst, malformed("integer of %d bytes", len(v))
 		}
 		return binary.AppendVarint(dst, n), nil
 	case event.TypeUint, event.TypeYear, event.TypeEnum, event.TypeSet:
 		n, err := strconv.ParseUint(string(v), 10, 64)
 		if err != nil {
-			return dst, malformed("unsigned integer %q", v)
+			return dst, malformed("unsigned integer of %d bytes", len(v))
 		}
 		return binary.AppendUvarint(dst, n), nil
 	case event.TypeFloat, event.TypeDouble:
 		f, err := strconv.ParseFloat(string(v), 64)
 		if err != nil {
-			return dst, malformed("number %q", v)
+			return dst, malformed("number of %d bytes", len(v))
 		}
 		if c.Type == event.TypeFloat {
 			return appendFloat(dst, math.Float32bits(float32(f)), maria), nil

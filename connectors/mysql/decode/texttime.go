@@ -12,7 +12,7 @@ func appendTemporalText(dst []byte, c *event.Column, v []byte) ([]byte, error) {
 	if c.Type == event.TypeTime {
 		micros, ok := parseTime(v)
 		if !ok {
-			return dst, malformed("time %q", v)
+			return dst, malformed("time of %d bytes", len(v))
 		}
 		return binary.AppendVarint(dst, micros), nil
 	}
@@ -22,7 +22,7 @@ func appendTemporalText(dst []byte, c *event.Column, v []byte) ([]byte, error) {
 	}
 	y, mo, d, ok := parseDate(date)
 	if !ok {
-		return dst, malformed("date %q", v)
+		return dst, malformed("date of %d bytes", len(v))
 	}
 	if c.Type == event.TypeDate {
 		return binary.AppendUvarint(dst, uint64(y<<9|mo<<5|d)), nil
@@ -32,7 +32,7 @@ func appendTemporalText(dst []byte, c *event.Column, v []byte) ([]byte, error) {
 		micros, ok = parseTime(clock)
 	}
 	if !ok || micros < 0 || micros >= 24*3600*1e6 {
-		return dst, malformed("time of day %q", v)
+		return dst, malformed("time of day of %d bytes", len(v))
 	}
 	s, frac := micros/1e6, micros%1e6
 	if c.Type == event.TypeTimestamp {

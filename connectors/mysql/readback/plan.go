@@ -16,6 +16,7 @@ import (
 // column is what rendering needs to know of a column.
 type column struct {
 	name, dataType string
+	native         string // the type's whole text
 	key            bool
 	// gaps is the charset of a text in which bytes can be no character, nil for others.
 	gaps *charset.Set
@@ -35,7 +36,7 @@ type plan struct {
 func (p *plan) shown() []pipeline.ReadColumn {
 	out := make([]pipeline.ReadColumn, len(p.columns))
 	for i, c := range p.columns {
-		out[i] = pipeline.ReadColumn{Name: c.name, Key: c.key}
+		out[i] = pipeline.ReadColumn{Name: c.name, Key: c.key, Type: c.native}
 	}
 	return out
 }
@@ -49,7 +50,7 @@ func (r *Reader) plan(ctx context.Context, table event.TableName) (*plan, error)
 }
 
 func (r *Reader) columns(ctx context.Context, p *plan) error {
-	rows, err := r.db.QueryContext(ctx, `SELECT column_name, data_type, COALESCE(character_set_name, '')
+	rows, err := r.db.QueryContext(ctx, `SELECT column_name, data_type, column_type, COALESCE(character_set_name, '')
 		FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position`, p.table.DB, p.table.Table)
 	if err != nil {
 		return fmt.Errorf("columns of %s: %w", p.table, err)
@@ -58,7 +59,7 @@ func (r *Reader) columns(ctx context.Context, p *plan) error {
 	for rows.Next() {
 		var c column
 		var set string
-		if err := rows.Scan(&c.name, &c.dataType, &set); err != nil {
+		if err := rows.Scan(&c.name, &c.dataType, &c.native, &set); err != nil {
 			return fmt.Errorf("columns of %s: %w", p.table, err)
 		}
 		c.dataType = strings.ToLower(c.dataType)

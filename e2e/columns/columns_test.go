@@ -1,0 +1,454 @@
+package columns
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/millrace/millrace/connectors"
+	"github.com/millrace/millrace/connectors/mysql"
+	"github.com/millrace/millrace/e2e/inprocess"
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/internal/vfs"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/httpapi"
+	"github.com/millrace/millrace/pipeline/spec"
+	"github.com/millrace/millrace/pipeline/verify"
+	target "github.com/millrace/millrace/sinks/parquet/readback"
+)
+
+// secret is in every text that must not leave, card is a number that must not.
+const (
+	secret = "hunter2"
+	card   = 4111111111111111
+	salt   = "pepper for the tests"
+)
+
+const file = `version: 1
+name: shop
+source: {type: script}
+queues: 2
+hash_salt: %s
+tables:
+  shop.people: {columns: %s}
+  shop.log: {columns: {exclude: [what], hash: [who]}}
+sinks:
+- {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
+`
+
+const patience = 5 * time.Minute
+
+type scene struct {
+	t      *testing.T
+	db     *sql.DB
+	lake   string
+	log    *lines
+	reg    *prometheus.Registry
+	broker *inprocess.Cluster
+	plan   inprocess.Plan
+	daemon *inprocess.Daemon
+	file   *spec.Pipeline
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *lines) bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.all.Bytes())
+}
+
+func newScene(t *testing.T, server *testenv.Server) *scene {
+	s := &scene{t: t, lake: filepath.ToSlash(t.TempDir()), log: &lines{}, reg: prometheus.NewRegistry(), broker: inprocess.New(t, nil)}
+	var err error
+	if s.db, err = server.Open(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.db.Close() })
+	cfg := mysql.DefaultConfig()
+	cfg.Address, cfg.User, cfg.Tables = server.Addr, "root", []string{"shop.*"}
+	cfg.Heartbeat, cfg.AuditEvery = 200*time.Millisecond, time.Second
+	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	of := func(p *spec.Pipeline) *spec.Pipeline {
+		q := *p
+		q.Source = spec.Component{Type: "mysql", Config: &cfg}
+		return &q
+	}
+	kind := connectors.Types()["mysql"]
+	s.plan = inprocess.Plan{
+		Dir: t.TempDir(), Log: log,
+		Source: func(p *spec.Pipeline) (pipeline.Source, error) {
+			s.file = of(p)
+			return kind.New(of(p), connectors.Deps{Log: log})
+		},
+		Config:       func(p *spec.Pipeline) json.RawMessage { return kind.Config(of(p)) },
+		SourceReader: func(p *spec.Pipeline) (pipeline.Reader, error) { return kind.Readback(of(p)) },
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *scene) write(columns string) {
+	s.plan.Write(s.t, "shop.yaml", fmt.Sprintf(file, salt, columns, s.lake))
+}
+
+func (s *scene) start() { s.daemon = s.broker.Daemon(s.plan) }
+
+func (s *scene) stop() {
+	if s.daemon != nil {
+		s.look() // what was said is said until the end
+		if err := s.daemon.Stop(); err != nil {
+			s.t.Error(err)
+		}
+		s.daemon = nil
+	}
+}
+
+func (s *scene) exec(statements ...string) {
+	s.t.Helper()
+	for _, one := range statements {
+		if _, err := s.db.ExecContext(s.t.Context(), one); err != nil {
+			s.t.Fatalf("%s: %v", one, err)
+		}
+	}
+}
+
+func (s *scene) await(what string, ok func() (bool, string)) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done, last := ok()
+		if done {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.t.Fatalf("waited in vain for %s: %s", what, last)
+		}
+	}
+}
+
+// equal waits until the lake holds what was asked for of a table.
+func (s *scene) equal(table string) {
+	s.t.Helper()
+	name := event.TableName{DB: "shop", Table: table}
+	s.await(table+" to be what was asked for", func() (bool, string) {
+		now, known := s.daemon.Table(name.String())
+		if !known || now.State != pipeline.StateRunning || now.Snapshot < 100 {
+			return false, fmt.Sprintf("known %t, %+v", known, now)
+		}
+		server, err := connectors.Types()["mysql"].Readback(s.file)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer server.Close()
+		lake := target.New(s.lake, "shop")
+		defer lake.Close()
+		got, err := verify.Compare(s.t.Context(), server, lake, name)
+		if err != nil {
+			return false, err.Error()
+		}
+		return got.Equal(), fmt.Sprintf("%+v", got)
+	})
+}
+
+// paused waits until a table stands with a code.
+func (s *scene) paused(table string, code event.PauseCode) {
+	s.t.Helper()
+	s.await(table+" to stop", func() (bool, string) {
+		now, _ := s.daemon.Table("shop." + table)
+		return now.State == pipeline.StatePaused && now.Code == code, fmt.Sprintf("%+v", now)
+	})
+}
+
+// columns are those that the lake shows of a table.
+func (s *scene) columns(table string) (names []string) {
+	s.t.Helper()
+	lake := target.New(s.lake, "shop")
+	defer lake.Close()
+	err := lake.Read(s.t.Context(), event.TableName{DB: "shop", Table: table}, func(all []pipeline.ReadColumn) error {
+		for _, c := range all {
+			names = append(names, c.Name)
+		}
+		return nil
+	}, func([]pipeline.Cell) error { return nil })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return names
+}
+
+func TestWhatIsKeptBackIsNowhere(t *testing.T) {
+	servers := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
+	for kind, start := range servers {
+		t.Run(kind, func(t *testing.T) { newScene(t, start(t)).play() })
+	}
+}
+
+const people = `CREATE TABLE shop.people (id INT PRIMARY KEY, name VARCHAR(50), email VARCHAR(100) NOT NULL DEFAULT 'hunter2-default', phone VARCHAR(50),
+	card BIGINT, notes VARCHAR(100), token VARBINARY(50), born DATE, city VARCHAR(50))`
+
+func (s *scene) play() {
+	s.exec("CREATE DATABASE shop CHARACTER SET utf8mb4", people,
+		"CREATE TABLE shop.log (who VARCHAR(50), what VARCHAR(100), n INT)", "CREATE TABLE shop.plain (id INT PRIMARY KEY, v INT)")
+	s.exec("INSERT INTO shop.plain VALUES (1, 1)")
+	for i := range 40 {
+		s.exec(person(i), fmt.Sprintf("INSERT INTO shop.log VALUES ('hunter2-%d', 'hunter2 did %d', %d)", i%3, i, i%2))
+	}
+	s.exec("INSERT INTO shop.people (id, email) VALUES (1000, 'hunter2')") // NULL stays NULL
+	s.write("{exclude: [Email, notes, city], mask: [phone, born], hash: [card, token]}")
+	s.start()
+	s.allEqual()
+	if got := strings.Join(s.columns("people"), " "); got != "id name phone card token born _seq" {
+		s.t.Errorf("the lake shows the columns %s", got)
+	}
+	s.changes(100)
+	s.exec("ALTER TABLE shop.people ADD COLUMN extra INT DEFAULT 5 AFTER email", "ALTER TABLE shop.people ALTER email SET DEFAULT 'hunter2-other'",
+		"ALTER TABLE shop.people MODIFY notes TEXT", "ALTER TABLE shop.people DROP COLUMN notes")
+	s.changes(200)
+	s.exec("ALTER TABLE shop.people ADD COLUMN notes VARCHAR(60) DEFAULT 'hunter2-added'") // excluded from the start
+	s.changes(300)
+	s.allEqual()
+
+	s.stop() // the next life decodes rows of the full definition
+	s.changes(400)
+	s.exec("ALTER TABLE shop.people ADD COLUMN late INT AFTER id")
+	s.changes(500)
+	s.start()
+	s.allEqual()
+
+	s.stop() // another configuration: what was stored before was made under the old one
+	s.write("{exclude: [email, notes, name], mask: [phone, born], hash: [card, token]}")
+	s.changes(600)
+	s.start()
+	s.allEqual()
+	if got := strings.Join(s.columns("people"), " "); strings.Contains(got, "name") || !strings.Contains(got, "city") {
+		s.t.Errorf("under another configuration the lake shows the columns %s", got)
+	}
+	s.escapes()
+	s.stop()
+	s.search()
+}
+
+// escapes tries the ways on which a column could leave under another name.
+func (s *scene) escapes() {
+	s.exec("CREATE TABLE shop.people_copy LIKE shop.people", "INSERT INTO shop.people_copy SELECT * FROM shop.people")
+	s.paused("people_copy", event.PauseColumns)
+	s.exec("ALTER TABLE shop.people CHANGE email mail VARCHAR(100)", strings.Replace(person(700), "email", "mail", 1))
+	s.paused("people", event.PauseColumns)
+	s.exec("INSERT INTO shop.plain VALUES (2, 2)")
+	s.equal("plain") // the others go on
+	s.equal("log")
+	s.stop()
+	s.start() // the file still names the old column
+	s.paused("people", event.PauseColumns)
+	s.paused("people_copy", event.PauseColumns)
+	s.stop()
+	s.write("{exclude: [mail, notes, name], mask: [phone, born], hash: [card, token]}")
+	s.start()
+	s.paused("people", event.PauseColumns)
+	s.exec("DROP TABLE shop.people_copy")
+	s.equal("plain")
+	if _, err := s.daemon.Do(s.t.Context(), "shop", "shop.people", httpapi.Resume); err != nil {
+		s.t.Fatal(err)
+	}
+	s.equal("people")
+	s.exec("RENAME TABLE shop.people TO shop.folk", strings.NewReplacer("email", "mail", "people", "folk").Replace(person(701)))
+	s.paused("folk", event.PauseColumns)
+	s.equal("plain")
+}
+
+func (s *scene) allEqual() {
+	s.t.Helper()
+	for _, table := range []string{"people", "log", "plain"} {
+		s.equal(table)
+	}
+}
+
+func person(id int) string {
+	return fmt.Sprintf("INSERT INTO shop.people (id, name, email, phone, card, token, born, city) VALUES (%d, 'name %d', 'hunter2-%d@example.com', '+49 hunter2 %d', %d, 'hunter2 %d', '1999-01-02', 'city')",
+		id, id, id, id, card+id%3, id)
+}
+
+// changes are of every kind: rows that come, change in what leaves, change in what does not,
+// and go.
+func (s *scene) changes(from int) {
+	s.t.Helper()
+	for i := from; i < from+5; i++ {
+		s.exec(person(i))
+	}
+	s.exec(fmt.Sprintf("UPDATE shop.people SET email = 'hunter2-again' WHERE id = %d", from),
+		fmt.Sprintf("UPDATE shop.people SET card = card + 1, token = 'hunter2 anew', phone = NULL WHERE id = %d", from+1),
+		fmt.Sprintf("UPDATE shop.people SET id = id + 50, phone = 'hunter2' WHERE id = %d", from+2),
+		fmt.Sprintf("DELETE FROM shop.people WHERE id = %d", from+3),
+		"UPDATE shop.log SET what = CONCAT(what, ' hunter2') WHERE n = 1 LIMIT 5", "UPDATE shop.log SET who = 'hunter2-x' LIMIT 1", "DELETE FROM shop.log LIMIT 1")
+}
+
+// look searches what the daemon says of itself.
+func (s *scene) look() {
+	status, err := json.Marshal(s.daemon.Statuses())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.clean("the status", append(status, fmt.Sprintf("%+v", s.daemon.Statuses())...))
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(s.daemon.Collector(), s.daemon.SelfChecks())
+	answer := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	s.clean("the metrics", answer.Body.Bytes())
+}
+
+// search searches everything that was written.
+func (s *scene) search() {
+	s.clean("the log", s.log.bytes())
+	found := 0
+	disk := s.broker.Disk()
+	err := walk(disk, "/store", func(path string, b []byte) {
+		found += bytes.Count(b, []byte("shop.people"))
+		s.clean("the broker's "+path, b)
+	})
+	if err != nil || found == 0 {
+		s.t.Fatalf("the broker's disk was not searched: %d, %v", found, err)
+	}
+	rows := 0
+	for _, dir := range []string{s.lake, filepath.Join(s.plan.Dir, "state")} {
+		err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			s.clean(path, b)
+			if strings.HasSuffix(path, ".parquet") {
+				rows += s.decoded(path, b)
+			}
+			return nil
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if rows == 0 {
+		s.t.Fatal("no row of the lake was searched")
+	}
+}
+
+// decoded searches the values of a file of the lake.
+func (s *scene) decoded(path string, b []byte) (n int) {
+	opened, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		s.t.Fatalf("%s: %v", path, err)
+	}
+	for _, group := range opened.RowGroups() {
+		reader, batch := group.Rows(), make([]parquet.Row, 64)
+		for {
+			k, err := reader.ReadRows(batch)
+			for _, row := range batch[:k] {
+				for _, v := range row {
+					s.clean(path+" decoded", []byte(v.String()))
+				}
+			}
+			n += k
+			if err != nil {
+				break
+			}
+		}
+		reader.Close()
+	}
+	return n
+}
+
+func walk(disk vfs.FS, dir string, file func(string, []byte)) error {
+	names, err := disk.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		path := dir + "/" + name
+		info, err := disk.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			if err := walk(disk, path, file); err != nil {
+				return err
+			}
+			continue
+		}
+		f, err := disk.Open(path)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, info.Size())
+		_, err = f.ReadAt(b, 0)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		f.Close()
+		file(path, b)
+	}
+	return nil
+}
+
+// needles are the forms of what must not be anywhere.
+var needles = func() map[string][]byte {
+	all := map[string][]byte{
+		"the secret": []byte(secret), "the secret in hex": []byte(hex.EncodeToString([]byte(secret))), "the secret in capital hex": []byte(strings.ToUpper(hex.EncodeToString([]byte(secret)))),
+		"the salt": []byte(salt),
+	}
+	for shift := range 3 { // in base64 by where it begins; the letters at the ends are of its neighbours, too
+		text := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + secret))
+		all[fmt.Sprint("the secret in base64 ", shift)] = []byte(text[(8*shift+5)/6 : len(text)-1])
+	}
+	for n := int64(card); n < card+4; n++ {
+		all[fmt.Sprint("a card ", n)] = []byte(strconv.FormatInt(n, 10))
+		all[fmt.Sprint("a card in an image ", n)] = binary.AppendVarint(nil, n)
+		all[fmt.Sprint("a card in eight bytes ", n)] = binary.LittleEndian.AppendUint64(nil, uint64(n))
+	}
+	return all
+}()
+
+func (s *scene) clean(where string, b []byte) {
+	for what, needle := range needles {
+		if at := bytes.Index(b, needle); at >= 0 {
+			s.t.Errorf("%s holds %s: %q", where, what, b[max(0, at-60):min(len(b), at+60)])
+		}
+	}
+}
