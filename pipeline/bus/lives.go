@@ -30,22 +30,6 @@ func (p *Publisher) owes(g *group, t event.TableName, cause string) {
 	p.cfg.Life.Report(t, life.Event{Kind: life.Due, Cause: cause})
 }
 
-// advanced tells how far attempts are by a group that was decided: people see what a
-// restart would find, and never a snapshot that goes back.
-func (p *Publisher) advanced(g *checkpoint.Group) {
-	for i := range g.Attempts {
-		if a := &g.Attempts[i]; a.Chunk > 0 || a.Rows > 0 {
-			p.cfg.Life.Report(event.TableName(a.Table), life.Event{Kind: life.Advanced, Attempt: *recordedAttempt(a)})
-		}
-	}
-}
-
-func recordedAttempt(a *checkpoint.Attempt) *event.Attempt {
-	return &event.Attempt{
-		Table: event.TableName(a.Table), Begin: a.Begin, Chunk: a.Chunk, Rows: a.Rows, Estimate: a.Estimate, Cause: a.Cause,
-	}
-}
-
 // relive makes the tables' lives what the records say: nothing else is on its way.
 func (p *Publisher) relive() { p.cfg.Life.Open(recordedLives(p.ck.state)) }
 
@@ -69,7 +53,9 @@ func recordedLives(st *checkpoint.State) map[event.TableName]life.Recorded {
 	}
 	for _, a := range st.Tries {
 		change(a.Table, func(r *life.Recorded) {
-			r.Attempt = recordedAttempt(&a)
+			r.Attempt = &event.Attempt{
+				Table: event.TableName(a.Table), Begin: a.Begin, Chunk: a.Chunk, Rows: a.Rows, Estimate: a.Estimate, Cause: a.Cause,
+			}
 		})
 	}
 	return all

@@ -225,6 +225,7 @@ func (p *Publisher) addChunkEnd(ctx context.Context, it *event.Item) error {
 	g.rec.Kind = checkpoint.KindChunk
 	s.attempt = attemptRecord(it.Attempt, it.Table.Name)
 	g.addAttempt(s.attempt)
+	p.report(s, life.Event{Kind: life.Advanced, Attempt: *it.Attempt})
 	g.rec.To, g.within = checkpoint.Position(*it.Commit), nil
 	return p.closeGroup(ctx)
 }

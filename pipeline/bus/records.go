@@ -79,7 +79,6 @@ func (l *checkpointLog) decideLocked(ctx context.Context, g *checkpoint.Group) e
 	}
 	l.valid = r.Num
 	l.sinceBase++
-	l.p.advanced(g)
 	return l.state.Apply(g)
 }
 

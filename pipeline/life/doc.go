@@ -1,8 +1,8 @@
 // Package life is the one owner of what a pipeline's tables do: each table's Table, and the
 // events that change it. Nobody else derives a state. The pipeline's runner makes a Tables
 // for as long as the pipeline runs, and shows it; its publishers (pipeline/bus) report to it
-// what the records say at an opening, what the file says of the tables, what they hand over,
-// and how far a snapshot is once that is decided; the runner reports what people ask for.
+// what the records say at an opening, what the file says of the tables, and what they hand
+// over; the runner reports what people ask for.
 //
 //	who              reports
 //	records          Opened: what a restart would find

@@ -17,7 +17,7 @@ const (
 	Resumed               // they are again
 	Due                   // a snapshot of it is owed: Cause
 	Begun                 // BEGIN of Attempt was handed over
-	Advanced              // a chunk of Attempt was decided
+	Advanced              // a chunk of Attempt was
 	Ended                 // END of Attempt was
 	Dropped               // the source dropped it: Reason
 	Created               // the source has it again

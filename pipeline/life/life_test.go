@@ -142,7 +142,7 @@ func (w twin) attempt() (begin event.Seq, cause string, there bool) {
 			begin, cause, there = 0, e.Cause, true
 		case e.Kind == Dropped, e.Kind == Ended && !stale(e.Attempt.Begin):
 			begin, cause, there = 0, "", false
-		case e.Kind == Begun, e.Kind == Advanced && there && begin != 0 && begin == e.Attempt.Begin:
+		case e.Kind == Begun, e.Kind == Advanced && !stale(e.Attempt.Begin):
 			begin, cause, there = e.Attempt.Begin, e.Attempt.Cause, true
 		}
 	}

@@ -37,7 +37,7 @@ const (
 	attemptRecorded AttemptEffect = "as recorded"
 	attemptOwe      AttemptEffect = "owed; one under way is given up"
 	attemptBegin    AttemptEffect = "under way"
-	attemptGoOn     AttemptEffect = "further, if it is still under way"
+	attemptGoOn     AttemptEffect = "under way, unless it was given up"
 	attemptEnd      AttemptEffect = "none, unless it was given up"
 	attemptDrop     AttemptEffect = "none"
 )

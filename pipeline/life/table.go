@@ -126,8 +126,8 @@ func (t *Table) read(effect AttemptEffect, e Event) {
 	case attemptBegin:
 		t.stage, t.attempt = underWay, attemptOf(&e.Attempt)
 	case attemptGoOn:
-		if t.stage == underWay && e.Attempt.Begin == t.attempt.begin {
-			t.attempt = attemptOf(&e.Attempt)
+		if e.Attempt.Begin > t.given {
+			t.stage, t.attempt = underWay, attemptOf(&e.Attempt)
 		}
 	case attemptEnd:
 		if e.Attempt.Begin > t.given {
