@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -30,6 +31,7 @@ group: {bytes: 256KiB, interval: 5ms}
 sinks:
 - {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
 - {name: olap, type: clickhouse, address: [%q], user: %q, password: %q, control_database: %q, database: %q, table: "{db}.{table}", flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
+verify: {every: %s, rows_per_second: 1000000}
 `
 
 // patience is how long one table may take at most, on the slowest machine.
@@ -55,6 +57,8 @@ type scene struct {
 	plan     *spec.Pipeline
 	daemon   *inprocess.Daemon
 	sessions map[string]*sql.Conn // by case and session
+	// every is how often the daemon compares its tables; "" is never.
+	every string
 }
 
 // database is that of the n-th case.
@@ -123,6 +127,12 @@ func (s *scene) start(t *testing.T) {
 	plan := inprocess.Plan{Dir: t.TempDir(), Source: func(*spec.Pipeline) (pipeline.Source, error) {
 		return mysql.New(cfg, inprocess.Log(), nil)
 	}}
+	if s.every != "" {
+		plan.SourceReader = func(*spec.Pipeline) (pipeline.Reader, error) {
+			captured := func(n event.TableName) bool { return strings.HasPrefix(n.DB, "c") }
+			return source.New(source.Config{Account: account.Account{Address: s.srv.Addr, User: "root"}, Captured: captured})
+		}
+	}
 	o, err := s.olap.Options()
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +141,7 @@ func (s *scene) start(t *testing.T) {
 	if user == "" {
 		user = "default"
 	}
-	text := fmt.Sprintf(file, s.lake, o.Addr[0], user, o.Auth.Password, s.olap.Name, s.olap.Name)
+	text := fmt.Sprintf(file, s.lake, o.Addr[0], user, o.Auth.Password, s.olap.Name, s.olap.Name, cmp.Or(s.every, "off"))
 	kinds := spec.Kinds{Sources: map[string]spec.Kind{"script": {Default: func() any { return &struct{}{} }, Check: func(any) []spec.Finding { return nil }}}, Sinks: sinks.Kinds()}
 	if s.plan, err = spec.Parse("cases.yaml", []byte(text), kinds, func(string) (string, bool) { return "", false }); err != nil {
 		t.Fatal(err)
