@@ -121,6 +121,13 @@ func (p *FaultProxy) Release() {
 	}
 }
 
+// Held says that something late was not passed on yet.
+func (p *FaultProxy) Held() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.late) > 0
+}
+
 func (p *FaultProxy) decideOn(r *http.Request) Fault {
 	p.mu.Lock()
 	decide := p.decide

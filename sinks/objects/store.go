@@ -23,8 +23,9 @@ type Store interface {
 	// may still appear; after any other the object is not there and never will be by this call.
 	PutIfAbsent(ctx context.Context, name string, body Body) error
 	// Put makes an object or replaces it; whoever reads sees one or the other, whole. On nil it
-	// is durable. After ErrUnknown either may be there, and a late answer may bring back what
-	// another Put has replaced since.
+	// is durable. After ErrUnknown either may be there. After any other error it is not there and
+	// never will be by this call. A request of a call that ended with nil or ErrUnknown may still
+	// arrive, and bring back what another Put has replaced since.
 	Put(ctx context.Context, name string, body Body) error
 	// Open opens an object for reading; ctx bounds the reads as well. ErrNotFound when there is
 	// none. An object that is removed or replaced meanwhile is read as it was, or its reads

@@ -5,9 +5,9 @@
 //
 // The invariant is that of package objects. Each put carries an id of its own in the
 // object's metadata (x-amz-meta-millrace-put). An answer that was lost, or that says nothing
-// of what was done (any 5xx), is looked up by that id before the put is sent again, and so is
-// an answer that the name is taken. A put is called failed only when no attempt of it can
-// still arrive; nothing is removed because of an unknown one.
+// of what was done (any 5xx, a conflict), is looked up by that id before the put is sent
+// again, and so is an answer that the name is taken. A put is called failed only when no
+// attempt of it can still arrive; nothing is removed because of an unknown one.
 //
 // The sinks use it. The SDK signs, corrects the clock and finds credentials; it does not
 // retry: what may be sent again is decided here. Names are keys behind the prefix, as they

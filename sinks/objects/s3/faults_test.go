@@ -87,46 +87,59 @@ func passing() []testenv.Fault {
 	}
 }
 
+// all has each kind of request decided on by its own.
+func all(of map[string]func(*http.Request) testenv.Fault) func(*http.Request) testenv.Fault {
+	return func(r *http.Request) testenv.Fault {
+		if decide := of[kind(r)]; decide != nil {
+			return decide(r)
+		}
+		return testenv.Fault{}
+	}
+}
+
 // TestPutThroughFaults makes every request of a put go wrong in every way, once and often. The
 // put succeeds, for it is the only one, and another's is then refused.
 func TestPutThroughFaults(t *testing.T) {
 	f := newFaulty(t, testenv.NewS3(t))
-	small, large := "small", strings.Repeat("0123456789abcdef", 8<<16+1) // two parts
 	n := 0
-	for _, what := range []string{"put", "begin", "part", "complete", "head"} {
-		for _, fault := range passing() {
-			data, often := large, []int64{2}
-			if what == "put" || what == "head" {
-				data, often = small, []int64{1, 3}
-			}
-			for _, times := range often {
-				n++
-				name := fmt.Sprintf("x%d", n)
-				decide := first(times, what, fault)
-				if what == "head" { // it asks only when an answer was lost
-					lose := first(2, "put", testenv.Fault{Kind: testenv.LoseAnswer})
-					inner := decide
-					decide = func(r *http.Request) testenv.Fault {
-						if kind(r) == "put" {
-							return lose(r)
-						}
-						return inner(r)
-					}
-				}
-				f.proxy.Set(decide)
-				if err := f.behind.PutIfAbsent(t.Context(), name, strings.NewReader(data)); err != nil {
-					t.Errorf("%s, %d times %v %d %s: %v", what, times, fault.Kind, fault.Status, fault.Code, err)
-					continue
-				}
-				if err := f.behind.PutIfAbsent(t.Context(), name, strings.NewReader("another's")); !errors.Is(err, objects.ErrExists) {
-					t.Errorf("%s, %d times %v %d %s: another's put: %v", what, times, fault.Kind, fault.Status, fault.Code, err)
-				}
-				if got := read(t, f.direct, name); got != data {
-					t.Errorf("%s, %d times %v: %d bytes are there", what, times, fault.Kind, len(got))
-				}
-				ok(t, f.direct.Delete(t.Context(), name))
-			}
+	check := func(data, what string, decide func(*http.Request) testenv.Fault) {
+		t.Helper()
+		n++
+		name := fmt.Sprintf("x%d", n)
+		f.proxy.Set(decide)
+		if err := f.behind.PutIfAbsent(t.Context(), name, strings.NewReader(data)); err != nil {
+			t.Errorf("%s: %v", what, err)
+			return
 		}
+		if err := f.behind.PutIfAbsent(t.Context(), name, strings.NewReader("another's")); !errors.Is(err, objects.ErrExists) {
+			t.Errorf("%s: another's put: %v", what, err)
+		}
+		if got := read(t, f.direct, name); got != data {
+			t.Errorf("%s: %d bytes are there", what, len(got))
+		}
+		ok(t, f.direct.Delete(t.Context(), name))
+	}
+	type deciders = map[string]func(*http.Request) testenv.Fault
+	faults := passing()
+	for _, fault := range faults {
+		for _, times := range []int64{1, 3} {
+			what := fmt.Sprintf("%d times %v %d %s", times, fault.Kind, fault.Status, fault.Code)
+			check("small", "put, "+what, first(times, "put", fault))
+			// It asks only when an answer was lost.
+			lose := first(2, "put", testenv.Fault{Kind: testenv.LoseAnswer})
+			check("small", "head, "+what, all(deciders{"put": lose, "head": first(times, "head", fault)}))
+		}
+	}
+	// One in two parts has three kinds of requests, each of which meets every fault.
+	large := strings.Repeat("0123456789abcdef", 8<<16+1)
+	for i := range faults {
+		decide, what := deciders{}, "in parts"
+		for k, request := range []string{"begin", "part", "complete"} {
+			fault := faults[(i+k*5)%len(faults)]
+			decide[request] = first(2, request, fault)
+			what += fmt.Sprintf(", %s %v %d %s", request, fault.Kind, fault.Status, fault.Code)
+		}
+		check(large, what, all(decide))
 	}
 }
 
@@ -263,6 +276,38 @@ func TestUnknownIsSaid(t *testing.T) {
 				t.Errorf("%d bytes are there", len(got))
 			}
 		})
+		t.Run(fmt.Sprintf("%d bytes, a conflict with itself", size), func(t *testing.T) {
+			// The way sends the request twice, and the second meets with the first.
+			for _, replace := range []bool{false, true} {
+				name := fmt.Sprint("conflict-", replace)
+				put := f.behind.PutIfAbsent
+				if replace {
+					put = f.behind.Put
+				}
+				decide := func(looked testenv.Fault) func(*http.Request) testenv.Fault {
+					var n atomic.Int64
+					return func(r *http.Request) testenv.Fault {
+						switch {
+						case kind(r) == "head":
+							return looked
+						case kind(r) == commit && n.Add(1) == 1:
+							return testenv.Fault{Kind: testenv.Landed, Status: 409, Code: "ConditionalRequestConflict"}
+						case kind(r) == commit:
+							return testenv.Fault{Kind: testenv.Refuse, Status: 403, Code: "AccessDenied"}
+						}
+						return testenv.Fault{}
+					}
+				}
+				f.proxy.Set(decide(testenv.Fault{}))
+				if err := put(t.Context(), name, strings.NewReader(data)); err != nil {
+					t.Errorf("replace %v: it is there, and this is said: %v", replace, err)
+				}
+				f.proxy.Set(decide(testenv.Fault{Kind: testenv.Drop}))
+				if err := put(t.Context(), name+"-unseen", strings.NewReader(data)); !errors.Is(err, objects.ErrUnknown) {
+					t.Errorf("replace %v: it may be there, and this is said: %v", replace, err)
+				}
+			}
+		})
 		t.Run(fmt.Sprintf("%d bytes, the caller leaves", size), func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			f.proxy.Set(func(r *http.Request) testenv.Fault {
@@ -299,6 +344,7 @@ func trouble(proxy *testenv.FaultProxy) *storetest.Trouble {
 	var mu sync.Mutex
 	faults := append(passing(), testenv.Fault{Kind: testenv.Refuse, Status: 403, Code: "AccessDenied"})
 	return &storetest.Trouble{
+		Pending: proxy.Held,
 		Make: func(rng *rand.Rand) {
 			if rng.IntN(4) == 0 {
 				proxy.Release()
@@ -326,9 +372,9 @@ func trouble(proxy *testenv.FaultProxy) *storetest.Trouble {
 
 func TestTwinUnderFaults(t *testing.T) {
 	server := testenv.NewS3(t)
-	for range 3 {
+	for _, seed := range seeds(t, 2) {
 		f := newFaulty(t, server)
-		storetest.Twin(t, f.behind, rand.Uint64(), 150, trouble(f.proxy))
+		storetest.Twin(t, f.behind, seed, 150, trouble(f.proxy))
 	}
 }
 
@@ -337,14 +383,14 @@ func TestTwinUnderFaults(t *testing.T) {
 // of one who does not know.
 func TestRaceUnderFaults(t *testing.T) {
 	f := newFaulty(t, testenv.NewS3(t))
-	seed := rand.Uint64()
+	seed := seeds(t, 1)[0]
 	rng := rand.New(rand.NewPCG(seed, 4))
 	make := trouble(f.proxy)
 	for round := range 60 {
 		make.Make(rng)
 		name := fmt.Sprintf("e%d", round)
 		size := 10
-		if round%15 == 14 {
+		if round%30 == 29 {
 			size = 9 << 20
 		}
 		errs := [6]error{}

@@ -39,13 +39,15 @@ func answer(err error) (status int, code string) {
 
 // Codes of refusals after which another attempt may succeed.
 var (
-	passing = []string{"OperationAborted", "ConditionalRequestConflict", "RequestTimeout", "IncompleteBody", "RequestTimeTooSkewed",
+	conflicts = []string{"OperationAborted", "ConditionalRequestConflict"}
+	passing   = []string{"RequestTimeout", "IncompleteBody", "RequestTimeTooSkewed",
 		"TooManyRequests", "SlowDown", "Throttling", "ThrottlingException", "RequestThrottled"}
 	staleCodes = []string{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId"}
 )
 
 // judge reads an error. A refusal (4xx) says that nothing was done. Any 5xx, a success whose
 // answer could not be read, and silence behind a request that may have been sent say nothing.
+// Neither does a conflict: what it met with may be the same request, sent twice on the way.
 func judge(err error, sent bool) verdict {
 	status, code := answer(err)
 	var local *bodyError
@@ -63,7 +65,9 @@ func judge(err error, sent bool) verdict {
 		return verdict{taken: true}
 	case slices.Contains(staleCodes, code):
 		return verdict{stale: true, again: true}
-	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status == http.StatusConflict || slices.Contains(passing, code):
+	case status == http.StatusConflict || slices.Contains(conflicts, code):
+		return verdict{unknown: true, again: true}
+	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || slices.Contains(passing, code):
 		return verdict{again: true}
 	case status == http.StatusNotFound && code != "NoSuchBucket":
 		return verdict{absent: true}

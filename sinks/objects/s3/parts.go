@@ -41,7 +41,7 @@ func (p *put) sendParts(ctx context.Context) (verdict, error) {
 	if status, code := answer(err); code == "NoSuchUpload" || status == http.StatusConflict {
 		// The upload is used up: by an attempt whose answer was lost, or by whoever tidies.
 		p.upload = nil
-		v = verdict{again: true, unknown: code == "NoSuchUpload"}
+		v = verdict{again: true, unknown: true}
 	}
 	return v, err
 }

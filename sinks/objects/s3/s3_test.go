@@ -2,6 +2,9 @@ package s3_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,7 +36,7 @@ func of(server *testenv.S3) s3.Config {
 }
 
 // quick makes many tries without waiting for long.
-func quick() s3.Retry { return s3.Retry{Tries: 9, Base: time.Millisecond, Most: 20 * time.Millisecond} }
+func quick() s3.Retry { return s3.Retry{Tries: 9, Base: time.Millisecond, Most: 4 * time.Millisecond} }
 
 func open(t *testing.T, path string, cfg s3.Config) *s3.Store {
 	t.Helper()
@@ -45,6 +48,21 @@ func open(t *testing.T, path string, cfg s3.Config) *s3.Store {
 	return s
 }
 
+// seeds are what a random test runs with: MILLRACE_SEED, or n new ones.
+func seeds(t *testing.T, n int) []uint64 {
+	t.Helper()
+	if text := os.Getenv("MILLRACE_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		ok(t, err)
+		return []uint64{seed}
+	}
+	list := make([]uint64, n)
+	for i := range list {
+		list[i] = rand.Uint64()
+	}
+	return list
+}
+
 func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -54,9 +72,9 @@ func ok(t *testing.T, err error) {
 
 func TestStore(t *testing.T) {
 	server := testenv.NewS3(t)
-	for name, prefix := range map[string]string{"bucket": "", "prefix": "/some/where"} {
-		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) objects.Store { return open(t, "s3://"+bucket(t, server)+prefix, of(server)) })
-		})
+	at := func(prefix string) func(t *testing.T) objects.Store {
+		return func(t *testing.T) objects.Store { return open(t, "s3://"+bucket(t, server)+prefix, of(server)) }
 	}
+	t.Run("prefix", func(t *testing.T) { storetest.Run(t, at("/some/where")) })
+	t.Run("bucket", func(t *testing.T) { storetest.Names(t, at("")) })
 }

@@ -4,26 +4,28 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/sinks/objects"
 )
 
 // Twin does random operations on a store and on a map, and compares what the store says
-// with what the map holds. before, when given, is called before each operation; it may make
-// trouble, under which any operation may fail, and writes may be ErrUnknown. Trouble ends
-// when calm is called, which sees to it that the store is then looked at and left alone.
+// with what the map holds. Under trouble, when given, any operation may fail, and writes may
+// be ErrUnknown. It is ended before everything is looked at once more.
 func Twin(t *testing.T, s objects.Store, seed uint64, steps int, trouble *Trouble) {
 	tw := &twin{t: t, s: s, seed: seed, rng: rand.New(rand.NewPCG(seed, 2)), trouble: trouble,
-		have: map[string][]byte{}, maybe: map[string][][]byte{}, gone: map[string]bool{}}
+		have: map[string][]byte{}, maybe: map[string][][]byte{}, late: map[string][][]byte{}, gone: map[string]bool{}}
 	for n := range steps {
 		tw.step = n
 		if trouble != nil {
 			trouble.Make(tw.rng)
+		}
+		if !tw.pending() {
+			clear(tw.late)
 		}
 		tw.one()
 	}
@@ -32,8 +34,12 @@ func Twin(t *testing.T, s objects.Store, seed uint64, steps int, trouble *Troubl
 
 // Trouble makes and ends faults.
 type Trouble struct {
+	// Make is called before each operation.
 	Make func(*rand.Rand)
-	End  func()
+	// End lets what is on its way arrive, and makes no more faults.
+	End func()
+	// Pending says that a write is on its way whose caller was answered; nil where there are none.
+	Pending func() bool
 }
 
 type twin struct {
@@ -45,8 +51,21 @@ type twin struct {
 	trouble *Trouble
 
 	have  map[string][]byte
-	maybe map[string][][]byte // what unknown writes may have left, nil for nothing
+	maybe map[string][][]byte // what may be there instead
+	late  map[string][][]byte // what is or may be still on its way
 	gone  map[string]bool     // deleted: never used again
+}
+
+// sent notes a put of which a request may still be on its way.
+func (w *twin) sent(name string, data []byte, err error) {
+	if w.pending() && (err == nil || errors.Is(err, objects.ErrExists) || errors.Is(err, objects.ErrUnknown)) {
+		w.late[name] = append(w.late[name], data)
+	}
+}
+
+// pending says that a write may arrive whose caller was answered.
+func (w *twin) pending() bool {
+	return w.trouble != nil && w.trouble.Pending != nil && w.trouble.Pending()
 }
 
 func (w *twin) fail(format string, args ...any) {
@@ -74,7 +93,7 @@ func (w *twin) one() {
 	case 5, 6, 7:
 		w.read(w.name())
 	case 8:
-		w.list()
+		w.list([]string{"", "t/", "t/1/", "hint/"}[w.rng.IntN(4)])
 	case 9:
 		w.delete(w.name())
 	}
@@ -86,6 +105,7 @@ func (w *twin) putIfAbsent(name string, data []byte) {
 	}
 	err := w.s.PutIfAbsent(w.t.Context(), name, bytes.NewReader(data))
 	_, there := w.have[name]
+	w.sent(name, data, err)
 	switch {
 	case err == nil && there:
 		w.fail("%s was put over what was there", name)
@@ -108,17 +128,22 @@ func (w *twin) putIfAbsent(name string, data []byte) {
 	}
 }
 
+// put replaces, and looks. Requests of earlier puts and of this one that were sent again may
+// still arrive.
 func (w *twin) put(name string, data []byte) {
 	err := w.s.Put(w.t.Context(), name, bytes.NewReader(data))
-	switch {
-	case err == nil:
-		w.have[name] = data
-		delete(w.maybe, name)
-	case w.trouble == nil:
+	known, unknown := err == nil, errors.Is(err, objects.ErrUnknown)
+	if w.trouble == nil && !known {
 		w.fail("%v", err)
-	case errors.Is(err, objects.ErrUnknown):
+	}
+	w.sent(name, data, err)
+	switch {
+	case known:
+		w.have[name], w.maybe[name] = data, slices.Clone(w.late[name])
+	case unknown:
 		w.maybe[name] = append(w.maybe[name], data)
 	}
+	w.read(name)
 }
 
 func (w *twin) read(name string) {
@@ -137,26 +162,32 @@ func (w *twin) read(name string) {
 	}
 }
 
-// seen checks an object's bytes. One that may be there is there from then on.
+// seen checks an object's bytes. One that may be there is there from then on, unless its
+// removal is still on its way.
 func (w *twin) seen(name string, got []byte) {
 	want, there := w.have[name]
 	if there && bytes.Equal(got, want) {
 		return
 	}
 	for _, m := range w.maybe[name] {
-		if bytes.Equal(got, m) {
+		if !bytes.Equal(got, m) {
+			continue
+		}
+		if !w.gone[name] {
 			w.have[name] = got
 			delete(w.maybe, name)
-			return
 		}
+		if strings.HasPrefix(name, "hint/") {
+			w.maybe[name] = slices.Clone(w.late[name])
+		}
+		return
 	}
 	w.fail("%s holds %d bytes (%q), want %d (%q)", name, len(got), head(got), len(want), head(want))
 }
 
 func head(b []byte) []byte { return b[:min(len(b), 8)] }
 
-func (w *twin) list() {
-	prefix := []string{"", "t/", "t/1/", "hint/"}[w.rng.IntN(4)]
+func (w *twin) list(prefix string) {
 	found := map[string]bool{}
 	for info, err := range w.s.List(w.t.Context(), prefix, "") {
 		if err != nil {
@@ -166,7 +197,7 @@ func (w *twin) list() {
 			return
 		}
 		found[info.Name] = true
-		if _, there := w.have[info.Name]; !there && len(w.maybe[info.Name]) == 0 && !w.gone[info.Name] {
+		if _, there := w.have[info.Name]; !there && len(w.maybe[info.Name]) == 0 {
 			w.fail("%s is listed", info.Name)
 		}
 	}
@@ -177,44 +208,40 @@ func (w *twin) list() {
 	}
 }
 
+// delete removes for good. A put of the name that is still on its way may bring it back.
 func (w *twin) delete(name string) {
 	err := w.s.Delete(w.t.Context(), name)
 	if err != nil && w.trouble == nil {
 		w.fail("%v", err)
 	}
-	if err == nil {
-		// What may still arrive under the name is nobody's business any more.
-		delete(w.have, name)
-		delete(w.maybe, name)
-		w.gone[name] = true
-		return
-	}
+	w.gone[name] = true
 	if data, there := w.have[name]; there {
 		w.maybe[name] = append(w.maybe[name], data)
 		delete(w.have, name)
 	}
-	w.gone[name] = true
+	w.maybe[name] = append(w.maybe[name], w.late[name]...)
+	if err == nil && !w.pending() {
+		delete(w.maybe, name)
+	}
 }
 
-// settle looks at everything once trouble has ended.
+// settle looks at everything once trouble has ended. What was never there by any put's account
+// is listed by now if it is.
 func (w *twin) settle() {
 	if w.trouble != nil {
 		w.trouble.End()
 		w.trouble = nil
 	}
-	for name, want := range w.have {
-		o, err := w.s.Open(w.t.Context(), name)
-		if err != nil {
-			w.fail("%v", err)
-		}
-		got := make([]byte, o.Size())
-		if _, err := o.ReadAt(got, 0); err != nil && err != io.EOF {
-			w.fail("%v", err)
-		}
-		o.Close()
-		if !bytes.Equal(got, want) {
-			w.seen(name, got)
-		}
+	clear(w.late)
+	names := map[string]bool{}
+	for name := range w.have {
+		names[name] = true
 	}
-	w.list()
+	for name := range w.maybe {
+		names[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		w.read(name)
+	}
+	w.list("")
 }
