@@ -118,12 +118,13 @@ var (
 
 // convert makes the value that the server stores for a literal. It converts only where
 // nothing has to be rounded, cut, padded by a rule of the session, or looked up in a
-// collation or a time zone; everything else is an error, and due.
+// collation or a time zone; everything else is an error, and due. What is due is told to
+// people and to the broker, so the error does not say the value.
 func convert(c *event.Column, l literal, maria bool) (event.Value, error) {
 	if text, ok := plain(c, l, maria); ok {
 		return decode.TextValue(c, []byte(text), maria)
 	}
-	return nil, fmt.Errorf("%q for type %s", l.text, c.Native)
+	return nil, fmt.Errorf("the server converts it to %s", c.Native)
 }
 
 // plain is the literal as the server would print it from the column.
