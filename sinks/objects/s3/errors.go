@@ -108,6 +108,8 @@ func (s *Store) remedy(status int, code string, err error) string {
 	switch {
 	case errors.Is(err, errNoCredentials):
 		return ""
+	case errors.Is(err, errNoNextPage):
+		return "choose a store that lists by pages (ListObjectsV2), or a current version of it"
 	case status == http.StatusMovedPermanently:
 		return wrongRegion(err)
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:

@@ -354,6 +354,37 @@ func TestUploadsThatNobodyCompletes(t *testing.T) {
 	}
 }
 
+// TestAListingWithoutItsEndIsNone: a store that says that there is more, and not how to ask for
+// it, is not taken to have no more.
+func TestAListingWithoutItsEndIsNone(t *testing.T) {
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("uploads") {
+			fmt.Fprint(w, `<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>`)
+			return
+		}
+		fmt.Fprint(w, `<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>p/a</Key><Size>1</Size></Contents><CommonPrefixes><Prefix>p/d/</Prefix></CommonPrefixes></ListBucketResult>`)
+	}))
+	t.Cleanup(store.Close)
+	cfg := s3.DefaultConfig()
+	cfg.Endpoint, cfg.Credentials, cfg.AccessKey, cfg.SecretKey = store.URL, "static", "a", "b"
+	s := open(t, "s3://bucket/p", cfg)
+	check := func(what string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "and not how to ask for it (choose a store") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	var last error
+	for _, err := range s.List(t.Context(), "", "") {
+		last = err
+	}
+	check("objects", last)
+	_, err := s.Dirs(t.Context(), "")
+	check("directories", err)
+	_, err = s.AbortUploads(t.Context(), time.Now())
+	check("uploads", err)
+}
+
 func TestConfig(t *testing.T) {
 	base := func(change func(*s3.Config)) s3.Config {
 		c := s3.DefaultConfig()

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -27,6 +28,9 @@ func (s *Store) page(ctx context.Context, prefix string, in *sdk.ListObjectsV2In
 		out, err = s.client.ListObjectsV2(ctx, in)
 		return err
 	})
+	if err == nil && aws.ToBool(out.IsTruncated) && aws.ToString(out.NextContinuationToken) == "" {
+		err = s.explain("list", prefix, errNoNextPage)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +40,9 @@ func (s *Store) page(ctx context.Context, prefix string, in *sdk.ListObjectsV2In
 	}
 	return out, nil
 }
+
+// errNoNextPage: what a listing without its end lacks would be taken for not there.
+var errNoNextPage = errors.New("the store says that there is more, and not how to ask for it")
 
 // List implements objects.Store.
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[objects.Info, error] {

@@ -139,7 +139,9 @@ func (s *Store) AbortUploads(ctx context.Context, before time.Time) (int, error)
 		if !aws.ToBool(out.IsTruncated) {
 			return gone, nil
 		}
-		in.KeyMarker, in.UploadIdMarker = out.NextKeyMarker, out.NextUploadIdMarker
+		if in.KeyMarker, in.UploadIdMarker = out.NextKeyMarker, out.NextUploadIdMarker; aws.ToString(in.KeyMarker) == "" {
+			return gone, s.explain("list the uploads of", "", errNoNextPage)
+		}
 	}
 }
 
