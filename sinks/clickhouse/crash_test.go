@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/internal/testenv/chserver"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/link"
 	"github.com/millrace/millrace/pipeline/pipelinetest"
 	"github.com/millrace/millrace/pipeline/verify"
 )
@@ -95,9 +96,7 @@ func (d *delivery) once(ctx context.Context) error {
 	defer s.Close()
 	at := map[pipeline.QueueID]int{}
 	for _, m := range table.Marks() {
-		for at[m.Queue] < len(d.packed.Queues[m.Queue]) && d.packed.Queues[m.Queue][at[m.Queue]].Hi <= m.Seq {
-			at[m.Queue]++
-		}
+		at[m.Queue] = d.seek(m)
 	}
 	left := d.queues()
 	for n := 0; len(left) > 0; n++ {
@@ -124,6 +123,29 @@ func (d *delivery) once(ctx context.Context) error {
 		return err
 	}
 	return table.Maintain(ctx)
+}
+
+// seek is the place of the first message behind a mark, as the bus finds it: what stands at the
+// mark must be what the mark says.
+func (d *delivery) seek(m pipeline.QueueMark) (at int) {
+	d.t.Helper()
+	if m.Seq == 0 {
+		return 0
+	}
+	messages := d.packed.Queues[m.Queue]
+	at = slices.IndexFunc(messages, func(s *event.Slice) bool { return s.Hi >= m.Seq })
+	if at < 0 {
+		d.t.Fatalf("queue %d: nothing reaches the mark %d", m.Queue.Queue, m.Seq)
+	}
+	p := link.Position{Mark: m.Seq, ID: m.ID}
+	after, wait := p.Found(messages[at], at == 0)
+	if wait != link.None {
+		d.t.Fatalf("queue %d, mark %d of %+v: the queue would wait: %s", m.Queue.Queue, m.Seq, m.ID, wait)
+	}
+	if after {
+		at++
+	}
+	return at
 }
 
 func (d *delivery) flush(ctx context.Context, table *Table) error {

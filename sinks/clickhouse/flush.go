@@ -57,9 +57,7 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	rec.Stores = st.stores
 	rec.Total += uint64(st.rows)
 	for i := range rec.Queues {
-		if rec.Queues[i].High < rec.Floor { // what it counts may be removed
-			rec.Queues[i].High = 0
-		}
+		rec.Queues[i].High = noted(t.written(st, i), rec.Floor)
 	}
 	rec.madeGood(t.lifeNow)
 	if err := t.writeRecord(ctx, &rec); err != nil {
@@ -71,6 +69,22 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	}
 	t.rec, t.led = &rec, table
 	return t.showNow(ctx)
+}
+
+// written is the highest number of a queue's rows that are in the target with a step. What a
+// mark's number deletes writes no row here, and neither does a row below the floor.
+func (t *Table) written(st *step, q int) (high event.Seq) {
+	if q < len(t.led.Queues) {
+		high = t.led.Queues[q].High
+	}
+	for _, b := range st.blocks {
+		for i, seq := range b.seq {
+			if b.q[i] == uint16(q) {
+				high = max(high, event.Seq(seq))
+			}
+		}
+	}
+	return high
 }
 
 // needRaws adds the columns for texts that the step's rows turned out to need.

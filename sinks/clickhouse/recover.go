@@ -101,6 +101,7 @@ func (r *record) madeGood(life uint64) {
 func (t *Table) believe(ctx context.Context, entries []entry) error {
 	for i := range t.led.Queues {
 		q := &t.led.Queues[i]
+		q.High = noted(q.High, t.rec.Floor)
 		if q.High == 0 || seeded.On(seeded.MarkBelieved) {
 			continue
 		}
@@ -109,20 +110,34 @@ func (t *Table) believe(ctx context.Context, entries []entry) error {
 			return err
 		}
 		was := q.Seq
-		if highest >= q.High {
+		if !q.Believe(highest, t.earlier(entries, i)) {
 			continue
 		}
-		for _, e := range entries {
-			if i < len(e.rec.Queues) && e.rec.Queues[i].High <= highest && e.rec.Queues[i].Seq <= q.Seq {
-				*q = e.rec.Queues[i].queue()
-				break
-			}
-		}
-		q.Believe(highest)
 		t.log.Warn("the target has lost rows that it had; they are sent again",
 			slog.Int("queue", q.ID.Queue), slog.Any("mark", was), slog.Any("from", q.Seq))
 	}
 	return nil
+}
+
+// earlier are a queue's places as the ledger's entries have them, newest first.
+func (t *Table) earlier(entries []entry, i int) (out []ledger.Queue) {
+	for _, e := range entries {
+		if i < len(e.rec.Queues) {
+			q := e.rec.Queues[i].queue()
+			q.High = noted(q.High, t.rec.Floor)
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+// noted is the highest number of a queue's rows that should be there, 0 for none: what is
+// below the floor may have been removed.
+func noted(high, floor event.Seq) event.Seq {
+	if high < floor {
+		return 0
+	}
+	return high
 }
 
 // highest is the highest number of the queue's rows that is there, looked for from a number

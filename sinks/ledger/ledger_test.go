@@ -67,24 +67,33 @@ func TestABatchIsCommittedOnItsMarks(t *testing.T) {
 	}
 }
 
-func TestAMarkGoesBackToWhatIsThere(t *testing.T) {
+// TestAMarkGoesBackToAnEarlierOne: to one whose identity was noted, never to a number that
+// only happens to be there.
+func TestAMarkGoesBackToAnEarlierOne(t *testing.T) {
+	earlier := []Queue{
+		{Seq: 30, High: 12, At: event.Identity{Tx: "above the mark"}},
+		{Seq: 19, High: 18}, // adopted: nobody knows what stands there
+		{Seq: 14, High: 12, At: event.Identity{Tx: "tx", Index: 14}},
+		{Seq: 6, High: 6, At: event.Identity{Tx: "tx", Index: 6}},
+	}
 	for name, c := range map[string]struct {
 		highest event.Seq
 		want    event.Seq
 	}{
-		"everything is there":                {20, 24},
-		"more than was noted":                {22, 24},
-		"the newest rows are gone":           {16, 16},
-		"everything is gone":                 {0, 0},
-		"the mark was below what was lost":   {23, 24},
-		"a mark over messages without a row": {20, 24},
+		"everything is there":                   {20, 24},
+		"more than was noted":                   {22, 24},
+		"the newest rows are gone":              {16, 14},
+		"an earlier mark whose rows just are":   {12, 14},
+		"that one's are gone as well":           {11, 6},
+		"everything is gone":                    {0, 0},
+		"nothing was noted that is still there": {5, 0},
 	} {
-		q := Queue{Seq: 24, High: 20, At: event.Identity{Tx: "tx"}}
-		rewound := q.Believe(c.highest)
-		if rewound != (c.want != 24) || q.Seq != c.want || rewound != (q.At == event.Identity{}) {
+		q := Queue{ID: queueID(3), Seq: 24, High: 20, At: event.Identity{Tx: "tx", Index: 24}}
+		rewound := q.Believe(c.highest, earlier)
+		if rewound != (c.want != 24) || q.Seq != c.want || q.At.Index != uint64(c.want) || q.ID != queueID(3) {
 			t.Errorf("%s: %v %+v", name, rewound, q)
 		}
-		if rewound && q.Believe(c.highest) {
+		if rewound && q.Believe(c.highest, earlier) {
 			t.Errorf("%s: it goes back twice", name)
 		}
 	}

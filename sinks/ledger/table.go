@@ -49,7 +49,8 @@ type Queue struct {
 	// the identity of what stands there; zero for a mark that was adopted.
 	Seq event.Seq
 	At  event.Identity
-	// High is the highest row number present when the mark was written (K4).
+	// High is the highest row number present when the mark was written (K4). A Batch counts a
+	// deletion's number as a row; a sink that writes none for it must not.
 	High event.Seq
 	// Done is the commit time, in microseconds by the source's clock, up to which the queue
 	// is complete; 0 while it is not known.
@@ -110,12 +111,22 @@ func (t *Table) Passed(seq event.Seq) bool {
 }
 
 // Believe compares a queue's mark with the highest number of its rows that the target has
-// now. Where the target has lost what it had when the mark was written, the mark goes back
-// to what is there (K4).
-func (q *Queue) Believe(highest event.Seq) (rewound bool) {
+// now. Where the target has lost what it had when the mark was written, the queue goes back
+// to the newest of its earlier entries whose rows are there (K4), or to its beginning. The
+// highest number itself is no mark: the identity that stands there is not known, and whoever
+// seeks it would take it for a number that the broker has lost.
+func (q *Queue) Believe(highest event.Seq, earlier []Queue) (rewound bool) {
 	if highest >= q.High {
 		return false
 	}
-	q.Seq, q.At, q.High = min(q.Seq, highest), event.Identity{}, highest
+	back := Queue{}
+	for _, e := range earlier { // newest first
+		if e.High <= highest && e.Seq <= q.Seq && e.At != (event.Identity{}) {
+			back = e
+			break
+		}
+	}
+	back.ID = q.ID
+	*q = back
 	return true
 }
