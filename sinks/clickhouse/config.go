@@ -20,7 +20,8 @@ import (
 
 // Config is the clickhouse part of a sink in a pipeline file.
 type Config struct {
-	// Address is host:port of the native protocol. Of several the first that answers is used.
+	// Address is host:port of the native protocol. Several are names of one server: the first
+	// that answers is used.
 	Address  []string      `yaml:"address"`
 	User     string        `yaml:"user"`
 	Password config.Secret `yaml:"password"`

@@ -130,7 +130,7 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 	}
 	p, ok := places[table]
 	if !ok {
-		return fmt.Errorf("the target has no table %s", table)
+		return fmt.Errorf("find %s in the ledger %s.ledger: %w", table, r.o.Control, pipeline.ErrNoTable)
 	}
 	// The view that has the texts of what columns can't hold, if there is one.
 	more := place{database: p.database, view: p.view + "__raw"}
@@ -144,7 +144,7 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 		return err
 	}
 	if len(cols) == 0 {
-		return fmt.Errorf("there is no view %s.%s", p.database, p.view)
+		return fmt.Errorf("find the view %s.%s: %w", p.database, p.view, pipeline.ErrNoTable)
 	}
 	shown, list := make([]pipeline.ReadColumn, len(cols)), make([]string, len(cols))
 	for i, c := range cols {
