@@ -31,6 +31,10 @@ func (c *Config) provider() aws.CredentialsProvider {
 // container's or an instance's role. Files are not looked at.
 func (c *Config) fromEnv(ctx context.Context) (aws.Credentials, error) {
 	const remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose s3.credentials: file or static"
+	// Where AWS_PROFILE is set, loading fails for want of that profile, whatever else is there.
+	if env, err := awsconfig.NewEnvConfig(); err == nil && env.Credentials.HasKeys() {
+		return env.Credentials, nil
+	}
 	return c.load(ctx, remedy, awsconfig.WithSharedConfigFiles([]string{}), awsconfig.WithSharedCredentialsFiles([]string{}))
 }
 

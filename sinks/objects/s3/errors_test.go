@@ -354,6 +354,21 @@ func TestUploadsThatNobodyCompletes(t *testing.T) {
 	}
 }
 
+// TestKeysOfTheEnvironmentAreTaken also where AWS_PROFILE is set, which names one of a file.
+func TestKeysOfTheEnvironmentAreTaken(t *testing.T) {
+	server := testenv.NewS3(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", server.Access)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", server.Secret)
+	for _, profile := range []string{"", "nobody"} {
+		t.Setenv("AWS_PROFILE", profile)
+		cfg := s3.DefaultConfig()
+		cfg.Endpoint = server.Endpoint
+		if err := open(t, "s3://"+bucket(t, server), cfg).Check(t.Context()); err != nil {
+			t.Errorf("AWS_PROFILE=%q: %v", profile, err)
+		}
+	}
+}
+
 // TestAListingWithoutItsEndIsNone: a store that says that there is more, and not how to ask for
 // it, is not taken to have no more.
 func TestAListingWithoutItsEndIsNone(t *testing.T) {
