@@ -214,6 +214,13 @@ func TestASecondReplicaOfTheSameNumber(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer first.Close()
+		// The server has the first replica once it sends: until then either can come later.
+		if _, err := db.ExecContext(t.Context(), "CREATE DATABASE replicas"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readUntil(t, first, func(e *Event) bool { return e.Type == QueryEvent }); err != nil {
+			t.Fatal(err)
+		}
 		second, err := Open(t.Context(), opts, Start{File: names[0], Pos: 4})
 		if err != nil {
 			t.Fatal(err)
