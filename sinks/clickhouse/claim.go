@@ -36,13 +36,9 @@ type entry struct {
 // openTable claims a table. Every step can be the last one of a process that dies: the next
 // claim has a higher generation and begins anew.
 func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, error) {
-	known, err := s.prepare(ctx)
+	t, err := s.unclaimed(ctx, claim)
 	if err != nil {
 		return nil, err
-	}
-	t := &Table{
-		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shown: map[ddl.Name]string{},
-		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}
 	if err := t.open(ctx); err != nil {
 		if server.Code(err) == 60 || server.Code(err) == 81 { // somebody dropped the bookkeeping
@@ -53,26 +49,36 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 	return t, nil
 }
 
-func (t *Table) open(ctx context.Context) error {
-	if err := t.checkOwner(ctx); err != nil {
-		return err
-	}
-	life, err := t.life(ctx)
+// unclaimed is a table before the first step of its claim.
+func (s *Sink) unclaimed(ctx context.Context, claim pipeline.Claim) (*Table, error) {
+	known, err := s.prepare(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := t.take(ctx); err != nil {
-		return err
+	return &Table{
+		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shown: map[ddl.Name]string{},
+		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
+	}, nil
+}
+
+func (t *Table) open(ctx context.Context) error {
+	for _, step := range t.steps() {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	if err := t.closeLower(ctx); err != nil {
-		return err
-	}
-	if err := t.drainOthers(ctx); err != nil {
-		return err
-	}
-	if err := t.readBack(ctx, life); err != nil {
-		return err
-	}
+	return nil
+}
+
+// steps are a claim's, in their order. The life is read behind take: where the server starts
+// anew between the two, it is a later one than the generation was opened in, and the server
+// refuses the generation.
+func (t *Table) steps() []func(context.Context) error {
+	return []func(context.Context) error{t.checkOwner, t.take, t.readLife, t.closeLower, t.drainOthers, t.readBack, t.begin}
+}
+
+// begin is the last step.
+func (t *Table) begin(ctx context.Context) error {
 	t.reset()
 	return t.showNow(ctx)
 }
@@ -103,21 +109,27 @@ func (t *Table) checkOwner(ctx context.Context) error {
 	return nil
 }
 
-// life is the token of the server's present life. It is kept in a table that a restart
+// readLife reads the token of the server's present life. It is kept in a table that a restart
 // empties.
-func (t *Table) life(ctx context.Context) (uint64, error) {
+func (t *Table) readLife(ctx context.Context) error {
 	for {
-		token := uint64(0)
-		err := t.sink.conn.Query(ctx, t.comment(), "SELECT "+ddl.Token(t.sink.cfg.ControlDatabase, "''", "toUInt64(0)"),
-			func(scan func(...any) error) error { return scan(&token) })
+		token, err := t.token(ctx, "''", 0)
 		if err != nil || token != 0 {
-			return token, err
+			t.lifeNow = token
+			return err
 		}
 		// The table keeps the first of several.
 		if err := t.exec(ctx, "INSERT INTO "+t.sink.control(ddl.LifeTable)+" SELECT '', 0, ?", random()); err != nil {
-			return 0, err
+			return err
 		}
 	}
+}
+
+// token is what the table of lives has of a generation of a target, an expression; 0 is nothing.
+func (t *Table) token(ctx context.Context, target string, generation uint64) (token uint64, err error) {
+	err = t.sink.conn.Query(ctx, t.comment(), "SELECT "+ddl.Token(t.sink.cfg.ControlDatabase, target, fmt.Sprintf("toUInt64(%d)", generation)),
+		func(scan func(...any) error) error { return scan(&token) })
+	return token, err
 }
 
 func random() uint64 {
@@ -126,23 +138,55 @@ func random() uint64 {
 	return binary.LittleEndian.Uint64(b[:])>>1 | 1
 }
 
-// take writes the generation as taken, then looks whether a higher one is: of two claims
-// that do this at a time at least one sees the other.
+// take opens the generation and writes it as taken. A generation is one opening's: another
+// one of the same number comes from another cluster, which has the same names. One that is in
+// the ledger is refused before anything changes; of several openings at a time the server
+// keeps the first. Of two claims of different generations at least one sees the other.
 func (t *Table) take(ctx context.Context) error {
 	gen := t.claim.Generation
-	if err := t.exec(ctx, "INSERT INTO "+t.sink.control(ddl.LifeTable)+" SELECT ?, ?, 1", t.target.Plain(), gen); err != nil {
+	highest, err := t.highestTaken(ctx)
+	if err != nil {
+		return err
+	}
+	if highest >= gen {
+		return fmt.Errorf("%w: generation %d was taken, this one is %d", pipeline.ErrSuperseded, highest, gen)
+	}
+	if err := t.openGeneration(ctx); err != nil {
 		return err
 	}
 	if err := t.writeLedger(ctx, slotClaim, 0, "{}"); err != nil {
 		return err
 	}
-	highest := uint64(0)
-	err := t.sink.conn.Query(ctx, t.comment(), "SELECT max(_gen) FROM "+t.sink.control(ddl.LedgerTable)+" WHERE target = ?",
-		func(scan func(...any) error) error { return scan(&highest) }, t.target.Plain())
-	if err == nil && highest > gen {
+	if highest, err = t.highestTaken(ctx); err == nil && highest > gen {
 		err = fmt.Errorf("%w: generation %d has it, this one is %d", pipeline.ErrSuperseded, highest, gen)
 	}
 	return err
+}
+
+// openGeneration lets the server take what the generation writes in its present life.
+func (t *Table) openGeneration(ctx context.Context) error {
+	mine := random()
+	if err := t.exec(ctx, "INSERT INTO "+t.sink.control(ddl.LifeTable)+" SELECT ?, ?, ?", t.target.Plain(), t.claim.Generation, mine); err != nil {
+		return err
+	}
+	token, err := t.token(ctx, ddl.String(t.target.Plain()), t.claim.Generation)
+	switch {
+	case err != nil:
+		return err
+	case token == 0:
+		return fmt.Errorf("open generation %d: %w", t.claim.Generation, server.ErrRestarted)
+	case token != mine:
+		return fmt.Errorf("%w: somebody else opened generation %d, maybe another cluster with the same names of pipeline, sink and target",
+			pipeline.ErrSuperseded, t.claim.Generation)
+	}
+	return nil
+}
+
+// highestTaken is the highest generation that the ledger has.
+func (t *Table) highestTaken(ctx context.Context) (highest uint64, err error) {
+	err = t.sink.conn.Query(ctx, t.comment(), "SELECT max(_gen) FROM "+t.sink.control(ddl.LedgerTable)+" WHERE target = ?",
+		func(scan func(...any) error) error { return scan(&highest) }, t.target.Plain())
+	return highest, err
 }
 
 // closeLower closes all lower generations for ever: from here on the server refuses them.

@@ -11,16 +11,15 @@ import (
 )
 
 // readBack finds what is true in the target (K4, K5). Nobody else writes there now.
-func (t *Table) readBack(ctx context.Context, life uint64) error {
+func (t *Table) readBack(ctx context.Context) error {
 	entries, err := t.entries(ctx)
 	if err != nil {
 		return err
 	}
-	t.lifeNow = life
 	if len(entries) == 0 {
 		t.rec = &record{
 			Pipeline: t.claim.Pipeline, Sink: t.claim.Sink, DB: t.claim.Table.DB, Table: t.claim.Table.Table,
-			Database: t.target.Database, View: t.target.Table, Life: life,
+			Database: t.target.Database, View: t.target.Table, Life: t.lifeNow,
 		}
 		t.led = &ledger.Table{Generation: t.claim.Generation}
 		return nil
@@ -32,7 +31,7 @@ func (t *Table) readBack(ctx context.Context, life uint64) error {
 	if t.led, err = t.rec.table(t.claim.Generation); err != nil {
 		return err
 	}
-	if t.rec.Life != life {
+	if t.rec.Life != t.lifeNow {
 		t.rewind(entries)
 	}
 	return t.believe(ctx, entries)
