@@ -27,7 +27,9 @@ type Claim struct {
 	Table      event.TableName
 	Generation uint64
 	Keyless    bool
-	Schemas    SchemaReader
+	// Route are the columns that are configured to choose the queue; none: the primary key does.
+	Route   []string
+	Schemas SchemaReader
 }
 
 // SchemaReader finds a schema by its id. The answer is immutable.

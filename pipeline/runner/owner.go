@@ -166,6 +166,7 @@ func (o *owner) claim(ctx context.Context) (pipeline.SinkTable, error) {
 		target, err := o.pipe.sinks[o.sink.Name].OpenTable(ctx, pipeline.Claim{
 			Pipeline: o.pipe.spec.Name, Sink: o.sink.Name, Table: o.table.Name,
 			Generation: generation, Keyless: o.table.Keyless, Schemas: schemas,
+			Route: o.pipe.spec.Tables[o.table.Name.String()].Key,
 		})
 		if errors.Is(err, pipeline.ErrSuperseded) { // the control queue knows less than the target
 			known = 2 * generation

@@ -115,6 +115,9 @@ func (c *Config) Validate() error {
 	case c.Timeout.D() < time.Second:
 		return bad("timeout", "must be 1s or more")
 	}
+	if tls := c.TLS; !tls.Enabled && tls != (TLS{}) {
+		return bad("tls", "ca, server_name and skip_verify are without effect here: add enabled: true, or leave tls out")
+	}
 	switch c.Compression {
 	case "lz4", "zstd", "none":
 	default:

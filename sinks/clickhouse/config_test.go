@@ -29,6 +29,7 @@ func TestMistakesOfTheConfigurationAreNamed(t *testing.T) {
 		"rewind: must be at most 1h2m0s":       func(c *Config) { c.Rewind = config.Duration(2 * time.Hour) },
 		"timeout: must be 1s or more":          func(c *Config) { c.Timeout = 0 },
 		"compression: must be lz4":             func(c *Config) { c.Compression = "gzip" },
+		"tls: ca, server_name and skip_verify": func(c *Config) { c.TLS.CA = "ch.pem" },
 		"settings.a;b: is no setting":          func(c *Config) { c.Settings = map[string]string{"a;b": "1"} },
 		"out_of_range: must be clamp, null or": func(c *Config) { c.OutOfRange = "epoch" },
 		"zero_date: must be null, epoch or":    func(c *Config) { c.ZeroDate = "clamp" },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
@@ -139,14 +140,38 @@ func noted(high, floor event.Seq) event.Seq {
 	return high
 }
 
-// highest is the highest number of the queue's rows that is there, looked for from a number
-// that should be: the index on _seq leaves little to read.
+// apart says that versions of the queue's rows may have come through other queues, after which
+// the server keeps the newest one alone: a column chose the queue that is not of the primary
+// key, or the number of queues was another one. Versions of a row without a key are never one.
+func (t *Table) apart(q *ledger.Queue) bool {
+	if t.claim.Keyless {
+		return false
+	}
+	if q.High <= t.led.RouteAt {
+		return true
+	}
+	var key []string
+	if s := t.led.Schema; s != nil {
+		for _, i := range s.PrimaryKey {
+			key = append(key, s.Columns[i].Name)
+		}
+	}
+	return slices.ContainsFunc(t.claim.Route, func(c string) bool { return !slices.Contains(key, c) })
+}
+
+// highest is the highest number that is there of the rows of a queue, looked for from a number
+// that should be: the index on _seq leaves little to read. Where versions of its rows come
+// through other queues as well, it is that of all queues: what took a row's place is newer.
 func (t *Table) highest(ctx context.Context, q int, from event.Seq) (highest event.Seq, err error) {
+	where, args := "_q = ? AND _seq >= ?", []any{uint16(q)}
+	if t.apart(&t.led.Queues[q]) {
+		where, args = "_seq >= ?", nil
+	}
 	for _, low := range []event.Seq{from, 0} {
 		for i := range t.rec.Stores {
 			n := uint64(0)
-			err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT max(_seq) FROM %s WHERE _q = ? AND _seq >= ?", t.rec.Stores[i].name(t.target)),
-				func(scan func(...any) error) error { return scan(&n) }, uint16(q), uint64(low))
+			err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT max(_seq) FROM %s WHERE %s", t.rec.Stores[i].name(t.target), where),
+				func(scan func(...any) error) error { return scan(&n) }, append(slices.Clip(args), uint64(low))...)
 			if err != nil && !isMissing(err) {
 				return 0, err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/testenv/chserver"
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
 
@@ -119,4 +120,52 @@ func TestARewindInARewind(t *testing.T) {
 	merge()
 	own(t, c, m, 7, false).stands("at the end", list[4])
 	same(t, "at the end", shows(t, c), slices.Sorted(slices.Values([]string{"id=1 v=e", "id=2 v=e"})))
+}
+
+// Versions of one row come through two queues, and the server keeps the newest alone. That
+// tells of no loss where the queue is not the primary key's, and of one where it is.
+func TestAMarkOverARowThatAnotherQueueReplacedStays(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m := schemas{}
+	s := m.add([]event.Column{number(1, "id", 4), text(2, "customer")}, 0)
+	one := rows(s, 0, create(8, image(t, s, 1, "a")), remove(10, image(t, s, 1, "a")))
+	for name, c := range map[string]struct {
+		route []string
+		two   []*event.Slice
+		stays bool
+	}{
+		"another column": {[]string{"customer"}, nil, true},
+		"one more":       {[]string{"id", "customer"}, nil, true},
+		"the key":        {[]string{"id"}, nil, false},
+		"by default":     {nil, nil, false},
+		"another number": {nil, []*event.Slice{mark(event.KindBegin, s, 0, event.Mark{Seq: 11, Attempt: 11, Queues: 2})}, true},
+	} {
+		cfg := targetOn(t, d)
+		cfg.Table = name
+		prev := event.Seq(0)
+		if len(c.two) > 0 {
+			prev = 11
+		}
+		own(t, cfg, m, 1, false).write(0, one).flush().write(1, append(c.two, rows(s, prev, create(12, image(t, s, 1, "b"))))...).flush()
+		if err := conn.Exec(t.Context(), "OPTIMIZE TABLE `"+cfg.Database+"`.`"+name+suffix+"` FINAL"); err != nil {
+			t.Fatal(err)
+		}
+		sink, err := New(cfg, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sink.Close()
+		again, err := sink.openTable(t.Context(), pipeline.Claim{Pipeline: "p", Sink: "olap", Table: tableName, Generation: 2, Route: c.route, Schemas: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stays := again.Marks()[0].Seq == 10; stays != c.stays || again.Marks()[1].Seq != 12 {
+			t.Errorf("%s: the marks are %+v", name, again.Marks())
+		}
+	}
 }
