@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"strings"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2/lib/column"
@@ -205,6 +206,11 @@ func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn,
 	if !fits {
 		return nil, false, nil
 	}
+	control, of := t.sink.cfg.ControlDatabase, ddl.String(want.Target)
+	if !strings.Contains(text, ddl.Closed(control, of, ddl.Gen)) || !strings.Contains(text, ddl.Token(control, of, ddl.Gen)) {
+		return nil, false, fmt.Errorf("%w: %s is there and does not ask control database %s about %s: a sink with another control_database writes it; "+
+			"give this one the same, or name another target with database and table of the sink", pipeline.ErrUnwritable, name.Plain(), control, want.Target)
+	}
 	for i := range s.Columns {
 		c := &s.Columns[i]
 		switch typ, ok := have[c.Name]; {
@@ -315,12 +321,28 @@ func (t *Table) showNow(ctx context.Context) error {
 
 // freeName refuses to put the view in the place of something else of that name.
 func (t *Table) freeName(ctx context.Context, view ddl.Name) error {
-	engine := "View"
-	err := t.sink.conn.Query(ctx, t.comment(), "SELECT engine FROM system.tables WHERE database = ? AND name = ?",
-		func(scan func(...any) error) error { return scan(&engine) }, view.Database, view.Table)
-	if err == nil && engine != "View" {
-		err = fmt.Errorf("%w: %s is there and is a table (%s), not a view of this sink; rename it, or name another target with database and table of the sink",
-			pipeline.ErrUnwritable, view.Plain(), engine)
+	var engine, text string
+	err := t.sink.conn.Query(ctx, t.comment(), "SELECT engine, create_table_query FROM system.tables WHERE database = ? AND name = ?",
+		func(scan func(...any) error) error { return scan(&engine, &text) }, view.Database, view.Table)
+	if err != nil || engine == "" {
+		return err
 	}
-	return err
+	found := fmt.Sprintf("a table (%s)", engine)
+	if engine == "View" {
+		if t.showsTarget(text) {
+			return nil
+		}
+		found = "somebody else's view"
+	}
+	return fmt.Errorf("%w: %s is there and is %s, not a view of this sink; rename it, or name another target with database and table of the sink",
+		pipeline.ErrUnwritable, view.Plain(), found)
+}
+
+// showsTarget says that a view's definition, as the server writes it, is one of this target:
+// it reads one of its stores as the sink's views do. The server quotes a name if it must.
+func (t *Table) showsTarget(definition string) bool {
+	bare := strings.NewReplacer("`", "", `\`, "").Replace
+	of := ddl.Name{Database: t.target.Database, Table: t.target.Table + suffix}
+	ours := regexp.MustCompile(`FROM ` + regexp.QuoteMeta(bare(of.String())) + `(_[0-9]+)? AS _t FINAL`)
+	return ours.MatchString(bare(definition))
 }

@@ -150,6 +150,7 @@ func TestAValueThatTheTargetCannotHoldIsNamed(t *testing.T) {
 	s := m.add([]event.Column{{ID: 1, Name: "id", Type: event.TypeDate, Native: "date"}, {ID: 2, Name: "d", Type: event.TypeDate, Native: "date", Nullable: true},
 		{ID: 3, Name: "n", Type: event.TypeDecimal, Native: "decimal(4,2)", Precision: 4, Scale: 2}}, 0)
 	good := []any{date(2026, 1, 1), date(2026, 1, 1), "1.00"}
+	generation := uint64(0)
 	for what, vals := range map[string][]any{
 		"no day":        {date(2026, 1, 1), date(0, 0, 0), "1.00"},
 		"out of range":  {date(2026, 1, 1), date(9999, 12, 31), "1.00"},
@@ -158,7 +159,8 @@ func TestAValueThatTheTargetCannotHoldIsNamed(t *testing.T) {
 		"not a decimal": {date(2026, 1, 1), nil, "1x"},
 		"no null":       {date(2026, 1, 1), nil, nil},
 	} {
-		o := own(t, c, m, 1, false)
+		generation++
+		o := own(t, c, m, generation, false)
 		o.write(0, rows(s, 0, create(10, image(t, s, good...))))
 		err := o.Write(t.Context(), queueID(0), rows(s, 10, create(12, image(t, s, vals...))))
 		if !errors.Is(err, pipeline.ErrRecord) {

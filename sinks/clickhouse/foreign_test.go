@@ -1,0 +1,63 @@
+package clickhouse
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+)
+
+// A view that somebody made under the target's name is left as it is, even one over the
+// sink's own rows.
+func TestSomebodysViewIsLeftAlone(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := targetOn(t, d)
+	c.Table = "it's {table}"
+	m := schemas{}
+	s := simple(m)
+	own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "a")))).flush()
+	own(t, c, m, 2, false) // its own view is taken
+	name := "`" + d.Name + "`.`it's orders`"
+	for i, body := range []string{"SELECT 1 AS mine", "SELECT id AS mine FROM `" + d.Name + "`.`it's orders__cdc` FINAL"} {
+		if err := conn.Exec(t.Context(), "CREATE OR REPLACE VIEW "+name+" AS "+body); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := claimed(t, c, m, uint64(3+i), false); !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), "somebody else's view") {
+			t.Errorf("%s: %v", body, err)
+		}
+		if err := conn.Exec(t.Context(), "SELECT mine FROM "+name); err != nil {
+			t.Errorf("%s: it is gone: %v", body, err)
+		}
+	}
+	if err := conn.Exec(t.Context(), "DROP VIEW "+name); err != nil {
+		t.Fatal(err)
+	}
+	own(t, c, m, 9, false)
+	same(t, "dropped", shows(t, c), []string{"id=1 v=a"})
+}
+
+// A sink with another control database has other generations: it does not write into a table
+// whose constraints ask the first one's.
+func TestATableOfAnotherControlDatabaseIsLeftAlone(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	c := targetOn(t, d)
+	m := schemas{}
+	s := simple(m)
+	o := own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "a")))).flush()
+	other := c
+	other.ControlDatabase = d.Name + "_other"
+	dropLater(t, d, other.ControlDatabase)
+	two := own(t, other, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "b"))))
+	if _, err := two.Flush(t.Context()); !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), "another control_database") {
+		t.Errorf("%v", err)
+	}
+	o.write(0, rows(s, 10, create(12, image(t, s, 2, "b")))).flush()
+	same(t, "its owner's", shows(t, c), []string{"id=1 v=a", "id=2 v=b"})
+}
