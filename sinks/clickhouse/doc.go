@@ -8,8 +8,8 @@
 //
 //   - the server itself refuses what a closed generation writes, and what one writes that
 //     was opened before the server last started: constraints over Join tables say so;
-//   - an opening writes its generation, closes all lower ones, waits for what they run, and
-//     only then reads the marks back;
+//   - an opening writes its generation, which nobody else has taken, closes all lower ones,
+//     waits for what they run, and only then reads the marks back;
 //   - a row is the same row however often it is sent: its version is its number;
 //   - rows are in the target before the mark that covers them; a mark that covers rows which
 //     are gone goes back;
