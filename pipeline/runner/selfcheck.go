@@ -93,12 +93,12 @@ func (p *pipe) toCheck(sink string) []selfcheck.Table {
 }
 
 // unknown are those of the source's tables that have no life here, or whose life is over.
-func (p *pipe) unknown(source []event.TableName) (out []event.TableName) {
+func (p *pipe) unknown(source []event.TableName) (out []event.TableName, runs bool) {
 	p.mu.Lock()
-	runs := p.state == pipeline.StateRunning
+	runs = p.state == pipeline.StateRunning
 	p.mu.Unlock()
 	if !runs {
-		return nil
+		return nil, false
 	}
 	known := p.lives.All()
 	for _, name := range source {
@@ -107,7 +107,7 @@ func (p *pipe) unknown(source []event.TableName) (out []event.TableName) {
 			out = append(out, name)
 		}
 	}
-	return out
+	return out, true
 }
 
 // unnoticed says of a table that the source has it and nothing of it is taken.

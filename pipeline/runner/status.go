@@ -43,7 +43,7 @@ func (p *pipe) status() pipeline.Status {
 	way := p.complete(&seen, publisher)
 	out.CompleteTo = way
 	counted := false
-	unnoticed := p.check.Unnoticed()
+	unnoticed, _ := p.unknown(p.check.Unnoticed()) // what has come since is known
 	for _, name := range p.tables(append(tables, unnoticed...)) {
 		live := p.lives.Of(name)
 		t := tableStatus(name, live, known[name])

@@ -3,7 +3,7 @@
 // one for each pipeline whose file does not say verify.every: off.
 //
 // A table that the pipeline does not know can't be found by comparing those that it knows: so
-// the source's tables are counted, too.
+// the source's tables are counted, too, beside the comparisons, which may take long.
 //
 // It remembers in a directory of the daemon's, beside the pauses: a record of when the round
 // began, what each table's last look found, and where the reading of the present table was,

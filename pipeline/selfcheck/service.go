@@ -42,9 +42,9 @@ type Deps struct {
 	Source func() (pipeline.Reader, error)
 	Target func(sink string) (pipeline.Reader, error)
 	Tables func(sink string) []Table
-	// Unknown are those of the source's tables that the pipeline, which runs, does not know;
-	// none while it does not run.
-	Unknown func(source []event.TableName) []event.TableName
+	// Unknown are those of the source's tables that the pipeline does not know; runs is false
+	// while it does not run, when that can't be told.
+	Unknown func(source []event.TableName) (unknown []event.TableName, runs bool)
 	// Reached reports whether a target table's log has everything that its queues held at
 	// some time behind since.
 	Reached func(sink string, table event.TableName, since time.Time) bool
@@ -61,10 +61,11 @@ type Service struct {
 	cfg  Config
 	deps Deps
 	pace *pace
-	// census is of the goroutine of Run alone.
+	// census is of the goroutine that counts alone.
 	census census
 
-	// mu guards what Verified and Progress read; the goroutine of Run alone writes.
+	// mu guards what Verified and Progress read; the goroutine of Run alone writes, but for
+	// unnoticed, which is of the one that counts.
 	mu     sync.Mutex
 	record *record
 	// trouble is why the service itself can't go on, "" when it can.
@@ -154,9 +155,13 @@ func (s *Service) Rows() int64 {
 	return s.rows
 }
 
-// Run goes round after round until ctx ends. What fails of its own (a full disk, a
-// directory that is gone) is said of every table and tried again.
+// Run goes round after round, and counts the source's tables beside that, until ctx ends. What
+// fails of its own (a full disk, a directory that is gone) is said of every table and tried
+// again.
 func (s *Service) Run(ctx context.Context) error {
+	var counting sync.WaitGroup
+	defer counting.Wait()
+	counting.Go(func() { s.counts(ctx) })
 	for {
 		err := s.rounds(ctx)
 		if ctx.Err() != nil {
@@ -218,10 +223,9 @@ func (s *Service) save() error {
 	return s.record.save(s.cfg.Dir)
 }
 
-// round counts the source's tables and looks at each that was not looked at in this round.
-// left says that some could not be.
+// round looks at each table that was not looked at in this round. left says that some could
+// not be.
 func (s *Service) round(ctx context.Context) (left bool, err error) {
-	left = s.count(ctx)
 	for _, first := range []bool{true, false} { // what was begun before a restart comes first
 		for _, sink := range s.cfg.Sinks {
 			for _, t := range s.deps.Tables(sink) {

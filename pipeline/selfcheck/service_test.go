@@ -123,6 +123,7 @@ type rig struct {
 	listed  []event.TableName // by the source
 	known   []event.TableName // by the pipeline
 	counts  int
+	rests   bool // the pipeline does not run
 	place   pipeline.Place
 }
 
@@ -153,11 +154,14 @@ func (r *rig) service() *Service {
 			defer r.mu.Unlock()
 			return []Table{{orders, r.skip["shop.orders"]}, {items, r.skip["shop.items"]}}
 		},
-		Unknown: func(source []event.TableName) []event.TableName {
+		Unknown: func(source []event.TableName) ([]event.TableName, bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.counts++
-			return slices.DeleteFunc(slices.Clone(source), func(n event.TableName) bool { return slices.Contains(r.known, n) })
+			if r.rests {
+				return nil, false
+			}
+			return slices.DeleteFunc(slices.Clone(source), func(n event.TableName) bool { return slices.Contains(r.known, n) }), true
 		},
 		Reached: func(string, event.TableName, time.Time) bool {
 			r.mu.Lock()

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -24,23 +24,41 @@ type suspect struct {
 	looks int            // that missed it, with everything before the place in the queues
 }
 
-// census counts the source's tables once a round, and in between while the pipeline does not
-// know one of them.
+// census counts the source's tables as often as there is a round, and in between while the
+// pipeline does not run or does not know one of them.
 type census struct {
-	round    time.Time // in which all were found to be known
 	suspects map[event.TableName]suspect
 	failed   string // what was last said of a count that failed
+}
+
+// errNotRunning says that a pipeline which does not run can't be asked what it knows.
+var errNotRunning = errors.New("the pipeline does not run")
+
+// counts counts the source's tables until ctx ends. It does not wait for comparisons, which
+// may take days.
+func (s *Service) counts(ctx context.Context) {
+	for {
+		wait := s.cfg.Every
+		if left := s.count(ctx); left {
+			wait = min(wait, s.cfg.Glance)
+		}
+		if pause.For(ctx, wait) != nil {
+			return
+		}
+	}
 }
 
 // count asks the source for its tables. One that the pipeline does not know, although all that
 // the source's log held when it was there is in the queues, was not noticed: no comparison of
 // what the pipeline knows would find it. left says that the count is not over.
 func (s *Service) count(ctx context.Context) (left bool) {
-	if s.census.round.Equal(s.record.Round) && len(s.census.suspects) == 0 {
-		return false
-	}
 	suspects, err := s.miss(ctx)
 	if ctx.Err() != nil {
+		return true
+	}
+	if errors.Is(err, errNotRunning) { // what was found before may no longer be so
+		s.census.suspects = nil
+		s.tell(nil)
 		return true
 	}
 	if err != nil {
@@ -50,7 +68,7 @@ func (s *Service) count(ctx context.Context) (left bool) {
 		}
 		return true
 	}
-	s.census.failed, s.census.round, s.census.suspects = "", s.record.Round, suspects
+	s.census.failed, s.census.suspects = "", suspects
 	s.tell(suspects)
 	return len(suspects) > 0
 }
@@ -70,7 +88,10 @@ func (s *Service) miss(ctx context.Context) (out map[event.TableName]suspect, er
 	if err != nil {
 		return nil, fmt.Errorf("the source's tables: %w", err)
 	}
-	unknown := s.deps.Unknown(names)
+	unknown, runs := s.deps.Unknown(names)
+	if !runs {
+		return nil, errNotRunning
+	}
 	placed, ok := source.(pipeline.Placed)
 	if len(unknown) == 0 || !ok {
 		return nil, nil

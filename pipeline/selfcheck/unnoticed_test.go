@@ -1,9 +1,11 @@
 package selfcheck
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/millrace/millrace/pipeline"
@@ -55,23 +57,82 @@ func TestATableThatThePipelineIsNotAsFarAsIsNotSaid(t *testing.T) {
 	r.until(s, "the table to be forgotten", func() bool { return len(s.Unnoticed()) == 0 })
 }
 
+// TestTablesAreCountedWhileOthersAreCompared: a comparison that does not end holds up no count.
+func TestTablesAreCountedWhileOthersAreCompared(t *testing.T) {
+	r := newRig(t)
+	r.listed, r.known = []event.TableName{orders, items, carts}, []event.TableName{orders, items}
+	held := make(chan struct{}, 1)
+	r.asked = func(int) error { // until the service is stopped
+		select {
+		case held <- struct{}{}:
+		default:
+		}
+		r.mu.Lock()
+		life := r.life
+		r.mu.Unlock()
+		<-life.Done()
+		return life.Err()
+	}
+	s := r.service()
+	r.until(s, "the table", func() bool { return len(held) == 1 && slices.Equal(s.Unnoticed(), []event.TableName{carts}) })
+}
+
+// TestWhatAPipelineThatRestsKnowsIsAskedAgain: the first count comes while it starts, and the
+// next round is far away.
+func TestWhatAPipelineThatRestsKnowsIsAskedAgain(t *testing.T) {
+	r := newRig(t)
+	r.listed, r.known, r.rests = []event.TableName{orders, carts}, []event.TableName{orders}, true
+	s, found := r.service(), []event.TableName{carts}
+	said := func(want []event.TableName) func() bool {
+		return func() bool { return slices.Equal(s.Unnoticed(), want) }
+	}
+	rests := func(now bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.rests = now
+	}
+	r.until(s, "a count", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.rests = r.counts == 0
+		return !r.rests && said(found)()
+	})
+	rests(true)
+	r.until(s, "the table to be forgotten", said(nil))
+	rests(false)
+	r.until(s, "the table", said(found))
+}
+
 // TestTablesAreCountedOnceARound: also where the list can't be had at first.
 func TestTablesAreCountedOnceARound(t *testing.T) {
-	r := newRig(t)
-	r.listed, r.known, r.broken["tables"] = []event.TableName{orders}, []event.TableName{orders}, errors.New("the connection is gone")
-	s := r.service()
-	r.until(s, "the tables to be looked at all the same", func() bool { return !s.Verified("lake", items).Through.IsZero() })
-	if r.counts != 0 {
-		t.Errorf("counted %d times", r.counts)
-	}
-	delete(r.broken, "tables")
-	r.counted(s, 1)
-	before := s.Verified("lake", items).Through
-	s.mu.Lock()
-	s.record.Round = time.Time{}
-	s.mu.Unlock()
-	r.until(s, "the next round", func() bool { return s.Verified("lake", items).Through.After(before) })
-	if r.counts != 2 {
-		t.Errorf("counted %d times in two rounds", r.counts)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cfg.Glance = time.Minute
+		r.listed, r.known, r.broken["tables"] = []event.TableName{orders}, []event.TableName{orders}, errors.New("the connection is gone")
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		s := r.service()
+		go func() { done <- s.Run(ctx) }()
+		counts := func(after time.Duration, want int) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.counts != want {
+				t.Errorf("counted %d times, not %d", r.counts, want)
+			}
+		}
+		counts(90*time.Second, 0)
+		r.mu.Lock()
+		delete(r.broken, "tables")
+		r.mu.Unlock()
+		counts(time.Minute, 1)
+		counts(r.cfg.Every-time.Minute, 1)
+		counts(time.Minute, 2)
+		stop()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
 }
