@@ -284,19 +284,29 @@ func queriesRunBesideEachOtherAndAreKilledByTheirID(t *testing.T, conn driver.Co
 
 func aCancelledQueryEndsInTheEngine(t *testing.T, conn driver.Conn) {
 	execute(t, conn, "CREATE TABLE slow (a UInt64) ENGINE = MergeTree ORDER BY a")
-	for _, sql := range []string{
+	for i, sql := range []string{
 		"SELECT sum(sleepEachRow(0.05)) FROM numbers(1000000) SETTINGS max_block_size = 1",
 		"INSERT INTO slow SELECT sleepEachRow(0.05) FROM numbers(1000000) SETTINGS max_block_size = 1",
 	} {
-		ctx, cancel := context.WithCancel(clickhouse.Context(t.Context(), clickhouse.WithQueryID("slow")))
-		ended := make(chan error)
-		go func() { ended <- conn.Exec(ctx, sql) }()
-		eventually(t, "the query runs", func() bool { return count(t, conn, "system.processes WHERE query_id = 'slow'") == 1 })
+		id := fmt.Sprintf("slow/%d", i)
+		ctx, cancel := context.WithCancel(clickhouse.Context(t.Context(), clickhouse.WithQueryID(id)))
+		ended := make(chan error, 1)
+		ask := func() { ended <- conn.Exec(ctx, sql) }
+		go ask()
+		eventually(t, "the query runs", func() bool {
+			select {
+			case err := <-ended: // the pool's connection was one that the server had ended
+				t.Logf("asked again: %v", err)
+				go ask()
+			default:
+			}
+			return count(t, conn, "system.processes WHERE query_id = '"+id+"'") == 1
+		})
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("a cancelled query ended with %v", err)
 		}
-		eventually(t, "the query has ended", func() bool { return count(t, conn, "system.processes WHERE query_id = 'slow'") == 0 })
+		eventually(t, "the query has ended", func() bool { return count(t, conn, "system.processes WHERE query_id = '"+id+"'") == 0 })
 	}
 }
 
