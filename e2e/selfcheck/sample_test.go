@@ -13,7 +13,8 @@ import (
 	lakereader "github.com/millrace/millrace/sinks/parquet/readback"
 )
 
-// sample compares a part of a table, as the command does.
+// sample compares a part of a table, as the command does. It is told up to where the lake is
+// complete by whoever follows its log: on disk that is said by merges only, and far apart.
 func (r *rig) sample(table string, s verify.Sample) verify.Table {
 	r.t.Helper()
 	source, err := r.plan.SourceReader(nil)
@@ -21,8 +22,14 @@ func (r *rig) sample(table string, s verify.Sample) verify.Table {
 		r.t.Fatal(err)
 	}
 	defer source.Close()
+	complete := func() time.Time {
+		if of, known := r.daemon.Table("shop." + table); known && len(of.Sinks) == 1 {
+			return of.Sinks[0].CompleteTo.Current
+		}
+		return time.Time{}
+	}
 	got, err := verify.Check(r.t.Context(), source, lakereader.New(r.lake, "shop"), event.TableName{DB: "shop", Table: table},
-		verify.Options{Sample: &s, Wait: 2 * time.Minute, Pause: 200 * time.Millisecond})
+		verify.Options{Sample: &s, Wait: 2 * time.Minute, Pause: 200 * time.Millisecond, Complete: complete})
 	if err != nil {
 		r.t.Fatal(err)
 	}
