@@ -35,6 +35,9 @@ func paused(s pipeline.Status) pipeline.Status {
 		for k := range t.Sinks {
 			one := &t.Sinks[k]
 			one.State, one.Code, one.Reason = s.State, s.Code, ""
+			if one.LagUnknown != "" && t.Code == s.Code {
+				one.LagUnknown = "the pipeline was paused before the target was known to have the table as a whole"
+			}
 		}
 	}
 	return s

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -64,7 +63,7 @@ func (p *pipe) status() pipeline.Status {
 			one := o.summary()
 			one.Verified = p.verified(s.Name, name)
 			one.CompleteTo.Source, one.CompleteTo.Broker = sourceAndBroker(live, way)
-			one.LagUnknown = p.lagUnknown(name, live, &one, o.lacksRoot())
+			one.LagUnknown = lagUnknown(&out, &t, &one, o.lacksRoot())
 			if t.State != pipeline.StateExcluded && t.State != pipeline.StateDropped {
 				if !counted {
 					out.CompleteTo, counted = one.CompleteTo, true
@@ -169,26 +168,6 @@ func decided(t life.Table, recorded event.Attempt, shown float64) float64 {
 		return 0 // its BEGIN is on its way
 	}
 	return shown
-}
-
-// lagUnknown is why nobody knows how old what a target has of a table is; "" when it is known.
-func (p *pipe) lagUnknown(name event.TableName, t life.Table, s *pipeline.SinkSummary, unfounded bool) string {
-	a, owed := t.Attempt()
-	switch {
-	case !s.CompleteTo.Target.IsZero():
-		return ""
-	case s.State == pipeline.StateStarting || s.State == pipeline.StateStopped:
-		return "the target is not open yet"
-	case owed && a.Begin == 0:
-		return "no data yet: its first snapshot is due"
-	case owed:
-		return "no data yet: its first snapshot is under way"
-	case unfounded && t.Flows():
-		return fmt.Sprintf("it was never read as a whole, and what it held before is not in the target; `millrace pipeline snapshot %s %s` reads it", p.spec.Name, name)
-	case unfounded:
-		return "it stopped before the target had it as a whole"
-	}
-	return "the target is not known to have all that the queues hold"
 }
 
 // under is a table's state as the pipeline lets it be: what does not flow because the
