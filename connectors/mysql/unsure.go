@@ -84,8 +84,9 @@ func writtenPlace(p place) *placeJSON {
 	return &placeJSON{File: p.file, Pos: p.pos}
 }
 
+// place is what was written; one without a file is none.
 func (p *placeJSON) place() place {
-	if p == nil {
+	if p == nil || p.File == "" {
 		return place{}
 	}
 	return place{file: p.File, pos: p.Pos}
@@ -104,7 +105,7 @@ func parseUnsure(text string) (map[event.TableName]unsure, map[event.TableName]o
 	for _, j := range list {
 		name := event.TableName{DB: j.DB, Table: j.Table}
 		u := unsure{loadedAt: j.Loaded.place(), skipTo: j.Skip.place(), blind: j.Blind, misfit: j.Misfit, excused: j.Excused,
-			assumed: j.Assumed.place(), assumedRows: j.Rows}
+			assumed: j.Assumed.place(), assumedRows: j.Rows && j.Assumed.place().file != ""}
 		if u != (unsure{}) {
 			all[name] = u
 		}
