@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
@@ -32,16 +33,26 @@ type block struct {
 	schema *event.Schema
 	places []int // of each source column in the store's
 	cols   []*column.Buffer
-	raws   map[int]*rawTexts // by source column
-	seq    []uint64
-	mark   []uint8 // _del, or _sign
-	q      []uint16
-	ts     []int64
-	bytes  int64
+	// keyless stores hold signs.
+	keyless bool
+	// old are the source columns of the store's key, where the definition has another one.
+	old   []int
+	raws  map[int]*rawTexts // by source column
+	seq   []uint64
+	mark  []uint8 // _del, or _sign
+	q     []uint16
+	ts    []int64
+	bytes int64
 }
 
 func (t *Table) reset() {
-	t.batch = &batch{steps: []*step{newStep(t.led, t.rec.Stores)}}
+	st := newStep(t.led, t.rec.Stores)
+	for i := range st.stores {
+		if slices.Contains(t.absent, st.stores[i].Number) {
+			st.added[i] = nil
+		}
+	}
+	t.batch = &batch{steps: []*step{st}}
 }
 
 func newStep(led *ledger.Table, stores []store) *step {

@@ -74,11 +74,11 @@ func (t *Table) open(ctx context.Context) error {
 // anew between the two, it is a later one than the generation was opened in, and the server
 // refuses the generation.
 func (t *Table) steps() []func(context.Context) error {
-	return []func(context.Context) error{t.checkOwner, t.take, t.readLife, t.closeLower, t.drainOthers, t.readBack, t.begin}
+	return []func(context.Context) error{t.checkOwner, t.take, t.readLife, t.closeLower, t.drainOthers, t.readBack, t.finish}
 }
 
-// begin is the last step.
-func (t *Table) begin(ctx context.Context) error {
+// finish is the last step.
+func (t *Table) finish(ctx context.Context) error {
 	t.reset()
 	return t.showNow(ctx)
 }

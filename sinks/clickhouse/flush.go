@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 
@@ -51,15 +52,14 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 		if err := t.insert(ctx, st, b); err != nil {
 			return err
 		}
-		out.Rows, out.Bytes, out.Files = out.Rows+b.rows(), out.Bytes+b.bytes, out.Files+1
+		out.Bytes, out.Files = out.Bytes+b.bytes, out.Files+1
 	}
+	out.Rows += st.rows
 	rec := *t.rec
 	rec.put(st.led.Next())
 	rec.Stores = st.stores
 	rec.Total += uint64(st.rows)
-	for i := range rec.Queues {
-		rec.Queues[i].High = noted(t.written(st, i), rec.Floor)
-	}
+	rec.present(st)
 	rec.madeGood(t.lifeNow)
 	if err := t.writeRecord(ctx, &rec); err != nil {
 		return err
@@ -68,22 +68,35 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	if err != nil {
 		return err
 	}
-	t.rec, t.led = &rec, table
+	t.rec, t.led, t.absent = &rec, table, nil
 	return t.showNow(ctx)
 }
 
-// written is the highest number of a queue's rows that are in the target with a step. What a
-// mark's number deletes writes no row here, and neither does a row below the floor.
-func (t *Table) written(st *step, q int) (high event.Seq) {
-	if q < len(t.led.Queues) {
-		high = t.led.Queues[q].High
-	}
-	for _, b := range st.blocks {
-		for i, seq := range b.seq {
-			if b.q[i] == uint16(q) {
-				high = max(high, event.Seq(seq))
+// present notes the highest numbers of each queue's rows that are in the target with a step,
+// by store. What a mark's number deletes writes no row here, and neither does a row below the
+// floor.
+func (r *record) present(st *step) {
+	for q := range r.Queues {
+		in := maps.Clone(r.Queues[q].In)
+		if in == nil {
+			in = map[int]event.Seq{}
+		}
+		for _, b := range st.blocks {
+			n := st.stores[b.store].Number
+			for i, seq := range b.seq {
+				if b.q[i] == uint16(q) {
+					in[n] = max(in[n], event.Seq(seq))
+				}
 			}
 		}
+		maps.DeleteFunc(in, func(_ int, high event.Seq) bool { return high < r.Floor })
+		r.Queues[q].In, r.Queues[q].High = in, highOf(in)
+	}
+}
+
+func highOf(in map[int]event.Seq) (high event.Seq) {
+	for _, h := range in {
+		high = max(high, h)
 	}
 	return high
 }

@@ -36,3 +36,23 @@ func TestAMissingTableIsNoTable(t *testing.T) {
 		t.Errorf("a view that was dropped: %v", err)
 	}
 }
+
+// Somebody drops the table that holds the rows: the marks go back to where the rows begin, and
+// the table is made again.
+func TestATableThatWasDroppedIsMadeAgain(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	c, m := targetOn(t, d), schemas{}
+	s := simple(m)
+	one := rows(s, 0, create(10, image(t, s, 1, "a")))
+	own(t, c, m, 1, false).write(0, one).flush()
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Exec(t.Context(), "DROP TABLE `"+c.Database+"`."+tableName.Table+suffix); err != nil {
+		t.Fatal(err)
+	}
+	own(t, c, m, 2, false).stands("dropped", nil).write(0, one, rows(s, 10, create(12, image(t, s, 2, "b")))).flush()
+	same(t, "made again", shows(t, c), []string{"id=1 v=a", "id=2 v=b"})
+}

@@ -52,6 +52,8 @@ type queueRecord struct {
 	ID     event.Identity `json:"id,omitzero"`
 	High   event.Seq      `json:"high,omitempty"`
 	Done   int64          `json:"done,omitempty"`
+	// In are the highest numbers of the queue's rows in each store, by the store's number.
+	In map[int]event.Seq `json:"in,omitempty"`
 }
 
 type endRecord struct {
@@ -90,10 +92,14 @@ func (r *record) text() string {
 
 // put takes the ledger's table into the record.
 func (r *record) put(t *ledger.Table) {
-	r.Queues = make([]queueRecord, len(t.Queues))
+	queues := make([]queueRecord, len(t.Queues))
 	for i, q := range t.Queues {
-		r.Queues[i] = queueRecord{Broker: q.ID.Broker, Topic: q.ID.Topic, Queue: q.ID.Queue, Seq: q.Seq, ID: q.At, High: q.High, Done: q.Done}
+		queues[i] = queueRecord{Broker: q.ID.Broker, Topic: q.ID.Topic, Queue: q.ID.Queue, Seq: q.Seq, ID: q.At, High: q.High, Done: q.Done}
+		if i < len(r.Queues) {
+			queues[i].In = r.Queues[i].In
+		}
 	}
+	r.Queues = queues
 	r.Floor, r.FloorQ, r.Route, r.RouteAt, r.SchemaAt = t.Floor, t.FloorQ, t.Route, t.RouteAt, t.SchemaAt
 	r.Open, r.Due, r.Born, r.Held = slices.Clone(t.Open), t.Due, t.Born, t.Held
 	r.Schema, r.Ends = nil, nil
@@ -147,6 +153,9 @@ type store struct {
 	// Schema is the newest definition that has this key.
 	Schema   []byte    `json:"schema"`
 	SchemaAt event.Seq `json:"schemaAt,omitempty"`
+	// Left is when the view was seen to show a newer store, in microseconds by the server's
+	// clock; 0 while it was not.
+	Left int64 `json:"left,omitempty"`
 }
 
 // targetColumn holds the values of one source column, by identity, in one type, under one

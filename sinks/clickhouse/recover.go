@@ -35,6 +35,9 @@ func (t *Table) readBack(ctx context.Context) error {
 	if t.rec.Life != t.lifeNow {
 		t.rewind(entries)
 	}
+	if err := t.findAbsent(ctx); err != nil {
+		return err
+	}
 	return t.believe(ctx, entries)
 }
 
@@ -69,6 +72,7 @@ func (t *Table) rewind(entries []entry) {
 		}
 		if from.Seq < q.Seq {
 			q.Seq, q.At, q.High, q.Done = from.Seq, from.ID, from.High, from.Done
+			t.rec.Queues[i].In = from.In
 		}
 	}
 	t.rec.Again = a
@@ -96,35 +100,73 @@ func (r *record) madeGood(life uint64) {
 	r.Life, r.Again = life, nil
 }
 
-// believe compares each mark with the rows that are there (K4). Where they are fewer, the
-// mark goes back to the newest entry of the ledger whose rows are there.
-func (t *Table) believe(ctx context.Context, entries []entry) error {
-	for i := range t.led.Queues {
-		q := &t.led.Queues[i]
-		q.High = noted(q.High, t.rec.Floor)
-		if q.High == 0 || seeded.On(seeded.MarkBelieved) {
-			continue
-		}
-		highest, err := t.highest(ctx, i, q.High)
+// findAbsent finds the stores whose tables somebody has dropped. They are made again by the
+// next flush; their rows are lost, and the marks will say so.
+func (t *Table) findAbsent(ctx context.Context) error {
+	t.absent = nil
+	for i := max(shownAt(t.rec.Stores, t.whole()), 0); i < len(t.rec.Stores); i++ {
+		name, there := t.rec.Stores[i].name(t.target), uint64(0)
+		err := t.sink.conn.Query(ctx, t.comment(), "SELECT count() FROM system.tables WHERE database = ? AND name = ?",
+			func(scan func(...any) error) error { return scan(&there) }, name.Database, name.Table)
 		if err != nil {
 			return err
 		}
-		was := q.Seq
-		if !q.Believe(highest, t.earlier(entries, i)) {
-			continue
+		if there == 0 {
+			t.absent = append(t.absent, t.rec.Stores[i].Number)
+			t.log.Warn("a table of the target is gone; it is made again", slog.String("gone", name.Plain()))
 		}
-		t.log.Warn("the target has lost rows that it had; they are sent again",
-			slog.Int("queue", q.ID.Queue), slog.Any("mark", was), slog.Any("from", q.Seq))
 	}
 	return nil
 }
 
-// earlier are a queue's places as the ledger's entries have them, newest first.
-func (t *Table) earlier(entries []entry, i int) (out []ledger.Queue) {
+// believe compares each mark with the rows that are there, in each store that is shown or will
+// be (K4). Where they are fewer, the mark goes back to the newest entry of the ledger whose
+// rows are there.
+func (t *Table) believe(ctx context.Context, entries []entry) error {
+	for i := range t.led.Queues {
+		for s := max(shownAt(t.rec.Stores, t.whole()), 0); s < len(t.rec.Stores); s++ {
+			if err := t.believeIn(ctx, entries, i, &t.rec.Stores[s]); err != nil {
+				return err
+			}
+		}
+		t.led.Queues[i].High = noted(highOf(t.rec.Queues[i].In), t.rec.Floor)
+	}
+	return nil
+}
+
+func (t *Table) believeIn(ctx context.Context, entries []entry, i int, s *store) error {
+	q := t.led.Queues[i]
+	q.High = noted(t.rec.Queues[i].In[s.Number], t.rec.Floor)
+	if q.High == 0 || seeded.On(seeded.MarkBelieved) {
+		return nil
+	}
+	highest, err := t.highest(ctx, s, &q, i)
+	if err != nil {
+		return err
+	}
+	was, places := q.Seq, t.earlier(entries, i, s.Number)
+	if !q.Believe(highest, places) {
+		return nil
+	}
+	t.led.Queues[i], t.rec.Queues[i].In = q, nil
+	for _, e := range entries {
+		if i < len(e.rec.Queues) && e.rec.Queues[i].Seq == q.Seq && e.rec.Queues[i].ID == q.At {
+			t.rec.Queues[i].In = e.rec.Queues[i].In
+			break
+		}
+	}
+	t.log.Warn("the target has lost rows that it had; they are sent again", slog.String("of", s.name(t.target).Plain()),
+		slog.Int("queue", q.ID.Queue), slog.Any("mark", was), slog.Any("from", q.Seq))
+	return nil
+}
+
+// earlier are a queue's places as the ledger's entries have them, newest first, with the
+// numbers of one store.
+func (t *Table) earlier(entries []entry, i, number int) (out []ledger.Queue) {
 	for _, e := range entries {
 		if i < len(e.rec.Queues) {
 			q := e.rec.Queues[i].queue()
-			q.High = noted(q.High, t.rec.Floor)
+			q.High = noted(e.rec.Queues[i].In[number], t.rec.Floor)
 			out = append(out, q)
 		}
 	}
@@ -159,25 +201,23 @@ func (t *Table) apart(q *ledger.Queue) bool {
 	return slices.ContainsFunc(t.claim.Route, func(c string) bool { return !slices.Contains(key, c) })
 }
 
-// highest is the highest number that is there of the rows of a queue, looked for from a number
-// that should be: the index on _seq leaves little to read. Where versions of its rows come
-// through other queues as well, it is that of all queues: what took a row's place is newer.
-func (t *Table) highest(ctx context.Context, q int, from event.Seq) (highest event.Seq, err error) {
-	where, args := "_q = ? AND _seq >= ?", []any{uint16(q)}
-	if t.apart(&t.led.Queues[q]) {
+// highest is the highest number that is there of the rows of a queue in a store, looked for
+// from a number that should be: the index on _seq leaves little to read. Where versions of its
+// rows come through other queues as well, it is that of all queues: what took a row's place is
+// newer.
+func (t *Table) highest(ctx context.Context, s *store, q *ledger.Queue, i int) (highest event.Seq, err error) {
+	where, args := "_q = ? AND _seq >= ?", []any{uint16(i)}
+	if t.apart(q) {
 		where, args = "_seq >= ?", nil
 	}
-	for _, low := range []event.Seq{from, 0} {
-		for i := range t.rec.Stores {
-			n := uint64(0)
-			err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT max(_seq) FROM %s WHERE %s", t.rec.Stores[i].name(t.target), where),
-				func(scan func(...any) error) error { return scan(&n) }, append(slices.Clip(args), uint64(low))...)
-			if err != nil && !isMissing(err) {
-				return 0, err
-			}
-			highest = max(highest, event.Seq(n))
+	for _, low := range []event.Seq{q.High, 0} {
+		n := uint64(0)
+		err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT max(_seq) FROM %s WHERE %s", s.name(t.target), where),
+			func(scan func(...any) error) error { return scan(&n) }, append(slices.Clip(args), uint64(low))...)
+		if err != nil && !isMissing(err) {
+			return 0, err
 		}
-		if highest > 0 {
+		if highest = event.Seq(n); highest > 0 {
 			break
 		}
 	}

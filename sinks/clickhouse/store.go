@@ -228,15 +228,3 @@ func freeIn(columns []ddl.ViewColumn, name string) string {
 	}
 	return name
 }
-
-// shown is the store that the view shows: the newest one that a snapshot has filled, or that
-// holds the table from its first row on.
-func shown(stores []store, whole event.Seq) *store {
-	var best *store
-	for i := range stores {
-		if s := &stores[i]; best == nil || s.Since <= whole && s.Since >= best.Since {
-			best = s
-		}
-	}
-	return best
-}

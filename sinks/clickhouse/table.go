@@ -37,6 +37,9 @@ type Table struct {
 	fenced  time.Time
 	trouble string
 
+	// absent are the numbers of stores whose tables somebody has dropped.
+	absent []int
+
 	batch *batch
 	// broken is why nothing more can be done under this claim.
 	broken error
@@ -87,17 +90,10 @@ func isMissing(err error) bool { return server.Code(err) == 60 || server.Code(er
 // CompleteTo is the commit time up to which readers have everything.
 func (t *Table) CompleteTo() (changes, current time.Time) {
 	at := timeOf(t.led.CompleteTo())
-	if shown(t.rec.Stores, t.whole()) != newestStore(t.rec.Stores) {
-		return at, time.Time{}
+	if s := shown(t.rec.Stores, t.whole()); s != nil && t.led.Schema != nil && !s.holds(t.led.Schema, t.types) {
+		return at, time.Time{} // its changes go into another store, which is not filled yet
 	}
 	return at, at
-}
-
-func newestStore(stores []store) *store {
-	if len(stores) == 0 {
-		return nil
-	}
-	return &stores[len(stores)-1]
 }
 
 // Total is how many rows of the source were written, of all the table's life. What was sent

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -64,6 +65,11 @@ func (t *Table) encode(st *step, s *event.Slice, take ledger.Step, schema *event
 		return nil // all of it is gone, whichever queue brings it (K7)
 	}
 	if schema != nil {
+		if s.Kind == event.KindBegin {
+			if err := t.beside(st, schema, s.Mark.Seq); err != nil {
+				return t.refused(err, "the snapshot numbered %d", s.Lo)
+			}
+		}
 		if err := t.define(st, schema, s); err != nil {
 			return t.refused(err, "definition of the change numbered %d", s.Lo)
 		}
@@ -71,9 +77,8 @@ func (t *Table) encode(st *step, s *event.Slice, take ledger.Step, schema *event
 	if len(take.Rows) == 0 {
 		return nil
 	}
-	w := rowWriter{t: t, step: st, slice: s, q: uint16(take.Q), floor: st.led.Next().Floor}
-	var err error
-	if w.block, err = t.block(st, schema); err != nil {
+	w, err := t.writer(st, schema, s, take.Q)
+	if err != nil {
 		return t.refused(err, "rows from number %d on", s.Lo)
 	}
 	for i := range take.Rows {
@@ -89,16 +94,31 @@ func (t *Table) refused(err error, format string, a ...any) error {
 	return fmt.Errorf("%w: table %s, %s: %w", pipeline.ErrRecord, t.claim.Table, fmt.Sprintf(format, a...), err)
 }
 
-// define takes in a definition: the store of its key, and in that its columns.
+// define takes in a definition: the store of its key, and the columns of each one that its
+// rows go into.
 func (t *Table) define(st *step, schema *event.Schema, s *event.Slice) error {
 	at, since := event.Seq(0), s.Lo
 	if s.Mark != nil {
 		at, since = s.Mark.Seq, s.Mark.Seq
 	}
-	i, err := t.storeOf(st, schema, at, since)
+	own, err := t.storeOf(st, schema, since)
 	if err != nil {
 		return err
 	}
+	feeds := st.feeds(schema, since, t.types)
+	if !slices.Contains(feeds, own) {
+		feeds = append(feeds, own)
+	}
+	for _, i := range feeds {
+		if err := t.defineIn(st, i, schema, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// defineIn takes a definition into a store if it is newer than what the store has.
+func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) error {
 	stored := &st.stores[i]
 	if len(stored.Schema) > 0 && at <= stored.SchemaAt {
 		return nil
@@ -112,28 +132,16 @@ func (t *Table) define(st *step, schema *event.Schema, s *event.Slice) error {
 	return nil
 }
 
-// storeOf is the place of the store for rows of a definition; a key that none has makes one.
-func (t *Table) storeOf(st *step, schema *event.Schema, at, since event.Seq) (int, error) {
+// storeOf is the place of the newest store that rows of a definition fit; a key that none has
+// makes one.
+func (t *Table) storeOf(st *step, schema *event.Schema, since event.Seq) (int, error) {
 	key := keyOf(schema)
 	for i := len(st.stores) - 1; i >= 0; i-- {
 		if st.stores[i].fits(schema, key, t.types) {
 			return i, nil
 		}
 	}
-	made := store{Number: 1, Key: key}
-	if n := len(st.stores); n > 0 {
-		made.Number, made.Since = st.stores[n-1].Number+1, since
-	}
-	st.stores = append(st.stores, made)
-	i := len(st.stores) - 1
-	for c := range schema.Columns {
-		if _, err := t.ensure(st, i, &schema.Columns[c], true); err != nil {
-			return 0, err
-		}
-	}
-	st.added[i] = nil
-	st.stores[i].Schema, st.stores[i].SchemaAt = event.AppendSchema(nil, schema), at
-	return i, nil
+	return t.begin(st, schema, since)
 }
 
 func (t *Table) ensure(st *step, i int, c *event.Column, newest bool) (int, error) {
@@ -147,18 +155,14 @@ func (t *Table) ensure(st *step, i int, c *event.Column, newest bool) (int, erro
 	return at, nil
 }
 
-// block is the open block for rows of a definition.
-func (t *Table) block(st *step, schema *event.Schema) (*block, error) {
+// block is the open block for rows of a definition in a store.
+func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 	for _, b := range st.blocks {
-		if b.schema.ID == schema.ID {
+		if b.schema.ID == schema.ID && b.store == i {
 			return b, nil
 		}
 	}
-	i, err := t.storeOf(st, schema, 0, 0)
-	if err != nil {
-		return nil, err
-	}
-	b := &block{store: i, schema: schema}
+	b := &block{store: i, schema: schema, keyless: len(st.stores[i].Key) == 0, old: t.apartKey(&st.stores[i], schema)}
 	for c := range schema.Columns {
 		at, err := t.ensure(st, i, &schema.Columns[c], false)
 		if err != nil {
@@ -171,63 +175,13 @@ func (t *Table) block(st *step, schema *event.Schema) (*block, error) {
 	return b, nil
 }
 
-// rowWriter writes the rows of one slice.
-type rowWriter struct {
-	t     *Table
-	step  *step
-	block *block
-	slice *event.Slice
-	q     uint16
-	floor event.Seq
-	vals  []event.Value
-}
-
-func (w *rowWriter) row(r *event.Row) error {
-	if r.Seq < w.floor {
-		return nil // it is gone, whichever queue brings it (K7)
+// apartKey are the places, in a definition of another key, of the columns of the store's.
+func (t *Table) apartKey(s *store, schema *event.Schema) (places []int) {
+	if s.fits(schema, keyOf(schema), t.types) {
+		return nil
 	}
-	img := r.After
-	if r.Op == event.OpDelete {
-		img = r.Before
+	for _, id := range s.Key {
+		places = append(places, slices.IndexFunc(schema.Columns, func(c event.Column) bool { return c.ID == id }))
 	}
-	var err error
-	if w.vals, err = event.Values(img, w.block.schema, w.vals); err != nil {
-		return w.t.refused(err, "row %d", r.Seq)
-	}
-	b := w.block
-	for i, v := range w.vals {
-		changed, err := b.cols[i].Append(v)
-		if err != nil {
-			key, _ := event.AppendKeyText(nil, img, b.schema, b.schema.PrimaryKey)
-			return w.t.refused(err, "column %s of the row with key %s (number %d)", b.schema.Columns[i].Name, key, r.Seq)
-		}
-		if changed != column.Kept {
-			b.keep(i, v)
-			w.t.changed(b.schema.Columns[i].Name, changed)
-		}
-	}
-	tx := &w.slice.Txs[r.Tx]
-	b.seq = append(b.seq, uint64(r.Seq))
-	b.mark = append(b.mark, w.mark(r.Op))
-	b.q = append(b.q, w.q)
-	b.ts = append(b.ts, tx.CommitTime.UnixMicro())
-	b.bytes += int64(len(img)) + technicalBytes
-	w.step.rows++
-	if tx.CommitTime.After(w.t.batch.newest) {
-		w.t.batch.newest = tx.CommitTime
-	}
-	return nil
-}
-
-// technicalBytes is what a row's technical columns take.
-const technicalBytes = 8 + 1 + 2 + 8 + 8
-
-func (w *rowWriter) mark(op event.Op) uint8 {
-	if len(w.step.stores[w.block.store].Key) == 0 {
-		return uint8(int8(ledger.Sign(op)))
-	}
-	if op == event.OpDelete {
-		return 1
-	}
-	return 0
+	return places
 }

@@ -1,0 +1,217 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/internal/testenv/chserver"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/link"
+	"github.com/millrace/millrace/sinks/clickhouse/server"
+)
+
+// resync is the life of a table that is read anew while changes go on, in two queues: what each
+// message is, and what a reader may see once it was flushed.
+type resync struct {
+	schemas schemas
+	key     bool
+	script  []delivered
+}
+
+type delivered struct {
+	q     int
+	slice *event.Slice
+	// shows are the ids that readers see behind it.
+	shows string
+}
+
+// snapshotOf are rows of a snapshot.
+func snapshotOf(t testing.TB, s *event.Schema, seq event.Seq, ids ...int) (out []event.Row) {
+	for i, id := range ids {
+		out = append(out, event.Row{Op: event.OpRead, Index: uint64(i), Seq: seq + event.Seq(2*i), After: image(t, s, id, "-")})
+	}
+	return out
+}
+
+// newResync makes a table of rows 1 to 3, of which 2 was lost in the target and 9 is there for
+// nothing; the second snapshot finds that out.
+func newResync(t testing.TB, key bool) *resync {
+	r := &resync{schemas: schemas{}, key: key}
+	var places []int
+	if key {
+		places = []int{0}
+	}
+	s := r.schemas.add([]event.Column{number(1, "id", 4), text(2, "v")}, places...)
+	img := func(id int) event.Image { return image(t, s, id, "-") }
+	last := map[int]event.Seq{}
+	add := func(q int, sl *event.Slice, shows string) {
+		sl.Prev, last[q] = last[q], sl.Hi
+		r.script = append(r.script, delivered{q, sl, shows})
+	}
+	mk := func(k event.Kind, seq, attempt event.Seq) *event.Slice {
+		return mark(k, s, 0, event.Mark{Seq: seq, Attempt: attempt, Queues: 2})
+	}
+	add(0, mk(event.KindBegin, 10, 10), "")
+	add(1, mk(event.KindBegin, 10, 10), "")
+	add(0, rows(s, 0, snapshotOf(t, s, 12, 1, 3)...), "1 3")
+	add(1, rows(s, 0, snapshotOf(t, s, 16, 9)...), "1 3 9")
+	add(0, mk(event.KindEnd, 20, 10), "1 3 9")
+	add(1, mk(event.KindEnd, 20, 10), "1 3 9")
+	// The first attempt of the second snapshot comes to nothing.
+	add(0, mk(event.KindBegin, 30, 30), "1 3 9")
+	add(0, rows(s, 0, snapshotOf(t, s, 32, 1, 2)...), "1 3 9")
+	add(1, rows(s, 0, create(36, img(4))), "1 3 4 9")
+	add(1, mk(event.KindBegin, 40, 40), "1 3 4 9")
+	add(1, rows(s, 0, create(42, img(5))), "1 3 4 5 9")
+	add(0, rows(s, 0, remove(44, img(1))), "3 4 5 9")
+	add(0, mk(event.KindBegin, 40, 40), "3 4 5 9")
+	first := 2
+	if !key {
+		first = 1 // the snapshot is one of the moment of its BEGIN, before the row went
+	}
+	add(0, rows(s, 0, snapshotOf(t, s, 50, []int{1, 2, 3}[first-1:]...)...), "3 4 5 9")
+	add(1, rows(s, 0, snapshotOf(t, s, 56, 4)...), "3 4 5 9")
+	add(0, rows(s, 0, create(58, img(6))), "3 4 5 6 9")
+	add(0, mk(event.KindEnd, 60, 40), "3 4 5 6 9")
+	add(0, rows(s, 0, remove(62, img(3))), "4 5 6 9")
+	add(1, mk(event.KindEnd, 60, 40), "2 4 5 6")
+	add(1, rows(s, 0, create(64, img(7))), "2 4 5 6 7")
+	add(0, rows(s, 0, remove(66, img(2))), "4 5 6 7")
+	return r
+}
+
+// deliver is one owner: it delivers what stands behind the marks, each message flushed, to the
+// end or the first error.
+func (r *resync) deliver(ctx context.Context, c Config, generation uint64) error {
+	s, err := New(c, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	o, err := s.openTable(ctx, pipeline.Claim{Pipeline: "p", Sink: "olap", Table: tableName, Generation: generation, Keyless: !r.key, Schemas: r.schemas})
+	if err != nil {
+		return err
+	}
+	marks := map[int]event.Seq{}
+	for _, m := range o.Marks() {
+		marks[m.Queue.Queue] = m.Seq
+	}
+	for _, d := range r.script {
+		if link.Judge(marks[d.q], d.slice) == link.Drop {
+			continue
+		}
+		if err := o.Write(ctx, queueID(d.q), d.slice); err != nil {
+			return err
+		}
+		if _, err := o.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch reads the table all the time, from when it is there on, until stopped, and returns
+// what it saw, each once where it did not change.
+func watch(t *testing.T, d testenv.ClickHouseDatabase, database string) (stop func() []string) {
+	t.Helper()
+	o, err := d.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Auth.Database = database
+	conn, err := clickhouse.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan []string, 1)
+	go func() {
+		defer conn.Close()
+		var seen []string
+		for ctx.Err() == nil {
+			var now string
+			err := conn.QueryRow(context.Background(), "SELECT arrayStringConcat(arraySort(groupArray(id)), ' ') FROM orders").Scan(&now)
+			if err != nil && (len(seen) > 0 || server.Code(err) != 60) {
+				now = err.Error() // a reader is never refused once the table is there
+			}
+			if (err == nil || len(seen) > 0) && (len(seen) == 0 || seen[len(seen)-1] != now) {
+				seen = append(seen, now)
+			}
+		}
+		result <- seen
+	}()
+	return func() []string { cancel(); return <-result }
+}
+
+// agrees fails unless what was seen is what the messages show one after the other, some maybe
+// passed over, and ends as they do.
+func (r *resync) agrees(t *testing.T, seen []string) {
+	t.Helper()
+	var want []string
+	for _, d := range r.script {
+		want = append(want, d.shows)
+	}
+	at := 0
+	for _, s := range seen {
+		next := slices.Index(want[at:], s)
+		if next < 0 {
+			t.Fatalf("a reader sees %q behind %q\nof %q", s, want[at], seen)
+		}
+		at += next
+	}
+}
+
+// A table is read anew while it changes, twice, and each statement of its owner may be the
+// last one, with its work done or not. Who reads all the time sees what was there with all
+// changes since, then what the snapshot found with all changes since.
+func TestATableIsReadAnewBesideWhatReadersSee(t *testing.T) {
+	ch := testenv.ClickHouseWithFaults(t, chserver.Options{})
+	rng := rand.New(rand.NewPCG(seedOf(t), 7))
+	for _, key := range []bool{true, false} {
+		for _, at := range []chserver.Point{chserver.Begin, chserver.Landed} {
+			for n, hit := rng.IntN(claimStatements), true; hit; n += 1 + rng.IntN(2*claimStatements) {
+				c := targetOn(t, ch.ClickHouseDatabase)
+				c.Database = fmt.Sprintf("anew_%v_%d_%s", key, n, at)
+				c.ControlDatabase, c.Table = c.Database, "orders"
+				if _, err := ch.Admin(t.Context(), "CREATE DATABASE "+c.Database); err != nil {
+					t.Fatal(err)
+				}
+				r := newResync(t, key)
+				stop := watch(t, ch.ClickHouseDatabase, c.Database)
+				fault := ch.Inject(t, chserver.Fault{Match: c.Database + `\b`, Skip: n, At: at, Drop: true})
+				err := errors.New("not delivered")
+				for generation := uint64(1); err != nil && generation < 9; generation++ {
+					err = r.deliver(t.Context(), c, generation)
+				}
+				hit = fault.State().Hits > 0
+				fault.Remove()
+				r.agrees(t, stop())
+				if err != nil || ids(t, c) != "4 5 6 7" {
+					t.Fatalf("statement %d, %q: %v, and a reader sees %q", n, at, err, ids(t, c))
+				}
+				if _, err := ch.Admin(t.Context(), "DROP DATABASE "+c.Database); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// ids are what a reader sees in the end.
+func ids(t testing.TB, c Config) string {
+	var out []string
+	for _, line := range shows(t, c) {
+		id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+		out = append(out, id)
+	}
+	return strings.Join(out, " ")
+}

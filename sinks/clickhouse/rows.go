@@ -1,0 +1,151 @@
+package clickhouse
+
+import (
+	"bytes"
+
+	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/ledger"
+)
+
+// rowWriter writes the rows of one slice.
+type rowWriter struct {
+	t      *Table
+	step   *step
+	blocks []*block
+	// own is the place in blocks of the one that a snapshot's rows go into: that of the newest
+	// store which has the definition's key.
+	own   int
+	slice *event.Slice
+	q     uint16
+	floor event.Seq
+	vals  []event.Value
+}
+
+// writer finds the blocks of a slice's rows.
+func (t *Table) writer(st *step, schema *event.Schema, s *event.Slice, q int) (*rowWriter, error) {
+	w := &rowWriter{t: t, step: st, slice: s, q: uint16(q), floor: st.led.Next().Floor}
+	feeds, key, own := st.feeds(schema, s.Lo, t.types), keyOf(schema), -1
+	for i, at := range feeds {
+		if st.stores[at].fits(schema, key, t.types) {
+			own = i
+		}
+	}
+	if own < 0 { // behind all that are fed: rows of a key that was, from a queue that lags
+		at, err := t.storeOf(st, schema, s.Lo)
+		if err != nil {
+			return nil, err
+		}
+		feeds, own = append(feeds, at), len(feeds)
+	}
+	w.own = own
+	for _, at := range feeds {
+		b, err := t.block(st, at, schema)
+		if err != nil {
+			return nil, err
+		}
+		w.blocks = append(w.blocks, b)
+	}
+	return w, nil
+}
+
+func (w *rowWriter) row(r *event.Row) error {
+	if r.Seq < w.floor {
+		return nil // it is gone, whichever queue brings it (K7)
+	}
+	w.step.rows++
+	if at := w.slice.Txs[r.Tx].CommitTime; at.After(w.t.batch.newest) {
+		w.t.batch.newest = at
+	}
+	for i, b := range w.blocks {
+		if r.Op == event.OpRead && i != w.own {
+			continue
+		}
+		if err := w.change(b, r, i == w.own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change writes a change into a block. In a store of another key than the definition's an
+// update may be of two rows, or of a row without a key: it is written as its two halves, for
+// which the source has kept two numbers.
+func (w *rowWriter) change(b *block, r *event.Row, own bool) error {
+	switch {
+	case r.Op == event.OpDelete:
+		return w.put(b, r, r.Before, r.Op, r.Seq, own)
+	case r.Op != event.OpUpdate || !b.keyless && b.old == nil || r.Before == nil:
+		return w.put(b, r, r.After, r.Op, r.Seq, own)
+	}
+	after := r.Seq
+	if b.keyless {
+		after++
+	} else if same, err := b.sameKey(r.Before, r.After); err != nil {
+		return w.t.refused(err, "row %d", r.Seq)
+	} else if same {
+		return w.put(b, r, r.After, r.Op, r.Seq, own)
+	}
+	if err := w.put(b, r, r.Before, event.OpDelete, r.Seq, own); err != nil {
+		return err
+	}
+	return w.put(b, r, r.After, event.OpCreate, after, own)
+}
+
+// sameKey reports whether two images of a row have one key in the block's store.
+func (b *block) sameKey(before, after event.Image) (bool, error) {
+	one, err := event.Values(before, b.schema, nil)
+	if err != nil {
+		return false, err
+	}
+	two, err := event.Values(after, b.schema, nil)
+	if err != nil {
+		return false, err
+	}
+	for _, i := range b.old {
+		if !bytes.Equal(one[i], two[i]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// put appends one row to a block.
+func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, seq event.Seq, own bool) error {
+	var err error
+	if w.vals, err = event.Values(img, b.schema, w.vals); err != nil {
+		return w.t.refused(err, "row %d", r.Seq)
+	}
+	for i, v := range w.vals {
+		changed, err := b.cols[i].Append(v)
+		if err != nil {
+			key, _ := event.AppendKeyText(nil, img, b.schema, b.schema.PrimaryKey)
+			return w.t.refused(err, "column %s of the row with key %s (number %d)", b.schema.Columns[i].Name, key, r.Seq)
+		}
+		if changed != column.Kept {
+			b.keep(i, v)
+			if own {
+				w.t.changed(b.schema.Columns[i].Name, changed)
+			}
+		}
+	}
+	b.seq = append(b.seq, uint64(seq))
+	b.mark = append(b.mark, b.markOf(op))
+	b.q = append(b.q, w.q)
+	b.ts = append(b.ts, w.slice.Txs[r.Tx].CommitTime.UnixMicro())
+	b.bytes += int64(len(img)) + technicalBytes
+	return nil
+}
+
+// technicalBytes is what a row's technical columns take.
+const technicalBytes = 8 + 1 + 2 + 8 + 8
+
+func (b *block) markOf(op event.Op) uint8 {
+	if b.keyless {
+		return uint8(int8(ledger.Sign(op)))
+	}
+	if op == event.OpDelete {
+		return 1
+	}
+	return 0
+}
