@@ -37,6 +37,7 @@ type checkpointLog struct {
 	sinceBase int
 
 	wished map[checkpoint.TableName]wished
+	sum    sum
 
 	shown atomic.Pointer[PublisherStatus] // when the lock was last released
 }

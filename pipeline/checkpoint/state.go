@@ -36,6 +36,7 @@ type State struct {
 	PrevBase int64 `json:"prev_base"`
 
 	places map[Queue]int // where a queue is in Queues; made when there are many
+	tried  uint64
 }
 
 // QueueState is the last message that the records put into a queue, visible or not.
@@ -99,10 +100,14 @@ func (s *State) dropPassed() {
 	})
 }
 
+// Tried rises whenever Tries changes.
+func (s *State) Tried() uint64 { return s.tried }
+
 func (s *State) applyAttempts(g *Group) {
 	for _, a := range g.Attempts {
 		s.endAttempt(a.Table)
 		s.Tries = append(s.Tries, a)
+		s.tried++
 	}
 	for _, t := range g.Ended {
 		s.endAttempt(t)
@@ -113,7 +118,10 @@ func (s *State) applyAttempts(g *Group) {
 }
 
 func (s *State) endAttempt(t TableName) {
-	s.Tries = slices.DeleteFunc(s.Tries, func(a Attempt) bool { return a.Table == t })
+	n := len(s.Tries)
+	if s.Tries = slices.DeleteFunc(s.Tries, func(a Attempt) bool { return a.Table == t }); len(s.Tries) != n {
+		s.tried++
+	}
 	s.Due = slices.DeleteFunc(s.Due, func(d Due) bool { return d.Table == t })
 }
 
