@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/internal/pause"
@@ -37,7 +36,7 @@ type Control struct {
 	queue  message.Queue
 	worker string
 
-	mu     sync.Mutex
+	turn   turn // of who claims; the rest is under it
 	opened bool
 	term   uint64
 	last   uint64 // mr_hi of the queue's last message
@@ -50,7 +49,7 @@ type claimKey struct{ sink, table string }
 // NewControl makes the claims' side of a worker. worker is a random id of this process.
 func NewControl(w controlWriter, r queueReader, pipelineName, broker, worker string) *Control {
 	return &Control{
-		writer: w, reader: r, worker: worker, taken: map[claimKey]uint64{},
+		writer: w, reader: r, worker: worker, turn: newTurn(), taken: map[claimKey]uint64{},
 		queue: message.Queue{Topic: event.ControlTopic(pipelineName), BrokerName: broker, QueueID: 0},
 	}
 }
@@ -59,10 +58,12 @@ func NewControl(w controlWriter, r queueReader, pipelineName, broker, worker str
 // control queue and above atLeast, the highest one that the target knows. It is durable
 // on return.
 func (c *Control) Claim(ctx context.Context, sink string, table event.TableName, atLeast uint64) (uint64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.turn.take(ctx); err != nil {
+		return 0, fmt.Errorf("claim %s of sink %s: %w", table, sink, err)
+	}
+	defer c.turn.give()
 	for {
-		generation, err := c.claimLocked(ctx, sink, table, atLeast)
+		generation, err := c.claim(ctx, sink, table, atLeast)
 		var gap *client.GapError
 		var duplicate *client.DuplicateError
 		switch {
@@ -79,9 +80,9 @@ func (c *Control) Claim(ctx context.Context, sink string, table event.TableName,
 	}
 }
 
-func (c *Control) claimLocked(ctx context.Context, sink string, table event.TableName, atLeast uint64) (uint64, error) {
+func (c *Control) claim(ctx context.Context, sink string, table event.TableName, atLeast uint64) (uint64, error) {
 	if !c.opened {
-		if err := c.openLocked(ctx); err != nil {
+		if err := c.open(ctx); err != nil {
 			return 0, err
 		}
 	}
@@ -101,8 +102,8 @@ func (c *Control) claimLocked(ctx context.Context, sink string, table event.Tabl
 	return generation, nil
 }
 
-// openLocked fences other workers' claims, then reads what was claimed.
-func (c *Control) openLocked(ctx context.Context) error {
+// open fences other workers' claims, then reads what was claimed.
+func (c *Control) open(ctx context.Context) error {
 	term := c.term + 1
 	for {
 		state, err := c.writer.Open(ctx, c.queue.BrokerName, term, fmt.Sprintf("%s/%d", c.worker, term))
@@ -125,14 +126,14 @@ func (c *Control) openLocked(ctx context.Context) error {
 		}
 		break
 	}
-	if err := c.catchUpLocked(ctx); err != nil {
+	if err := c.catchUp(ctx); err != nil {
 		return err
 	}
 	c.opened = true
 	return nil
 }
 
-func (c *Control) catchUpLocked(ctx context.Context) error {
+func (c *Control) catchUp(ctx context.Context) error {
 	least, end, err := bounds(ctx, c.reader, c.queue)
 	if err != nil {
 		return err

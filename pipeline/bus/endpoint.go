@@ -36,6 +36,7 @@ type Endpoint struct {
 	controls map[string]*Control
 	schemas  map[string]*Schemas
 	writers  []*client.Writer
+	closed   bool
 }
 
 // NewEndpoint makes an endpoint; it connects on first use.
@@ -49,18 +50,24 @@ func NewEndpoint(cfg EndpointConfig, log *slog.Logger) *Endpoint {
 // Close ends every connection. Subscriptions must have ended before.
 func (e *Endpoint) Close(ctx context.Context) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	writers, readers := e.writers, e.readers
+	e.writers, e.readers, e.closed = nil, nil, true
+	e.mu.Unlock()
 	var errs []error
-	for _, w := range e.writers {
+	for _, w := range writers { // they take their leave of the broker
 		errs = append(errs, w.Close(ctx))
 	}
-	for _, r := range e.readers {
+	for _, r := range readers {
 		errs = append(errs, r.Close(ctx))
 	}
 	return errors.Join(errs...)
 }
 
+// readerLocked asks nobody: a reader connects when it is used.
 func (e *Endpoint) readerLocked(ctx context.Context, group string) (*client.Reader, error) {
+	if e.closed {
+		return nil, client.ErrClosed
+	}
 	if r := e.readers[group]; r != nil {
 		return r, nil
 	}

@@ -260,9 +260,7 @@ func (l *checkpointLog) pull(ctx context.Context, from, end int64) ([]checkpoint
 // loadSchemas reads what the schema topic holds.
 func (p *Publisher) loadSchemas(ctx context.Context) error {
 	s := NewSchemas(p.d.reader, p.cfg.Pipeline, p.cfg.Broker)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.catchUpLocked(ctx); err != nil {
+	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
 	p.schemas.known = s.known

@@ -20,15 +20,17 @@ type Schemas struct {
 	reader queueReader
 	queue  message.Queue
 
+	turn turn  // of who reads the topic on
+	next int64 // offset from which it is read on; under turn
+
 	mu    sync.Mutex
 	known map[event.SchemaID]*event.Schema
-	next  int64
 }
 
 // NewSchemas makes a reader of the schema topic, which is one queue on one broker.
 func NewSchemas(reader queueReader, pipelineName, broker string) *Schemas {
 	return &Schemas{
-		reader: reader, known: map[event.SchemaID]*event.Schema{}, next: -1,
+		reader: reader, known: map[event.SchemaID]*event.Schema{}, next: -1, turn: newTurn(),
 		queue: message.Queue{Topic: event.SchemaTopic(pipelineName), BrokerName: broker, QueueID: 0},
 	}
 }
@@ -45,14 +47,11 @@ func (s *Schemas) Schema(ctx context.Context, id event.SchemaID) (*event.Schema,
 	ctx, cancel := context.WithTimeout(ctx, schemaPatience)
 	defer cancel()
 	for {
-		s.mu.Lock()
-		found, err := s.known[id], error(nil)
-		if found == nil {
-			err = s.catchUpLocked(ctx)
-			found = s.known[id]
+		if found := s.find(id); found != nil {
+			return found, nil
 		}
-		s.mu.Unlock()
-		if found != nil {
+		err := s.catchUp(ctx)
+		if found := s.find(id); found != nil {
 			return found, nil
 		}
 		if err == nil {
@@ -64,8 +63,18 @@ func (s *Schemas) Schema(ctx context.Context, id event.SchemaID) (*event.Schema,
 	}
 }
 
-// catchUpLocked reads what the topic has gained.
-func (s *Schemas) catchUpLocked(ctx context.Context) error {
+func (s *Schemas) find(id event.SchemaID) *event.Schema {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[id]
+}
+
+// catchUp reads what the topic has gained. What is known is found meanwhile.
+func (s *Schemas) catchUp(ctx context.Context) error {
+	if err := s.turn.take(ctx); err != nil {
+		return err
+	}
+	defer s.turn.give()
 	least, end, err := bounds(ctx, s.reader, s.queue)
 	if err != nil {
 		return err
@@ -83,7 +92,9 @@ func (s *Schemas) catchUpLocked(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("message at offset %d of %s: %w", got.Messages[i].QueueOffset, queueText(s.queue), err)
 			}
+			s.mu.Lock()
 			s.known[schema.ID] = schema
+			s.mu.Unlock()
 		}
 		s.next = got.Messages[len(got.Messages)-1].QueueOffset + 1
 	}
