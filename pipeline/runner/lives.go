@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/bus"
@@ -26,13 +28,13 @@ func (p *pipe) lived(t event.TableName, e life.Event, before, after life.Table) 
 // tablePaused tells those who must know that a table's rows are published no longer.
 func (p *pipe) tablePaused(t event.TableName, why event.PauseReason) {
 	p.mu.Lock()
-	source, again := p.source, p.again[t]
+	source, listeners := p.source, slices.Collect(maps.Keys(p.again[t]))
 	p.mu.Unlock()
 	if source != nil { // it may be the publisher that stopped it
 		source.SetPaused(t, true)
 	}
-	if again != nil {
-		again(fmt.Errorf("table %s is paused again: %s: %w", t, why.String(), httpapi.ErrState))
+	for _, l := range listeners {
+		l.again(fmt.Errorf("table %s is paused again: %s: %w", t, why.String(), httpapi.ErrState))
 	}
 	p.log.Error("table paused", slog.String("table", t.String()), slog.String("code", string(why.Code)), slog.String("reason", why.Text))
 }

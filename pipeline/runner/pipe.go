@@ -46,7 +46,7 @@ type pipe struct {
 	owners    map[ownerKey]*owner
 	order     []event.TableName
 	// again are those who wait for a table to be taken up and hear that it is paused anew.
-	again map[event.TableName]context.CancelCauseFunc
+	again map[event.TableName]map[*listener]struct{}
 
 	// goOn ends a stand.
 	goOn chan struct{}
@@ -67,7 +67,7 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 	one := &pipe{
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
-		owners: map[ownerKey]*owner{}, again: map[event.TableName]context.CancelCauseFunc{},
+		owners: map[ownerKey]*owner{}, again: map[event.TableName]map[*listener]struct{}{},
 		goOn: make(chan struct{}, 1), above: map[event.TableName]event.Seq{},
 	}
 	one.lives = life.New(one.lived)

@@ -176,15 +176,25 @@ func (a *asking) resumeTable(ctx context.Context, t event.TableName) error {
 	return a.publisher.AwaitPaused(ctx, []event.TableName{t}, false)
 }
 
+// listener is one who waits for a table to be taken up.
+type listener struct{ again context.CancelCauseFunc }
+
 // listen lets again hear of it when the table is paused anew, until the end is called.
+// Several may listen for one table: each hears of it, and ends for himself.
 func (p *pipe) listen(t event.TableName, again context.CancelCauseFunc) (end func()) {
+	one := &listener{again}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.again[t] = again
+	if p.again[t] == nil {
+		p.again[t] = map[*listener]struct{}{}
+	}
+	p.again[t][one] = struct{}{}
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		delete(p.again, t)
+		if delete(p.again[t], one); len(p.again[t]) == 0 {
+			delete(p.again, t)
+		}
 	}
 }
 
