@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/ledger"
 )
 
@@ -30,19 +31,38 @@ type step struct {
 // block is rows of one definition in one store.
 type block struct {
 	store  int // index in the step's stores
+	layout ddl.Layout
 	schema *event.Schema
-	places []int // of each source column in the store's
-	cols   []*column.Buffer
-	// keyless stores hold signs.
-	keyless bool
+	now    *side
+	before *side // of a changelog
 	// old are the source columns of the store's key, where the definition has another one.
 	old   []int
 	raws  map[int]*rawTexts // by source column
 	seq   []uint64
-	mark  []uint8 // _del, or _sign
+	mark  []uint8 // _del, _sign or _op
 	q     []uint16
 	ts    []int64
+	txs   []byte   // of a changelog
+	below []uint64 // of a changelog
 	bytes int64
+	// told: the block's row is one that says what was deleted below a number.
+	told bool
+}
+
+// side is a row's image in a block: as it is, or as it was before the change.
+type side struct {
+	places []int // of each source column in the store's
+	cols   []*column.Buffer
+}
+
+// technicalRow is a row's part that every layout has.
+func (b *block) technicalRow(seq uint64, mark uint8, q uint16, ts int64) {
+	b.seq, b.mark, b.q, b.ts = append(b.seq, seq), append(b.mark, mark), append(b.q, q), append(b.ts, ts)
+}
+
+// appendText appends a text as the Native format has it.
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
 func (t *Table) reset() {

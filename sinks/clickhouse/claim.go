@@ -56,7 +56,7 @@ func (s *Sink) unclaimed(ctx context.Context, claim pipeline.Claim) (*Table, err
 		return nil, err
 	}
 	return &Table{
-		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shown: map[ddl.Name]string{},
+		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shape: s.cfg.shape(claim.Table), shown: map[ddl.Name]string{},
 		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}, nil
 }
@@ -74,7 +74,7 @@ func (t *Table) open(ctx context.Context) error {
 // anew between the two, it is a later one than the generation was opened in, and the server
 // refuses the generation.
 func (t *Table) steps() []func(context.Context) error {
-	return []func(context.Context) error{t.checkOwner, t.take, t.readLife, t.closeLower, t.drainOthers, t.readBack, t.finish}
+	return []func(context.Context) error{t.checkOwner, t.take, t.readLife, t.closeLower, t.drainOthers, t.readBack, t.findLanded, t.finish}
 }
 
 // finish is the last step.

@@ -32,7 +32,10 @@ type Config struct {
 	Table    string `yaml:"table"`
 	// ControlDatabase holds the sink's bookkeeping, of all pipelines.
 	ControlDatabase string `yaml:"control_database"`
-	Compression     string `yaml:"compression"` // lz4 | zstd | none
+	// Mode is what the tables are of their sources; Tables has exceptions, by source name.
+	Mode        Mode             `yaml:"mode"`
+	Tables      map[string]Shape `yaml:"tables"`
+	Compression string           `yaml:"compression"` // lz4 | zstd | none
 	// Flush bounds what is held before an insert; the runner keeps to it.
 	Flush Flush `yaml:"flush"`
 	// OutOfRange and ZeroDate say what becomes of dates that a column can't hold.
@@ -66,7 +69,7 @@ type Flush struct {
 func DefaultConfig() Config {
 	p := column.DefaultPolicy()
 	return Config{
-		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4",
+		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4", Mode: Mirror,
 		Flush:      Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)},
 		OutOfRange: p.Range, ZeroDate: p.ZeroDate,
 		Rewind: config.Duration(10 * time.Minute), Timeout: config.Duration(5 * time.Minute),
@@ -127,6 +130,9 @@ func (c *Config) Validate() error {
 		if !settingName.MatchString(k) || strings.ContainsAny(v, ";`") {
 			return bad("settings."+k, "is no setting of a table")
 		}
+	}
+	if err := c.validateShapes(); err != nil {
+		return err
 	}
 	if err := c.policy().Validate(); err != nil {
 		key, text, _ := strings.Cut(err.Error(), " ")

@@ -58,18 +58,29 @@ func dropLater(t testing.TB, d testenv.ClickHouseDatabase, name string) {
 	})
 }
 
+// shapes are the ways in which the suites have tables made.
+var shapes = map[string]func(*Config){
+	"mirror":    func(*Config) {},
+	"changelog": func(c *Config) { c.Mode = Changelog },
+}
+
 func TestConformance(t *testing.T) {
 	d := testenv.ClickHouse(t)
 	var made atomic.Int64
-	pipelinetest.Sink(t, func(t testing.TB) pipelinetest.SinkUnderTest {
-		c := targetOn(t, d)
-		n := made.Add(1)
-		c.Table, c.Database = "{db} {table}", fmt.Sprintf("%s_%d", d.Name, n)
-		c.ControlDatabase = c.Database
-		dropLater(t, d, c.Database)
-		return pipelinetest.SinkUnderTest{
-			Open: func() (pipeline.Sink, error) { return New(c, nil, nil) },
-			Read: func() (pipeline.Reader, error) { return reader(t, c, "p"), nil },
-		}
-	})
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			pipelinetest.Sink(t, func(t testing.TB) pipelinetest.SinkUnderTest {
+				c := targetOn(t, d)
+				shape(&c)
+				n := made.Add(1)
+				c.Table, c.Database = "{db} {table}", fmt.Sprintf("%s_%d", d.Name, n)
+				c.ControlDatabase = c.Database
+				dropLater(t, d, c.Database)
+				return pipelinetest.SinkUnderTest{
+					Open: func() (pipeline.Sink, error) { return New(c, nil, nil) },
+					Read: func() (pipeline.Reader, error) { return reader(t, c, "p"), nil },
+				}
+			})
+		})
+	}
 }

@@ -182,6 +182,63 @@ func (d *delivery) equal() {
 	if err != nil || !got.Equal() {
 		d.t.Fatalf("a reader sees %+v, %v", got, err)
 	}
+	if d.cfg.Mode == Changelog {
+		d.physical()
+	}
+}
+
+// physical compares what is in a changelog with the messages: each change is there,
+// and once.
+func (d *delivery) physical() {
+	d.t.Helper()
+	want := map[string]int{}
+	for _, q := range d.queues() {
+		for _, s := range d.packed.Queues[q] {
+			for _, r := range s.Rows {
+				want[fmt.Sprintf("%d %c %s", r.Seq, r.Op, s.Txs[r.Tx].ID)]++
+			}
+		}
+	}
+	s, err := New(d.cfg, nil, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer s.Close()
+	got, told := map[string]int{}, map[uint64]int{}
+	name := d.cfg.target(d.table)
+	name.Table += suffix
+	err = s.conn.Query(d.t.Context(), "test", "SELECT _seq, toString(_op), _tx FROM "+name.String(), func(scan func(...any) error) error {
+		var seq uint64
+		var op, tx string
+		err := scan(&seq, &op, &tx)
+		if op == "x" {
+			told[seq]++
+			return err
+		}
+		got[fmt.Sprintf("%d %s %s", seq, op, tx)]++
+		return err
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for change, n := range got {
+		if want[change] != n {
+			d.t.Errorf("change %s is there %d times, and was sent as %d", change, n, want[change])
+		}
+	}
+	for change := range want {
+		if got[change] == 0 {
+			d.t.Errorf("change %s is not there", change)
+		}
+	}
+	for seq, n := range told {
+		if n != 1 {
+			d.t.Errorf("deletion %d is told %d times", seq, n)
+		}
+	}
+	if len(told) == 0 {
+		d.t.Error("no deletion is told")
+	}
 }
 
 // Statements of an owner's life are cut off before they have done anything, or behind it, when
@@ -190,19 +247,21 @@ func TestEveryStatementCanBeTheLast(t *testing.T) {
 	server := testenv.ClickHouseWithFaults(t, chserver.Options{})
 	seed := seedOf(t)
 	rng := rand.New(rand.NewPCG(seed, 4))
-	for _, table := range []int{0, 2} {
-		for _, at := range []chserver.Point{chserver.Begin, chserver.Landed} {
-			t.Run(fmt.Sprintf("table %d, %q", table, at), func(t *testing.T) {
-				n := 0
-				for cut(t, server, seed, table, n, at) {
-					if n++; table != 0 || n > claimStatements {
-						n += rng.IntN(16)
+	for mode := range shapes {
+		for _, table := range []int{0, 2} {
+			for _, at := range []chserver.Point{chserver.Begin, chserver.Landed} {
+				t.Run(fmt.Sprintf("%s, table %d, %q", mode, table, at), func(t *testing.T) {
+					n := 0
+					for cut(t, server, seed, mode, table, n, at) {
+						if n++; table != 0 || n > claimStatements {
+							n += rng.IntN(16)
+						}
 					}
-				}
-				if n < claimStatements {
-					t.Errorf("an owner's life has %d statements only: the faults miss them", n)
-				}
-			})
+					if n < claimStatements {
+						t.Errorf("an owner's life has %d statements only: the faults miss them", n)
+					}
+				})
+			}
 		}
 	}
 }
@@ -211,10 +270,11 @@ func TestEveryStatementCanBeTheLast(t *testing.T) {
 const claimStatements = 24
 
 // cut delivers a table with the n-th statement cut off; false when there is none.
-func cut(t *testing.T, server *testenv.ClickHouseServer, seed uint64, table, n int, at chserver.Point) bool {
+func cut(t *testing.T, server *testenv.ClickHouseServer, seed uint64, mode string, table, n int, at chserver.Point) bool {
 	t.Helper()
 	c := targetOn(t, server.ClickHouseDatabase)
-	c.Database = fmt.Sprintf("cut_%d_%d_%s", table, n, at)
+	shapes[mode](&c)
+	c.Database = fmt.Sprintf("cut_%s_%d_%d_%s", mode, table, n, at)
 	c.ControlDatabase = c.Database
 	fault := server.Inject(t, chserver.Fault{Match: c.Database + `\b`, Skip: n, At: at, Drop: true})
 	d := newDelivery(t, c, seed, table)
@@ -234,11 +294,18 @@ func cut(t *testing.T, server *testenv.ClickHouseServer, seed uint64, table, n i
 // The server is killed at inserts of an owner's life: before them, when their rows have come
 // and when they have landed. It starts again, and rows of the last minutes are sent again.
 func TestTheServerIsKilled(t *testing.T) {
+	for mode := range shapes {
+		t.Run(mode, func(t *testing.T) { theServerIsKilled(t, shapes[mode]) })
+	}
+}
+
+func theServerIsKilled(t *testing.T, shape func(*Config)) {
 	server := testenv.ClickHouseWithFaults(t, chserver.Options{})
 	rng := rand.New(rand.NewPCG(seedOf(t), 1))
 	for i, at := range []chserver.Point{chserver.Begin, chserver.Received, chserver.Landed} {
 		for table := range 3 {
 			c := targetOn(t, server.ClickHouseDatabase)
+			shape(&c)
 			c.Database = fmt.Sprintf("killed_%d_%d", i, table)
 			c.ControlDatabase = c.Database
 			d := newDelivery(t, c, rng.Uint64N(1000), table)
@@ -268,10 +335,17 @@ func TestTheServerIsKilled(t *testing.T) {
 // from the end or out of the middle. Everything comes again, and the marks never say more
 // than is there.
 func TestThePowerGoes(t *testing.T) {
+	for mode := range shapes {
+		t.Run(mode, func(t *testing.T) { thePowerGoes(t, shapes[mode]) })
+	}
+}
+
+func thePowerGoes(t *testing.T, shape func(*Config)) {
 	server := testenv.ClickHouseWithFaults(t, chserver.Options{})
 	rng := rand.New(rand.NewPCG(seedOf(t), 2))
 	for round := range 8 {
 		c := targetOn(t, server.ClickHouseDatabase)
+		shape(&c)
 		c.Table = fmt.Sprintf("r%d", round)
 		table := []int{0, 2}[round%2]
 		whole := round >= 5 // a server that syncs: it loses the end at most, by other hands

@@ -65,7 +65,7 @@ func (s *store) holds(schema *event.Schema, o column.Options) bool {
 		if c < 0 {
 			return false
 		}
-		if t, err := column.Of(&schema.Columns[c], true, o); err != nil || s.find(id, t.Text()) < 0 {
+		if t, err := column.Of(&schema.Columns[c], true, o); err != nil || s.find(id, t.Text(), false) < 0 {
 			return false
 		}
 	}
@@ -80,9 +80,9 @@ func (t *Table) beside(st *step, schema *event.Schema, begin event.Seq) error {
 	if !next.Founded() || !slices.Contains(next.Open, begin) || shown < 0 {
 		return nil
 	}
-	key := keyOf(schema)
+	layout, key := t.shape.layout(schema), t.shape.keyOf(schema)
 	for i := shown + 1; i < len(st.stores); i++ {
-		if st.stores[i].fits(schema, key, t.types) {
+		if st.stores[i].fits(schema, layout, key, t.types) {
 			return nil
 		}
 	}
@@ -92,16 +92,14 @@ func (t *Table) beside(st *step, schema *event.Schema, begin event.Seq) error {
 
 // begin makes a store for rows of a definition, which is not in the target yet.
 func (t *Table) begin(st *step, schema *event.Schema, since event.Seq) (at int, err error) {
-	made := store{Number: 1, Key: keyOf(schema)}
+	made := store{Number: 1, Layout: t.shape.layout(schema), Key: t.shape.keyOf(schema)}
 	if n := len(st.stores); n > 0 {
 		made.Number, made.Since = st.stores[n-1].Number+1, since
 	}
 	st.stores = append(st.stores, made)
 	at = len(st.stores) - 1
-	for c := range schema.Columns {
-		if _, err := t.ensure(st, at, &schema.Columns[c], true); err != nil {
-			return 0, err
-		}
+	if err := t.ensureAll(st, at, schema); err != nil {
+		return 0, err
 	}
 	st.added[at] = nil
 	return at, nil

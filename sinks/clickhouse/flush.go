@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
+	"github.com/millrace/millrace/sinks/ledger"
 )
 
 // Flush makes what was written visible, then writes the marks that cover it. The outcome of
@@ -45,6 +46,9 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	if err := t.alter(ctx, st); err != nil {
 		return err
 	}
+	if err := t.announce(ctx, st); err != nil {
+		return err
+	}
 	for _, b := range st.blocks {
 		if b.rows() == 0 {
 			continue
@@ -61,6 +65,9 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	rec.Total += uint64(st.rows)
 	rec.present(st)
 	rec.madeGood(t.lifeNow)
+	if err := t.describe(&rec, st.led.Next()); err != nil {
+		return err
+	}
 	if err := t.writeRecord(ctx, &rec); err != nil {
 		return err
 	}
@@ -70,6 +77,21 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	}
 	t.rec, t.led, t.absent = &rec, table, nil
 	return t.showNow(ctx)
+}
+
+// announce has the ledger name a changelog before its first row: the next claim looks there
+// for rows that have no mark.
+func (t *Table) announce(ctx context.Context, st *step) error {
+	if t.shape.Mode != Changelog || len(t.rec.Stores) == len(st.stores) {
+		return nil
+	}
+	rec := *t.rec
+	rec.Stores = st.stores
+	if err := t.writeRecord(ctx, &rec); err != nil {
+		return err
+	}
+	t.rec = &rec
+	return nil
 }
 
 // present notes the highest numbers of each queue's rows that are in the target with a step,
@@ -207,11 +229,9 @@ func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn,
 	if err != nil {
 		return nil, false, err
 	}
-	key := want.Key
-	if want.Keyless() {
-		key = []string{ddl.Seq}
-	}
-	fits = strings.HasSuffix(engine, "ReplacingMergeTree") && len(sorting) == len(key) &&
+	key := want.Sorting()
+	wanted, _, _ := strings.Cut(want.Engine(), "(")
+	fits = engine == wanted && len(sorting) == len(key) &&
 		strings.Contains(text, ddl.FenceConstraint) && strings.Contains(text, ddl.LifeConstraint)
 	for _, k := range key {
 		fits = fits && sorting[k]
@@ -239,64 +259,82 @@ func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn,
 // insert sends one block.
 func (t *Table) insert(ctx context.Context, st *step, b *block) error {
 	s := &st.stores[b.store]
-	names := make([]string, 0, len(b.places)+5)
-	for _, at := range b.places {
-		names = append(names, ddl.Ident(s.Columns[at].Name))
+	var names []string
+	var fills []func(driver.Interface) error
+	put := func(name string, fill func(driver.Interface) error) {
+		names, fills = append(names, ddl.Ident(name)), append(fills, fill)
 	}
-	for _, c := range ddl.Technical(len(s.Key) == 0) {
-		names = append(names, ddl.Ident(c.Name))
+	for _, side := range []*side{b.now, b.before} {
+		if side == nil {
+			continue
+		}
+		for i, at := range side.places {
+			put(s.Columns[at].Name, side.cols[i].Into)
+		}
 	}
-	var raws []*rawTexts
+	for _, c := range ddl.Technical(b.layout) {
+		put(c.Name, func(col driver.Interface) error {
+			return column.Fill(col, b.rows(), b.technical(c.Name, t.claim.Generation))
+		})
+	}
 	for i := range b.schema.Columns {
 		if r := b.raws[i]; r != nil {
 			r.pad(b.rows())
-			raws, names = append(raws, r), append(names, ddl.Ident(s.Columns[s.raw(b.schema.Columns[i].ID)].Name))
+			put(s.Columns[s.raw(b.schema.Columns[i].ID)].Name, func(col driver.Interface) error { return column.Fill(col, b.rows(), r.nulls, r.raw) })
 		}
 	}
 	into := fmt.Sprintf("INSERT INTO %s (%s)", s.name(t.target), strings.Join(names, ", "))
-	return t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error {
-		if i < len(b.cols) {
-			return b.cols[i].Into(col)
-		}
-		if i -= len(b.cols); i >= technicalColumns {
-			r := raws[i-technicalColumns]
-			return column.Fill(col, b.rows(), r.nulls, r.raw)
-		}
-		return b.technical(i, t.claim.Generation, col)
-	})
+	return t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error { return fills[i](col) })
 }
 
-// technicalColumns is how many there are.
-const technicalColumns = 5
-
-// technical gives the i-th technical column to the driver.
-func (b *block) technical(i int, generation uint64, col driver.Interface) error {
-	var raw []byte
-	switch i {
-	case 0:
-		for _, n := range b.seq {
-			raw = binary.LittleEndian.AppendUint64(raw, n)
-		}
-	case 1:
-		raw = b.mark
-	case 2:
+// technical is a technical column in the bytes of the Native format.
+func (b *block) technical(name string, generation uint64) (raw []byte) {
+	switch name {
+	case ddl.Seq:
+		return littleEndian(b.seq)
+	case ddl.Q:
 		for _, n := range b.q {
 			raw = binary.LittleEndian.AppendUint16(raw, n)
 		}
-	case 3:
+		return raw
+	case ddl.Gen:
 		for range b.seq {
 			raw = binary.LittleEndian.AppendUint64(raw, generation)
 		}
-	case 4:
-		for _, n := range b.ts {
-			raw = binary.LittleEndian.AppendUint64(raw, uint64(n))
-		}
+		return raw
+	case ddl.Ts:
+		return littleEndian(b.ts)
+	case ddl.Tx:
+		return b.txs
+	case ddl.Below:
+		return littleEndian(b.below)
 	}
-	return column.Fill(col, b.rows(), raw)
+	return b.mark
+}
+
+func littleEndian[N int64 | uint64](list []N) (raw []byte) {
+	for _, n := range list {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(n))
+	}
+	return raw
 }
 
 // whole is the number from which on the shown store has every row.
 func (t *Table) whole() event.Seq { return max(t.led.Floor, t.led.Born) }
+
+// describe has the ledger say how readers find the rows in a changelog.
+func (t *Table) describe(rec *record, led *ledger.Table) error {
+	s := shown(rec.Stores, max(led.Floor, led.Born))
+	if s == nil {
+		return nil
+	}
+	v, err := s.view(t.target, led.Floor, t.types)
+	if err != nil {
+		return err
+	}
+	rec.Log, err = s.log(v)
+	return err
+}
 
 // showNow puts the view right.
 func (t *Table) showNow(ctx context.Context) error {
@@ -356,6 +394,6 @@ func (t *Table) freeName(ctx context.Context, view ddl.Name) error {
 func (t *Table) showsTarget(definition string) bool {
 	bare := strings.NewReplacer("`", "", `\`, "").Replace
 	of := ddl.Name{Database: t.target.Database, Table: t.target.Table + suffix}
-	ours := regexp.MustCompile(`FROM ` + regexp.QuoteMeta(bare(of.String())) + `(_[0-9]+)? AS _t FINAL`)
+	ours := regexp.MustCompile(`FROM ` + regexp.QuoteMeta(bare(of.String())) + `(_[0-9]+)? AS _t( FINAL|$)`)
 	return ours.MatchString(bare(definition))
 }

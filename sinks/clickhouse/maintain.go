@@ -27,7 +27,7 @@ func (t *Table) Maintain(ctx context.Context) error {
 			return t.later("look at the fence", err)
 		}
 	}
-	if t.led.Floor > t.rec.Cleaned {
+	if t.led.Floor > t.rec.Cleaned && t.shape.Mode != Changelog {
 		if err := t.clean(ctx); err != nil {
 			return t.later("remove rows below the floor", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/ledger"
 )
 
@@ -39,6 +40,10 @@ type record struct {
 	Again *again `json:"again,omitempty"`
 	// Cleaned is the floor below which rows were removed from the disk.
 	Cleaned event.Seq `json:"cleaned,omitempty"`
+	// Mode is what the target's tables are; "" is mirror. Log says how readers find the rows
+	// in a changelog.
+	Mode Mode       `json:"mode,omitempty"`
+	Log  *logRecord `json:"log,omitempty"`
 	// Total is how many rows of the source were written, of all its life.
 	Total uint64 `json:"total,omitempty"`
 }
@@ -60,6 +65,16 @@ type endRecord struct {
 	Begin  event.Seq `json:"begin"`
 	Queues int       `json:"queues"`
 	Passed []int     `json:"passed"`
+}
+
+// logRecord names columns of a changelog's view: the present key's, its operation's, number's
+// and bound's, and all that are not the source's.
+type logRecord struct {
+	Key   []string `json:"key,omitempty"`
+	Op    string   `json:"op"`
+	Seq   string   `json:"seq"`
+	Below string   `json:"below"`
+	Extra []string `json:"extra"`
 }
 
 // again says how far back the marks went, and up to where everything must be sent before
@@ -147,7 +162,9 @@ type store struct {
 	Number int `json:"number"`
 	// Since is the number of the change that brought the key.
 	Since event.Seq `json:"since,omitempty"`
-	// Key are the identities of the key's columns, in its order; none for signs.
+	// Layout is what its rows are.
+	Layout ddl.Layout `json:"layout,omitempty"`
+	// Key are the identities of the key's columns, in its order; of versions alone.
 	Key     []uint32       `json:"key,omitempty"`
 	Columns []targetColumn `json:"columns"`
 	// Schema is the newest definition that has this key.
@@ -166,6 +183,8 @@ type targetColumn struct {
 	Of   event.Column `json:"of"` // the source column that it was made for
 	// Raw columns hold the text of values that the source column's own can't hold.
 	Raw bool `json:"raw,omitempty"`
+	// Before columns hold what was there before the change.
+	Before bool `json:"before,omitempty"`
 	// Lit is the expression that rows show which were written before the column was there.
 	Lit string `json:"default,omitempty"`
 

@@ -186,7 +186,7 @@ func noted(high, floor event.Seq) event.Seq {
 // the server keeps the newest one alone: a column chose the queue that is not of the primary
 // key, or the number of queues was another one. Versions of a row without a key are never one.
 func (t *Table) apart(q *ledger.Queue) bool {
-	if t.claim.Keyless {
+	if t.claim.Keyless || t.shape.Mode == Changelog {
 		return false
 	}
 	if q.High <= t.led.RouteAt {

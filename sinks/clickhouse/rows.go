@@ -2,9 +2,11 @@ package clickhouse
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/ledger"
 )
 
@@ -25,9 +27,13 @@ type rowWriter struct {
 // writer finds the blocks of a slice's rows.
 func (t *Table) writer(st *step, schema *event.Schema, s *event.Slice, q int) (*rowWriter, error) {
 	w := &rowWriter{t: t, step: st, slice: s, q: uint16(q), floor: st.led.Next().Floor}
-	feeds, key, own := st.feeds(schema, s.Lo, t.types), keyOf(schema), -1
+	if t.shape.Mode == Changelog {
+		w.floor = 0 // what is gone has been there
+	}
+	feeds, own := st.feeds(schema, s.Lo, t.types), -1
+	layout, key := t.shape.layout(schema), t.shape.keyOf(schema)
 	for i, at := range feeds {
-		if st.stores[at].fits(schema, key, t.types) {
+		if st.stores[at].fits(schema, layout, key, t.types) {
 			own = i
 		}
 	}
@@ -75,11 +81,11 @@ func (w *rowWriter) change(b *block, r *event.Row, own bool) error {
 	switch {
 	case r.Op == event.OpDelete:
 		return w.put(b, r, r.Before, r.Op, r.Seq, own)
-	case r.Op != event.OpUpdate || !b.keyless && b.old == nil || r.Before == nil:
+	case r.Op != event.OpUpdate || b.layout != ddl.Signs && b.old == nil || r.Before == nil:
 		return w.put(b, r, r.After, r.Op, r.Seq, own)
 	}
 	after := r.Seq
-	if b.keyless {
+	if b.layout == ddl.Signs {
 		after++
 	} else if same, err := b.sameKey(r.Before, r.After); err != nil {
 		return w.t.refused(err, "row %d", r.Seq)
@@ -112,28 +118,50 @@ func (b *block) sameKey(before, after event.Image) (bool, error) {
 
 // put appends one row to a block.
 func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, seq event.Seq, own bool) error {
+	if err := w.image(b, b.now, r, img, own); err != nil {
+		return err
+	}
+	tx := &w.slice.Txs[r.Tx]
+	if b.layout == ddl.Changes {
+		if err := w.image(b, b.before, r, r.Before, false); err != nil {
+			return err
+		}
+		b.txs, b.below = appendText(b.txs, tx.ID), append(b.below, 0)
+		b.bytes += int64(len(r.Before) + len(tx.ID))
+	}
+	b.technicalRow(uint64(seq), b.markOf(op), w.q, tx.CommitTime.UnixMicro())
+	b.bytes += int64(len(img)) + technicalBytes
+	return nil
+}
+
+// image takes a row's image into a side of the block; none is NULL everywhere.
+func (w *rowWriter) image(b *block, side *side, r *event.Row, img event.Image, own bool) error {
+	if img == nil {
+		for _, c := range side.cols {
+			if _, err := c.Append(nil); err != nil {
+				panic("BUG: a column of what was before has no NULL: " + err.Error())
+			}
+		}
+		return nil
+	}
 	var err error
 	if w.vals, err = event.Values(img, b.schema, w.vals); err != nil {
 		return w.t.refused(err, "row %d", r.Seq)
 	}
 	for i, v := range w.vals {
-		changed, err := b.cols[i].Append(v)
+		changed, err := side.cols[i].Append(v)
 		if err != nil {
 			key, _ := event.AppendKeyText(nil, img, b.schema, b.schema.PrimaryKey)
 			return w.t.refused(err, "column %s of the row with key %s (number %d)", b.schema.Columns[i].Name, key, r.Seq)
 		}
-		if changed != column.Kept {
-			b.keep(i, v)
-			if own {
-				w.t.changed(b.schema.Columns[i].Name, changed)
-			}
+		if changed == column.Kept || side != b.now {
+			continue
+		}
+		b.keep(i, v)
+		if own {
+			w.t.changed(b.schema.Columns[i].Name, changed)
 		}
 	}
-	b.seq = append(b.seq, uint64(seq))
-	b.mark = append(b.mark, b.markOf(op))
-	b.q = append(b.q, w.q)
-	b.ts = append(b.ts, w.slice.Txs[r.Tx].CommitTime.UnixMicro())
-	b.bytes += int64(len(img)) + technicalBytes
 	return nil
 }
 
@@ -141,8 +169,11 @@ func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, se
 const technicalBytes = 8 + 1 + 2 + 8 + 8
 
 func (b *block) markOf(op event.Op) uint8 {
-	if b.keyless {
+	switch b.layout {
+	case ddl.Signs:
 		return uint8(int8(ledger.Sign(op)))
+	case ddl.Changes:
+		return uint8(strings.IndexByte(ddl.Ops, byte(op)))
 	}
 	if op == event.OpDelete {
 		return 1

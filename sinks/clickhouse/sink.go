@@ -23,6 +23,8 @@ type Sink struct {
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
+	// windowRows is how many numbers are asked for at a time.
+	windowRows int
 
 	// mu guards what was found out about the server.
 	mu    sync.Mutex
@@ -48,7 +50,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Sink{cfg: cfg, conn: conn, log: log, metrics: newMetrics(reg), now: time.Now}, nil
+	return &Sink{cfg: cfg, conn: conn, log: log, metrics: newMetrics(reg), now: time.Now, windowRows: windowRows}, nil
 }
 
 // Close closes the connections; its tables are closed by their owners.

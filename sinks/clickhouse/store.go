@@ -9,6 +9,10 @@ import (
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 )
 
+// beforeSuffix is behind a column's name in the name of the one that holds what was there
+// before the change.
+const beforeSuffix = "__before"
+
 // rawSuffix is behind a column's name in the name of the column of its texts, and behind the
 // view's in that of the view which has these.
 const rawSuffix = "__raw"
@@ -25,6 +29,9 @@ func (s *store) name(target ddl.Name) ddl.Name {
 }
 
 func (s *store) check() error {
+	if len(s.Key) == 0 && s.Layout == ddl.Versions { // as it was written before there were others
+		s.Layout = ddl.Signs
+	}
 	for i := range s.Columns {
 		c := &s.Columns[i]
 		if c.Raw {
@@ -32,7 +39,7 @@ func (s *store) check() error {
 			continue
 		}
 		for _, time64 := range []bool{true, false} {
-			t, err := column.Of(&c.Of, slices.Contains(s.Key, c.Of.ID), column.Options{Time64: time64})
+			t, err := s.typeOf(&c.Of, c.Before, column.Options{Time64: time64})
 			if err == nil && t.Text() == c.Type {
 				c.typ = t
 			}
@@ -50,6 +57,15 @@ func (s *store) clone() store {
 	return c
 }
 
+// typeOf is the type of the store's column for c, or for what c was before a change.
+func (s *store) typeOf(c *event.Column, before bool, o column.Options) (column.Type, error) {
+	t, err := column.Of(c, slices.Contains(s.Key, c.ID), o)
+	if before {
+		t = t.OrNull()
+	}
+	return t, err
+}
+
 // keyOf are the identities of a definition's key.
 func keyOf(s *event.Schema) []uint32 {
 	var key []uint32
@@ -61,8 +77,8 @@ func keyOf(s *event.Schema) []uint32 {
 
 // fits reports whether rows of a definition with this key go into the store: the key is the
 // same, and each of its columns has the type that it had.
-func (s *store) fits(schema *event.Schema, key []uint32, o column.Options) bool {
-	if !slices.Equal(s.Key, key) {
+func (s *store) fits(schema *event.Schema, layout ddl.Layout, key []uint32, o column.Options) bool {
+	if s.Layout != layout || !slices.Equal(s.Key, key) {
 		return false
 	}
 	for _, i := range schema.PrimaryKey {
@@ -70,7 +86,7 @@ func (s *store) fits(schema *event.Schema, key []uint32, o column.Options) bool 
 			break
 		}
 		t, err := column.Of(&schema.Columns[i], true, o)
-		if err != nil || s.find(schema.Columns[i].ID, t.Text()) < 0 {
+		if err != nil || s.find(schema.Columns[i].ID, t.Text(), false) < 0 {
 			return false
 		}
 	}
@@ -78,9 +94,9 @@ func (s *store) fits(schema *event.Schema, key []uint32, o column.Options) bool 
 }
 
 // find is the newest column of a type that holds a source column's values, -1 for none.
-func (s *store) find(id uint32, typ string) int {
+func (s *store) find(id uint32, typ string, before bool) int {
 	for i := len(s.Columns) - 1; i >= 0; i-- {
-		if c := &s.Columns[i]; c.Of.ID == id && c.Type == typ && !c.Raw {
+		if c := &s.Columns[i]; c.Of.ID == id && c.Type == typ && !c.Raw && c.Before == before {
 			return i
 		}
 	}
@@ -91,20 +107,24 @@ func (s *store) find(id uint32, typ string) int {
 // definition's column is the newest one of its identity: one of the same type before it lacks
 // what was written between. Rows of an older definition go where they would have gone then,
 // and the server makes the newer columns' values of theirs.
-func (s *store) ensure(c *event.Column, newest bool, o column.Options, p column.Policy) (at int, added bool, err error) {
-	t, err := column.Of(c, slices.Contains(s.Key, c.ID), o)
+func (s *store) ensure(c *event.Column, before, newest bool, o column.Options, p column.Policy) (at int, added bool, err error) {
+	t, err := s.typeOf(c, before, o)
 	if err != nil {
 		return 0, false, err
 	}
-	old := s.newest(c.ID)
-	if at := s.find(c.ID, t.Text()); at >= 0 && (!newest || &s.Columns[at] == old) {
+	old := s.newest(c.ID, before)
+	if at := s.find(c.ID, t.Text(), before); at >= 0 && (!newest || &s.Columns[at] == old) {
 		return at, false, nil
 	}
-	col := targetColumn{Name: s.freeName(c.Name), Type: t.Text(), Of: *c, typ: t}
+	name := c.Name
+	if before {
+		name += beforeSuffix
+	}
+	col := targetColumn{Name: s.freeName(name), Type: t.Text(), Of: *c, Before: before, typ: t}
 	col.Of.Members, col.Of.Default = nil, nil
 	if old != nil {
 		col.Lit = column.Cast(old.typ, t, ddl.Ident(old.Name))
-	} else if c.HasDefault && c.Default != nil {
+	} else if c.HasDefault && c.Default != nil && !before {
 		if col.Lit, err = column.Literal(c, t, c.Default, p); err != nil {
 			return 0, false, fmt.Errorf("the default of column %s: %w", c.Name, err)
 		}
@@ -131,9 +151,9 @@ func (s *store) ensureRaw(c *event.Column) (at int, added bool) {
 }
 
 // newest is the column that holds a source column's values up to now.
-func (s *store) newest(id uint32) *targetColumn {
+func (s *store) newest(id uint32, before bool) *targetColumn {
 	for i := len(s.Columns) - 1; i >= 0; i-- {
-		if c := &s.Columns[i]; c.Of.ID == id && !c.Raw {
+		if c := &s.Columns[i]; c.Of.ID == id && !c.Raw && c.Before == before {
 			return c
 		}
 	}
@@ -158,12 +178,15 @@ func (c *targetColumn) definition() ddl.Column {
 	if c.Raw {
 		return ddl.Column{Name: c.Name, Type: c.Type, Comment: "text of " + c.Of.Name}
 	}
+	if c.Before {
+		return ddl.Column{Name: c.Name, Type: c.Type, Default: c.Lit, Comment: "before the change: " + c.Of.Native}
+	}
 	return ddl.Column{Name: c.Name, Type: c.Type, Default: c.Lit, Comment: c.Of.Native}
 }
 
 // create is the table.
 func (s *store) create(target ddl.Name, control string, settings map[string]string) *ddl.Table {
-	t := &ddl.Table{Name: s.name(target), Control: control, Target: target.Plain(), Settings: settings}
+	t := &ddl.Table{Name: s.name(target), Layout: s.Layout, Control: control, Target: target.Plain(), Settings: settings}
 	for i := range s.Columns {
 		t.Columns = append(t.Columns, s.Columns[i].definition())
 	}
@@ -180,20 +203,64 @@ func (s *store) view(target ddl.Name, floor event.Seq, o column.Options) (*ddl.V
 	if err != nil {
 		return nil, fmt.Errorf("the ledger: %w", err)
 	}
-	v := &ddl.View{Name: target, Of: s.name(target), Keyless: len(s.Key) == 0, Floor: uint64(floor)}
+	v := &ddl.View{Name: target, Of: s.name(target), Layout: s.Layout, Floor: uint64(floor)}
 	for i := range schema.Columns {
 		c := &schema.Columns[i]
-		t, err := column.Of(c, slices.Contains(s.Key, c.ID), o)
-		if err != nil {
+		if err := s.viewColumn(v, c, false, c.Name, c.Native, o); err != nil {
 			return nil, err
 		}
-		at := s.find(c.ID, t.Text())
-		if at < 0 {
-			panic("BUG: a definition was taken in without its columns")
+	}
+	if s.Layout != ddl.Changes {
+		return v, nil
+	}
+	for i := range schema.Columns {
+		c := &schema.Columns[i]
+		if err := s.viewColumn(v, c, true, freeIn(v.Columns, c.Name+beforeSuffix), "before the change: "+c.Native, o); err != nil {
+			return nil, err
 		}
-		v.Columns = append(v.Columns, ddl.ViewColumn{Name: c.Name, Type: t.Text(), Comment: c.Native, From: s.Columns[at].Name})
+	}
+	for _, c := range ddl.Technical(s.Layout) {
+		v.Columns = append(v.Columns, ddl.ViewColumn{Name: freeIn(v.Columns, c.Name), Type: c.Type, From: c.Name})
 	}
 	return v, nil
+}
+
+// viewColumn shows the store's column for c.
+func (s *store) viewColumn(v *ddl.View, c *event.Column, before bool, name, comment string, o column.Options) error {
+	t, err := s.typeOf(c, before, o)
+	if err != nil {
+		return err
+	}
+	at := s.find(c.ID, t.Text(), before)
+	if at < 0 {
+		panic("BUG: a definition was taken in without its columns")
+	}
+	v.Columns = append(v.Columns, ddl.ViewColumn{Name: name, Type: t.Text(), Comment: comment, From: s.Columns[at].Name})
+	return nil
+}
+
+// log says how readers find the rows in a changelog that v shows; nil for what is none.
+func (s *store) log(v *ddl.View) (*logRecord, error) {
+	schema, err := event.ParseSchema(s.Schema)
+	if err != nil || s.Layout != ddl.Changes {
+		return nil, err
+	}
+	l := &logRecord{}
+	for _, i := range schema.PrimaryKey {
+		l.Key = append(l.Key, schema.Columns[i].Name)
+	}
+	for _, c := range v.Columns[len(schema.Columns):] {
+		l.Extra = append(l.Extra, c.Name)
+		switch c.From {
+		case ddl.Op:
+			l.Op = c.Name
+		case ddl.Seq:
+			l.Seq = c.Name
+		case ddl.Below:
+			l.Below = c.Name
+		}
+	}
+	return l, nil
 }
 
 // rawView is the view with the texts of what columns can't hold. Once there was one it stays

@@ -19,11 +19,14 @@ type Table struct {
 	claim  pipeline.Claim
 	target ddl.Name
 	types  column.Options
+	shape  Shape
 	log    *slog.Logger
 
 	// rec and led are what the ledger in the target says; rec has besides what led does not.
 	rec *record
 	led *ledger.Table
+	// landed are rows above the marks that are in the target, where none may be twice.
+	landed landed
 	// lifeNow is the server's life that the table was claimed in.
 	lifeNow uint64
 	// slot is where the ledger was written last, since slotAt; writes counts this claim's.

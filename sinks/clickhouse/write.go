@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/ledger"
 )
 
@@ -26,7 +27,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	if err != nil || !ok {
 		return err
 	}
-	if err := t.encode(st, s, take, schema); err != nil {
+	if err := t.encode(ctx, st, s, take, schema); err != nil {
 		t.reset()
 		return err
 	}
@@ -60,12 +61,16 @@ func (t *Table) schemaOf(ctx context.Context, s *event.Slice) (*event.Schema, er
 	return schema, nil
 }
 
-func (t *Table) encode(st *step, s *event.Slice, take ledger.Step, schema *event.Schema) error {
-	if s.Kind == event.KindRow && s.Hi < st.led.Next().Floor {
+func (t *Table) encode(ctx context.Context, st *step, s *event.Slice, take ledger.Step, schema *event.Schema) error {
+	floor := st.led.Next().Floor
+	if t.shape.Mode == Changelog {
+		floor = 0 // what is gone has been there
+	}
+	if s.Kind == event.KindRow && s.Hi < floor {
 		return nil // all of it is gone, whichever queue brings it (K7)
 	}
 	if schema != nil {
-		if s.Kind == event.KindBegin {
+		if s.Kind == event.KindBegin && t.shape.Mode != Changelog {
 			if err := t.beside(st, schema, s.Mark.Seq); err != nil {
 				return t.refused(err, "the snapshot numbered %d", s.Lo)
 			}
@@ -73,6 +78,9 @@ func (t *Table) encode(st *step, s *event.Slice, take ledger.Step, schema *event
 		if err := t.define(st, schema, s); err != nil {
 			return t.refused(err, "definition of the change numbered %d", s.Lo)
 		}
+	}
+	if d := deletion(take, s, st.led.Next().Floor); d != nil && t.shape.Mode == Changelog {
+		return t.tell(ctx, st, take.Q, d)
 	}
 	if len(take.Rows) == 0 {
 		return nil
@@ -82,6 +90,13 @@ func (t *Table) encode(st *step, s *event.Slice, take ledger.Step, schema *event
 		return t.refused(err, "rows from number %d on", s.Lo)
 	}
 	for i := range take.Rows {
+		there, err := t.isLanded(ctx, take.Q, take.Rows[i].Seq)
+		if err != nil {
+			return err
+		}
+		if there {
+			continue
+		}
 		if err := w.row(&take.Rows[i]); err != nil {
 			return err
 		}
@@ -123,11 +138,10 @@ func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) er
 	if len(stored.Schema) > 0 && at <= stored.SchemaAt {
 		return nil
 	}
-	for c := range schema.Columns {
-		if _, err := t.ensure(st, i, &schema.Columns[c], true); err != nil {
-			return err
-		}
+	if err := t.ensureAll(st, i, schema); err != nil {
+		return err
 	}
+	stored = &st.stores[i]
 	stored.Schema, stored.SchemaAt = event.AppendSchema(nil, schema), at
 	return nil
 }
@@ -135,17 +149,33 @@ func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) er
 // storeOf is the place of the newest store that rows of a definition fit; a key that none has
 // makes one.
 func (t *Table) storeOf(st *step, schema *event.Schema, since event.Seq) (int, error) {
-	key := keyOf(schema)
+	layout, key := t.shape.layout(schema), t.shape.keyOf(schema)
 	for i := len(st.stores) - 1; i >= 0; i-- {
-		if st.stores[i].fits(schema, key, t.types) {
+		if st.stores[i].fits(schema, layout, key, t.types) {
 			return i, nil
 		}
 	}
 	return t.begin(st, schema, since)
 }
 
-func (t *Table) ensure(st *step, i int, c *event.Column, newest bool) (int, error) {
-	at, added, err := st.stores[i].ensure(c, newest, t.types, t.sink.cfg.policy())
+// ensureAll has columns for a definition that is the newest.
+func (t *Table) ensureAll(st *step, i int, schema *event.Schema) error {
+	for c := range schema.Columns {
+		if _, err := t.ensure(st, i, &schema.Columns[c], false, true); err != nil {
+			return err
+		}
+		if st.stores[i].Layout != ddl.Changes {
+			continue
+		}
+		if _, err := t.ensure(st, i, &schema.Columns[c], true, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Table) ensure(st *step, i int, c *event.Column, before, newest bool) (int, error) {
+	at, added, err := st.stores[i].ensure(c, before, newest, t.types, t.sink.cfg.policy())
 	if err != nil || !added {
 		return at, err
 	}
@@ -158,18 +188,19 @@ func (t *Table) ensure(st *step, i int, c *event.Column, newest bool) (int, erro
 // block is the open block for rows of a definition in a store.
 func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 	for _, b := range st.blocks {
-		if b.schema.ID == schema.ID && b.store == i {
+		if b.schema.ID == schema.ID && b.store == i && !b.told {
 			return b, nil
 		}
 	}
-	b := &block{store: i, schema: schema, keyless: len(st.stores[i].Key) == 0, old: t.apartKey(&st.stores[i], schema)}
-	for c := range schema.Columns {
-		at, err := t.ensure(st, i, &schema.Columns[c], false)
-		if err != nil {
+	b := &block{store: i, layout: st.stores[i].Layout, schema: schema, old: t.apartKey(&st.stores[i], schema)}
+	var err error
+	if b.now, err = t.side(st, i, schema, false); err != nil {
+		return nil, err
+	}
+	if b.layout == ddl.Changes {
+		if b.before, err = t.side(st, i, schema, true); err != nil {
 			return nil, err
 		}
-		b.places = append(b.places, at)
-		b.cols = append(b.cols, column.NewBuffer(&schema.Columns[c], st.stores[i].Columns[at].typ, t.sink.cfg.policy()))
 	}
 	st.blocks = append(st.blocks, b)
 	return b, nil
@@ -177,11 +208,25 @@ func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 
 // apartKey are the places, in a definition of another key, of the columns of the store's.
 func (t *Table) apartKey(s *store, schema *event.Schema) (places []int) {
-	if s.fits(schema, keyOf(schema), t.types) {
+	if s.fits(schema, t.shape.layout(schema), t.shape.keyOf(schema), t.types) {
 		return nil
 	}
 	for _, id := range s.Key {
 		places = append(places, slices.IndexFunc(schema.Columns, func(c event.Column) bool { return c.ID == id }))
 	}
 	return places
+}
+
+// side makes the buffers for rows of a definition, as they are or were before a change.
+func (t *Table) side(st *step, i int, schema *event.Schema, before bool) (*side, error) {
+	s := &side{}
+	for c := range schema.Columns {
+		at, err := t.ensure(st, i, &schema.Columns[c], before, false)
+		if err != nil {
+			return nil, err
+		}
+		s.places = append(s.places, at)
+		s.cols = append(s.cols, column.NewBuffer(&schema.Columns[c], st.stores[i].Columns[at].typ, t.sink.cfg.policy()))
+	}
+	return s, nil
 }

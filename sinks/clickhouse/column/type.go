@@ -114,6 +114,12 @@ func of(c *event.Column, key bool, o Options) (Type, error) {
 	return Type{}, fmt.Errorf("column %s has a type (%s) that the target can't hold", c.Name, c.Native)
 }
 
+// OrNull is the type with NULL, for what may not be there at all. An Array has none: it is empty.
+func (t Type) OrNull() Type {
+	t.Key, t.Nullable = false, t.kind != kindVector
+	return t
+}
+
 // RawText is the type of a column that holds the text of what another one can't hold.
 func RawText() Type { return Type{Name: "String", Nullable: true, kind: kindText} }
 

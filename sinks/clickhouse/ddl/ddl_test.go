@@ -52,9 +52,11 @@ func FuzzNoNameLeavesItsQuotes(f *testing.F) {
 func TestStatements(t *testing.T) {
 	keyed := &Table{Name: Name{"shop", "orders__cdc"}, Control: "millrace", Target: "shop.orders", Key: []string{"id"},
 		Columns: []Column{{Name: "id", Type: "Int64", Comment: "int"}, {Name: "v", Type: "Nullable(String)", Default: "'x'"}}, Settings: map[string]string{"b": "2", "a": "1"}}
-	keyless := &Table{Name: Name{"shop", "log__cdc"}, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}}}
+	keyless := &Table{Layout: Signs, Name: Name{"shop", "log__cdc"}, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}}}
 	view := &View{Name: Name{"shop", "orders"}, Of: keyed.Name, Floor: 7, Columns: []ViewColumn{{Name: "id", Type: "Int64", Comment: "int", From: "id"}, {Name: "w", Type: "Nullable(String)", From: "v"}}}
-	signed := &View{Name: Name{"shop", "log"}, Of: keyless.Name, Keyless: true, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}}}
+	signed := &View{Name: Name{"shop", "log"}, Of: keyless.Name, Layout: Signs, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}}}
+	changes := &Table{Layout: Changes, Name: keyless.Name, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}, {Name: "v__before", Type: "Nullable(String)"}}}
+	story := &View{Layout: Changes, Name: signed.Name, Of: keyless.Name, Floor: 7, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}, {Name: Seq, Type: "UInt64", From: Seq}}}
 	const fence = "CONSTRAINT millrace_fence CHECK joinGet('millrace.fence', 'closed', 'shop.orders', _gen) = 0, CONSTRAINT millrace_life CHECK joinGet('millrace.life', 'token', 'shop.orders', _gen) != 0"
 	for _, c := range []struct{ what, got, want string }{
 		{"keyed", keyed.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`orders__cdc` (`id` Int64 COMMENT 'int', `v` Nullable(String) DEFAULT 'x', " +
@@ -62,6 +64,10 @@ func TestStatements(t *testing.T) {
 			") ENGINE = ReplacingMergeTree(`_seq`, `_del`) ORDER BY (`id`) SETTINGS a = 1, b = 2"},
 		{"keyless", keyless.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`log__cdc` (`v` String, `_seq` UInt64, `_sign` Int8, `_q` UInt16, `_gen` UInt64, `_ts` DateTime64(6, 'UTC'), " +
 			"INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " + strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = ReplacingMergeTree(`_seq`) ORDER BY (`_seq`)"},
+		{"changelog", changes.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`log__cdc` (`v` String, `v__before` Nullable(String), `_seq` UInt64, `_op` Enum8('c' = 1, 'u' = 2, 'd' = 3, 'r' = 4, 'x' = 5), " +
+			"`_q` UInt16, `_gen` UInt64, `_ts` DateTime64(6, 'UTC'), `_tx` String, `_below` UInt64, INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " +
+			strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = MergeTree ORDER BY (`_seq`)"},
+		{"view of a changelog", story.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String, `_seq` UInt64) AS SELECT _t.`v` AS `v`, _t.`_seq` AS `_seq` FROM `shop`.`log__cdc` AS _t"},
 		{"view", view.Replace(), "CREATE OR REPLACE VIEW `shop`.`orders` (`id` Int64 COMMENT 'int', `w` Nullable(String)) AS SELECT _t.`id` AS `id`, _t.`v` AS `w` FROM `shop`.`orders__cdc` AS _t FINAL WHERE _t.`_seq` >= 7"},
 		{"signed", signed.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String) AS SELECT _r._c0 AS `v` FROM (SELECT _t.`v` AS _c0, toInt64(sum(_t.`_sign`)) AS _n FROM `shop`.`log__cdc` AS _t FINAL GROUP BY _c0 HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i"},
 		{"add", Add(keyed.Name, Column{Name: "a`b", Type: "Int32", Default: "1"}), "ALTER TABLE `shop`.`orders__cdc` ADD COLUMN IF NOT EXISTS `a\\`b` Int32 DEFAULT 1"},

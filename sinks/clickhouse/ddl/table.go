@@ -8,13 +8,32 @@ import (
 
 // The columns that every table has beside those of its source.
 const (
-	Seq  = "_seq"  // number of the change; the version of a row
-	Del  = "_del"  // 1 for a deleted row
-	Sign = "_sign" // of tables without a key: +1 came, −1 went
-	Q    = "_q"    // number of the queue in the ledger
-	Gen  = "_gen"  // generation of the owner that wrote the row
-	Ts   = "_ts"   // commit in the source
+	Seq   = "_seq"   // number of the change; the version of a row
+	Del   = "_del"   // 1 for a deleted row
+	Sign  = "_sign"  // of tables without a key: +1 came, −1 went
+	Op    = "_op"    // of a changelog: c, u, d, r, x
+	Q     = "_q"     // number of the queue in the ledger
+	Gen   = "_gen"   // generation of the owner that wrote the row
+	Ts    = "_ts"    // commit in the source
+	Tx    = "_tx"    // of a changelog: the source's transaction
+	Below = "_below" // of a changelog's x: rows with lower numbers are gone
 )
+
+// Layout is what the rows of a table are.
+type Layout uint8
+
+// The layouts.
+const (
+	Versions Layout = iota // of rows under a key: the newest one stands
+	Signs                  // changes of a table without a key, that add up to its rows
+	Changes                // a changelog: each change is one row
+)
+
+// OpType is the type of a changelog's operations; Ops are their numbers in it.
+const OpType = "Enum8('c' = 1, 'u' = 2, 'd' = 3, 'r' = 4, 'x' = 5)"
+
+// Ops are the operations by number, from 1 on.
+const Ops = " cudrx"
 
 // Column is a column of a table.
 type Column struct {
@@ -38,35 +57,53 @@ type Table struct {
 	Control string // the control database
 	Target  string // its key in the bookkeeping
 	Columns []Column
-	// Key is the sorting key; without one the table holds changes with signs.
+	Layout  Layout
+	// Key is the sorting key of versions.
 	Key      []string
 	Settings map[string]string
 }
 
-// Keyless reports whether rows have no key.
-func (t *Table) Keyless() bool { return len(t.Key) == 0 }
-
 // Technical are the columns beside the source's.
-func Technical(keyless bool) []Column {
-	what := Column{Name: Del, Type: "UInt8"}
-	if keyless {
+func Technical(l Layout) []Column {
+	what, more := Column{Name: Del, Type: "UInt8"}, []Column(nil)
+	switch l {
+	case Signs:
 		what = Column{Name: Sign, Type: "Int8"}
+	case Changes:
+		what, more = Column{Name: Op, Type: OpType}, []Column{{Name: Tx, Type: "String"}, {Name: Below, Type: "UInt64"}}
 	}
-	return []Column{{Name: Seq, Type: "UInt64"}, what, {Name: Q, Type: "UInt16"}, {Name: Gen, Type: "UInt64"}, {Name: Ts, Type: "DateTime64(6, 'UTC')"}}
+	columns := []Column{{Name: Seq, Type: "UInt64"}, what, {Name: Q, Type: "UInt16"}, {Name: Gen, Type: "UInt64"}, {Name: Ts, Type: "DateTime64(6, 'UTC')"}}
+	return append(columns, more...)
+}
+
+// Engine is the table's engine.
+func (t *Table) Engine() string {
+	switch t.Layout {
+	case Signs:
+		return fmt.Sprintf("ReplacingMergeTree(%s)", Ident(Seq))
+	case Changes:
+		return "MergeTree"
+	}
+	return fmt.Sprintf("ReplacingMergeTree(%s, %s)", Ident(Seq), Ident(Del))
+}
+
+// Sorting are the columns that the table is sorted by.
+func (t *Table) Sorting() []string {
+	if t.Layout == Versions {
+		return t.Key
+	}
+	return []string{Seq}
 }
 
 // Create makes the table.
 func (t *Table) Create() string {
 	var parts []string
-	for _, c := range append(slices.Clone(t.Columns), Technical(t.Keyless())...) {
+	for _, c := range append(slices.Clone(t.Columns), Technical(t.Layout)...) {
 		parts = append(parts, c.text())
 	}
 	parts = append(parts, fmt.Sprintf("INDEX _seq_range %s TYPE minmax GRANULARITY 1", Ident(Seq)), constraints(t.Control, String(t.Target)))
-	engine, order := fmt.Sprintf("ReplacingMergeTree(%s, %s)", Ident(Seq), Ident(Del)), idents(t.Key)
-	if t.Keyless() {
-		engine, order = fmt.Sprintf("ReplacingMergeTree(%s)", Ident(Seq)), Ident(Seq)
-	}
-	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s) ENGINE = %s ORDER BY (%s)%s", t.Name, strings.Join(parts, ", "), engine, order, settings(t.Settings))
+	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s) ENGINE = %s ORDER BY (%s)%s",
+		t.Name, strings.Join(parts, ", "), t.Engine(), idents(t.Sorting()), settings(t.Settings))
 }
 
 // Add adds a column.

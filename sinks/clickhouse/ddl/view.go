@@ -11,12 +11,12 @@ type ViewColumn struct {
 	From                string // the table's column
 }
 
-// View shows a table as its source is.
+// View shows a table as its source is, or a changelog.
 type View struct {
 	Name    Name
 	Of      Name
 	Columns []ViewColumn
-	Keyless bool
+	Layout  Layout
 	// Floor: rows below it are gone.
 	Floor uint64
 }
@@ -28,7 +28,7 @@ func (v *View) Replace() string {
 	for i, c := range v.Columns {
 		head = append(head, Column{Name: c.Name, Type: c.Type, Comment: c.Comment}.text())
 		// Names are qualified: a bare one would mean the alias of that name, if there is one.
-		if !v.Keyless {
+		if v.Layout != Signs {
 			outer = append(outer, "_t."+Ident(c.From)+" AS "+Ident(c.Name))
 			continue
 		}
@@ -37,11 +37,13 @@ func (v *View) Replace() string {
 		outer = append(outer, "_r."+short+" AS "+Ident(c.Name))
 	}
 	from := fmt.Sprintf("%s AS _t FINAL", v.Of)
-	if v.Floor > 0 {
+	if v.Layout == Changes { // nothing of a changelog goes, and no row of it is there twice
+		from = fmt.Sprintf("%s AS _t", v.Of)
+	} else if v.Floor > 0 {
 		from += fmt.Sprintf(" WHERE _t.%s >= %d", Ident(Seq), v.Floor)
 	}
 	body := fmt.Sprintf("SELECT %s FROM %s", strings.Join(outer, ", "), from)
-	if v.Keyless {
+	if v.Layout == Signs {
 		body = fmt.Sprintf("SELECT %s FROM (SELECT %s, toInt64(sum(_t.%s)) AS _n FROM %s GROUP BY %s HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i",
 			strings.Join(outer, ", "), strings.Join(inner, ", "), Ident(Sign), from, strings.Join(group, ", "))
 	}

@@ -53,6 +53,16 @@ func (r *Reader) Close() error { return r.conn.Close() }
 type place struct {
 	database, view string
 	complete       int64
+	log            *changelog
+}
+
+// changelog is what the ledger says of the view of a changelog: its columns' names.
+type changelog struct {
+	Key   []string `json:"key"`
+	Op    string   `json:"op"`
+	Seq   string   `json:"seq"`
+	Below string   `json:"below"`
+	Extra []string `json:"extra"` // those that the source does not have
 }
 
 // found is the part of the ledger's state that names a table, and how far it is.
@@ -65,12 +75,13 @@ type found struct {
 	Queues   []struct {
 		Done int64 `json:"done"`
 	} `json:"queues"`
-	Floor uint64   `json:"floor"`
-	Route int      `json:"route"`
-	Open  []uint64 `json:"open"`
-	Due   uint64   `json:"due"`
-	Born  uint64   `json:"born"`
-	Held  int64    `json:"held"`
+	Floor uint64     `json:"floor"`
+	Route int        `json:"route"`
+	Open  []uint64   `json:"open"`
+	Due   uint64     `json:"due"`
+	Born  uint64     `json:"born"`
+	Held  int64      `json:"held"`
+	Log   *changelog `json:"log"`
 }
 
 // complete is the least of the queues' times, or, under an attempt, what held before it.
@@ -106,7 +117,7 @@ func (r *Reader) places(ctx context.Context) (map[event.TableName]place, error) 
 		}
 		name := event.TableName{DB: f.DB, Table: f.Table}
 		if database, view := r.o.Target(name); f.Pipeline == r.o.Pipeline && f.Database == database && f.View == view {
-			out[name] = place{database, view, f.complete()}
+			out[name] = place{database, view, f.complete(), f.Log}
 		}
 	}
 	return out, rows.Err()
@@ -133,7 +144,7 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 		return fmt.Errorf("find %s in the ledger %s.ledger: %w", table, r.o.Control, pipeline.ErrNoTable)
 	}
 	// The view that has the texts of what columns can't hold, if there is one.
-	more := place{database: p.database, view: p.view + "__raw"}
+	more := place{database: p.database, view: p.view + "__raw", log: p.log}
 	cols, err := r.columns(ctx, more)
 	if err == nil && len(cols) > 0 {
 		p = more
@@ -146,6 +157,9 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 	if len(cols) == 0 {
 		return fmt.Errorf("find the view %s.%s: %w", p.database, p.view, pipeline.ErrNoTable)
 	}
+	if p.log != nil {
+		cols = slices.DeleteFunc(cols, func(c viewColumn) bool { return slices.Contains(p.log.Extra, c.name) })
+	}
 	shown, list := make([]pipeline.ReadColumn, len(cols)), make([]string, len(cols))
 	for i, c := range cols {
 		shown[i].Name, list[i] = c.name, c.expression()
@@ -157,11 +171,38 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 	if err := columns(shown); err != nil {
 		return err
 	}
-	rows, err := r.conn.Query(ctx, "SELECT "+strings.Join(list, ", ")+" FROM "+name(p.database, p.view))
+	rows, err := r.conn.Query(ctx, "SELECT "+strings.Join(list, ", ")+" FROM "+p.from(cols))
 	if err != nil {
 		return err
 	}
 	return errors.Join(each(rows, cols, row), rows.Close())
+}
+
+// from is where the present rows are: the view, or its replay if it is one of a changelog.
+// Without a key, rows are there as often as they came and did not go.
+func (p *place) from(cols []viewColumn) string {
+	view := name(p.database, p.view)
+	if p.log == nil {
+		return view
+	}
+	op, seq := quoted(p.log.Op), quoted(p.log.Seq)
+	changes := fmt.Sprintf("%s WHERE %s != 'x' AND %s >= (SELECT max(%s) FROM %[1]s)", view, op, seq, quoted(p.log.Below))
+	if len(p.log.Key) > 0 {
+		return fmt.Sprintf("(SELECT * FROM %s ORDER BY %s DESC LIMIT 1 BY %s) WHERE %s != 'd'", changes, seq, names(p.log.Key), op)
+	}
+	list := make([]string, len(cols))
+	for i := range cols {
+		list[i] = cols[i].name
+	}
+	return fmt.Sprintf("(SELECT %s, toInt64(sum(if(%s = 'd', -1, 1))) AS _n FROM %s GROUP BY %[1]s HAVING _n > 0) ARRAY JOIN range(_n) AS _i", names(list), op, changes)
+}
+
+func names(list []string) string {
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = quoted(list[i])
+	}
+	return strings.Join(out, ", ")
 }
 
 // CompleteTo implements pipeline.DatedReader: the source's commit time up to which the ledger
