@@ -19,6 +19,7 @@ type fakeLog struct {
 	hold       bool
 	failure    error // of appends
 	unreadable error // of reads
+	noIndex    bool  // by key
 
 	mu        sync.Mutex // guards the records: looks into the log work aside
 	recs      []fakeRecord
@@ -60,6 +61,7 @@ func (l *fakeLog) drop(topic string) {
 func (l *fakeLog) reopen(keep int) *fakeLog {
 	n := min(l.flushed+keep, len(l.recs))
 	f := newFakeLog()
+	f.noIndex = l.noIndex
 	f.recs, f.min = slices.Clone(l.recs[:n]), l.min
 	f.kept, f.queues, f.dropped = maps.Clone(l.kept), maps.Clone(l.kept), maps.Clone(l.dropped)
 	f.flushed, f.dispatch, f.next = n, n, l.next
@@ -210,6 +212,9 @@ func (l *fakeLog) QueueRange(topic string, queue int32) (low, high int64, ok boo
 
 func (l *fakeLog) QueryByKey(topic, key string, _ int, _, _ int64) (store.QueryResult, error) {
 	var res store.QueryResult
+	if l.noIndex {
+		return res, store.ErrNotFound
+	}
 	for _, r := range l.durable() {
 		rec := r.record()
 		if k, _ := rec.Property(message.PropertyUniqueKey); rec.Topic == topic && k == key {

@@ -32,7 +32,8 @@ func (s *Service) lookup(req EndRequest, done func(Outcome)) {
 	})
 }
 
-// look finds the half's first copy, and then its final message by the key that both have.
+// look finds the half's first copy, and then its final message, by the key that both have
+// or, where the broker keeps no index (messageIndexEnable), in its queue.
 // A half that is in the log, not pending and not committed was rolled back.
 func (s *Service) look(req *EndRequest) Outcome {
 	rec, _, err := s.log.ReadRecord(req.First)
@@ -54,18 +55,15 @@ func (s *Service) look(req *EndRequest) Outcome {
 	if err := s.log.WaitDispatched(ctx, s.log.FlushedPhysical()); err != nil {
 		return Outcome{Verdict: Failed, Err: errBusy}
 	}
-	found, err := s.log.QueryByKey(h.to.Topic, h.key, 64, 0, math.MaxInt64)
-	if err != nil {
-		return Outcome{Verdict: Failed, Err: err}
+	offset, committed, err := s.finalByKey(h)
+	if errors.Is(err, store.ErrNotFound) { // the log has no index
+		offset, committed, err = s.finalInQueue(ctx, h)
 	}
-	for _, b := range found.Messages {
-		final, _, err := message.ParseRecord(b)
-		if err != nil || message.TransactionState(final.SysFlag) != message.TransactionCommit {
-			continue
-		}
-		if key, _ := final.Property(message.PropertyUniqueKey); key == h.key && final.PreparedTransactionOffset == h.first {
-			return Outcome{Verdict: Committed, Offset: final.QueueOffset}
-		}
+	switch {
+	case err != nil:
+		return Outcome{Verdict: Failed, Err: err}
+	case committed:
+		return Outcome{Verdict: Committed, Offset: offset}
 	}
 	// It may have become known while the log was read.
 	s.mu.Lock()
@@ -74,4 +72,72 @@ func (s *Service) look(req *EndRequest) Outcome {
 		return Outcome{Verdict: Failed, Err: errBusy}
 	}
 	return Outcome{Verdict: RolledBack}
+}
+
+// finalByKey asks the log's index for a half's final message.
+func (s *Service) finalByKey(h *half) (offset int64, found bool, err error) {
+	res, err := s.log.QueryByKey(h.to.Topic, h.key, 64, 0, math.MaxInt64)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, b := range res.Messages {
+		if final, _, err := message.ParseRecord(b); err == nil && h.endsIn(&final) {
+			return final.QueueOffset, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// finalInQueue looks for a half's final message where it must stand: in the half's queue,
+// behind the half. Most halves are decided soon, so that it is among the first ones there.
+func (s *Service) finalInQueue(ctx context.Context, h *half) (offset int64, found bool, err error) {
+	low, high, ok := s.log.QueueRange(h.to.Topic, h.to.ID)
+	if !ok {
+		return 0, false, nil
+	}
+	for from, to := low, high; from < to; { // low becomes the first one behind the half
+		middle := from + (to-from)/2
+		rec, err := s.queued(ctx, h, middle)
+		if err != nil {
+			return 0, false, err
+		}
+		if rec.PhysicalOffset < h.first {
+			from = middle + 1
+		} else {
+			to = middle
+		}
+		low = from
+	}
+	for ; low < high; low++ {
+		rec, err := s.queued(ctx, h, low)
+		if err != nil {
+			return 0, false, err
+		}
+		if h.endsIn(&rec) {
+			return rec.QueueOffset, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// queued is the message at an offset of the half's queue.
+func (s *Service) queued(ctx context.Context, h *half, offset int64) (message.Record, error) {
+	if ctx.Err() != nil {
+		return message.Record{}, errBusy
+	}
+	got, err := s.log.Get(h.to.Topic, h.to.ID, offset, store.GetOptions{MaxMsgs: 1})
+	if err != nil {
+		return message.Record{}, err
+	}
+	if got.Count == 0 { // retention has just taken it
+		return message.Record{}, errBusy
+	}
+	rec, _, err := message.ParseRecord(got.Messages()[0])
+	return rec, err
+}
+
+// endsIn reports whether a record is the half's final message.
+func (h *half) endsIn(rec *message.Record) bool {
+	key, _ := rec.Property(message.PropertyUniqueKey)
+	return message.TransactionState(rec.SysFlag) == message.TransactionCommit && key == h.key && rec.PreparedTransactionOffset == h.first
 }

@@ -14,9 +14,15 @@ import (
 
 // TestScripts runs testdata: histories of a broker's transactions with what every request
 // is answered. The commands are the cases below.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, false) }
+
+// TestScriptsWithoutIndex runs them over a log that can't be asked by key.
+func TestScriptsWithoutIndex(t *testing.T) { runScripts(t, true) }
+
+func runScripts(t *testing.T, noIndex bool) {
 	datadriven.Walk(t, "testdata/script", func(t *testing.T, path string) {
 		w := newWorld(t)
+		w.log.noIndex = noIndex
 		w.snaps = strings.Contains(path, "snapshot")
 		w.start()
 		var later []func() string // answers that wait for a flush
