@@ -24,8 +24,7 @@ const deletedSuffix = ".deleted"
 // second it comes back with the next start; behind it, asking again does what is left.
 func (r *Runner) Delete(ctx context.Context, name string, o httpapi.DeleteOptions) (httpapi.Deleted, error) {
 	done := httpapi.Deleted{Name: name, Kept: []string{}, Removed: []string{}}
-	r.turn.Lock()
-	defer r.turn.Unlock()
+	defer r.turns.take(name)()
 	p, aside, err := r.putAside(name)
 	if err != nil {
 		return done, err

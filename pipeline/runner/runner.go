@@ -43,9 +43,9 @@ type Runner struct {
 
 	wake chan struct{} // asks for a look at the files at once
 
-	// turn is held by whoever starts, replaces or stops a pipeline: a pause does not stop
-	// one that is being replaced. It is taken before mu.
-	turn sync.Mutex
+	// turns are had by whoever starts, replaces, stops or deletes a pipeline: a pause does
+	// not stop one that is being replaced. One is taken before mu.
+	turns turns
 
 	mu      sync.Mutex
 	running map[string]*running
@@ -137,10 +137,14 @@ func (r *Runner) reload(ctx context.Context, last string) string {
 	return mistakes
 }
 
-// want makes a pipeline run as its file says now.
+// want makes a pipeline run as its file says now. One that somebody is about is left for the
+// next look at the files.
 func (r *Runner) want(ctx context.Context, p *spec.Pipeline, stamp string) {
-	r.turn.Lock()
-	defer r.turn.Unlock()
+	give, held := r.turns.try(p.Name)
+	if held != nil {
+		return
+	}
+	defer give()
 	r.mu.Lock()
 	old := r.running[p.Name]
 	if old != nil && old.stamp == stamp {
@@ -334,8 +338,7 @@ func (r *Runner) notRunning(verb, name string) error {
 
 // pause stops a pipeline with everything durable, and remembers it.
 func (r *Runner) pause(name string) error {
-	r.turn.Lock()
-	defer r.turn.Unlock()
+	defer r.turns.take(name)()
 	r.mu.Lock()
 	one, standing := r.running[name], r.paused[name]
 	r.mu.Unlock()
