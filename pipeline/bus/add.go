@@ -59,7 +59,7 @@ func (p *Publisher) drain(ctx context.Context) error {
 }
 
 func (p *Publisher) add(ctx context.Context, it *event.Item) error {
-	if g := p.cur; g != nil && g.sealed && it.Kind != event.KindCommit && !p.sameStatement(it) {
+	if g := p.cur; g != nil && g.sealed && !p.staysWith(it) {
 		if err := p.closeGroup(ctx); err != nil {
 			return err
 		}
@@ -84,6 +84,17 @@ func (p *Publisher) add(ctx context.Context, it *event.Item) error {
 		return nil
 	}
 	panic(fmt.Sprintf("BUG: item of kind %d", it.Kind))
+}
+
+// staysWith says that an item goes into the group of a statement that is being built: what
+// the statement does to other tables, its commit, and what takes no place in a queue. A group
+// that ended between two tables of a statement would have its position behind both.
+func (p *Publisher) staysWith(it *event.Item) bool {
+	switch it.Kind {
+	case event.KindCommit, event.KindPaused, event.KindResumed, event.KindDue:
+		return true
+	}
+	return p.sameStatement(it)
 }
 
 // addRow routes a row to its queue's slice.

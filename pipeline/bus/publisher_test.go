@@ -221,6 +221,61 @@ func TestOneStatementIsOneGroup(t *testing.T) {
 	}
 }
 
+// TestAStatementOverTablesIsWholeOrNot crashes at every request while a statement over several
+// tables is published, one of which its source stops in between: whoever opens next finds all
+// of what the statement did, or its position is before it.
+func TestAStatementOverTablesIsWholeOrNot(t *testing.T) {
+	x, y, z := benchTable("x", 1), benchTable("y", 2), benchTable("z", 1)
+	whole := 0
+	for step := 1; ; step++ {
+		tw := newTwin()
+		b := openBench(t, tw, PublisherConfig{})
+		b.add(b.tx("g1", x, "a", y, "b", z, "c")...)
+		b.flush()
+		n := 0
+		b.conn.hook = func(string, bool) error {
+			if n++; n >= step {
+				return errCrash
+			}
+			return nil
+		}
+		tx := &event.Tx{ID: "g2", CommitTime: time.Unix(1700000000, 0), Start: *b.at()}
+		seq := b.seq()
+		next := *y
+		next.Schema = scriptSchema(y.Name, 1)
+		err := b.p.Add(t.Context(), []event.Item{
+			{Kind: event.KindDDL, Seq: seq, Table: x, Tx: tx, DDL: &event.DDL{SQL: "s", Old: x.Schema}},
+			{Kind: event.KindPaused, Seq: seq, Table: z, Reason: &event.PauseReason{Code: event.PauseKey, Text: "no key"}},
+			{Kind: event.KindDue, Seq: seq, Table: y, Attempt: &event.Attempt{Table: y.Name, Cause: "owed"}},
+			{Kind: event.KindDDL, Seq: seq, Table: &next, Tx: tx, DDL: &event.DDL{SQL: "s", Old: y.Schema, New: next.Schema}},
+			{Kind: event.KindCommit, Seq: b.seq(), Tx: tx, Commit: b.at()},
+		})
+		if err == nil {
+			err = b.p.Flush(t.Context())
+		}
+		b.cancel()
+		<-b.ran
+		again := openBench(t, tw, PublisherConfig{})
+		_, there := again.resume.Schemas[x.Name]
+		altered := again.resume.Schemas[y.Name].ID == next.Schema.ID
+		_, paused := again.resume.Paused[z.Name]
+		passed := again.resume.Position.Done >= seq || again.resume.Position.Pos > tx.Start.Pos
+		if there == altered || altered != passed || passed && !paused {
+			t.Errorf("crash at request %d: the statement is passed %t, but x dropped %t, y altered %t, z paused %t", step, passed, !there, altered, paused)
+		}
+		if passed {
+			whole++
+		}
+		again.close()
+		if err == nil {
+			break
+		}
+	}
+	if whole < 2 {
+		t.Errorf("the statement was whole in %d crashes", whole)
+	}
+}
+
 // log reads the checkpoint queue.
 func (b *bench) log() *checkpoint.Log {
 	b.t.Helper()
