@@ -47,11 +47,32 @@ func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) err
 		}
 	}
 	ts.statements++
-	ts.changed = true
-	for i := range changes {
-		ts.applyChange(&statement{e: e, sql: text, seq: seq}, &changes[i])
-	}
+	ts.gather(func() {
+		for i := range changes {
+			ts.applyChange(&statement{e: e, sql: text, seq: seq}, &changes[i])
+		}
+	})
 	return nil
+}
+
+// gather hands over the marks that fn makes, of one number, when it is through. They share a
+// transaction, whose position is behind all of them: what it says of tables must be so for
+// each, or a crash before the commit treats one as changed and believes another. Pauses that
+// come with them are handed over before.
+func (ts *tables) gather(fn func()) {
+	ts.gathering = true
+	fn()
+	ts.gathering, ts.changed = false, true // what is unsure may be
+	if len(ts.gathered) == 0 {
+		return
+	}
+	tx := ts.tx()
+	for i := range ts.gathered {
+		ts.gathered[i].Tx = tx
+		ts.ground.emit(ts.gathered[i])
+	}
+	clear(ts.gathered)
+	ts.gathered = ts.gathered[:0]
 }
 
 // statement is one that concerns tables.
@@ -99,7 +120,7 @@ func (ts *tables) applyChange(s *statement, c *schema.Change) {
 	switch c.Kind {
 	case schema.Truncated:
 		ts.attempts.discard(t)
-		ts.tell(event.Item{Kind: event.KindTruncate, Seq: s.seq, Table: t.ev, Tx: ts.tx()}, t)
+		ts.tell(event.Item{Kind: event.KindTruncate, Seq: s.seq, Table: t.ev}, t)
 		return
 	case schema.Written:
 		if seeded.On(seeded.LogTakenAtItsWord) {
@@ -210,7 +231,7 @@ func (ts *tables) change(t *table, s *statement, ddl *event.DDL) bool {
 	last := t.ev
 	t.excused = false
 	ts.define(t, ddl.New)
-	item := event.Item{Kind: event.KindDDL, Seq: s.seq, Table: t.ev, Tx: ts.tx(), DDL: ddl}
+	item := event.Item{Kind: event.KindDDL, Seq: s.seq, Table: t.ev, DDL: ddl}
 	if t.ev == nil {
 		item.Table = last
 		ts.attempts.abandon(t, "the table was dropped")
@@ -219,11 +240,17 @@ func (ts *tables) change(t *table, s *statement, ddl *event.DDL) bool {
 	return true
 }
 
-// tell hands a mark of a table over unless it is paused.
+// tell hands a mark of a table over, in the transaction that is being read, unless the table
+// is paused. Those that are gathered are handed over together.
 func (ts *tables) tell(it event.Item, t *table) {
 	if t.paused != nil && it.Kind != event.KindDDL {
 		return
 	}
+	if ts.gathering {
+		ts.gathered = append(ts.gathered, it)
+		return
+	}
+	it.Tx = ts.tx()
 	ts.ground.emit(it)
 }
 

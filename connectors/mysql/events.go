@@ -44,10 +44,19 @@ func (t *tx) gtidOf() *stream.GTID {
 	return nil
 }
 
-// txEvent is what the items of the transaction share.
+// txEvent is what the items of the transaction share. Where what is unsure of tables changes
+// within it, those behind share another one: whoever goes on behind an item must know what was
+// known there.
 func (o *opening) txEvent() *event.Tx {
 	t := &o.tx
+	if t.ev != nil && !o.tables.changed {
+		return t.ev
+	}
 	if t.ev != nil {
+		if now := o.tables.inPosition(o.stands()); now != t.ev.Start.Tables {
+			ev := *t.ev
+			ev.Start.Tables, t.ev = now, &ev
+		}
 		return t.ev
 	}
 	if !t.named {
@@ -189,15 +198,17 @@ func (o *opening) attemptsDue(tables []*table, seq event.Seq, sql, cause string)
 	if seq <= o.passed {
 		return // recorded before
 	}
-	for _, t := range tables {
-		if t.paused != nil || !t.defined() {
-			continue
+	o.tables.gather(func() {
+		for _, t := range tables {
+			if t.paused != nil || !t.defined() {
+				continue
+			}
+			o.s.log.Warn("rows are uncertain: a snapshot follows", "table", t.name.String(), "cause", cause)
+			o.tables.tell(event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev,
+				DDL: &event.DDL{SQL: sql, Old: t.ev.Schema, New: t.ev.Schema, Due: cause}}, t)
+			o.attempts.request(t, cause)
 		}
-		o.s.log.Warn("rows are uncertain: a snapshot follows", "table", t.name.String(), "cause", cause)
-		o.tables.tell(event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, Tx: o.txEvent(),
-			DDL: &event.DDL{SQL: sql, Old: t.ev.Schema, New: t.ev.Schema, Due: cause}}, t)
-		o.attempts.request(t, cause)
-	}
+	})
 }
 
 // commitMicros is when the transaction was committed, as the log says, in microseconds.

@@ -34,8 +34,10 @@ type tables struct {
 	bare     []*mapped // TABLE_MAPs since the last rows event
 	// temporary are the temporary tables of the sessions in the log.
 	temporary schema.Temporary
-	// statements counts those that were looked at.
+	// statements counts those that were looked at. Marks of one number are gathered.
 	statements uint64
+	gathering  bool
+	gathered   []event.Item
 
 	// text is what positions say of tables, up to the place until at least, unless something
 	// changed.

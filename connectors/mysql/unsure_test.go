@@ -2,6 +2,8 @@ package mysql
 
 import (
 	"database/sql"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -163,6 +165,73 @@ func FuzzUnsure(f *testing.F) {
 			if strings.ToValidUTF8(name.String(), "") == name.String() && again[name].excused != u.excused {
 				t.Errorf("%v is read back as %v", u, again[name])
 			}
+		}
+	})
+}
+
+// TestARestartWithinAStatementOverTables: one statement puts two tables under definitions
+// that were read from a server that is ahead. A restart before it, behind its group but before
+// its commit, and behind that treats both the same: rows up to the answer are left out, and a
+// statement that is in the definitions already is not applied again.
+func TestARestartWithinAStatementOverTables(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.z (id INT PRIMARY KEY)")
+		two := []event.TableName{tableA, {DB: "shop", Table: "b"}}
+		s := newSource(t, testConfig(srv, "shop.a", "shop.b", "shop.z"))
+		opened := openSource(t, s, pipeline.Resume{})
+		for _, name := range []string{"x1", "x2"} {
+			exec(t, db, "CREATE TABLE shop."+name+" (id INT PRIMARY KEY, x VARCHAR(20), y VARCHAR(20)) CHARSET utf8mb4")
+		}
+		exec(t, db, "INSERT INTO shop.z VALUES (1)", "RENAME TABLE shop.x1 TO shop.a, shop.x2 TO shop.b")
+		for _, n := range two {
+			exec(t, db, "INSERT INTO "+n.String()+" VALUES (2,'is x','is y')", "ALTER TABLE "+n.String()+" CHANGE x y VARCHAR(20), CHANGE y x VARCHAR(20)")
+		}
+		exec(t, db, "INSERT INTO shop.z VALUES (9001)")
+		all := collect(t, s, upTo("9001"))
+		s.Close()
+
+		restarts := map[string]pipeline.Resume{}
+		marks := 0
+		for i, it := range all {
+			switch {
+			case it.Kind == event.KindDDL:
+				marks++
+				at := it.Tx.Start
+				at.Done, at.DoneID = it.Seq, it.Identity()
+				if marks == 2 { // one group
+					restarts["before its commit"] = pipeline.Resume{Position: at, Epoch: at.Epoch, Schemas: schemasOf(all[:i+1], opened)}
+				}
+			case it.Commit != nil && marks == 0:
+				restarts["before it"] = pipeline.Resume{Position: *it.Commit, Epoch: it.Commit.Epoch, Schemas: schemasOf(all[:i+1], opened)}
+			case it.Commit != nil && marks == 2 && restarts["behind it"].Schemas == nil:
+				restarts["behind it"] = pipeline.Resume{Position: *it.Commit, Epoch: it.Commit.Epoch, Schemas: schemasOf(all[:i+1], opened)}
+			}
+		}
+		if len(restarts) != 3 {
+			t.Fatalf("%d places, %d marks", len(restarts), marks)
+		}
+		last := 9001
+		for where, at := range restarts {
+			if where != "before it" {
+				for _, n := range two {
+					at.Attempts = append(at.Attempts, event.Attempt{Table: n, Cause: "test"})
+				}
+			}
+			last++
+			s := newSource(t, testConfig(srv, "shop.a", "shop.b", "shop.z"))
+			openSource(t, s, at)
+			exec(t, db, fmt.Sprintf("INSERT INTO shop.z VALUES (%d)", last))
+			for _, it := range collect(t, s, upTo(strconv.Itoa(last))) {
+				if it.Kind == event.KindRow && it.Op == event.OpCreate && it.Table.Name.Table != "z" {
+					t.Errorf("%s: a row was read under a definition from behind it: %s", where, it.text)
+				}
+			}
+			for _, n := range two {
+				if c := s.o.tables.all[n].schema().Columns; c[1].Name != "y" || c[2].Name != "x" {
+					t.Errorf("%s: the columns of %s are %s, %s: a statement was applied to a definition that it was in", where, n, c[1].Name, c[2].Name)
+				}
+			}
+			s.Close()
 		}
 	})
 }
