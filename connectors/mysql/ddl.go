@@ -117,6 +117,7 @@ const utf8General = 33
 // applyChange takes one table through a statement and tells of it.
 func (ts *tables) applyChange(s *statement, c *schema.Change) {
 	t, here := ts.at(c.Table), startOf(s.e)
+	defer ts.mayForget(t)
 	switch c.Kind {
 	case schema.Truncated:
 		ts.attempts.discard(t)
@@ -162,6 +163,8 @@ func (ts *tables) follow(t *table, s *statement, c *schema.Change) {
 			}
 			t.skipTo, t.loadedAt, t.versioned, t.blind, t.misfit = place{}, place{}, false, "", ""
 		}
+	} else {
+		t.unsure = unsure{} // nothing of it comes any more
 	}
 	if !ts.change(t, s, ddl) || t.ev == nil {
 		return

@@ -185,6 +185,7 @@ func (ts *tables) settle(name event.TableName, l *schema.Loaded, cause string) {
 		}
 		t = ts.at(name)
 	}
+	defer ts.mayForget(t)
 	why, blind, misfit := differs(t, l), t.blind, t.misfit
 	t.blind, t.misfit, t.unread, ts.changed = "", "", "", true
 	switch {

@@ -240,6 +240,7 @@ func (o *opening) endTx(e *stream.Event, at uint64) error {
 	o.passed, o.handed = 0, 0
 	o.s.metrics.transactions.Inc()
 	o.tx = tx{}
+	o.tables.forget(o.stands())
 	return nil
 }
 

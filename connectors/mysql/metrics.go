@@ -42,3 +42,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	return m, errors.Join(errs...)
 }
+
+// forget drops what is counted by the name of a table that is gone.
+func (m *metrics) forget(table string) {
+	m.unmappable.DeleteLabelValues(table)
+	m.differences.DeleteLabelValues(table)
+}

@@ -82,6 +82,7 @@ func (ts *tables) hold(ctx context.Context, t *table, hold bool) error {
 	if t.paused == nil {
 		return nil
 	}
+	defer ts.mayForget(t)
 	why := t.paused
 	t.paused = nil
 	switch err := ts.reloaded(ctx, t); {

@@ -39,6 +39,9 @@ type tables struct {
 	gathering  bool
 	gathered   []event.Item
 
+	// vanished may be forgotten.
+	vanished []*table
+
 	// text is what positions say of tables, up to the place until at least, unless something
 	// changed.
 	text    string
@@ -228,6 +231,35 @@ func (ts *tables) keepPaused(all map[event.TableName]event.PauseReason) {
 			ts.at(name).paused = &why
 		}
 	}
+}
+
+// mayForget notes a table that has no definition: it is forgotten at the end of a transaction,
+// once nothing of it is unsure.
+func (ts *tables) mayForget(t *table) {
+	if !t.defined() && !slices.Contains(ts.vanished, t) {
+		ts.vanished = append(ts.vanished, t)
+	}
+}
+
+// forget drops what is kept of tables that are gone, at here, between two transactions. A
+// statement or rows make one of their names known again, and so does a comparison. One that
+// is paused stays until it is resumed.
+func (ts *tables) forget(here place) {
+	if len(ts.vanished) == 0 {
+		return
+	}
+	ts.vanished = slices.DeleteFunc(ts.vanished, func(t *table) bool {
+		if t.defined() || t.paused != nil || ts.all[t.name] != t {
+			return true
+		}
+		if t.passed(here); t.unsure != (unsure{}) {
+			return false
+		}
+		delete(ts.all, t.name)
+		delete(ts.cascades, t.name)
+		ts.metrics.forget(t.name.String())
+		return true
+	})
 }
 
 // sameKey reports whether the keys of two definitions have the same columns.

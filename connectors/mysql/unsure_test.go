@@ -3,6 +3,7 @@ package mysql
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -232,6 +233,52 @@ func TestARestartWithinAStatementOverTables(t *testing.T) {
 				}
 			}
 			s.Close()
+		}
+	})
+}
+
+// TestADroppedTableLeavesNothing: of tables that come and go neither the source nor its position
+// keeps anything, whatever was unsure of them; one that is made again is read as a new one, and
+// one that is paused stays paused.
+func TestADroppedTableLeavesNothing(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.held (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)")
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		s.SetPaused(event.TableName{DB: "shop", Table: "held"}, true)
+		s.o.tables.leaveOut(s.o.tables.all[tableA], "a question was not answered", s.o.number())
+		exec(t, db, "DROP TABLE shop.a, shop.held")
+		for i := range 20 {
+			name := fmt.Sprintf("shop.day%d", i)
+			exec(t, db, "CREATE TABLE "+name+" (id INT PRIMARY KEY)", "INSERT INTO "+name+" VALUES (1)", "RENAME TABLE "+name+" TO "+name+"_old", "DROP TABLE "+name+"_old")
+		}
+		exec(t, db, "INSERT INTO shop.z VALUES (9001)")
+		all := collect(t, s, upTo("9001"))
+		names := func() (out []string) {
+			for _, n := range s.o.tables.names() {
+				out = append(out, n.String())
+			}
+			return out
+		}
+		if got := names(); !slices.Equal(got, []string{"shop.held", "shop.z"}) {
+			t.Errorf("it keeps %q", got)
+		}
+		if at := all[len(all)-1].Commit; at.Tables != "" {
+			t.Errorf("the position keeps %s", at.Tables)
+		}
+		exec(t, db, "CREATE TABLE shop.a (id INT PRIMARY KEY)", "INSERT INTO shop.a VALUES (8)", "CREATE TABLE shop.held (id INT PRIMARY KEY)",
+			"INSERT INTO shop.held VALUES (8)", "INSERT INTO shop.z VALUES (9002)")
+		rows := 0
+		for _, it := range collect(t, s, upTo("9002")) {
+			if it.Kind == event.KindRow && it.Table.Name.Table == "held" {
+				t.Errorf("it is paused: %s", it.text)
+			}
+			if it.Kind == event.KindRow && it.Table.Name == tableA {
+				rows++
+			}
+		}
+		if rows != 1 {
+			t.Errorf("%d rows of the table that was made again", rows)
 		}
 	})
 }

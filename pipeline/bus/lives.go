@@ -31,7 +31,7 @@ func (p *Publisher) owes(g *group, t event.TableName, cause string) {
 }
 
 // relive makes the tables' lives what the records say: nothing else is on its way.
-func (p *Publisher) relive() { p.cfg.Life.Open(recordedLives(p.ck.state)) }
+func (p *Publisher) relive() { p.cfg.Life.Open(p.keepGone(recordedLives(p.ck.state))) }
 
 func recordedLives(st *checkpoint.State) map[event.TableName]life.Recorded {
 	all := map[event.TableName]life.Recorded{}

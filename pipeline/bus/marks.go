@@ -160,6 +160,7 @@ func (p *Publisher) recordDefinition(g *group, s *tableState, it *event.Item) {
 	name := it.Table.Name
 	switch {
 	case it.DDL.New == nil:
+		s.gone = true
 		g.rec.Dropped = append(g.rec.Dropped, checkpoint.TableName(name))
 		why := dropped(it)
 		g.addPause(pausedRecord(name, why))

@@ -79,6 +79,7 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 		return pipeline.Resume{}, err
 	}
 	p.ck.valid, p.ck.base = read.log.LastValid, read.log.NewestBase
+	p.ck.forgetLocked(ctx)
 	if err := p.ck.writeBaseLocked(ctx); err != nil {
 		return pipeline.Resume{}, err
 	}
@@ -86,7 +87,7 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 		return pipeline.Resume{}, err
 	}
 	p.relive()
-	if err := p.takeUp(ctx); err != nil {
+	if err := p.takeUp(ctx, now); err != nil {
 		return pipeline.Resume{}, err
 	}
 	p.firstWaterLocked()
@@ -267,8 +268,10 @@ func (p *Publisher) loadSchemas(ctx context.Context) error {
 	return nil
 }
 
-// takeUp makes the publishing state out of the settled one.
-func (p *Publisher) takeUp(ctx context.Context) error {
+// takeUp makes the publishing state out of the settled one. Where a queue that the records
+// have forgotten ends only the broker knows: a table that is made again under its name goes
+// on behind that.
+func (p *Publisher) takeUp(ctx context.Context, now *brokerState) error {
 	st := p.ck.state
 	p.pos, p.openTx = st.Position, st.OpenTx
 	for i := range st.Queues {
@@ -286,6 +289,11 @@ func (p *Publisher) takeUp(ctx context.Context) error {
 			}
 		}
 		p.queues[s.Queue] = q
+	}
+	for key, end := range now.last {
+		if p.queues[key] == nil && end.hi != 0 {
+			p.queues[key] = &queueState{key: key, last: end.hi, to: identityOf(end.to), txAt: -1}
+		}
 	}
 	for _, t := range st.Live() {
 		name := event.TableName(t.Name)

@@ -35,6 +35,7 @@ type checkpointLog struct {
 	base      int64             // offset of the newest Base
 	baseAt    time.Time
 	sinceBase int
+	forgotAt  time.Time // when tables to forget were last looked for
 
 	wished map[checkpoint.TableName]wished
 	sum    sum

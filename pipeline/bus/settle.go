@@ -131,7 +131,7 @@ func (s *settling) rewind(ctx context.Context, newest *checkpoint.State) (*check
 			if err != nil {
 				return nil, err
 			}
-			if s.missing != 0 && st.N >= s.missing || !s.reaches(st, lost) {
+			if s.missing != 0 && st.N >= s.missing || !s.reaches(st, newest, lost) {
 				continue
 			}
 			return s.rewound(st, newest, log.Groups[n:], lost), nil
@@ -147,7 +147,7 @@ func (s *settling) rewind(ctx context.Context, newest *checkpoint.State) (*check
 					lost[q.Queue] = true
 				}
 			}
-			if s.missing != 0 && st.N >= s.missing || !s.reaches(st, lost) {
+			if s.missing != 0 && st.N >= s.missing || !s.reaches(st, newest, lost) {
 				return nil, fmt.Errorf("the checkpoint does not reach back to group %d", s.missing)
 			}
 			return s.rewound(st.Clone(), newest, log.Groups, lost), nil
@@ -155,9 +155,11 @@ func (s *settling) rewind(ctx context.Context, newest *checkpoint.State) (*check
 	}
 }
 
-func (s *settling) reaches(st *checkpoint.State, lost map[checkpoint.Queue]bool) bool {
+// reaches reports whether every queue has what the records up to st put into it, but for
+// those that are given up, and those that were forgotten since: nothing of them is missed.
+func (s *settling) reaches(st, newest *checkpoint.State, lost map[checkpoint.Queue]bool) bool {
 	return !slices.ContainsFunc(st.Queues, func(q checkpoint.QueueState) bool {
-		return !lost[q.Queue] && s.now.last[q.Queue].hi < q.Last
+		return !lost[q.Queue] && s.now.last[q.Queue].hi < q.Last && !newest.Forgot(q.Queue, q.Last)
 	})
 }
 
@@ -258,7 +260,7 @@ func (s *settling) ahead(st *checkpoint.State) {
 	}
 	doubt := false
 	for key, end := range s.now.last {
-		if end.hi == 0 {
+		if end.hi == 0 || st.Forgot(key, end.hi) {
 			continue
 		}
 		q := st.Queue(key)

@@ -29,6 +29,7 @@ type tableState struct {
 	table  *event.Table // under the schema in force
 	queues []*queueState
 	paused bool // its life says that it stands
+	gone   bool // its last definition is that it was dropped
 	// route says how the route that the pipeline file asks for differs; routeKey is then
 	// the key that its queues were filled by, if that is what differs.
 	route    string
@@ -197,10 +198,10 @@ func (p *Publisher) table(ctx context.Context, t *event.Table) (*tableState, err
 // useSchema makes sure that a table's schema is visible before the group that uses it,
 // and puts it into the group's record.
 func (p *Publisher) useSchema(ctx context.Context, s *tableState, t *event.Table) error {
-	if s.table == t {
+	if s.table == t && !s.gone {
 		return nil
 	}
-	if s.table.Schema != nil && s.table.Schema.ID == t.Schema.ID && len(s.table.KeyColumns) == len(t.KeyColumns) {
+	if !s.gone && s.table.Schema != nil && s.table.Schema.ID == t.Schema.ID && len(s.table.KeyColumns) == len(t.KeyColumns) {
 		s.table = t
 		return nil
 	}
@@ -213,7 +214,7 @@ func (p *Publisher) useSchema(ctx context.Context, s *tableState, t *event.Table
 		return err
 	}
 	row := p.rowOf(s, t)
-	s.table = t
+	s.table, s.gone = t, false
 	p.group(checkpoint.KindRows).addTable(row)
 	return nil
 }

@@ -30,6 +30,9 @@ type State struct {
 	Other  map[string]string `json:"other,omitempty"`
 	// Route rises whenever any table's route changes.
 	Route int `json:"route"`
+	// Forgotten is the highest number of a queue that Forget has taken out: one that is not in
+	// Queues and ends at or below it is no riddle.
+	Forgotten event.Seq `json:"forgotten,string,omitempty"`
 	// SchemasAt is when the live schemas were last written anew, in seconds since 1970.
 	SchemasAt int64 `json:"schemas_at,omitempty"`
 	// PrevBase is the offset of the last message of the Base before this one; -1 = none.
@@ -159,6 +162,36 @@ func (s *State) SetTable(t Table) {
 	s.Tables = append(s.Tables, t)
 }
 
+// Forget takes a table out that the source has no longer, with its queues. Whoever asks has
+// seen that nothing of it can be needed: every group up to here that has a message in its
+// queues is visible, and no message of them is left to be read.
+func (s *State) Forget(t TableName) bool {
+	at := slices.IndexFunc(s.Tables, func(x Table) bool { return x.Name == t && x.Gone })
+	if at < 0 || slices.ContainsFunc(s.Groups, func(g Group) bool { return g.concerns(&s.Tables[at]) }) {
+		return false
+	}
+	topic := s.Tables[at].Topic
+	s.Tables = slices.Delete(s.Tables, at, at+1)
+	s.Queues = slices.DeleteFunc(s.Queues, func(q QueueState) bool {
+		if q.Queue.Topic != topic {
+			return false
+		}
+		s.Forgotten = max(s.Forgotten, q.Last)
+		return true
+	})
+	s.places = nil
+	s.Paused = slices.DeleteFunc(s.Paused, func(p Paused) bool { return p.Table == t && p.Code == event.PauseDropped })
+	return true
+}
+
+// Forgot reports whether a queue that ends with a number is one that Forget has taken out.
+func (s *State) Forgot(q Queue, last event.Seq) bool { return last <= s.Forgotten && s.place(q) < 0 }
+
+// concerns reports whether a group has messages in a table's queues, or speaks of it.
+func (g *Group) concerns(t *Table) bool {
+	return slices.ContainsFunc(g.Halves, func(h Half) bool { return h.Queue.Topic == t.Topic }) || slices.Contains(g.Dropped, t.Name)
+}
+
 // Live are the tables that the source has.
 func (s *State) Live() []Table {
 	return slices.DeleteFunc(slices.Clone(s.Tables), func(t Table) bool { return t.Gone })
@@ -199,7 +232,7 @@ func (s *State) Last(q Queue) event.Seq {
 	return 0
 }
 
-// place finds a queue in Queues, which only grows; -1 = not there.
+// place finds a queue in Queues; -1 = not there.
 func (s *State) place(q Queue) int {
 	const few = 32
 	if len(s.Queues) <= few {
