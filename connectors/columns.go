@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/projection"
@@ -21,27 +23,50 @@ func projected(t Type) Type {
 		if err != nil {
 			return nil, err
 		}
-		return around(s, p, readback, d.Log), nil
+		hidden, err := countHidden(d.Reg)
+		if err != nil {
+			return nil, err
+		}
+		out := around(s, p, readback, d.Log)
+		out.Hidden = hidden
+		return out, nil
 	}
 	t.Readback = func(p *spec.Pipeline) (pipeline.Reader, error) { return reader(p, readback) }
 	t.Config = func(p *spec.Pipeline) json.RawMessage { return inForce(p, config(p)) }
 	return t
 }
 
+// countHidden counts the changes of rows that are kept back, by table.
+func countHidden(reg prometheus.Registerer) (func(event.TableName) func(), error) {
+	all := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_rows_kept_back_total",
+		Help: "Changes of rows and rows of snapshots that the pipeline file's where keeps back; what is read again counts again."}, []string{"table"})
+	if reg != nil {
+		if err := reg.Register(all); err != nil {
+			return nil, err
+		}
+	}
+	return func(t event.TableName) func() { return all.WithLabelValues(t.String()).Inc }, nil
+}
+
 // rulesOf are what a pipeline file keeps back.
 func rulesOf(p *spec.Pipeline) projection.Rules {
 	r := projection.Rules{Tables: map[string]projection.Rule{}, Salt: p.HashSalt}
 	for name, t := range p.Tables {
-		if c := t.Columns; c != nil {
-			r.Tables[name] = projection.Rule{Exclude: c.Exclude, Mask: c.Mask, Hash: c.Hash}
+		if t.Columns == nil && t.Where == nil {
+			continue
 		}
+		one := projection.Rule{Where: t.Where, Silent: t.Columns == nil}
+		if c := t.Columns; c != nil {
+			one.Exclude, one.Mask, one.Hash = c.Exclude, c.Mask, c.Hash
+		}
+		r.Tables[name] = one
 	}
 	return r
 }
 
 // around puts what a pipeline file keeps back around a source. It stands there also where
 // that is nothing: what the checkpoint holds may be of a time when it was something.
-func around(s pipeline.Source, p *spec.Pipeline, readback func(*spec.Pipeline) (pipeline.Reader, error), log *slog.Logger) pipeline.Source {
+func around(s pipeline.Source, p *spec.Pipeline, readback func(*spec.Pipeline) (pipeline.Reader, error), log *slog.Logger) *projection.Source {
 	return projection.New(s, rulesOf(p), func(ctx context.Context, t event.TableName) ([]pipeline.ReadColumn, error) {
 		return look(ctx, p, t, readback)
 	}, log)
@@ -74,7 +99,7 @@ func reader(p *spec.Pipeline, readback func(*spec.Pipeline) (pipeline.Reader, er
 	}
 	whole, ok := r.(projection.SourceReader)
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("tables of pipeline %s: columns are kept back, which verification of a source of type %s can't", p.Name, p.Source.Type), r.Close())
+		return nil, errors.Join(fmt.Errorf("tables of pipeline %s: columns or rows are kept back, which verification of a source of type %s can't", p.Name, p.Source.Type), r.Close())
 	}
 	return projection.NewReader(whole, rulesOf(p)), nil
 }

@@ -30,6 +30,8 @@ type ReadColumn struct {
 	Key bool
 	// Type is the source's text of the column's type. A target's reader leaves it empty.
 	Type string
+	// Charset is that of a source's text, where the source knows it.
+	Charset string
 	// RawOf is set on a target's column that holds the text of values which the column of
 	// that name can't hold (zero dates).
 	RawOf string
@@ -83,6 +85,13 @@ type Placed interface {
 // OneServer is what a source's Reader may be besides. Of, called before it reads, has it read
 // from the server with that identity (SourceStatus.Server) or fail.
 type OneServer interface{ Of(server string) }
+
+// SparseReader is what a source's Reader may be besides, that does not show all the rows it
+// reads. What OnHidden was given is called between its statements with how many it did not
+// show, by the goroutine that reads; its error ends the reading.
+type SparseReader interface {
+	OnHidden(func(ctx context.Context, rows int) error)
+}
 
 // LevelReader is what a target's Reader may be besides, whose tables follow a log of changes.
 // Level reports whether the table has everything that the log has.

@@ -115,7 +115,7 @@ func PauseCodes() []PauseInfo {
 		{event.PauseSchema, OfTable, "its definition and its rows do not fit", again + " under the server's definition", Unready},
 		{event.PauseKey, OfTable, "the key that the pipeline file names is not one of the table", "correct tables.<db.table>.key in the pipeline file", Unready},
 		{event.PauseColumns, OfTable, "what the pipeline file keeps back of it can't be had, or might leave under another name",
-			"correct tables.<db.table>.columns in the pipeline file; " + again, Unready},
+			"correct columns or where of tables.<db.table> in the pipeline file; " + again, Unready},
 		{event.PauseVersioned, OfTable, "it keeps its former rows (SYSTEM VERSIONING), which is not supported",
 			"take it out with a pattern that begins with !, or drop the versioning; " + again, Unready},
 		{event.PauseType, OfTable, "it has a column of a type that is not supported",

@@ -53,6 +53,8 @@ hash_salt: %s
 tables:
   shop.people: {columns: %s}
   shop.log: {columns: {exclude: [what], hash: [who]}}
+  shop.orders: {where: %q}
+  shop.moves: {where: kind = 'open', columns: {exclude: [note]}}
 sinks:
 - {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
 `
@@ -119,8 +121,8 @@ func newScene(t *testing.T, server *testenv.Server) *scene {
 	return s
 }
 
-func (s *scene) write(columns string) {
-	s.plan.Write(s.t, "shop.yaml", fmt.Sprintf(file, salt, columns, s.lake))
+func (s *scene) write(columns, where string) {
+	s.plan.Write(s.t, "shop.yaml", fmt.Sprintf(file, salt, columns, where, s.lake))
 }
 
 func (s *scene) start() { s.daemon = s.broker.Daemon(s.plan) }
@@ -231,9 +233,13 @@ func (s *scene) play() {
 		s.exec(person(i), fmt.Sprintf("INSERT INTO shop.log VALUES ('hunter2-%d', 'hunter2 did %d', %d)", i%3, i, i%2))
 	}
 	s.exec("INSERT INTO shop.people (id, email) VALUES (1000, 'hunter2')") // NULL stays NULL
-	s.write("{exclude: [Email, notes, city], mask: [phone, born], hash: [card, token]}")
+	s.orders(0)
+	s.write("{exclude: [Email, notes, city], mask: [phone, born], hash: [card, token]}", "region IN (1, 2) AND deleted = 0")
 	s.start()
 	s.allEqual()
+	if n := s.shown("orders"); n != 7 {
+		s.t.Errorf("the lake shows %d orders", n)
+	}
 	if got := strings.Join(s.columns("people"), " "); got != "id name phone card token born _seq" {
 		s.t.Errorf("the lake shows the columns %s", got)
 	}
@@ -254,10 +260,11 @@ func (s *scene) play() {
 	s.allEqual()
 
 	s.stop() // another configuration: what was stored before was made under the old one
-	s.write("{exclude: [email, notes, name], mask: [phone, born], hash: [card, token]}")
+	s.write("{exclude: [email, notes, name], mask: [phone, born], hash: [card, token]}", "region IN (2, 3) AND deleted = 0")
 	s.changes(600)
 	s.start()
 	s.allEqual()
+	s.filters()
 	if got := strings.Join(s.columns("people"), " "); strings.Contains(got, "name") || !strings.Contains(got, "city") {
 		s.t.Errorf("under another configuration the lake shows the columns %s", got)
 	}
@@ -280,7 +287,7 @@ func (s *scene) escapes() {
 	s.paused("people", event.PauseColumns)
 	s.paused("people_copy", event.PauseColumns)
 	s.stop()
-	s.write("{exclude: [mail, notes, name], mask: [phone, born], hash: [card, token]}")
+	s.write("{exclude: [mail, notes, name], mask: [phone, born], hash: [card, token]}", "region IN (2, 3) AND deleted = 0")
 	s.start()
 	s.paused("people", event.PauseColumns)
 	s.exec("DROP TABLE shop.people_copy")
@@ -296,9 +303,73 @@ func (s *scene) escapes() {
 
 func (s *scene) allEqual() {
 	s.t.Helper()
-	for _, table := range []string{"people", "log", "plain"} {
+	for _, table := range []string{"people", "log", "plain", "orders", "moves"} {
 		s.equal(table)
 	}
+}
+
+const orders = `CREATE TABLE shop.orders (id INT PRIMARY KEY, region INT, deleted TINYINT NOT NULL DEFAULT 0, item VARCHAR(50))`
+
+// orders are of the regions 0 to 4 and none; what is not of 1, 2 or 3 holds the secret, and so
+// does what is deleted. The moves have no key.
+func (s *scene) orders(from int) {
+	s.t.Helper()
+	if from == 0 {
+		s.exec(orders, "CREATE TABLE shop.moves (kind ENUM('open', 'kept'), n INT, note VARCHAR(50), item VARCHAR(50))")
+	}
+	for i := from; i < from+30; i++ {
+		region, item := strconv.Itoa(i%6), "thing"
+		if i%6 == 5 {
+			region = "NULL"
+		}
+		if i%6 == 0 || i%6 > 3 {
+			item = "hunter2 ordered"
+		}
+		kind := map[bool]string{true: "'open', 1, 'hunter2', 'thing'", false: "'kept', 2, 'x', 'hunter2'"}[i%2 == 0]
+		s.exec(fmt.Sprintf("INSERT INTO shop.orders (id, region, item) VALUES (%d, %s, '%s')", i, region, item), "INSERT INTO shop.moves VALUES ("+kind+")")
+	}
+	// Of each region one moves out, one is deleted, and one comes back.
+	s.exec(fmt.Sprintf("UPDATE shop.orders SET region = 9, item = 'hunter2 went' WHERE id BETWEEN %d AND %d", from+6, from+11),
+		fmt.Sprintf("UPDATE shop.orders SET deleted = 1, item = 'hunter2 is deleted' WHERE id BETWEEN %d AND %d", from+12, from+17),
+		fmt.Sprintf("UPDATE shop.orders SET region = id %% 6, item = 'back' WHERE id BETWEEN %d AND %d AND id %% 6 IN (1, 2)", from+6, from+8),
+		fmt.Sprintf("UPDATE shop.orders SET id = id + 1000, item = CONCAT(item, '!') WHERE id BETWEEN %d AND %d", from+18, from+23),
+		fmt.Sprintf("DELETE FROM shop.orders WHERE id BETWEEN %d AND %d", from+24, from+25),
+		"UPDATE shop.moves SET kind = IF(kind = 'open', 'kept', 'open'), item = IF(kind = 'open', 'thing', 'hunter2') WHERE n = 1 LIMIT 2",
+		"DELETE FROM shop.moves LIMIT 3")
+}
+
+// shown is how many rows the lake shows of a table.
+func (s *scene) shown(table string) (n int) {
+	s.t.Helper()
+	lake := target.New(s.lake, "shop")
+	defer lake.Close()
+	err := lake.Read(s.t.Context(), event.TableName{DB: "shop", Table: table}, func([]pipeline.ReadColumn) error { return nil },
+		func([]pipeline.Cell) error { n++; return nil })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// filters alters the table that a condition is on.
+func (s *scene) filters() {
+	s.exec("ALTER TABLE shop.orders MODIFY region BIGINT NULL FIRST, ADD COLUMN more INT DEFAULT 3")
+	s.orders(5000)
+	s.equal("orders")
+	// Rows that no change is logged of come to leave.
+	s.exec("UPDATE shop.orders SET item = 'was deleted' WHERE deleted = 1 AND region IN (2, 3)", "ALTER TABLE shop.orders DROP COLUMN deleted, ADD COLUMN deleted INT NOT NULL DEFAULT 0")
+	s.equal("orders")
+	s.exec("ALTER TABLE shop.orders DROP COLUMN deleted")
+	s.paused("orders", event.PauseColumns)
+	s.exec("INSERT INTO shop.orders (id, region, item) VALUES (9000, 8, 'hunter2')", "ALTER TABLE shop.orders ADD COLUMN deleted INT NOT NULL DEFAULT 0")
+	if _, err := s.daemon.Do(s.t.Context(), "shop", "shop.orders", httpapi.Resume); err != nil {
+		s.t.Fatal(err)
+	}
+	s.equal("orders")
+	s.exec("CREATE TABLE shop.orders_copy LIKE shop.orders", "INSERT INTO shop.orders_copy SELECT * FROM shop.orders")
+	s.paused("orders_copy", event.PauseColumns)
+	s.exec("DROP TABLE shop.orders_copy")
+	s.equal("plain")
 }
 
 func person(id int) string {
@@ -310,6 +381,7 @@ func person(id int) string {
 // and go.
 func (s *scene) changes(from int) {
 	s.t.Helper()
+	s.orders(from)
 	for i := from; i < from+5; i++ {
 		s.exec(person(i))
 	}

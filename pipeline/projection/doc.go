@@ -1,5 +1,6 @@
-// Package projection keeps columns from leaving their source: a pipeline.Source around
-// another one, whose tables, rows and definitions come without the columns that are excluded
+// Package projection keeps columns and rows from leaving their source: a pipeline.Source around
+// another one, whose tables, rows and definitions come without the rows that do not meet a
+// condition (package where) and the columns that are excluded,
 // and with a constant or a keyed hash where the values of others were. Reader does the same
 // to what verification reads, so that both sides are compared as they were asked for.
 //

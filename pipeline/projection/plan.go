@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/projection/where"
 )
 
 // plan is what a rule makes of a table under one definition.
@@ -16,6 +17,9 @@ type plan struct {
 	actions []action
 	kinds   []kind
 	to      []int
+	// filter is nil where all rows leave, whole says that their columns do.
+	filter *where.Filter
+	whole  bool
 
 	values  []event.Value
 	builder *event.ImageBuilder
@@ -28,7 +32,7 @@ func columnsOf(t *event.Table) []column {
 	out := make([]column, len(s.Columns))
 	for i := range s.Columns {
 		c := &s.Columns[i]
-		out[i] = column{name: c.Name, native: c.Native}
+		out[i] = column{name: c.Name, native: c.Native, charset: c.Charset, definition: c}
 		if !slices.Contains(types[kindOf(c.Native).class], c.Type) {
 			out[i].native = "of a type that is stored in another form: " + bare(c.Native)
 		}
@@ -39,7 +43,7 @@ func columnsOf(t *event.Table) []column {
 
 // newPlan makes the plan of a definition in which the rule has no faults.
 func newPlan(r *rule, s *event.Schema) *plan {
-	p := &plan{rule: r, actions: make([]action, len(s.Columns)), kinds: make([]kind, len(s.Columns)), to: make([]int, len(s.Columns))}
+	p := &plan{rule: r, whole: true, actions: make([]action, len(s.Columns)), kinds: make([]kind, len(s.Columns)), to: make([]int, len(s.Columns))}
 	source := slices.Clone(s.Columns)
 	var out []event.Column
 	for i := range source {
@@ -47,7 +51,7 @@ func newPlan(r *rule, s *event.Schema) *plan {
 		a := r.actionOf(c.Name)
 		p.actions[i], p.kinds[i], p.to[i] = a, kindOf(c.Native), -1
 		if a != keep {
-			c.HasDefault, c.Default = false, nil
+			c.HasDefault, c.Default, p.whole = false, nil, false
 		}
 		if a == exclude {
 			continue
@@ -58,6 +62,7 @@ func newPlan(r *rule, s *event.Schema) *plan {
 	p.source = event.NewSchema(s.Name, source, s.PrimaryKey)
 	p.out = event.NewProjectedSchema(p.source, r.text, out, p.moved(s.PrimaryKey))
 	p.builder = event.NewImageBuilder(p.out)
+	p.filter, _ = r.filter(columnsOf(&event.Table{Schema: s}))
 	return p
 }
 
@@ -97,13 +102,59 @@ func (p *plan) table(t *event.Table) *event.Table {
 	return &event.Table{Name: t.Name, Schema: p.out, KeyColumns: p.moved(t.KeyColumns), Keyless: t.Keyless, Queues: t.Queues}
 }
 
+// read takes an image apart.
+func (p *plan) read(img event.Image) (err error) {
+	if p.values, err = event.Values(img, p.source, p.values); err != nil {
+		return fmt.Errorf("row of %s: its image does not fit its definition", p.source.Name)
+	}
+	return nil
+}
+
+// leaves reports whether a row is one that leaves; one that is not there does not.
+func (p *plan) leaves(img event.Image) (bool, error) {
+	if img == nil || p.filter == nil {
+		return img != nil, nil
+	}
+	if err := p.read(img); err != nil {
+		return false, err
+	}
+	return p.filter.Row(p.values), nil
+}
+
+// filtered is what is left of a row's change for whoever sees no other rows than those that
+// leave: one that comes to leave is created, one that ceases to is deleted, and of one that
+// does not leave nothing is known (nil).
+func (p *plan) filtered(it *event.Item) (*event.Item, error) {
+	if p.filter == nil {
+		return it, nil
+	}
+	before, err := p.leaves(it.Before)
+	if err != nil {
+		return nil, err
+	}
+	after, err := p.leaves(it.After)
+	if err != nil {
+		return nil, err
+	}
+	out := *it
+	switch {
+	case !before && !after:
+		return nil, nil
+	case it.Op == event.OpUpdate && !before:
+		out.Op, out.Before = event.OpCreate, nil
+	case it.Op == event.OpUpdate && !after:
+		out.Op, out.After = event.OpDelete, nil
+	}
+	return &out, nil
+}
+
 // image appends a row as it leaves to dst.
 func (p *plan) image(dst []byte, img event.Image) (buf []byte, out event.Image, err error) {
-	if img == nil {
-		return dst, nil, nil
+	if img == nil || p.whole {
+		return dst, img, nil
 	}
-	if p.values, err = event.Values(img, p.source, p.values); err != nil {
-		return dst, nil, fmt.Errorf("row of %s: its image does not fit its definition", p.source.Name)
+	if err := p.read(img); err != nil {
+		return dst, nil, err
 	}
 	p.builder.Start(dst)
 	for i, v := range p.values {

@@ -22,6 +22,9 @@ type Source struct {
 	look  Look
 	log   *slog.Logger
 
+	// Hidden, where set before Open, gives what counts the rows of a table that are kept back.
+	Hidden func(event.TableName) func()
+
 	// Of the goroutine that calls Open, Next and Close.
 	tables map[event.TableName]*table
 	early  []event.Item
@@ -37,6 +40,15 @@ type table struct {
 	views map[*event.Table]*event.Table
 	// blocked: nothing of it leaves until its source resumes it.
 	blocked bool
+	hidden  func()
+}
+
+// actions are what is made of its columns.
+func (t *table) actions() []named {
+	if t.rule == nil {
+		return nil
+	}
+	return t.rule.actions
 }
 
 // New puts rules around a source. It starts nothing.
@@ -62,18 +74,19 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 		switch {
 		case errors.Is(err, pipeline.ErrNoTable):
 			problems = append(problems, pipeline.Problem{Thing: "table " + name.String(), Found: "the server does not have it, or shows it to nobody like this user",
-				Wanted: "tables." + r.table + ".columns speaks of it", Remedy: "correct the name in the pipeline file, unless the table is still to come"})
+				Wanted: "tables." + r.table + " says what of it may leave", Remedy: "correct the name in the pipeline file, unless the table is still to come"})
 			continue
 		case err != nil:
 			return problems, fmt.Errorf("columns of %s: %w", name, err)
 		}
 		columns := make([]column, len(found))
 		for i, c := range found {
-			columns[i] = column{name: c.Name, native: c.Type, key: c.Key}
+			columns[i] = column{name: c.Name, native: c.Type, key: c.Key, charset: c.Charset}
 		}
 		if why := r.faults(columns, never); why != "" {
 			problems = append(problems, pipeline.Problem{Fatal: true, Thing: "table " + name.String(), Found: why,
-				Wanted: "columns that can be kept back", Remedy: "correct tables." + r.table + ".columns in the pipeline file"})
+				Wanted: "columns that can be kept back, and a condition that can be answered",
+				Remedy: "correct what tables." + r.table + " says in the pipeline file"})
 		}
 	}
 	return problems, nil
@@ -136,7 +149,7 @@ func (s *Source) anew(attempts []event.Attempt, stored map[event.TableName]*even
 			now = r.text
 		}
 		if was != now && a.Begin != 0 {
-			attempts[i] = event.Attempt{Table: a.Table, Cause: "other columns are kept back than when it began"}
+			attempts[i] = event.Attempt{Table: a.Table, Cause: "other columns or rows are kept back than when it began"}
 		}
 	}
 	return attempts
@@ -146,8 +159,8 @@ func (s *Source) anew(attempts []event.Attempt, stored map[event.TableName]*even
 // the opening is stored.
 func (s *Source) fits(ctx context.Context, t *event.Table, stored *event.Schema) (string, error) {
 	r := s.at(t.Name).rule
-	if !r.protects() {
-		return s.copied(t), nil
+	if why := s.copied(t); why != "" || !r.protects() {
+		return why, nil
 	}
 	why := r.faults(columnsOf(t), never)
 	if why == "" || r.faults(columnsOf(t), func(string) bool { return true }) != "" {
@@ -237,7 +250,7 @@ func (s *Source) take(it *event.Item) error {
 	}
 	if !t.blocked && it.Table.Schema != nil && (t.last == nil || t.last.ID != it.Table.Schema.ID) {
 		if why := s.faults(t, it.Table); why != "" {
-			s.out = append(s.out, s.block(it.Table, why, where(it)))
+			s.out = append(s.out, s.block(it.Table, why, placeOf(it)))
 		}
 		t.last = it.Table.Schema
 	}
@@ -250,9 +263,21 @@ func (s *Source) take(it *event.Item) error {
 
 // leave hands over what is not a matter of definitions.
 func (s *Source) leave(t *table, it *event.Item) (err error) {
+	p := t.planOf(it.Table.Schema)
+	if p != nil && it.Kind == event.KindRow {
+		kept, err := p.filtered(it)
+		if err != nil {
+			return err
+		}
+		if kept == nil {
+			s.hidden(t)
+			return nil
+		}
+		it = kept
+	}
 	out := *it
 	out.Table = s.view(it.Table)
-	if p := t.planOf(it.Table.Schema); p != nil {
+	if p != nil {
 		if s.buf, out.Before, err = p.image(s.buf, it.Before); err != nil {
 			return err
 		}
@@ -262,6 +287,13 @@ func (s *Source) leave(t *table, it *event.Item) (err error) {
 	}
 	s.out = append(s.out, out)
 	return nil
+}
+
+// hidden counts a row's change that is kept back.
+func (s *Source) hidden(t *table) {
+	if t.hidden != nil {
+		t.hidden()
+	}
 }
 
 // pass keeps of an item that does not leave how far the reader is: numbers that it took of
@@ -276,93 +308,12 @@ func (s *Source) pass(it *event.Item) {
 	}
 }
 
-// withheld stands where the text of a statement was.
-const withheld = "/* the statement is kept back, as columns of the table are */"
-
-// define takes a table through a definition.
-func (s *Source) define(t *table, it *event.Item) {
-	out, ddl := *it, *it.DDL
-	out.DDL = &ddl
-	if t.rule.protects() {
-		ddl.SQL = withheld // it may hold values: defaults, members, conditions
-	}
-	if ddl.New == nil {
-		if out.Table = s.view(it.Table); t.blocked {
-			out.Table, ddl.Old = nameOnly(it.Table), nil
-		} else {
-			ddl.Old = t.shown(ddl.Old)
-		}
-		t.blocked = false
-		s.out = append(s.out, out)
-		return
-	}
-	now := *it.Table
-	now.Schema = ddl.New
-	why := s.changed(t, &now, ddl.Old == nil)
-	t.last = ddl.New
-	if t.blocked || why != "" {
-		s.pass(it)
-		if !t.blocked {
-			s.out = append(s.out, s.block(it.Table, why, where(it)))
-		}
-		return
-	}
-	out.Table = s.view(it.Table)
-	ddl.Old, ddl.New = t.shown(ddl.Old), t.shown(ddl.New)
-	s.out = append(s.out, out)
-}
-
-// changed says why a table can't leave under a new definition.
-func (s *Source) changed(t *table, now *event.Table, created bool) string {
-	if !t.rule.protects() {
-		return s.copied(now)
-	}
-	if why := t.rule.faults(columnsOf(now), func(string) bool { return true }); why != "" {
-		return why
-	}
-	was := t.last
-	if was == nil || created {
-		return t.rule.faults(columnsOf(now), never)
-	}
-	return t.rule.escapes(was, now.Schema)
-}
-
-// escapes says which protected column may go on under a name that is not protected.
-func (r *rule) escapes(was, now *event.Schema) string {
-	for k := range now.Columns {
-		c := &now.Columns[k]
-		if r.actionOf(c.Name) != keep {
-			continue
-		}
-		for i := range was.Columns {
-			old := &was.Columns[i]
-			a := r.actionOf(old.Name)
-			// The same column, or one that came when another went: servers do not always say
-			// that it is the same.
-			same := old.ID == c.ID
-			swapped := now.ColumnByName(old.Name) < 0 && was.ColumnByName(c.Name) < 0
-			if a != keep && (same || swapped) {
-				return fmt.Sprintf("the column %s, which tables.%s.columns.%s names, may be %s now", old.Name, r.table, a, c.Name)
-			}
-		}
-	}
-	return ""
-}
-
-// faults says why a table can't leave under a definition that came with no statement.
-func (s *Source) faults(t *table, now *event.Table) string {
-	if !t.rule.protects() {
-		return s.copied(now)
-	}
-	return t.rule.faults(columnsOf(now), never)
-}
-
 // resumed lets a table leave again if it may.
 func (s *Source) resumed(t *table, it *event.Item) {
 	if it.Table.Schema != nil {
 		if why := s.faults(t, it.Table); why != "" {
 			t.last = it.Table.Schema
-			s.out = append(s.out, s.block(it.Table, why, where(it)))
+			s.out = append(s.out, s.block(it.Table, why, placeOf(it)))
 			return
 		}
 		t.last = it.Table.Schema
@@ -377,7 +328,7 @@ func (s *Source) resumed(t *table, it *event.Item) {
 func (s *Source) block(t *event.Table, why string, at event.Position) event.Item {
 	s.at(t.Name).blocked = true
 	s.Source.SetPaused(t.Name, true)
-	text := fmt.Sprintf("table %s: %s; correct tables.%s.columns in the pipeline file, and resume the table, which reads it anew", t.Name, why, t.Name)
+	text := fmt.Sprintf("table %s: %s; correct what tables.%s says in the pipeline file, and resume the table, which reads it anew", t.Name, why, t.Name)
 	s.log.Warn("table paused", slog.String("table", t.Name.String()), slog.String("code", string(event.PauseColumns)), slog.String("reason", text))
 	return event.Item{Kind: event.KindPaused, Table: nameOnly(t), Reason: &event.PauseReason{Code: event.PauseColumns, Text: text, Where: at}}
 }
@@ -390,16 +341,19 @@ func paused(t *table, it *event.Item) event.Item {
 		return out
 	}
 	out.Table = nameOnly(it.Table)
-	if it.Reason.Code == event.PauseUndecodable || it.Reason.Code == event.PauseSnapshot {
+	code := it.Reason.Code
+	if code == event.PauseUndecodable || code == event.PauseSnapshot || code == event.PauseCharset && t.rule.where != nil {
 		reason := *it.Reason
-		reason.Text = fmt.Sprintf("table %s: its rows can't be read (%s); what was found is not told, because columns of the table are kept back: resume it with a new snapshot", it.Table.Name, reason.Code)
+		reason.Serial = ""
+		reason.Text = fmt.Sprintf("table %s: its rows can't be read (%s); what was found is not told, because columns or rows of the table are kept back: resume it with a new snapshot",
+			it.Table.Name, reason.Code)
 		out.Reason = &reason
 	}
 	return out
 }
 
-// where is the place of an item, for people.
-func where(it *event.Item) event.Position {
+// placeOf is the place of an item, for people.
+func placeOf(it *event.Item) event.Position {
 	switch {
 	case it.Commit != nil:
 		return *it.Commit

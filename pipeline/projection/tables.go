@@ -27,6 +27,9 @@ func (s *Source) at(name event.TableName) *table {
 	t := s.tables[name]
 	if t == nil {
 		t = &table{rule: s.rules.of(name), plans: map[event.SchemaID]*plan{}, views: map[*event.Table]*event.Table{}}
+		if s.Hidden != nil {
+			t.hidden = s.Hidden(name)
+		}
 		s.tables[name] = t
 	}
 	return t
@@ -78,7 +81,7 @@ func (t *table) shown(s *event.Schema) *event.Schema {
 // something is: what a rename, CREATE TABLE … LIKE or a tool that alters tables in a copy
 // makes. It has the protected columns and most of the others.
 func (s *Source) copied(ev *event.Table) string {
-	if s.at(ev.Name).rule != nil {
+	if !s.at(ev.Name).rule.silent() {
 		return "" // the configuration says what it is
 	}
 	for _, name := range s.rules.names() {
@@ -89,13 +92,13 @@ func (s *Source) copied(ev *event.Table) string {
 		has := func(column string) bool {
 			return slices.ContainsFunc(ev.Schema.Columns, func(c event.Column) bool { return fold(c.Name, column) })
 		}
-		if slices.ContainsFunc(r.actions, func(n named) bool { return !has(n.column) }) {
+		if fold(name.Table, ev.Name.Table) || slices.ContainsFunc(r.columns(), func(column string) bool { return !has(column) }) {
 			continue
 		}
 		if !s.most(name, has) {
 			continue
 		}
-		return fmt.Sprintf("it has the columns of %s, some of which are kept back, and may be a copy of it ({} under tables.%s.columns lets all of it leave, \"!%s\" in source.tables takes it out)",
+		return fmt.Sprintf("it has the columns of %s, of which columns or rows are kept back, and may be a copy of it ({} under tables.%s.columns lets all of it leave, \"!%s\" in source.tables takes it out)",
 			name, ev.Name, ev.Name)
 	}
 	return ""
@@ -127,7 +130,7 @@ func (s *Source) warnOfNobody() {
 			captured = captured || fold(known.String(), name.String())
 		}
 		if !captured && s.rules.of(name).protects() {
-			s.log.Warn("the pipeline file keeps columns of a table back that is not captured", slog.String("table", name.String()))
+			s.log.Warn("the pipeline file keeps columns or rows of a table back that is not captured", slog.String("table", name.String()))
 		}
 	}
 }

@@ -189,6 +189,9 @@ func (r *reader) top(f *file) {
 			r.issue(n, "tables."+name+".queues", fmt.Sprintf("must be from 1 to %d", maxQueues), "")
 		}
 		r.columns(f, name, config.Child(n, "columns"))
+		if at := config.Child(n, "where"); at != nil && at.Tag == "!!null" {
+			r.issue(at, "tables."+name+".where", "says nothing", "write a condition, such as region = 7, or take the line away")
+		}
 	}
 	r.sameTable(names)
 }

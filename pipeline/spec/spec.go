@@ -7,6 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/millrace/millrace/internal/config"
+	"github.com/millrace/millrace/pipeline/projection/where"
 )
 
 // Pipeline is one checked pipeline file.
@@ -82,6 +83,8 @@ type Table struct {
 	Key    []string `yaml:"key"`
 	// Columns are those that must not leave as they are; nil says nothing of the table.
 	Columns *Columns `yaml:"columns"`
+	// Where is the condition that rows must meet to leave; nil is none.
+	Where *where.Expr `yaml:"where"`
 }
 
 // Columns names columns that are left out, masked or hashed before anything reaches the

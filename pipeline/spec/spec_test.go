@@ -192,7 +192,7 @@ func TestHowAPipelineChecksItself(t *testing.T) {
 
 func TestColumnsThatMustNotLeave(t *testing.T) {
 	const text = "version: 1\nname: orders\nsource: {type: mysql}\nsinks: [{name: lake, type: parquet, path: x}]\n"
-	p, err := Parse("p.yaml", []byte(text+"hash_salt: 0123456789abcdef\ntables: {shop.a: {columns: {exclude: [x], mask: [y], hash: [z]}}, shop.b: {columns: {}}, shop.c: {queues: 1}}\n"), kinds(), none)
+	p, err := Parse("p.yaml", []byte(text+"hash_salt: 0123456789abcdef\ntables: {shop.a: {columns: {exclude: [x], mask: [y], hash: [z]}}, shop.b: {columns: {}}, shop.c: {queues: 1}, shop.d: {where: x = 1 AND y IS NULL}}\n"), kinds(), none)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,6 +202,9 @@ func TestColumnsThatMustNotLeave(t *testing.T) {
 	if p.Tables["shop.b"].Columns == nil || p.Tables["shop.c"].Columns != nil {
 		t.Errorf("what is said of nothing is not told from nothing that is said: %+v", p.Tables)
 	}
+	if w := p.Tables["shop.d"].Where; w == nil || w.String() != "`x` = 1 AND `y` IS NULL" || p.Tables["shop.a"].Where != nil {
+		t.Errorf("the condition is %v", w)
+	}
 	for tables, want := range map[string]string{
 		"{shop.a: {columns: {exclude: [x], hash: [X]}}}":          "tables.shop.a.columns.hash: the column X stands in exclude already",
 		"{shop.a: {columns: {hash: [x]}}}":                        "hash_salt: must have at least 16 characters",
@@ -209,7 +212,9 @@ func TestColumnsThatMustNotLeave(t *testing.T) {
 		"{shop.a: {columns: {exclude: ['']}}}":                    "names a column without a name",
 		"{shop.a: {columns: {excluded: [x]}}}":                    "did you mean \"exclude\"",
 		"{shop.a: {columns: }}":                                   "tables.shop.a.columns: says nothing",
-		"{shop.a: {where: 'x = 1'}}":                              "tables.shop.a.where: unknown key",
+		"{shop.a: {where: 'x == 1'}}":                             "tables.shop.a.where: at character 4: \"=\" stands where a constant",
+		"{shop.a: {where: }}":                                     "tables.shop.a.where: says nothing",
+		"{shop.a: {where: [x]}}":                                  "tables.shop.a.where",
 		"{shop.a: {columns: {mask: [x]}}, shop.A: {columns: {}}}": "in other letters",
 	} {
 		if _, err := Parse("p.yaml", []byte(text+"tables: "+tables+"\n"), kinds(), none); err == nil || !strings.Contains(err.Error(), want) {

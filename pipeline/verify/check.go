@@ -124,6 +124,14 @@ type check struct {
 }
 
 func (c *check) run(ctx context.Context) error {
+	if sparse, ok := c.source.(pipeline.SparseReader); ok {
+		sparse.OnHidden(func(ctx context.Context, rows int) error {
+			if rows == 0 {
+				return ctx.Err()
+			}
+			return c.pace(ctx, "source", rows)
+		})
+	}
 	candidates, err := c.compare(ctx)
 	if err != nil || c.out.Skipped != "" {
 		return err

@@ -18,6 +18,7 @@ type column struct {
 	name, dataType string
 	native         string // the type's whole text
 	key            bool
+	charset        string
 	// gaps is the charset of a text in which bytes can be no character, nil for others.
 	gaps *charset.Set
 }
@@ -36,7 +37,7 @@ type plan struct {
 func (p *plan) shown() []pipeline.ReadColumn {
 	out := make([]pipeline.ReadColumn, len(p.columns))
 	for i, c := range p.columns {
-		out[i] = pipeline.ReadColumn{Name: c.name, Key: c.key, Type: c.native}
+		out[i] = pipeline.ReadColumn{Name: c.name, Key: c.key, Type: c.native, Charset: c.charset}
 	}
 	return out
 }
@@ -63,6 +64,7 @@ func (r *Reader) columns(ctx context.Context, p *plan) error {
 			return fmt.Errorf("columns of %s: %w", p.table, err)
 		}
 		c.dataType = strings.ToLower(c.dataType)
+		c.charset = set
 		c.gaps = withGaps(c.dataType, set)
 		p.columns = append(p.columns, c)
 	}
