@@ -18,16 +18,7 @@ import (
 )
 
 // olapFile is the pipeline into ClickHouse; it is shown in the report.
-const olapFile = `version: 1
-name: bench
-source:
-  type: mysql
-  address: %s
-  user: millrace
-  password: millrace-bench
-  tables: ["%s"]
-queues: 4
-sinks:
+const olapFile = pipelineHead + `sinks:
   - name: olap
     type: clickhouse
     address: ["%s"]

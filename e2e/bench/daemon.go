@@ -13,9 +13,9 @@ import (
 	"github.com/millrace/millrace/pipeline/httpapi"
 )
 
-// pipelineFile is what the pipelines of this program are declared with; it is shown in the
-// report.
-const pipelineFile = `version: 1
+// pipelineHead is what the files of this program's pipelines begin with: address and tables
+// are to be filled in.
+const pipelineHead = `version: 1
 name: bench
 source:
   type: mysql
@@ -24,7 +24,10 @@ source:
   password: millrace-bench
   tables: ["%s"]
 queues: 4
-sinks:
+`
+
+// pipelineFile is the pipeline into a lake; it is shown in the report.
+const pipelineFile = pipelineHead + `sinks:
   - name: lake
     type: parquet
     path: %s

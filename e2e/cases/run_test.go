@@ -160,19 +160,7 @@ func await(t *testing.T, what string, ok func() (bool, string)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		done, last := ok()
-		if done {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s: %s", what, last)
-		}
-	}
+	inprocess.Until(ctx, t, what, 100*time.Millisecond, ok)
 }
 
 // settled waits for the first snapshots.

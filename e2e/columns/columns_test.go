@@ -150,19 +150,7 @@ func (s *scene) await(what string, ok func() (bool, string)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		done, last := ok()
-		if done {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			s.t.Fatalf("waited in vain for %s: %s", what, last)
-		}
-	}
+	inprocess.Until(ctx, s.t, what, 50*time.Millisecond, ok)
 }
 
 // equal waits until the lake holds what was asked for of a table.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/e2e/inprocess"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -29,7 +30,7 @@ func TestADroppedTablesRowsArriveAfterARestart(t *testing.T) {
 	s.start()
 	cart := func(what string, ok func(pipeline.TableStatus) bool) {
 		t.Helper()
-		eventually(ctx, t, what, 100*time.Millisecond, func() (bool, string) {
+		inprocess.Until(ctx, t, what, 100*time.Millisecond, func() (bool, string) {
 			now, err := s.status(ctx)
 			if err != nil {
 				return false, err.Error()
@@ -79,7 +80,7 @@ func TestADroppedTablesRowsArriveAfterARestart(t *testing.T) {
 	}
 	s.start()
 	s.run(ctx, "INSERT INTO shop.blue VALUES (100001, 1)")
-	eventually(ctx, t, "have what was written behind the restart", 100*time.Millisecond, func() (bool, string) {
+	inprocess.Until(ctx, t, "have what was written behind the restart", 100*time.Millisecond, func() (bool, string) {
 		now, err := s.status(ctx)
 		if err != nil {
 			return false, err.Error()

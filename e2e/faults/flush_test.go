@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/e2e/inprocess"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting/protocol"
 )
@@ -103,7 +104,7 @@ func readAll(ctx context.Context, t *testing.T, namesrv, topic string) map[strin
 	}
 	defer func() { _ = reader.Close(ctx) }()
 	var queues []message.Queue
-	eventually(ctx, t, "find the topic", 200*time.Millisecond, func() (bool, string) {
+	inprocess.Until(ctx, t, "find the topic", 200*time.Millisecond, func() (bool, string) {
 		queues, err = reader.Queues(ctx, topic)
 		return err == nil, fmt.Sprint(err)
 	})

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/e2e/inprocess"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
@@ -60,7 +61,7 @@ func listening(t *testing.T, p *program, addr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
 	defer cancel()
-	eventually(ctx, t, "wait until "+p.name+" listens", 20*time.Millisecond, func() (bool, string) {
+	inprocess.Until(ctx, t, "wait until "+p.name+" listens", 20*time.Millisecond, func() (bool, string) {
 		p.alive()
 		nc, err := net.Dial("tcp", addr)
 		if err != nil {

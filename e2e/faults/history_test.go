@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/e2e/inprocess"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -18,7 +19,7 @@ func (s *stage) pausedByHistory(ctx context.Context) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	eventually(ctx, s.t, "wait for the pause", 100*time.Millisecond, func() (bool, string) {
+	inprocess.Until(ctx, s.t, "wait for the pause", 100*time.Millisecond, func() (bool, string) {
 		now, err := s.status(ctx)
 		if err != nil {
 			return false, err.Error()

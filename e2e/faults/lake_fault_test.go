@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/e2e/inprocess"
 	"github.com/millrace/millrace/pipeline"
 )
 
@@ -31,7 +32,7 @@ func TestLakeThatIsAwayIsNamedAndCaughtUpWith(t *testing.T) {
 	}
 	named, end := context.WithTimeout(ctx, 2*time.Minute)
 	defer end()
-	eventually(named, t, "name the lake", 100*time.Millisecond, func() (bool, string) {
+	inprocess.Until(named, t, "name the lake", 100*time.Millisecond, func() (bool, string) {
 		now, err := s.status(ctx)
 		if err != nil {
 			return false, err.Error()

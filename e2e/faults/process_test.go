@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -133,23 +132,5 @@ func (p *program) alive() {
 	case <-p.proc.Done():
 		p.t.Fatalf("%s ended by itself: %v\n%s", p.name, p.proc.Err(), p.proc.Log())
 	default:
-	}
-}
-
-// eventually asks until ok says so; what is the reason that is printed if it never does.
-func eventually(ctx context.Context, t *testing.T, what string, every time.Duration, ok func() (bool, string)) {
-	t.Helper()
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		done, state := ok()
-		if done {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: %v; at last: %s", what, ctx.Err(), state)
-		}
 	}
 }

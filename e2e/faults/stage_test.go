@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/e2e/inprocess"
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/httpapi"
@@ -118,7 +119,7 @@ func (s *stage) settled(ctx context.Context) {
 			s.t.Log(s.proc.Log())
 		}
 	}()
-	eventually(ctx, s.t, "settle", 100*time.Millisecond, func() (bool, string) {
+	inprocess.Until(ctx, s.t, "settle", 100*time.Millisecond, func() (bool, string) {
 		now, err := s.status(ctx)
 		if err != nil {
 			return false, err.Error() + "; before that: " + last
@@ -172,7 +173,7 @@ func (s *stage) equal(ctx context.Context) {
 	}
 	var last []byte
 	began, waitUntil := time.Now(), time.Now().Add(2*time.Minute)
-	eventually(ctx, s.t, "compare", time.Second, func() (bool, string) {
+	inprocess.Until(ctx, s.t, "compare", time.Second, func() (bool, string) {
 		out, err := exec.CommandContext(ctx, path, "pipeline", "verify", s.file).CombinedOutput()
 		last = out
 		return err == nil || time.Now().After(waitUntil), string(out)

@@ -285,27 +285,3 @@ func (c *Cluster) Reader() *client.Reader {
 	c.t.Cleanup(func() { _ = r.Close(context.Background()) })
 	return r
 }
-
-// Eventually waits for a condition that others make true.
-func Eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	if !Await(ok) {
-		t.Fatalf("waited in vain for %s", what)
-	}
-}
-
-// Await says whether a condition came true within a minute.
-func Await(ok func() bool) bool {
-	deadline := time.NewTimer(time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline.C:
-			return false
-		case <-tick.C:
-		}
-	}
-	return true
-}

@@ -148,27 +148,15 @@ func (p *Publisher) RaiseEpoch(ctx context.Context, cause string) (pipeline.Resu
 // is for targets that know numbers which the queues have lost: only a BEGIN above them
 // takes up such a table again.
 func (p *Publisher) RaiseEpochTo(ctx context.Context, least uint16, cause string, tables ...event.TableName) (pipeline.Resume, error) {
-	ctx, done := p.within(ctx)
-	defer done()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cur = nil
-	if err := p.drain(ctx); err != nil {
-		return pipeline.Resume{}, why(ctx, err)
-	}
-	p.ck.mu.Lock()
-	defer p.ck.unlock()
-	if least > maxEpoch {
-		return pipeline.Resume{}, p.wrap("raise the epoch", fmt.Errorf("%d is above %d: make a new pipeline", least, maxEpoch))
-	}
-	if least > 0 {
-		p.ck.state.Epoch = max(p.ck.state.Epoch, least-1)
-	}
-	if err := p.ck.raiseEpochLocked(ctx, cause, tables...); err != nil {
-		return pipeline.Resume{}, why(ctx, err)
-	}
-	p.relive()
-	return p.resumeLocked(), nil
+	return p.begunAnew(ctx, func(ctx context.Context) error {
+		if least > maxEpoch {
+			return p.wrap("raise the epoch", fmt.Errorf("%d is above %d: make a new pipeline", least, maxEpoch))
+		}
+		if least > 0 {
+			p.ck.state.Epoch = max(p.ck.state.Epoch, least-1)
+		}
+		return p.ck.raiseEpochLocked(ctx, cause, tables...)
+	})
 }
 
 // resumeLocked is what a source needs to go on behind the state.

@@ -50,3 +50,20 @@ type Mark struct {
 	Queues  int      // number of queues in the table's current route
 	Schema  SchemaID // BEGIN: schema in force
 }
+
+// Definition is the schema that the rows of a slice have, or that the slice brings; ok is
+// false where it has none (DROP TABLE, TRUNCATE, END, heartbeats).
+func (s *Slice) Definition() (id SchemaID, ok bool) {
+	switch s.Kind {
+	case KindRow:
+		return s.Schema, true
+	case KindDDL:
+		return s.Schema, s.Schema != SchemaID{}
+	case KindBegin:
+		if id = s.Mark.Schema; id == (SchemaID{}) {
+			id = s.Schema
+		}
+		return id, id != SchemaID{}
+	}
+	return SchemaID{}, false
+}

@@ -38,20 +38,10 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	return nil
 }
 
-// schemaOf finds the schema that a slice's rows have or that it brings; nil when it has
-// none (DROP TABLE, TRUNCATE, END, heartbeats).
+// schemaOf finds the slice's definition; nil when it has none.
 func (t *Table) schemaOf(ctx context.Context, s *event.Slice) (*event.Schema, error) {
-	id := s.Schema
-	switch s.Kind {
-	case event.KindRow, event.KindDDL:
-	case event.KindBegin:
-		if s.Mark.Schema != (event.SchemaID{}) {
-			id = s.Mark.Schema
-		}
-	default:
-		return nil, nil
-	}
-	if id == (event.SchemaID{}) && s.Kind != event.KindRow {
+	id, ok := s.Definition()
+	if !ok {
 		return nil, nil
 	}
 	schema, err := t.claim.Schemas.Schema(ctx, id)

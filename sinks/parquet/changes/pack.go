@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 	"github.com/millrace/millrace/sinks/parquet/file"
@@ -208,17 +210,7 @@ func (c *packing) copy(ctx context.Context, columns file.Columns, name string, f
 	if len(s.Leaves) != len((*fw).Leaves) {
 		return fmt.Errorf("%s has %d columns, not %d", name, len(s.Leaves), len((*fw).Leaves))
 	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		list, err := s.Next()
-		if err != nil {
-			return err
-		}
-		if list == nil {
-			return nil
-		}
+	return s.Each(ctx, func(list []parquet.Row) error {
 		for _, r := range list {
 			for i := range r {
 				(*fw).Set(i, r[i])
@@ -229,10 +221,8 @@ func (c *packing) copy(ctx context.Context, columns file.Columns, name string, f
 				}
 			}
 		}
-		if err := (*fw).FlushBatch(); err != nil {
-			return err
-		}
-	}
+		return (*fw).FlushBatch()
+	})
 }
 
 // commit puts the packed file in the place of the others, if they are still there.

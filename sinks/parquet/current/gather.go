@@ -212,17 +212,7 @@ func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32
 	}
 	vals := make([]parquet.Value, len(src))
 	var a file.Arena
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		list, err := s.Next()
-		if err != nil {
-			return err
-		}
-		if list == nil {
-			return nil
-		}
+	return s.Each(ctx, func(list []parquet.Row) (err error) {
 		for _, r := range list {
 			for i := range src {
 				if src[i].leaf < 0 {
@@ -245,7 +235,8 @@ func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32
 			return err
 		}
 		a.Reset()
-	}
+		return nil
+	})
 }
 
 // scanOld reads a file of current/. Rows below the floor are left out. row is called with

@@ -90,6 +90,22 @@ func (s *Reader) Bytes() int64 {
 	return n
 }
 
+// Each hands out all rows, some at a time, until ctx ends. They are valid during the call.
+func (s *Reader) Each(ctx context.Context, do func(rows []parquet.Row) error) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rows, err := s.Next()
+		if err != nil || rows == nil {
+			return err
+		}
+		if err := do(rows); err != nil {
+			return err
+		}
+	}
+}
+
 // Next returns some rows, nil at the end. They are valid until the call that follows.
 func (s *Reader) Next() (rows []parquet.Row, err error) {
 	defer func() {
