@@ -35,6 +35,9 @@ type ReadColumn struct {
 	// RawOf is set on a target's column that holds the text of values which the column of
 	// that name can't hold (zero dates).
 	RawOf string
+	// Own is set on a target's column that shows nothing of the source's: a number of a row's
+	// version, or what another program added.
+	Own bool
 }
 
 // Cell is a value in the text form that both sides agree on: whole numbers and decimals
@@ -82,8 +85,11 @@ type Placed interface {
 	Place(ctx context.Context) (Place, error)
 }
 
+// ErrStrayed is wrapped by the error of a OneServer whose address leads elsewhere.
+var ErrStrayed = errors.New("the address leads to another server")
+
 // OneServer is what a source's Reader may be besides. Of, called before it reads, has it read
-// from the server with that identity (SourceStatus.Server) or fail.
+// from the server with that identity (SourceStatus.Server) or fail with ErrStrayed.
 type OneServer interface{ Of(server string) }
 
 // SparseReader is what a source's Reader may be besides, that does not show all the rows it

@@ -384,7 +384,7 @@ func (s *Service) note(e *entry, fn func()) {
 // reasonOf is one line on an outcome that is not equal.
 func reasonOf(t verify.Table) string {
 	var parts []string
-	for _, part := range []string{t.Unreadable, t.Problem, t.Behind} {
+	for _, part := range []string{t.Unreadable, t.Orphaned, t.Problem, t.Behind} {
 		if part != "" {
 			parts = append(parts, part)
 		}

@@ -98,12 +98,18 @@ func Check(ctx context.Context, source, target pipeline.Reader, name event.Table
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if err := c.run(ctx); err != nil {
+	err = c.run(ctx)
+	if errors.Is(err, pipeline.ErrNoTable) { // of the source: what a target lacks is an outcome
+		return Table{Name: c.out.Name, Orphaned: gone}, nil
+	}
+	if err != nil {
 		return c.out, err
 	}
 	c.out.SourceChecksum, c.out.TargetChecksum = fmt.Sprintf("%016x", c.sums[0]), fmt.Sprintf("%016x", c.sums[1])
 	return c.out, nil
 }
+
+const gone = "the source does not have the table, or no longer: nothing of it was compared"
 
 // ErrChanged says that the source's columns changed while they were compared.
 var ErrChanged = errChanged
@@ -376,9 +382,7 @@ func (c *check) readTarget(ctx context.Context, name string, wanted func(key) bo
 		}
 		read := 0
 		err := c.target.Read(ctx, c.name, func(columns []pipeline.ReadColumn) error {
-			if missing := c.rows.target(columns); len(missing) > 0 {
-				c.out.Problem = "the target lacks the columns " + strings.Join(missing, ", ")
-			}
+			c.out.Problem = columnsProblem(c.rows.target(columns))
 			return nil
 		}, func(cells []pipeline.Cell) error {
 			if read++; read%tellRows == 0 {
@@ -403,6 +407,18 @@ func (c *check) readTarget(ctx context.Context, name string, wanted func(key) bo
 		return err
 	})
 	return out, err
+}
+
+// columnsProblem says which columns one side alone has; "" when there are none.
+func columnsProblem(missing, extra []string) string {
+	var said []string
+	if len(missing) > 0 {
+		said = append(said, "the target lacks the columns "+strings.Join(missing, ", "))
+	}
+	if len(extra) > 0 {
+		said = append(said, "the target has the columns "+strings.Join(extra, ", ")+", which the source does not have")
+	}
+	return strings.Join(said, "; ")
 }
 
 func (c *check) paceTarget(ctx context.Context, hurry bool) error {

@@ -44,8 +44,9 @@ func (r *rows) source(columns []pipeline.ReadColumn) error {
 	return nil
 }
 
-// target finds the source's columns in the target's and returns those that it lacks.
-func (r *rows) target(columns []pipeline.ReadColumn) (missing []string) {
+// target finds the source's columns in the target's, and returns those that it lacks and those
+// that it has too many.
+func (r *rows) target(columns []pipeline.ReadColumn) (missing, extra []string) {
 	at := func(match func(pipeline.ReadColumn) bool) int { return slices.IndexFunc(columns, match) }
 	r.place, r.raw, r.seen = r.place[:0], r.raw[:0], slices.Clone(columns)
 	for _, want := range r.columns {
@@ -56,7 +57,16 @@ func (r *rows) target(columns []pipeline.ReadColumn) (missing []string) {
 			missing = append(missing, want.Name)
 		}
 	}
-	return missing
+	for _, have := range columns {
+		of := have.Name
+		if have.RawOf != "" {
+			of = have.RawOf
+		}
+		if !have.Own && !slices.ContainsFunc(r.columns, func(col pipeline.ReadColumn) bool { return col.Name == of }) {
+			extra = append(extra, have.Name)
+		}
+	}
+	return missing, extra
 }
 
 // arrange puts a target row into the order of the source's columns. The result is valid

@@ -162,7 +162,7 @@ func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([
 	}
 	shown, list := make([]pipeline.ReadColumn, len(cols)), make([]string, len(cols))
 	for i, c := range cols {
-		shown[i].Name, list[i] = c.name, c.expression()
+		shown[i].Name, shown[i].Own, list[i] = c.name, c.native == "", c.expression()
 		if of, ok := strings.CutPrefix(c.native, "text of "); ok {
 			shown[i].RawOf = of
 			cols[i].rawDateTime = slices.ContainsFunc(cols, func(c viewColumn) bool { return c.name == of && strings.HasPrefix(c.plain(), "DateTime64") })

@@ -166,15 +166,18 @@ func (l *lake) columnsOf(ctx context.Context, name string) ([]string, error) {
 		return nil, err
 	}
 	defer file.Close()
-	opened, err := parquet.OpenFile(file, file.Size(), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return nil, err
-	}
 	var names []string
-	for _, column := range opened.Schema().Columns() {
-		names = append(names, column[0])
-	}
-	return names, nil
+	err = contained(func() error {
+		opened, err := parquet.OpenFile(file, file.Size(), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+		if err != nil {
+			return err
+		}
+		for _, column := range opened.Schema().Columns() {
+			names = append(names, column[0])
+		}
+		return nil
+	})
+	return names, err
 }
 
 // lacks reports whether some files have none of the columns.
@@ -210,7 +213,7 @@ func (h *history) change(all, cells []pipeline.Cell) (c pipeline.Change, err err
 func shownOf(fields []field) []pipeline.ReadColumn {
 	shown := make([]pipeline.ReadColumn, len(fields))
 	for i, f := range fields {
-		shown[i] = pipeline.ReadColumn{Name: f.Name}
+		shown[i] = pipeline.ReadColumn{Name: f.Name, Own: f.identity() == ""}
 		if original, ok := f.Metadata[metaName].(string); ok {
 			shown[i].Name = original
 		}

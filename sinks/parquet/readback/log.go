@@ -7,16 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
 	"net/url"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/parquet-go/parquet-go"
 )
 
 // field is one column of a Delta schema.
@@ -87,13 +83,11 @@ func (l *lake) openTableAt(ctx context.Context, dir string, upTo int64) (*table,
 		return nil, err
 	}
 	versions := versionsIn(names)
-	r := replay{live: map[string]bool{}, t: &table{lake: l, dir: dir, version: -1, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
-	at := upTo
-	if upTo == math.MaxInt64 {
-		at = -1
-	}
-	if err := r.checkpoint(ctx, names, at); err != nil {
-		return nil, err
+	r := l.newReplay(dir, -1)
+	if from, ok := checkpointIn(names, upTo); ok {
+		if err := r.checkpoint(ctx, from); err != nil {
+			return nil, err
+		}
 	}
 	for _, v := range versions {
 		if v <= r.t.version || v > upTo {
@@ -123,7 +117,7 @@ func (l *lake) openTableAt(ctx context.Context, dir string, upTo int64) (*table,
 // entriesBehind replays what came behind a version, without what was before it: what is
 // missing of it is an error that wraps fs.ErrNotExist.
 func (l *lake) entriesBehind(ctx context.Context, dir string, version int64) (*table, error) {
-	r := replay{live: map[string]bool{}, t: &table{lake: l, dir: dir, version: version, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}}
+	r := l.newReplay(dir, version)
 	names, err := l.logNames(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -158,62 +152,10 @@ type replay struct {
 	live map[string]bool
 }
 
-// checkpoint begins with the last checkpoint, or with the newest that is not behind a version.
-func (r *replay) checkpoint(ctx context.Context, names []string, upTo int64) error {
-	l, dir := r.t.lake, logDir(r.t.dir)
-	var last struct {
-		Version int64 `json:"version"`
-	}
-	data, err := l.read(ctx, path.Join(dir, "_last_checkpoint"))
-	switch {
-	case upTo >= 0:
-		last.Version = -1
-		for _, n := range names {
-			name, ok := strings.CutSuffix(n, ".checkpoint.parquet")
-			if v, err := strconv.ParseInt(name, 10, 64); ok && err == nil && v <= upTo {
-				last.Version = max(last.Version, v)
-			}
-		}
-		if last.Version < 0 {
-			return nil
-		}
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("read the last checkpoint: %w", err)
-	default:
-		if err := json.Unmarshal(data, &last); err != nil {
-			return fmt.Errorf("read %s/_last_checkpoint: %w", l.show(dir), err)
-		}
-	}
-	r.t.version, r.t.checkpoint = last.Version, last.Version
-	name := path.Join(dir, fmt.Sprintf("%020d.checkpoint.parquet", last.Version))
-	file, err := l.store.Open(ctx, name)
-	if err != nil {
-		return fmt.Errorf("open checkpoint: %w", err)
-	}
-	defer file.Close()
-	opened, err := parquet.OpenFile(file, file.Size())
-	if err != nil {
-		return fmt.Errorf("read checkpoint %s: %w", l.show(name), err)
-	}
-	reader := parquet.NewGenericReader[action](opened)
-	defer reader.Close()
-	for {
-		batch := make([]action, 128)
-		n, err := reader.Read(batch)
-		for _, a := range batch[:n] {
-			if err := r.apply(a); err != nil {
-				return fmt.Errorf("checkpoint %s: %w", l.show(name), err)
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read checkpoint %s: %w", l.show(name), err)
-		}
-	}
+// newReplay begins behind a version.
+func (l *lake) newReplay(dir string, version int64) replay {
+	t := &table{lake: l, dir: dir, version: version, checkpoint: -1, lastData: -1, facts: map[string]string{}, factsAt: map[string]int64{}}
+	return replay{t: t, live: map[string]bool{}}
 }
 
 const maxLine = 16 << 20
@@ -224,6 +166,14 @@ func (r *replay) commit(ctx context.Context, entry string) error {
 	if err != nil {
 		return fmt.Errorf("read commit: %w", err)
 	}
+	if err := r.lines(data); err != nil {
+		return fmt.Errorf("commit %s: %w", l.show(name), err)
+	}
+	return nil
+}
+
+// lines takes an entry of the log.
+func (r *replay) lines(data []byte) error {
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
@@ -232,10 +182,10 @@ func (r *replay) commit(ctx context.Context, entry string) error {
 		}
 		var a action
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			return fmt.Errorf("commit %s: %w", l.show(name), err)
+			return err
 		}
 		if err := r.apply(a); err != nil {
-			return fmt.Errorf("commit %s: %w", l.show(name), err)
+			return err
 		}
 	}
 	return lines.Err()

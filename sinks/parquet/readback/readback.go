@@ -133,6 +133,9 @@ func (r *Reader) Read(ctx context.Context, name event.TableName, columns func([]
 	if err != nil {
 		return err
 	}
+	if err := r.lake.checkNames(ctx, t); err != nil {
+		return err
+	}
 	shown := shownOf(t.fields)
 	if err := columns(shown); err != nil {
 		return err
@@ -172,7 +175,11 @@ func (l *lake) readFile(ctx context.Context, name string, fields []field, kinds 
 		return err
 	}
 	defer file.Close()
-	opened, err := parquet.OpenFile(file, file.Size())
+	var opened *parquet.File
+	err = contained(func() (err error) {
+		opened, err = parquet.OpenFile(file, file.Size())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -186,7 +193,11 @@ func (l *lake) readFile(ctx context.Context, name string, fields []field, kinds 
 	for _, group := range opened.RowGroups() {
 		rows := group.Rows()
 		for {
-			n, err := rows.ReadRows(buffer)
+			n := 0
+			err := contained(func() (err error) {
+				n, err = rows.ReadRows(buffer)
+				return err
+			})
 			for _, r := range buffer[:n] {
 				for i := range cells {
 					cells[i] = pipeline.Cell{Null: true}
