@@ -39,6 +39,10 @@ key that begin at random places, and keys of the target chosen at random. A tabl
 nothing differs then agrees, which says nothing of its other rows. One with no more rows than
 wanted is compared as a whole; one whose key gives no ranges is skipped, by name.
 
+The daemon (--daemon) is asked which server the pipeline reads: when the source's address leads
+to another one by now, that is the answer, and nothing is compared. Without a daemon the server
+at the address is taken, and that is said.
+
 A table that the target has and the source does not, or no longer, is named as an orphan:
 on_drop_table: keep leaves such tables, and so does a pattern that no longer takes one in.
 Exit status 1 when any table is neither equal nor agrees nor an orphan.`,
@@ -54,6 +58,7 @@ Exit status 1 when any table is neither equal nor agrees nor an orphan.`,
 	sample := c.Flags().String("sample", "", `compare a part of each table: a number of rows ("100000") or a part ("1%")`)
 	seed := c.Flags().Uint64("seed", 0, "chooses the sample: the one that an earlier answer named, 0 for a new one")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
+	daemon := daemonFlag(c)
 	quiet := c.Flags().Bool("quiet", false, "do not say how far it is")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		p, err := spec.ReadFile(args[0], kinds(), lookupEnv)
@@ -69,6 +74,9 @@ Exit status 1 when any table is neither equal nor agrees nor an orphan.`,
 		o.progress = func(string) {}
 		if !*quiet {
 			o.progress = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
+		}
+		if o.server = askServer(c.Context(), *daemon, p.Name); o.server.why != "" {
+			fmt.Fprintf(c.ErrOrStderr(), "which server the pipeline reads is not known, so that the one at its address is taken: %s\n", o.server.why)
 		}
 		var all []sinkResult
 		for _, s := range p.Sinks {
@@ -105,6 +113,7 @@ type verifyOptions struct {
 	work     string
 	history  bool
 	sample   *verify.Sample
+	server   boundServer
 	progress func(string)
 }
 
@@ -152,11 +161,12 @@ func verifySink(ctx context.Context, p *spec.Pipeline, s spec.Sink, o *verifyOpt
 		return nil, errors.Join(err, source.Close())
 	}
 	defer func() { err = errors.Join(err, source.Close(), target.Close()) }()
+	o.server.bind(source)
 	// Before the source: a table that is made meanwhile is none that the source lost.
 	have, unlisted := target.Tables(ctx)
 	tables, err := source.Tables(ctx)
 	if err != nil {
-		return nil, environmentError{err}
+		return nil, environmentError{o.server.explain(err)}
 	}
 	named := map[string]bool{}
 	for _, name := range tables {

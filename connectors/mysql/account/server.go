@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/go-mysql-org/go-mysql/client"
+
+	"github.com/millrace/millrace/pipeline"
 )
 
 // Server is the one server that the connections of an Account lead to. An address may
@@ -29,7 +31,7 @@ type Server struct {
 }
 
 // ErrOtherServer says that a connection was made to another server than the others.
-var ErrOtherServer = errors.New("the address leads to another server")
+var ErrOtherServer = pipeline.ErrStrayed
 
 // NewServer makes a Server that is not known yet. strayed, which may be nil, is told of
 // each connection that was closed for the sake of it, on the goroutine that asked for one.
