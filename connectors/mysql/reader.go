@@ -43,6 +43,8 @@ type reader struct {
 	// ranges in xa.
 	boundary event.Position
 	xa       xaRanges
+	xaDirty  bool // the boundary does not have them yet
+	maxXA    int
 	reserved []event.Reservation
 	moved    bool // the boundary moved since the last Commit was handed over
 	lastEnd  event.Seq
@@ -66,7 +68,7 @@ type reader struct {
 }
 
 func newReader(s *Source) (reader, error) {
-	r := reader{s: s, who: s.cfg.Account(), strayed: &atomic.Pointer[error]{}}
+	r := reader{s: s, who: s.cfg.Account(), strayed: &atomic.Pointer[error]{}, maxXA: maxXA}
 	r.who.Server = account.NewServer(func(err error) {
 		r.strayed.Store(&err)
 		s.poke()
@@ -280,6 +282,9 @@ func (r *reader) position() *event.Position {
 		r.setText, r.setDirty = r.set.String(), false
 	}
 	r.boundary.GTIDSet = r.setText
+	if r.xaDirty {
+		r.boundary.XA, r.xaDirty = r.xa.String(), false
+	}
 	p := r.boundary
 	p.Tables = r.unsure(r.stands())
 	return &p
@@ -296,6 +301,5 @@ func (r *reader) number() event.Seq { return event.MakeSeq(r.epoch, r.counter) }
 
 // setXA takes another list of prepared transactions into the boundary.
 func (r *reader) setXA(all xaRanges) {
-	r.xa = slices.Clip(all)
-	r.boundary.XA = all.String()
+	r.xa, r.xaDirty = slices.Clip(all), true
 }

@@ -31,13 +31,31 @@ type xaRange struct {
 // xaRanges are those at a place in the log, in the order in which they were prepared.
 type xaRanges []xaRange
 
+// maxXA is how many bytes positions keep of open XA transactions at most: a record has three
+// positions, and a broker takes 4 MiB. That is some ten thousand of them.
+const maxXA = 1 << 20
+
+// size is about how much of that they take.
+func (all xaRanges) size() (n int) {
+	const numbers = 30
+	for i := range all {
+		n += len(all[i].id) + len(all[i].gtid) + len(all[i].file) + numbers
+	}
+	return n
+}
+
 // String is what positions keep: a line each, of identity, range, GTID and file.
 func (all xaRanges) String() string {
-	var b strings.Builder
-	for _, x := range all {
-		fmt.Fprintf(&b, "%s %d-%d %s %s\n", x.id, x.from, x.to, x.gtid, x.file)
+	b := make([]byte, 0, all.size())
+	for i := range all {
+		x := &all[i]
+		b = append(append(b, x.id...), ' ')
+		b = append(strconv.AppendUint(b, x.from, 10), '-')
+		b = append(strconv.AppendUint(b, x.to, 10), ' ')
+		b = append(append(b, x.gtid...), ' ')
+		b = append(append(b, x.file...), '\n')
 	}
-	return b.String()
+	return string(b)
 }
 
 func parseXA(text string) (all xaRanges, err error) {
@@ -64,13 +82,22 @@ func (all xaRanges) without(id string) xaRanges {
 	return slices.DeleteFunc(slices.Clone(all), func(x xaRange) bool { return x.id == id })
 }
 
-// preparedXA notes, at the end of a prepared transaction, that it is open.
+// preparedXA notes, at the end of a prepared transaction, that it is open. Where more are than a
+// position can keep the oldest is given up: its COMMIT makes attempts due.
 func (o *opening) preparedXA(st *held.Step) {
 	x := xaRange{id: st.XA, file: st.Event.Place.File, from: o.tx.start.Start, to: st.Event.Place.End, gtid: "-"}
 	if o.tx.named {
 		x.gtid = o.tx.id()
 	}
-	o.setXA(append(o.xa.without(st.XA), x))
+	all := append(o.xa.without(st.XA), x)
+	for len(all) > 1 && all.size() > o.maxXA {
+		o.s.log.Warn("more XA transactions are prepared than can be kept: a snapshot of every table follows when the oldest is committed",
+			"xid", all[0].id, "file", all[0].file, "pos", all[0].from, "open", len(all),
+			"remedy", "find what nobody decides with XA RECOVER, and commit it or roll it back")
+		o.held.Forget(all[0].id)
+		all = all[1:]
+	}
+	o.setXA(all)
 }
 
 // decidedXA takes the XA COMMIT or XA ROLLBACK, with number at, of a transaction that was

@@ -3,9 +3,12 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -436,6 +439,110 @@ func FuzzOpenXA(f *testing.F) {
 		again, err := parseXA(all.String())
 		if err != nil || !slices.Equal(all, again) {
 			t.Errorf("%q is read as %v and back as %v, %v", text, all, again, err)
+		}
+	})
+}
+
+// TestThousandsOfPreparedTransactions are held in a few files, over a restart as well, and come
+// whole with their commits, in whatever order.
+func TestThousandsOfPreparedTransactions(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		const n = 500
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(400))", "CREATE TABLE shop.z (id INT PRIMARY KEY)")
+		cfg := testConfig(srv, "shop.*")
+		cfg.Held = HeldConfig{Dir: t.TempDir(), Memory: 16 << 10}
+		s := newSource(t, cfg)
+		opened := openSource(t, s, pipeline.Resume{})
+		files := openFiles(t, cfg.Held.Dir)
+		for i := range n {
+			session := newSession(t, db)
+			name := fmt.Sprintf("'x%d'", i)
+			session.run("XA START "+name, fmt.Sprintf("INSERT INTO shop.a VALUES (%d,REPEAT('v',300))", i), "XA END "+name, "XA PREPARE "+name)
+			_ = session.conn.Raw(func(any) error { return driver.ErrBadConn }) // the server keeps what is prepared
+		}
+		exec(t, db, "INSERT INTO shop.z VALUES (9001)")
+		all := collect(t, s, upTo("9001"))
+		if now := openFiles(t, cfg.Held.Dir); len(s.o.xa) != n || now-files > 2 {
+			t.Errorf("%d of %d transactions are open, in %d files", len(s.o.xa), n, now-files)
+		}
+		at := *all[len(all)-1].Commit
+		s.Close()
+		s = newSource(t, cfg)
+		openSource(t, s, pipeline.Resume{Position: at, Epoch: at.Epoch, Schemas: schemasOf(all, opened)})
+		if now := openFiles(t, cfg.Held.Dir); len(s.o.xa) != n || now-files > 2 {
+			t.Errorf("behind a restart %d of %d transactions are open, in %d files", len(s.o.xa), n, now-files)
+		}
+		for _, i := range rand.Perm(n) {
+			how := "COMMIT"
+			if i%3 == 0 {
+				how = "ROLLBACK"
+			}
+			exec(t, db, fmt.Sprintf("XA %s 'x%d'", how, i))
+		}
+		exec(t, db, "INSERT INTO shop.z VALUES (9002)")
+		rows := map[string]int{}
+		for _, it := range collect(t, s, upTo("9002")) {
+			if it.Kind == event.KindRow {
+				rows[strings.SplitN(it.text, ",", 2)[0]]++
+			}
+			if it.Kind == event.KindDDL {
+				t.Errorf("due: %s", it.text)
+			}
+		}
+		for i := range n {
+			if want := min(i%3, 1); rows[fmt.Sprintf("c shop.a -> %d", i)] != want {
+				t.Errorf("row %d came %d times of %d", i, rows[fmt.Sprintf("c shop.a -> %d", i)], want)
+			}
+		}
+		if memory, disk := s.o.store.Held(); memory != 0 || disk != 0 || len(s.o.xa) != 0 || openFiles(t, cfg.Held.Dir) != files {
+			t.Errorf("%d bytes of memory and %d of files are held, %d are open", memory, disk, len(s.o.xa))
+		}
+	})
+}
+
+// openFiles counts what this process has open below a directory; the names are gone already.
+func openFiles(t *testing.T, dir string) (n int) {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		if to, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil && strings.HasPrefix(to, dir) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestTheOldestPreparedTransactionIsGivenUp where a position could not keep all: its commit makes
+// snapshots due, and the others come as ever.
+func TestTheOldestPreparedTransactionIsGivenUp(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		r := newXARig(t, srv, db)
+		r.open(pipeline.Resume{})
+		r.s.o.maxXA = 220
+		var decide []func(string)
+		for i := range 4 {
+			decide = append(decide, xaSession(t, db, fmt.Sprintf("x%d", i), fmt.Sprintf("INSERT INTO shop.b VALUES (%d)", i)))
+		}
+		exec(t, db, "INSERT INTO shop.z VALUES (1)")
+		all := collect(t, r.s, func(it seen) bool { return it.Kind == event.KindCommit })
+		open := len(r.s.o.xa)
+		if open == 0 || open == 4 || r.s.o.held.Holds("X'7830',X'',1") || len(all[len(all)-1].Commit.XA) > 220 {
+			t.Fatalf("%d are open, the position has %d bytes", open, len(all[len(all)-1].Commit.XA))
+		}
+		decide[3]("COMMIT")
+		decide[0]("COMMIT")
+		var came []string
+		collect(t, r.s, func(it seen) bool {
+			if it.Kind == event.KindRow || it.Kind == event.KindDDL {
+				came = append(came, it.text)
+			}
+			return it.Kind == event.KindDDL && it.Table.Name.Table == "z"
+		})
+		if came[0] != "c shop.b -> 3" || len(came) < 2 || !strings.Contains(came[1], "due=") {
+			t.Errorf("came %q", came)
 		}
 	})
 }

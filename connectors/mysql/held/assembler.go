@@ -410,6 +410,9 @@ func (a *Assembler) forget(id string) {
 // Holds reports whether the rows of a prepared transaction are held.
 func (a *Assembler) Holds(id string) bool { return a.prepared[id] != nil }
 
+// Forget gives up a prepared transaction: its COMMIT comes as one that is not known.
+func (a *Assembler) Forget(id string) { a.forget(id) }
+
 // Adopt takes over what another Assembler of the same store holds of a prepared
 // transaction.
 func (a *Assembler) Adopt(from *Assembler, id string) {

@@ -13,13 +13,15 @@ import (
 // spoolBuffer is how much is written and read at once.
 const spoolBuffer = 256 << 10
 
-// spool is the part of a log that is in a file, one record an event. Nothing is synced:
-// the file is worth nothing without the process.
+// spool is the part of a log that is in a file, one record an event: in one of its own, or in
+// a part of one on the store's shelf. Nothing is synced: the file is worth nothing without the
+// process.
 type spool struct {
 	store *Store
-	file  vfs.File
-	buf   []byte // not written yet
-	size  int64  // written
+	file  vfs.File // nil on the shelf
+	part  *part    // on the shelf
+	buf   []byte   // not written yet
+	size  int64    // written
 	names []string
 }
 
@@ -48,7 +50,8 @@ func (s *spool) name(file string) int {
 }
 
 func (s *spool) flush() error {
-	n, err := s.file.WriteAt(s.buf, s.size)
+	file, at := s.place()
+	n, err := file.WriteAt(s.buf, at+s.size)
 	if err != nil {
 		return s.store.explain(err)
 	}
@@ -69,8 +72,39 @@ func (s *spool) rest() error {
 	return nil
 }
 
+// place is the file and where in it the spool begins.
+func (s *spool) place() (vfs.File, int64) {
+	if s.part != nil {
+		return s.part.in.file, s.part.at
+	}
+	return s.file, 0
+}
+
+// shelve moves what has a file of its own, and is whole in it, to the shelf, unless it is as
+// large as a file there. Where that cannot be written it stays.
+func (s *spool) shelve() {
+	shelf := &s.store.shelf
+	if s.part != nil || s.size >= shelf.full {
+		return
+	}
+	p, err := shelf.begin()
+	if err == nil {
+		err = shelf.copy(p.in.file, p.at, s.size, func(b []byte, off int64) error { return readWhole(s.file, b, off) })
+	}
+	if err != nil {
+		return
+	}
+	shelf.end(p, s.size)
+	_ = s.file.Close()
+	s.file, s.part = nil, p
+}
+
 func (s *spool) close() {
 	s.store.disk -= s.size + int64(len(s.buf))
+	if s.part != nil {
+		s.store.shelf.drop(s.part)
+		return
+	}
 	_ = s.file.Close()
 }
 
@@ -165,7 +199,8 @@ func (r *spoolReader) take(n int) ([]byte, error) {
 	}
 	r.buf = r.buf[:want]
 	onDisk := int(min(int64(want), max(0, r.s.size-r.at)))
-	if m, err := r.s.file.ReadAt(r.buf[:onDisk], r.at); err != nil && !(errors.Is(err, io.EOF) && m == onDisk) {
+	file, base := r.s.place()
+	if m, err := file.ReadAt(r.buf[:onDisk], base+r.at); err != nil && !(errors.Is(err, io.EOF) && m == onDisk) {
 		return nil, err
 	}
 	copy(r.buf[onDisk:], r.s.buf[max(0, r.at-r.s.size):])

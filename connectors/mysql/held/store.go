@@ -21,12 +21,15 @@ type Store struct {
 	used   int64 // of memory
 	parked int64 // of used, by prepared transactions
 	disk   int64 // in files
+	shelf  shelf
 }
 
 // NewStore makes a store over a directory, which is made when the first file is; memory is
 // the bound in bytes.
 func NewStore(fs vfs.FS, dir string, memory int64) *Store {
-	return &Store{fs: fs, dir: dir, memory: memory}
+	s := &Store{fs: fs, dir: dir, memory: memory}
+	s.shelf = shelf{create: s.create, full: shelfSize}
+	return s
 }
 
 // Held is how much is held, in memory and in files, in bytes.
@@ -129,11 +132,11 @@ func (l *log) compact() {
 }
 
 // park makes the log ready to wait for long: what it has in memory is its own, and no more
-// of it than leaves others half of the memory. Else it goes to a file, or stays where it is
-// if no file can be had. Nothing may be added any more.
+// of it than leaves others half of the memory. Else it goes to the shelf, or stays where it is
+// if nothing can be written. Nothing may be added any more.
 func (l *log) park() {
-	if l.spool != nil {
-		_ = l.spool.rest() // what could not be written is read from memory
+	if l.spool != nil && l.spool.rest() == nil { // what could not be written is read from memory
+		l.spool.shelve()
 	}
 	if l.store.parked+l.bytes > l.store.memory/2 && l.spill() == nil {
 		return
@@ -143,13 +146,13 @@ func (l *log) park() {
 	l.store.parked += l.bytes
 }
 
-// spill moves the events in memory to a file.
+// spill moves the events in memory to the shelf.
 func (l *log) spill() error {
-	file, err := l.store.create()
+	p, err := l.store.shelf.begin()
 	if err != nil {
 		return err
 	}
-	to := &spool{store: l.store, file: file}
+	to := &spool{store: l.store, part: p}
 	for i := range l.mem {
 		if err = to.add(l.mem[i].ev, l.mem[i].frame); err != nil {
 			break
@@ -159,9 +162,10 @@ func (l *log) spill() error {
 		err = to.rest()
 	}
 	if err != nil {
-		to.close()
+		l.store.disk -= to.size + int64(len(to.buf))
 		return err
 	}
+	l.store.shelf.end(p, to.size)
 	l.front, l.fronts = to, len(l.mem)
 	l.store.used -= l.bytes
 	l.mem, l.own, l.bytes = nil, 0, 0
