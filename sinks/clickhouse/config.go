@@ -33,9 +33,14 @@ type Config struct {
 	// ControlDatabase holds the sink's bookkeeping, of all pipelines.
 	ControlDatabase string `yaml:"control_database"`
 	// Mode is what the tables are of their sources; Tables has exceptions, by source name.
-	Mode        Mode             `yaml:"mode"`
-	Tables      map[string]Shape `yaml:"tables"`
-	Compression string           `yaml:"compression"` // lz4 | zstd | none
+	Mode   Mode             `yaml:"mode"`
+	Tables map[string]Shape `yaml:"tables"`
+	// Deletes is what becomes of rows that go.
+	Deletes string `yaml:"deletes"`
+	// PartitionBy and TTL are expressions over the columns of the tables that are made.
+	PartitionBy string `yaml:"partition_by"`
+	TTL         string `yaml:"ttl"`
+	Compression string `yaml:"compression"` // lz4 | zstd | none
 	// Flush bounds what is held before an insert; the runner keeps to it.
 	Flush Flush `yaml:"flush"`
 	// OutOfRange and ZeroDate say what becomes of dates that a column can't hold.
@@ -125,11 +130,6 @@ func (c *Config) Validate() error {
 	case "lz4", "zstd", "none":
 	default:
 		return bad("compression", "must be lz4, zstd or none")
-	}
-	for k, v := range c.Settings {
-		if !settingName.MatchString(k) || strings.ContainsAny(v, ";`") {
-			return bad("settings."+k, "is no setting of a table")
-		}
 	}
 	if err := c.validateShapes(); err != nil {
 		return err

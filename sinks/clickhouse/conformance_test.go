@@ -62,6 +62,12 @@ func dropLater(t testing.TB, d testenv.ClickHouseDatabase, name string) {
 var shapes = map[string]func(*Config){
 	"mirror":    func(*Config) {},
 	"changelog": func(c *Config) { c.Mode = Changelog },
+	"sorted": func(c *Config) {
+		c.Tables = map[string]Shape{}
+		for _, t := range pipelinetest.Everything(1).Names()[:2] {
+			c.Tables[t.String()] = Shape{OrderBy: []string{"v", "id"}, PartitionBy: "cityHash64(v) % 3"}
+		}
+	},
 }
 
 func TestConformance(t *testing.T) {

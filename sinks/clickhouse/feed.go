@@ -80,25 +80,35 @@ func (t *Table) beside(st *step, schema *event.Schema, begin event.Seq) error {
 	if !next.Founded() || !slices.Contains(next.Open, begin) || shown < 0 {
 		return nil
 	}
-	layout, key := t.shape.layout(schema), t.shape.keyOf(schema)
+	layout, key, err := t.shape.plan(schema)
+	if err != nil {
+		return err
+	}
 	for i := shown + 1; i < len(st.stores); i++ {
 		if st.stores[i].fits(schema, layout, key, t.types) {
 			return nil
 		}
 	}
-	_, err := t.begin(st, schema, begin)
+	_, err = t.begin(st, schema, begin)
 	return err
 }
 
 // begin makes a store for rows of a definition, which is not in the target yet.
 func (t *Table) begin(st *step, schema *event.Schema, since event.Seq) (at int, err error) {
-	made := store{Number: 1, Layout: t.shape.layout(schema), Key: t.shape.keyOf(schema)}
+	layout, key, err := t.shape.plan(schema)
+	if err != nil {
+		return 0, err
+	}
+	made := store{Number: 1, Layout: layout, Key: key}
 	if n := len(st.stores); n > 0 {
 		made.Number, made.Since = st.stores[n-1].Number+1, since
 	}
 	st.stores = append(st.stores, made)
 	at = len(st.stores) - 1
 	if err := t.ensureAll(st, at, schema); err != nil {
+		return 0, err
+	}
+	if err := st.stores[at].checkPartition(t.shape.PartitionBy); err != nil {
 		return 0, err
 	}
 	st.added[at] = nil

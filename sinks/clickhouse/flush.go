@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
+	"github.com/millrace/millrace/sinks/clickhouse/server"
 	"github.com/millrace/millrace/sinks/ledger"
 )
 
@@ -182,8 +184,8 @@ func (t *Table) create(ctx context.Context, s *store) error {
 		return err
 	}
 	for first := s.Number; s.Number < first+maxLeft; s.Number++ {
-		if err := t.exec(ctx, s.create(t.target, t.sink.cfg.ControlDatabase, t.sink.cfg.Settings).Create()); err != nil {
-			return err
+		if err := t.exec(ctx, s.create(t.target, t.sink.cfg.ControlDatabase, t.shape).Create()); err != nil {
+			return t.unmade(s, err)
 		}
 		missing, fits, err := t.compare(ctx, s)
 		if err != nil {
@@ -202,6 +204,14 @@ func (t *Table) create(ctx context.Context, s *store) error {
 	return fmt.Errorf("%w: other tables have the names of %s and the %d after it; drop those that nobody needs", pipeline.ErrUnwritable, s.name(t.target).Plain(), maxLeft)
 }
 
+// unmade is why a table can't be made: what the server says, and where it may come from.
+func (t *Table) unmade(s *store, err error) error {
+	if server.Code(err) == 0 || errors.Is(err, pipeline.ErrUnwritable) || errors.Is(err, pipeline.ErrSuperseded) {
+		return err
+	}
+	return fmt.Errorf("%w: make %s: %w (see order_by, partition_by, ttl and settings of the sink)", pipeline.ErrUnwritable, s.name(t.target).Plain(), err)
+}
+
 // maxLeft is how many tables of a store's name are passed over.
 const maxLeft = 10
 
@@ -209,7 +219,7 @@ const maxLeft = 10
 // whether what it has is the same.
 func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn, fits bool, err error) {
 	have, sorting := map[string]string{}, map[string]bool{}
-	name, want := s.name(t.target), s.create(t.target, t.sink.cfg.ControlDatabase, nil)
+	name, want := s.name(t.target), s.create(t.target, t.sink.cfg.ControlDatabase, t.shape)
 	err = t.sink.conn.Query(ctx, t.comment(), "SELECT name, type, is_in_sorting_key FROM system.columns WHERE database = ? AND table = ?", func(scan func(...any) error) error {
 		var column, typ string
 		var in uint8

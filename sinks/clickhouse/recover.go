@@ -123,6 +123,9 @@ func (t *Table) findAbsent(ctx context.Context) error {
 // be (K4). Where they are fewer, the mark goes back to the newest entry of the ledger whose
 // rows are there.
 func (t *Table) believe(ctx context.Context, entries []entry) error {
+	if t.shape.TTL != "" {
+		return nil // rows go by themselves
+	}
 	for i := range t.led.Queues {
 		for s := max(shownAt(t.rec.Stores, t.whole()), 0); s < len(t.rec.Stores); s++ {
 			if err := t.believeIn(ctx, entries, i, &t.rec.Stores[s]); err != nil {

@@ -31,7 +31,10 @@ func (t *Table) writer(st *step, schema *event.Schema, s *event.Slice, q int) (*
 		w.floor = 0 // what is gone has been there
 	}
 	feeds, own := st.feeds(schema, s.Lo, t.types), -1
-	layout, key := t.shape.layout(schema), t.shape.keyOf(schema)
+	layout, key, err := t.shape.plan(schema)
+	if err != nil {
+		return nil, err
+	}
 	for i, at := range feeds {
 		if st.stores[at].fits(schema, layout, key, t.types) {
 			own = i

@@ -2,9 +2,12 @@ package clickhouse
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/pipeline"
@@ -24,6 +27,15 @@ const (
 // Shape is how the tables of the target are made: of all, and of one where it says so.
 type Shape struct {
 	Mode Mode `yaml:"mode"`
+	// OrderBy is the sorting key of a mirror's table: the primary key's columns and others.
+	OrderBy []string `yaml:"order_by"`
+	// PartitionBy and TTL are expressions over the columns of <table>__cdc.
+	PartitionBy string `yaml:"partition_by"`
+	TTL         string `yaml:"ttl"`
+	// Deletes is what becomes of a row that goes: apply.
+	Deletes string `yaml:"deletes"`
+	// Settings are those of the tables that are made, beside the sink's.
+	Settings map[string]string `yaml:"settings"`
 }
 
 var sourceTable = regexp.MustCompile(`^[^.]+\..+$`)
@@ -33,31 +45,62 @@ var later = map[Mode]string{
 	"signed": "use mirror, and views that are refreshed; or changelog, where each change is one row",
 }
 
+// validate says what is wrong with a table's shape, all of it; at is where it stands.
 func (s Shape) validate(at string) error {
+	bad := func(key, format string, a ...any) error {
+		return &config.KeyError{Key: at + key, Text: fmt.Sprintf(format, a...)}
+	}
 	if remedy, ok := later[s.Mode]; ok {
-		return &config.KeyError{Key: at + "mode", Text: fmt.Sprintf("%q is not supported yet: %s", s.Mode, remedy)}
+		return bad("mode", "%q is not supported yet: %s", s.Mode, remedy)
 	}
-	switch s.Mode {
-	case Mirror, Changelog, "":
-		return nil
+	if s.Mode != Mirror && s.Mode != Changelog {
+		return bad("mode", "%q must be mirror or changelog", s.Mode)
 	}
-	return &config.KeyError{Key: at + "mode", Text: fmt.Sprintf("%q must be mirror or changelog", s.Mode)}
+	switch s.Deletes {
+	case "apply":
+	case "soft", "ignore":
+		return bad("deletes", "%q is not supported yet: use apply, and mode: changelog to keep what went: there a deletion is a row", s.Deletes)
+	default:
+		return bad("deletes", "%q must be apply", s.Deletes)
+	}
+	if s.Mode == Changelog && len(s.OrderBy) > 0 {
+		return bad("order_by", "a changelog is ordered by %s; leave order_by out, or have a materialized view order it otherwise", ddl.Seq)
+	}
+	if s.Mode == Mirror && s.TTL != "" {
+		return bad("ttl", "a mirror has the source's rows, of which ttl takes some away, the newest version before an older one too; delete them in the source, or use mode: changelog")
+	}
+	for i, name := range s.OrderBy {
+		if name == "" || slices.Contains(s.OrderBy[:i], name) {
+			return bad("order_by", "%q must be the name of a column, and stand once", name)
+		}
+	}
+	for key, text := range map[string]string{"partition_by": s.PartitionBy, "ttl": s.TTL} {
+		if err := isWhole(text); err != nil {
+			return bad(key, "%q is no expression: %v", text, err)
+		}
+	}
+	return validateSettings(at+"settings.", s.Settings)
+}
+
+func validateSettings(at string, settings map[string]string) error {
+	for k, v := range settings {
+		if !settingName.MatchString(k) || strings.ContainsAny(v, ";`") {
+			return &config.KeyError{Key: at + k, Text: "is no setting of a table"}
+		}
+	}
+	return nil
 }
 
 func (c *Config) validateShapes() error {
-	if err := (Shape{Mode: c.Mode}).validate(""); err != nil {
+	if err := c.shape(event.TableName{}).validate(""); err != nil {
 		return err
 	}
-	names := make([]string, 0, len(c.Tables))
-	for name := range c.Tables {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(c.Tables)) {
+		db, table, _ := strings.Cut(name, ".")
 		if !sourceTable.MatchString(name) {
 			return &config.KeyError{Key: "tables." + name, Text: "must be named database.table, as the source has it"}
 		}
-		if err := c.Tables[name].validate("tables." + name + "."); err != nil {
+		if err := c.shape(event.TableName{DB: db, Table: table}).validate("tables." + name + "."); err != nil {
 			return err
 		}
 	}
@@ -67,7 +110,14 @@ func (c *Config) validateShapes() error {
 // shape is how the target of a source table is made.
 func (c *Config) shape(t event.TableName) Shape {
 	own := c.Tables[t.String()]
-	return Shape{Mode: cmp.Or(own.Mode, c.Mode, Mirror)}
+	s := Shape{
+		Mode: cmp.Or(own.Mode, c.Mode, Mirror), OrderBy: own.OrderBy,
+		Deletes:     cmp.Or(own.Deletes, c.Deletes, "apply"),
+		PartitionBy: cmp.Or(own.PartitionBy, c.PartitionBy), TTL: cmp.Or(own.TTL, c.TTL), Settings: map[string]string{},
+	}
+	maps.Copy(s.Settings, c.Settings)
+	maps.Copy(s.Settings, own.Settings)
+	return s
 }
 
 // checkShape refuses to go on with a target that was begun in another mode: what it lacks
@@ -84,21 +134,49 @@ func (t *Table) checkShape() error {
 	return nil
 }
 
-// keyOf are the identities of the key of a store for rows of a definition.
-func (s Shape) keyOf(schema *event.Schema) []uint32 {
-	if s.Mode == Changelog {
-		return nil
-	}
-	return keyOf(schema)
-}
-
-// layout is that of a store for rows of a definition.
-func (s Shape) layout(schema *event.Schema) ddl.Layout {
+// plan is what a store for rows of a definition is: its rows' layout, and the identities of
+// its key's columns.
+func (s Shape) plan(schema *event.Schema) (ddl.Layout, []uint32, error) {
 	switch {
 	case s.Mode == Changelog:
-		return ddl.Changes
+		return ddl.Changes, nil, nil
+	case len(schema.PrimaryKey) == 0 && len(s.OrderBy) > 0:
+		return 0, nil, errors.New("order_by is for tables with a primary key, which this one has not: leave it out")
 	case len(schema.PrimaryKey) == 0:
-		return ddl.Signs
+		return ddl.Signs, nil, nil
+	case len(s.OrderBy) == 0:
+		return ddl.Versions, keyOf(schema), nil
 	}
-	return ddl.Versions
+	var key []uint32
+	for _, name := range s.OrderBy {
+		i := slices.IndexFunc(schema.Columns, func(c event.Column) bool { return c.Name == name })
+		if i < 0 {
+			return 0, nil, fmt.Errorf("order_by names column %s, which the table does not have: name its columns as they are now", name)
+		}
+		key = append(key, schema.Columns[i].ID)
+	}
+	for _, i := range schema.PrimaryKey {
+		if c := &schema.Columns[i]; !slices.Contains(key, c.ID) {
+			return 0, nil, fmt.Errorf("order_by lacks column %s of the primary key: rows that differ in it alone would be one; add it at the end", c.Name)
+		}
+	}
+	return ddl.Versions, key, nil
+}
+
+// checkPartition refuses a partition that is not the same for all versions of a row: parts of
+// two partitions are never merged, and the older version would stay. Rows that have no versions
+// may lie anywhere.
+func (s *store) checkPartition(by string) error {
+	if s.Layout != ddl.Versions {
+		return nil
+	}
+	key := s.create(ddl.Name{}, "", Shape{}).Key
+	for _, name := range identifiers(by) {
+		if !slices.Contains(key, name) {
+			return fmt.Errorf("partition_by %q names %s, which is no column of the sorting key (%s): versions of one row could lie in two partitions, "+
+				"where the newer one never replaces the older; add the column to order_by of the table, or partition by those of the key",
+				by, name, strings.Join(key, ", "))
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/millrace/millrace/pipeline/event"
@@ -81,16 +82,7 @@ func (s *store) fits(schema *event.Schema, layout ddl.Layout, key []uint32, o co
 	if s.Layout != layout || !slices.Equal(s.Key, key) {
 		return false
 	}
-	for _, i := range schema.PrimaryKey {
-		if len(key) == 0 {
-			break
-		}
-		t, err := column.Of(&schema.Columns[i], true, o)
-		if err != nil || s.find(schema.Columns[i].ID, t.Text(), false) < 0 {
-			return false
-		}
-	}
-	return true
+	return s.holds(schema, o)
 }
 
 // find is the newest column of a type that holds a source column's values, -1 for none.
@@ -185,14 +177,21 @@ func (c *targetColumn) definition() ddl.Column {
 }
 
 // create is the table.
-func (s *store) create(target ddl.Name, control string, settings map[string]string) *ddl.Table {
-	t := &ddl.Table{Name: s.name(target), Layout: s.Layout, Control: control, Target: target.Plain(), Settings: settings}
+func (s *store) create(target ddl.Name, control string, shape Shape) *ddl.Table {
+	t := &ddl.Table{Name: s.name(target), Layout: s.Layout, Control: control, Target: target.Plain(),
+		PartitionBy: shape.PartitionBy, TTL: shape.TTL, Settings: maps.Clone(shape.Settings)}
 	for i := range s.Columns {
 		t.Columns = append(t.Columns, s.Columns[i].definition())
 	}
 	for _, id := range s.Key {
 		i := slices.IndexFunc(s.Columns, func(c targetColumn) bool { return c.Of.ID == id })
 		t.Key = append(t.Key, s.Columns[i].Name)
+		if s.Columns[i].typ.Nullable {
+			if t.Settings == nil {
+				t.Settings = map[string]string{}
+			}
+			t.Settings["allow_nullable_key"] = "1"
+		}
 	}
 	return t
 }

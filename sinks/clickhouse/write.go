@@ -139,7 +139,10 @@ func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) er
 // storeOf is the place of the newest store that rows of a definition fit; a key that none has
 // makes one.
 func (t *Table) storeOf(st *step, schema *event.Schema, since event.Seq) (int, error) {
-	layout, key := t.shape.layout(schema), t.shape.keyOf(schema)
+	layout, key, err := t.shape.plan(schema)
+	if err != nil {
+		return 0, err
+	}
 	for i := len(st.stores) - 1; i >= 0; i-- {
 		if st.stores[i].fits(schema, layout, key, t.types) {
 			return i, nil
@@ -198,8 +201,9 @@ func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 
 // apartKey are the places, in a definition of another key, of the columns of the store's.
 func (t *Table) apartKey(s *store, schema *event.Schema) (places []int) {
-	if s.fits(schema, t.shape.layout(schema), t.shape.keyOf(schema), t.types) {
-		return nil
+	layout, key, err := t.shape.plan(schema)
+	if err == nil && s.fits(schema, layout, key, t.types) && len(key) <= len(schema.PrimaryKey) {
+		return nil // an update never changes the primary key: it comes as two rows
 	}
 	for _, id := range s.Key {
 		places = append(places, slices.IndexFunc(schema.Columns, func(c event.Column) bool { return c.ID == id }))

@@ -64,7 +64,7 @@ func Of(c *event.Column, key bool, o Options) (Type, error) {
 		return t, err
 	}
 	t.Key = key
-	t.Nullable = c.Nullable && !key && t.kind != kindVector
+	t.Nullable = c.Nullable && t.kind != kindVector
 	return t, nil
 }
 

@@ -55,7 +55,8 @@ func TestStatements(t *testing.T) {
 	keyless := &Table{Layout: Signs, Name: Name{"shop", "log__cdc"}, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}}}
 	view := &View{Name: Name{"shop", "orders"}, Of: keyed.Name, Floor: 7, Columns: []ViewColumn{{Name: "id", Type: "Int64", Comment: "int", From: "id"}, {Name: "w", Type: "Nullable(String)", From: "v"}}}
 	signed := &View{Name: Name{"shop", "log"}, Of: keyless.Name, Layout: Signs, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}}}
-	changes := &Table{Layout: Changes, Name: keyless.Name, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}, {Name: "v__before", Type: "Nullable(String)"}}}
+	changes := &Table{Layout: Changes, Name: keyless.Name, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}, {Name: "v__before", Type: "Nullable(String)"}},
+		PartitionBy: "toYYYYMM(_ts)", TTL: "toDateTime(_ts) + INTERVAL 1 YEAR", Settings: map[string]string{"a": "1"}}
 	story := &View{Layout: Changes, Name: signed.Name, Of: keyless.Name, Floor: 7, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}, {Name: Seq, Type: "UInt64", From: Seq}}}
 	const fence = "CONSTRAINT millrace_fence CHECK joinGet('millrace.fence', 'closed', 'shop.orders', _gen) = 0, CONSTRAINT millrace_life CHECK joinGet('millrace.life', 'token', 'shop.orders', _gen) != 0"
 	for _, c := range []struct{ what, got, want string }{
@@ -66,7 +67,7 @@ func TestStatements(t *testing.T) {
 			"INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " + strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = ReplacingMergeTree(`_seq`) ORDER BY (`_seq`)"},
 		{"changelog", changes.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`log__cdc` (`v` String, `v__before` Nullable(String), `_seq` UInt64, `_op` Enum8('c' = 1, 'u' = 2, 'd' = 3, 'r' = 4, 'x' = 5), " +
 			"`_q` UInt16, `_gen` UInt64, `_ts` DateTime64(6, 'UTC'), `_tx` String, `_below` UInt64, INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " +
-			strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = MergeTree ORDER BY (`_seq`)"},
+			strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = MergeTree PARTITION BY toYYYYMM(_ts) ORDER BY (`_seq`) TTL toDateTime(_ts) + INTERVAL 1 YEAR SETTINGS a = 1"},
 		{"view of a changelog", story.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String, `_seq` UInt64) AS SELECT _t.`v` AS `v`, _t.`_seq` AS `_seq` FROM `shop`.`log__cdc` AS _t"},
 		{"view", view.Replace(), "CREATE OR REPLACE VIEW `shop`.`orders` (`id` Int64 COMMENT 'int', `w` Nullable(String)) AS SELECT _t.`id` AS `id`, _t.`v` AS `w` FROM `shop`.`orders__cdc` AS _t FINAL WHERE _t.`_seq` >= 7"},
 		{"signed", signed.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String) AS SELECT _r._c0 AS `v` FROM (SELECT _t.`v` AS _c0, toInt64(sum(_t.`_sign`)) AS _n FROM `shop`.`log__cdc` AS _t FINAL GROUP BY _c0 HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i"},

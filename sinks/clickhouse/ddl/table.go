@@ -59,8 +59,10 @@ type Table struct {
 	Columns []Column
 	Layout  Layout
 	// Key is the sorting key of versions.
-	Key      []string
-	Settings map[string]string
+	Key []string
+	// PartitionBy and TTL are expressions over the table's columns, "" for none.
+	PartitionBy, TTL string
+	Settings         map[string]string
 }
 
 // Technical are the columns beside the source's.
@@ -102,8 +104,15 @@ func (t *Table) Create() string {
 		parts = append(parts, c.text())
 	}
 	parts = append(parts, fmt.Sprintf("INDEX _seq_range %s TYPE minmax GRANULARITY 1", Ident(Seq)), constraints(t.Control, String(t.Target)))
-	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s) ENGINE = %s ORDER BY (%s)%s",
-		t.Name, strings.Join(parts, ", "), t.Engine(), idents(t.Sorting()), settings(t.Settings))
+	s := fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s) ENGINE = %s", t.Name, strings.Join(parts, ", "), t.Engine())
+	if t.PartitionBy != "" {
+		s += " PARTITION BY " + t.PartitionBy
+	}
+	s += fmt.Sprintf(" ORDER BY (%s)", idents(t.Sorting()))
+	if t.TTL != "" {
+		s += " TTL " + t.TTL
+	}
+	return s + settings(t.Settings)
 }
 
 // Add adds a column.

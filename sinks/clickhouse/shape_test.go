@@ -1,0 +1,222 @@
+package clickhouse
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
+)
+
+// shaped is the configuration with a shape for the tests' table.
+func shaped(c Config, s Shape) Config {
+	c.Tables = map[string]Shape{tableName.String(): s}
+	return c
+}
+
+// A row whose sort column changes, or that goes, is deleted where it was: under its old sorting
+// key. Rows come in any order, and again.
+func TestASortColumnChanges(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	c := shaped(targetOn(t, d), Shape{OrderBy: []string{"city", "id"}, PartitionBy: "cityHash64(city) % 4"})
+	c.Table = "sorted"
+	m := schemas{}
+	s := m.add([]event.Column{number(1, "id", 4), text(2, "city"), text(3, "v")}, 0)
+	img := func(vals ...any) event.Image { return image(t, s, vals...) }
+	o := own(t, c, m, 1, false)
+	o.write(0, rows(s, 0, create(10, img(1, "Rome", "a")), create(12, img(2, nil, "b")), create(14, img(3, "Oslo", "c")))).flush()
+	o.write(0, rows(s, 14, update(16, img(1, "Rome", "a"), img(1, "Oslo", "a")), update(18, img(2, nil, "b"), img(2, "Rome", "b")),
+		update(20, img(3, "Oslo", "c"), img(3, "Oslo", "d")))).flush()
+	want := []string{"id=1 city=Oslo v=a", "id=2 city=Rome v=b", "id=3 city=Oslo v=d"}
+	same(t, "moved", shows(t, c), want)
+	back := rows(s, 20, update(22, img(1, "Oslo", "a"), img(1, "Rome", "e")), remove(24, img(3, "Oslo", "d")))
+	own(t, c, m, 2, false).write(0, back).flush()
+	want = []string{"id=1 city=Rome v=e", "id=2 city=Rome v=b"}
+	same(t, "moved back, and gone", shows(t, c), want)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Exec(t.Context(), "OPTIMIZE TABLE `"+c.Database+"`.sorted"+suffix+" FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "merged", shows(t, c), want)
+}
+
+// Another sorting key is another table, filled by a snapshot while readers see the first one.
+func TestTheSortingKeyIsChangedByASnapshot(t *testing.T) {
+	c := targetOn(t, testenv.ClickHouse(t))
+	c.Table = "resorted"
+	m := schemas{}
+	s := m.add([]event.Column{number(1, "id", 4), text(2, "v")}, 0)
+	begin := func(prev, seq event.Seq) *event.Slice {
+		return mark(event.KindBegin, s, prev, event.Mark{Seq: seq, Attempt: seq, Queues: 1})
+	}
+	read := func(seq event.Seq, img event.Image) event.Row {
+		return event.Row{Op: event.OpRead, Index: uint64(seq), Seq: seq, After: img}
+	}
+	end := func(prev, seq, begin event.Seq) *event.Slice {
+		return mark(event.KindEnd, s, prev, event.Mark{Seq: seq, Attempt: begin, Queues: 1})
+	}
+	own(t, c, m, 1, false).write(0, begin(0, 10), rows(s, 10, read(12, image(t, s, 1, "a"))), end(12, 14, 10)).flush()
+	c = shaped(c, Shape{OrderBy: []string{"v", "id"}})
+	o := own(t, c, m, 2, false).write(0, rows(s, 14, update(16, image(t, s, 1, "a"), image(t, s, 1, "b")), create(18, image(t, s, 2, "z")))).flush()
+	want := []string{"id=1 v=b", "id=2 v=z"}
+	same(t, "before the snapshot", shows(t, c), want)
+	if o.shownStore() != 1 {
+		t.Errorf("store %d is shown before the snapshot", o.shownStore())
+	}
+	o.write(0, begin(18, 20), rows(s, 20, read(22, image(t, s, 1, "b")), read(24, image(t, s, 2, "z"))), end(24, 26, 20)).flush()
+	same(t, "behind the snapshot", shows(t, c), want)
+	if o.shownStore() != 2 || len(o.rec.Stores[1].Key) != 2 {
+		t.Errorf("store %d is shown behind the snapshot", o.shownStore())
+	}
+}
+
+func (o owner) shownStore() int { return shown(o.rec.Stores, o.whole()).Number }
+
+// What a definition does not allow is refused by name, before anything is made.
+func TestShapesThatATableCanNotHave(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	columns := []event.Column{number(1, "id", 4), number(2, "shop", 4), text(3, "v")}
+	for name, c := range map[string]struct {
+		shape Shape
+		key   []int
+		want  string
+	}{
+		"lacks":      {Shape{OrderBy: []string{"v", "id"}}, []int{0, 1}, "order_by lacks column shop of the primary key"},
+		"unknown":    {Shape{OrderBy: []string{"id", "vv"}}, []int{0}, "order_by names column vv, which the table does not have"},
+		"keyless":    {Shape{OrderBy: []string{"id"}}, nil, "order_by is for tables with a primary key"},
+		"torn":       {Shape{PartitionBy: "intDiv(shop, 10)"}, []int{0}, `partition_by "intDiv(shop, 10)" names shop, which is no column of the sorting key (id)`},
+		"torn too":   {Shape{PartitionBy: "toYYYYMM(_ts)"}, []int{0}, "names _ts, which is no column of the sorting key (id)"},
+		"no setting": {Shape{Settings: map[string]string{"index_granulariti": "1"}}, []int{0}, "(see order_by, partition_by, ttl and settings of the sink)"},
+		"no column":  {Shape{Mode: Changelog, PartitionBy: "nothing % 3"}, []int{0}, "(see order_by, partition_by, ttl and settings of the sink)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := shaped(targetOn(t, d), c.shape)
+			cfg.Table = name
+			m := schemas{}
+			s := m.add(slices.Clone(columns), c.key...)
+			o := own(t, cfg, m, 1, len(c.key) == 0)
+			err := o.Write(t.Context(), queueID(0), rows(s, 0, create(10, image(t, s, 1, 2, "a"))))
+			if err == nil {
+				_, err = o.Flush(t.Context())
+			}
+			if !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, and not %s", err, c.want)
+			}
+		})
+	}
+}
+
+// A partition may be of any column where rows have no versions, and rows may go by themselves.
+func TestAChangelogIsPartitioned(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	c := shaped(targetOn(t, d), Shape{Mode: Changelog, PartitionBy: "id % 2", TTL: "toDateTime(_ts) + INTERVAL 30 YEAR DELETE",
+		Settings: map[string]string{"index_granularity": "1024"}})
+	c.Table, c.Settings = "partitioned", map[string]string{"index_granularity": "512", "min_bytes_for_wide_part": "0"}
+	m := schemas{}
+	s := m.add([]event.Column{number(1, "id", 4)}, 0)
+	own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1)), create(12, image(t, s, 2)))).flush()
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var parts uint64
+	var engine string
+	err = conn.QueryRow(t.Context(), "SELECT uniqExact(partition), any(engine_full) FROM system.parts AS p JOIN system.tables AS t ON p.database = t.database AND p.table = t.name "+
+		"WHERE p.active AND p.database = ? AND p.table = ?", c.Database, c.Table+suffix).Scan(&parts, &engine)
+	if err != nil || parts != 2 || !strings.Contains(engine, "index_granularity = 1024, min_bytes_for_wide_part = 0") || !strings.Contains(engine, "TTL") {
+		t.Errorf("%d partitions, %s, %v", parts, engine, err)
+	}
+	same(t, "the rows", shows(t, c), []string{"id=1", "id=2"})
+}
+
+func TestMistakesOfShapesAreNamed(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		`mode: "signed" is not supported yet: use mirror`:    func(c *Config) { c.Mode = "signed" },
+		`mode: "mirrored" must be mirror or changelog`:       func(c *Config) { c.Mode = "mirrored" },
+		`tables.shop.a.b.mode: "x" must be`:                  func(c *Config) { c.Tables = map[string]Shape{"shop.a.b": {Mode: "x"}} },
+		`tables.orders: must be named database.table`:        func(c *Config) { c.Tables = map[string]Shape{"orders": {}} },
+		`tables.shop.a.order_by: a changelog is ordered by`:  func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Mode: Changelog, OrderBy: []string{"a"}}} },
+		`tables.shop.a.order_by: "a" must be the name of a`:  func(c *Config) { c.Tables = map[string]Shape{"shop.a": {OrderBy: []string{"a", "a"}}} },
+		`tables.shop.a.settings.A B: is no setting`:          func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Settings: map[string]string{"A B": "1"}}} },
+		`deletes: "soft" is not supported yet: use apply`:    func(c *Config) { c.Deletes = "soft" },
+		`deletes: "drop" must be apply`:                      func(c *Config) { c.Deletes = "drop" },
+		`ttl: a mirror has the source's rows`:                func(c *Config) { c.TTL = "toDateTime(_ts)" },
+		`partition_by: "id) ORDER BY (x" is no expression`:   func(c *Config) { c.PartitionBy = "id) ORDER BY (x" },
+		`partition_by: "f(id" is no expression: a ( is not`:  func(c *Config) { c.PartitionBy = "f(id" },
+		`partition_by: "id, x" is no expression: a comma`:    func(c *Config) { c.PartitionBy = "id, x" },
+		`partition_by: "id; x" is no expression: ';' stand`:  func(c *Config) { c.PartitionBy = "id; x" },
+		`partition_by: "id -- x" is no expression: a comme`:  func(c *Config) { c.PartitionBy = "id -- x" },
+		`partition_by: "'id" is no expression: its ' is not`: func(c *Config) { c.PartitionBy = "'id" },
+	} {
+		c := DefaultConfig()
+		c.Address = []string{"ch1:9000"}
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
+	}
+}
+
+func TestNamesInExpressions(t *testing.T) {
+	for text, want := range map[string]string{
+		"id":                             "id",
+		"toYYYYMM(created)":              "created",
+		"(toYYYYMM(`my col`), x % 3)":    "my col|x",
+		`"a""b"`:                         "a|b",
+		"concat('it''s', 'x\\'y', name)": "name",
+		"intDiv ( id, 10 )":              "id",
+		"größe + 1e3":                    "größe",
+		"cityHash64(a, b) % 8":           "a|b",
+		"":                               "",
+	} {
+		if got := strings.Join(identifiers(text), "|"); got != want {
+			t.Errorf("%s names %s and not %s", text, got, want)
+		}
+	}
+}
+
+// An expression that is taken is closed where it ends: the pieces' parentheses say so, whatever
+// is in its quotes.
+func FuzzAnExpressionEndsWhereItEnds(f *testing.F) {
+	for _, s := range []string{"id", "f(a, 'b)')", "`(`", "a) x (b", "x -- y", "'\\'", "a /* b", "f(((", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if isWhole(s) != nil {
+			return
+		}
+		depth, quote := 0, byte(0)
+		for i := 0; i < len(s); i++ {
+			switch c := s[i]; {
+			case quote != 0 && c == '\\':
+				i++
+			case quote != 0:
+				if c == quote {
+					quote = 0
+				}
+			case c == '\'' || c == '`' || c == '"':
+				quote = c
+			case c == '(':
+				depth++
+			case c == ')':
+				depth--
+			case c == ';' || c < ' ' && c != '\t':
+				t.Fatalf("%q has %q outside of quotes", s, c)
+			}
+			if depth < 0 {
+				t.Fatalf("%q closes what it has not opened", s)
+			}
+		}
+		if depth != 0 || quote != 0 {
+			t.Fatalf("%q does not end: depth %d, quote %q", s, depth, quote)
+		}
+	})
+}
