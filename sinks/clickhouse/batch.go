@@ -95,6 +95,11 @@ func (b *batch) size() (rows int, bytes int64) {
 	return rows, bytes
 }
 
+// empty says that nothing was written.
+func (b *batch) empty() bool {
+	return !slices.ContainsFunc(b.steps, func(s *step) bool { return !s.led.Empty() || s.led.Changed() || len(s.blocks) > 0 })
+}
+
 // next begins another step behind the last one.
 func (b *batch) next() {
 	s := b.last()

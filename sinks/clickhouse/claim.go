@@ -56,7 +56,8 @@ func (s *Sink) unclaimed(ctx context.Context, claim pipeline.Claim) (*Table, err
 		return nil, err
 	}
 	return &Table{
-		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shape: s.cfg.shape(claim.Table), shown: map[ddl.Name]string{},
+		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shape: s.cfg.shape(claim.Table),
+		shown: map[ddl.Name]string{}, defined: map[ddl.Name]string{},
 		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}, nil
 }

@@ -49,6 +49,8 @@ type Config struct {
 	// Rewind is how far back rows are sent again when the server has started anew: what it
 	// acknowledged in that time may not have been on its disk.
 	Rewind config.Duration `yaml:"rewind"`
+	// CleanUp is how deleted rows go from the target's disk.
+	CleanUp CleanUp `yaml:"clean_up"`
 	// Timeout is how long a statement may be without an answer.
 	Timeout config.Duration `yaml:"timeout"`
 	// Settings are those of the tables that are made.
@@ -61,6 +63,12 @@ type TLS struct {
 	CA         string `yaml:"ca"` // file; the system's when empty
 	ServerName string `yaml:"server_name"`
 	SkipVerify bool   `yaml:"skip_verify"`
+}
+
+// CleanUp is how deleted rows go from the target's disk.
+type CleanUp struct {
+	// Every is how often is looked at least whether there are enough; 0 turns it off.
+	Every config.Duration `yaml:"every"`
 }
 
 // Flush bounds what is held before an insert.
@@ -77,7 +85,8 @@ func DefaultConfig() Config {
 		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4", Mode: Mirror,
 		Flush:      Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)},
 		OutOfRange: p.Range, ZeroDate: p.ZeroDate,
-		Rewind: config.Duration(10 * time.Minute), Timeout: config.Duration(5 * time.Minute),
+		CleanUp: CleanUp{Every: config.Duration(10 * time.Minute)},
+		Rewind:  config.Duration(10 * time.Minute), Timeout: config.Duration(5 * time.Minute),
 	}
 }
 
@@ -120,6 +129,8 @@ func (c *Config) Validate() error {
 		return bad("rewind", "must not be below zero; 0 is for servers with fsync_after_insert or a quorum")
 	case c.Rewind.D() > maxRewind:
 		return bad("rewind", "must be at most %s", maxRewind)
+	case c.CleanUp.Every < 0 || c.CleanUp.Every > 0 && c.CleanUp.Every.D() < time.Minute:
+		return bad("clean_up.every", "must be 1m or more, or 0s to leave deleted rows on the target's disk")
 	case c.Timeout.D() < time.Second:
 		return bad("timeout", "must be 1s or more")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2/lib/column"
@@ -113,7 +114,9 @@ func (r *record) present(st *step) {
 				}
 			}
 		}
-		maps.DeleteFunc(in, func(_ int, high event.Seq) bool { return high < r.Floor })
+		maps.DeleteFunc(in, func(number int, high event.Seq) bool {
+			return high < r.Floor || !slices.ContainsFunc(st.stores, func(s store) bool { return s.Number == number })
+		})
 		r.Queues[q].In, r.Queues[q].High = in, highOf(in)
 	}
 }
@@ -374,6 +377,9 @@ func (t *Table) showNow(ctx context.Context) error {
 		}
 		if err := t.exec(ctx, text); err != nil {
 			return fmt.Errorf("make the view: %w", err)
+		}
+		if t.defined[v.Name], err = t.definition(ctx, v.Name); err != nil {
+			return err
 		}
 		t.shown[v.Name] = text
 	}

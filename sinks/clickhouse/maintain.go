@@ -15,16 +15,28 @@ import (
 // fenceEvery is how often the fence is looked at.
 const fenceEvery = time.Minute
 
-// Maintain does what is due beside the stream: it removes what is below the floor, and sees
-// that the fence is closed.
+// Maintain does what is due beside the stream, where nothing waits for a Flush: it sees that the
+// fence is closed and the view is as it should be, and removes what no reader sees any more.
 func (t *Table) Maintain(ctx context.Context) error {
 	if t.broken != nil {
 		return t.broken
+	}
+	if !t.batch.empty() {
+		return nil
 	}
 	if now := t.sink.now(); now.Sub(t.fenced) >= fenceEvery || now.Before(t.fenced) {
 		t.fenced = now
 		if err := t.checkFence(ctx); err != nil {
 			return t.later("look at the fence", err)
+		}
+		if err := t.checkViews(ctx); err != nil {
+			return t.later("look at the view", err)
+		}
+		if err := t.retire(ctx); err != nil {
+			return t.later("remove a table that no view shows", err)
+		}
+		if err := t.sweep(ctx); err != nil {
+			return t.later("remove deleted rows", err)
 		}
 	}
 	if t.led.Floor > t.rec.Cleaned && t.shape.Mode != Changelog {
@@ -73,6 +85,6 @@ func (t *Table) clean(ctx context.Context) error {
 	if err := t.writeRecord(ctx, &rec); err != nil {
 		return err
 	}
-	t.rec = &rec
+	t.keep(&rec)
 	return nil
 }

@@ -13,9 +13,9 @@ import (
 // metrics are the sink's figures, by pipeline, sink and table. Those that every sink has are
 // named and described as there.
 type metrics struct {
-	rows, bytes, blocks, values *prometheus.CounterVec
-	flush                       *prometheus.HistogramVec
-	lag                         *prometheus.GaugeVec
+	rows, bytes, blocks, values, removed, sweeping *prometheus.CounterVec
+	flush                                          *prometheus.HistogramVec
+	lag, deleted                                   *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -24,10 +24,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, append(labels[:3:3], more...)))
 	}
 	return &metrics{
-		rows:   counter("rows_total", "Rows committed to the target."),
-		bytes:  counter("bytes_total", "Bytes of data files committed to the target."),
-		blocks: counter("blocks_total", "Blocks inserted into the target."),
-		values: counter("values_changed_total", "Values that their column of the target can't hold, by what became of them.", "column", "became"),
+		rows:     counter("rows_total", "Rows committed to the target."),
+		bytes:    counter("bytes_total", "Bytes of data files committed to the target."),
+		blocks:   counter("blocks_total", "Blocks inserted into the target."),
+		values:   counter("values_changed_total", "Values that their column of the target can't hold, by what became of them.", "column", "became"),
+		removed:  counter("deleted_rows_removed_total", "Marks of deleted rows that were removed from the target's disk."),
+		sweeping: counter("clean_up_seconds_total", "Time that the removal of deleted rows took at the target, to the minute in which its end was seen."),
+		deleted: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_deleted_rows",
+			Help: "Marks of deleted rows on the target's disk that can be removed, as counted last."}, labels)),
 		flush: register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "millrace_sink_flush_seconds",
 			Help: "Time from the beginning of a flush to its durable commit.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, labels)),
 		lag: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_lag_seconds",

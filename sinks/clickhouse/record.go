@@ -44,6 +44,10 @@ type record struct {
 	// in a changelog.
 	Mode Mode       `json:"mode,omitempty"`
 	Log  *logRecord `json:"log,omitempty"`
+	// Sweep is the removal of deleted rows that is under way. Below Swept deletions may be gone,
+	// and a mark proves nothing by its rows.
+	Sweep *sweep    `json:"sweep,omitempty"`
+	Swept event.Seq `json:"swept,omitempty"`
 	// Total is how many rows of the source were written, of all its life.
 	Total uint64 `json:"total,omitempty"`
 }

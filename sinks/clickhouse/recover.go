@@ -126,20 +126,36 @@ func (t *Table) believe(ctx context.Context, entries []entry) error {
 	if t.shape.TTL != "" {
 		return nil // rows go by themselves
 	}
+	marks, again := seqs(t.led), false
 	for i := range t.led.Queues {
 		for s := max(shownAt(t.rec.Stores, t.whole()), 0); s < len(t.rec.Stores); s++ {
 			if err := t.believeIn(ctx, entries, i, &t.rec.Stores[s]); err != nil {
 				return err
 			}
 		}
-		t.led.Queues[i].High = noted(highOf(t.rec.Queues[i].In), t.rec.Floor)
+		if was := t.led.Queues[i].Seq; was < marks[i] && was < t.rec.Swept {
+			again = true
+		}
+		t.led.Queues[i].High = noted(highOf(t.rec.Queues[i].In), max(t.rec.Floor, t.rec.Swept))
+	}
+	if again {
+		t.fromTheBeginning()
 	}
 	return nil
 }
 
+// fromTheBeginning has all queues sent again. A row comes again of which the deletion came
+// through another queue, and is gone.
+func (t *Table) fromTheBeginning() {
+	for i := range t.led.Queues {
+		t.led.Queues[i] = ledger.Queue{ID: t.led.Queues[i].ID}
+		t.rec.Queues[i].In = nil
+	}
+}
+
 func (t *Table) believeIn(ctx context.Context, entries []entry, i int, s *store) error {
 	q := t.led.Queues[i]
-	q.High = noted(t.rec.Queues[i].In[s.Number], t.rec.Floor)
+	q.High = noted(t.rec.Queues[i].In[s.Number], max(t.rec.Floor, t.rec.Swept))
 	if q.High == 0 || seeded.On(seeded.MarkBelieved) {
 		return nil
 	}
@@ -169,7 +185,7 @@ func (t *Table) earlier(entries []entry, i, number int) (out []ledger.Queue) {
 	for _, e := range entries {
 		if i < len(e.rec.Queues) {
 			q := e.rec.Queues[i].queue()
-			q.High = noted(e.rec.Queues[i].In[number], t.rec.Floor)
+			q.High = noted(e.rec.Queues[i].In[number], max(t.rec.Floor, t.rec.Swept))
 			out = append(out, q)
 		}
 	}

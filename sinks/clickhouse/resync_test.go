@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 
@@ -204,6 +205,69 @@ func TestATableIsReadAnewBesideWhatReadersSee(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The table that the view no longer shows is removed once the ledger can't go back to it, and a
+// view that somebody, or a late statement, has defined over it is put right before.
+func TestATableThatIsNotShownGoes(t *testing.T) {
+	ch := testenv.ClickHouseWithFaults(t, chserver.Options{})
+	c := targetOn(t, ch.ClickHouseDatabase)
+	c.Table, c.Rewind = "orders", 0
+	r := newResync(t, true)
+	if err := r.deliver(t.Context(), c, 1); err != nil {
+		t.Fatal(err)
+	}
+	tables := func() string {
+		out, err := ch.Admin(t.Context(), "SELECT arrayStringConcat(arraySort(groupArray(name)), ' ') FROM system.tables WHERE database = '"+c.Database+"' AND name LIKE 'orders%'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out)
+	}
+	ledgerTime := func(minutes int) { // the server's clock can't be moved; what it was noted at can
+		for i := range 2 {
+			o := own(t, c, r.schemas, uint64(10+10*minutes+i), false)
+			for s := range o.rec.Stores {
+				if o.rec.Stores[s].Left > 0 {
+					o.rec.Stores[s].Left -= int64(minutes) * time.Minute.Microseconds()
+				}
+			}
+			if err := o.Maintain(t.Context()); err != nil || o.Trouble() != "" {
+				t.Fatal(err, o.Trouble())
+			}
+		}
+	}
+	ledgerTime(0)
+	if got := tables(); got != "orders orders__cdc orders__cdc_2" {
+		t.Errorf("at once there are %s", got)
+	}
+	if _, err := ch.Admin(t.Context(), "CREATE OR REPLACE VIEW "+c.Database+".orders AS SELECT _t.id AS id, _t.v AS v FROM "+c.Database+".orders__cdc AS _t FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	ledgerTime(2)
+	if got := tables(); got != "orders orders__cdc_2" {
+		t.Errorf("later there are %s", got)
+	}
+	own(t, c, r.schemas, 90, false)
+	if got := ids(t, c); got != "4 5 6 7" {
+		t.Errorf("a reader sees %s", got)
+	}
+}
+
+// A statement of an owner that was replaced comes late and defines the view as it was.
+func TestAViewIsPutRight(t *testing.T) {
+	ch := testenv.ClickHouseWithFaults(t, chserver.Options{})
+	c, m := targetOn(t, ch.ClickHouseDatabase), schemas{}
+	s := simple(m)
+	o := own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "a")), create(20, image(t, s, 2, "b")))).flush()
+	if _, err := ch.Admin(t.Context(), "CREATE OR REPLACE VIEW "+c.Database+".orders AS SELECT _t.id AS id, _t.v AS v FROM "+c.Database+".orders__cdc AS _t FINAL WHERE _seq >= 15"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "late", shows(t, c), []string{"id=2 v=b"})
+	if err := o.minutes(ch, 1); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "put right", shows(t, c), []string{"id=1 v=a", "id=2 v=b"})
 }
 
 // ids are what a reader sees in the end.

@@ -183,17 +183,23 @@ func (s *store) create(target ddl.Name, control string, shape Shape) *ddl.Table 
 	for i := range s.Columns {
 		t.Columns = append(t.Columns, s.Columns[i].definition())
 	}
-	for _, id := range s.Key {
-		i := slices.IndexFunc(s.Columns, func(c targetColumn) bool { return c.Of.ID == id })
-		t.Key = append(t.Key, s.Columns[i].Name)
-		if s.Columns[i].typ.Nullable {
-			if t.Settings == nil {
-				t.Settings = map[string]string{}
-			}
-			t.Settings["allow_nullable_key"] = "1"
+	t.Key = s.keyNames()
+	if slices.ContainsFunc(s.Columns, func(c targetColumn) bool { return slices.Contains(t.Key, c.Name) && c.typ.Nullable }) {
+		if t.Settings == nil {
+			t.Settings = map[string]string{}
 		}
+		t.Settings["allow_nullable_key"] = "1"
 	}
 	return t
+}
+
+// keyNames are the names of the key's columns, in its order.
+func (s *store) keyNames() (out []string) {
+	for _, id := range s.Key {
+		i := slices.IndexFunc(s.Columns, func(c targetColumn) bool { return c.Of.ID == id })
+		out = append(out, s.Columns[i].Name)
+	}
+	return out
 }
 
 // view shows the store as its newest definition says.

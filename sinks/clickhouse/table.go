@@ -33,12 +33,13 @@ type Table struct {
 	slot   uint16
 	slotAt time.Time
 	writes uint64
-	// shown are the views' definitions.
-	shown map[ddl.Name]string
+	// shown are the views' definitions, defined their queries as the server has them.
+	shown, defined map[ddl.Name]string
 
 	// fenced is when the fence was looked at; trouble is what failed beside the stream last.
-	fenced  time.Time
-	trouble string
+	fenced   time.Time
+	trouble  string
+	sweeping sweeping
 
 	// absent are the numbers of stores whose tables somebody has dropped.
 	absent []int

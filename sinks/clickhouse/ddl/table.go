@@ -120,6 +120,9 @@ func Add(table Name, c Column) string {
 	return fmt.Sprintf("ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s", table, c.text())
 }
 
+// Idents are names as a statement lists them.
+func Idents(names []string) string { return idents(names) }
+
 func idents(names []string) string {
 	out := make([]string, len(names))
 	for i, n := range names {
