@@ -55,14 +55,14 @@ func Types() map[string]Type {
 			defaults: parquet.DefaultConfig,
 			check:    (*parquet.Config).Validate,
 			open: func(c *parquet.Config, d Deps) (pipeline.Sink, error) {
-				store, scratch, err := parquet.OpenStore(c, d.FS, d.Scratch, d.Log)
+				store, scratch, err := parquet.OpenStore(c, d.FS, d.Scratch, d.Log, d.Reg)
 				if err != nil {
 					return nil, err
 				}
 				return parquet.NewIn(*c, store, scratch, d.Log, d.Reg)
 			},
 			readback: func(c *parquet.Config, name string) (pipeline.Reader, error) {
-				store, _, err := parquet.OpenStore(c, vfs.OS(), "", nil)
+				store, _, err := parquet.OpenStore(c, vfs.OS(), "", nil, nil)
 				if err != nil {
 					return nil, err
 				}

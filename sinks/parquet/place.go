@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/sinks/objects"
@@ -61,8 +63,8 @@ func (c *Config) checkPlace() error {
 // OpenStore makes the store that the configuration names, and what gives the scratch for files
 // in the making. It touches nothing. scratch is where a lake in a bucket has its scratch unless
 // the configuration says so; empty is the system's temporary directory. Who closes the store
-// closes the scratch.
-func OpenStore(cfg *Config, fsys vfs.FS, scratch string, log *slog.Logger) (objects.Store, func() (*objects.Scratch, error), error) {
+// closes the scratch. reg may be nil.
+func OpenStore(cfg *Config, fsys vfs.FS, scratch string, log *slog.Logger, reg prometheus.Registerer) (objects.Store, func() (*objects.Scratch, error), error) {
 	if !cfg.inBucket() {
 		local := objects.NewLocal(fsys, cfg.Path)
 		return local, local.Scratch, nil
@@ -74,7 +76,7 @@ func OpenStore(cfg *Config, fsys vfs.FS, scratch string, log *slog.Logger) (obje
 		scratch = filepath.ToSlash(os.TempDir())
 	}
 	own := &ownScratch{fs: fsys, parent: path.Join(scratch, "lake-scratch")}
-	store, err := s3.New(cfg.Path, cfg.S3, s3.Deps{Log: log, Scratch: own.open})
+	store, err := s3.New(cfg.Path, cfg.S3, s3.Deps{Log: log, Reg: reg, Scratch: own.open})
 	if err != nil {
 		return nil, nil, err
 	}

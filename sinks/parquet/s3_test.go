@@ -468,7 +468,7 @@ func TestScratchOfABucketGoes(t *testing.T) {
 	b := newBucketLake(t, server)
 	cfg := b.config(server.Endpoint)
 	cfg.Scratch = filepath.ToSlash(t.TempDir())
-	store, scratch, err := OpenStore(&cfg, vfs.OS(), "", nil)
+	store, scratch, err := OpenStore(&cfg, vfs.OS(), "", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ type Sink struct {
 // New checks the configuration and makes a sink in the place that it names. It starts and
 // touches nothing. reg may be nil.
 func New(cfg Config, fsys vfs.FS, log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
-	store, scratch, err := OpenStore(&cfg, fsys, "", log)
+	store, scratch, err := OpenStore(&cfg, fsys, "", log, reg)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ func (s *Store) pause(ctx context.Context, try int) bool {
 		return false
 	}
 	limit := min(s.retrying.Most, s.retrying.Base<<(try-1))
+	s.metrics.retries.Inc()
 	if limit == 0 {
 		return ctx.Err() == nil
 	}

@@ -13,13 +13,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace/millrace/sinks/objects"
 )
 
 // Deps is what a store is made with.
 type Deps struct {
-	Log *slog.Logger // may be nil
+	Log *slog.Logger          // may be nil
+	Reg prometheus.Registerer // may be nil
 	// Scratch is where objects are kept that are read in many pieces.
 	Scratch func() (*objects.Scratch, error)
 	// Retry says how often and how fast a request is sent again; the zero value is DefaultRetry.
@@ -36,6 +38,7 @@ type Store struct {
 	retrying       Retry
 	endpoint       string
 	wire           *wire
+	metrics        *metrics
 
 	// skew is how far the store's clock is ahead of this machine's, in nanoseconds; server is
 	// what the store calls itself. Both are of the last answer.
@@ -59,7 +62,7 @@ func New(path string, cfg Config, deps Deps) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{bucket: bucket, prefix: prefix, log: deps.Log, scratch: deps.Scratch, retrying: deps.Retry, endpoint: cfg.Endpoint,
-		probing: make(chan struct{}, 1), creds: aws.NewCredentialsCache(cfg.provider())}
+		probing: make(chan struct{}, 1), creds: aws.NewCredentialsCache(cfg.provider()), metrics: newMetrics(deps.Reg, bucket)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -149,7 +152,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if sent, ok := r.Context().Value(sentKey{}).(*atomic.Bool); ok {
 		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}))
 	}
+	began := time.Now()
 	resp, err := w.base.RoundTrip(r)
+	w.s.metrics.count(r, began, resp)
 	if err != nil {
 		return nil, err
 	}
