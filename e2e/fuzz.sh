@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
 # Runs every fuzz target of the tree for the given time, two at a time. Each package is
-# built once with coverage instrumentation. What is found is kept as a seed in testdata.
+# built once with coverage instrumentation; `fuzz.sh build` does that alone, into $FUZZDIR,
+# where a run finds it. What is found is kept as a seed in testdata.
 # Inputs that reach new code are made smaller with 50 tries at most: with the engine's
 # minute, a target whose seed is a file of some kilobytes did nothing else for its time.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export FUZZTIME=${1:-10s}
-FUZZDIR=$(mktemp -d); export FUZZDIR
-trap 'rm -rf "$FUZZDIR"' EXIT
+if [ -z "${FUZZDIR:-}" ]; then
+  FUZZDIR=$(mktemp -d)
+  trap 'rm -rf "$FUZZDIR"' EXIT
+fi
+export FUZZDIR
 targets=$(grep -rhoE --include='*_test.go' -H '^func Fuzz[A-Za-z0-9_]+' . |
   sed -E 's#^\./(.*)/[^/]+_test\.go:func (Fuzz[A-Za-z0-9_]+)#\1 \2#' | sort -u)
-build() { go test -c -fuzz=. -o "$FUZZDIR/$(echo "$1" | tr / _).test" "./$1"; }
+build() {
+  local binary="$FUZZDIR/$(echo "$1" | tr / _).test"
+  [ -x "$binary" ] || go test -c -fuzz=. -ldflags='-s -w' -o "$binary" "./$1"
+}
 once() {
   binary="$FUZZDIR/$(echo "$1" | tr / _).test"
   (cd "$1" && "$binary" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$FUZZTIME" -test.parallel 1 -test.fuzzminimizetime 50x -test.fuzzcachedir "$FUZZDIR/cache/$1" 2>&1)
@@ -30,4 +37,5 @@ fuzz() {
 }
 export -f build once fuzz
 echo "$targets" | cut -d' ' -f1 | sort -u | xargs -P 2 -I{} bash -c 'build "$@"' _ {} || exit 1
+[ "$FUZZTIME" != build ] || exit 0
 echo "$targets" | xargs -P 2 -L 1 bash -c 'fuzz "$@"' _
