@@ -16,8 +16,10 @@ type Verified struct {
 	// Rows were compared by it; Differences of them differ for certain.
 	Rows        int64 `json:"rows"`
 	Differences int64 `json:"differences"`
-	// Repaired is when the table was asked to be read anew because of what differs.
+	// Repaired is when the table was last asked to be read anew because of what differs, Repairs
+	// how often that was. Neither is forgotten when it is found equal.
 	Repaired time.Time `json:"repaired,omitzero"`
+	Repairs  int64     `json:"repairs,omitempty"`
 }
 
 // VerifiedSkipped is the State of a table that was not looked at, with the reason.

@@ -17,6 +17,8 @@ var (
 		"Time up to which a whole pass found source and target equal; 0 is never.", sinkLabels, nil)
 	verifyDifferences = prometheus.NewDesc("millrace_verify_differences",
 		"Rows that the last look found to differ for certain.", sinkLabels, nil)
+	verifyRepairs = prometheus.NewDesc("millrace_verify_repairs_total",
+		"How often a table was read anew because it was found to differ.", sinkLabels, nil)
 	verifyRows = prometheus.NewDesc("millrace_verify_rows_total",
 		"Rows that the self-check has compared since the pipeline was started.", []string{"pipeline"}, nil)
 )
@@ -25,6 +27,7 @@ var (
 func (c SelfChecks) Describe(ch chan<- *prometheus.Desc) {
 	ch <- verifiedAt
 	ch <- verifyDifferences
+	ch <- verifyRepairs
 	ch <- verifyRows
 }
 
@@ -56,6 +59,7 @@ func (p *pipe) collectVerified(ch chan<- prometheus.Metric) {
 			}
 			ch <- prometheus.MustNewConstMetric(verifiedAt, prometheus.GaugeValue, through, p.spec.Name, t.String(), s.Name)
 			ch <- prometheus.MustNewConstMetric(verifyDifferences, prometheus.GaugeValue, float64(v.Differences), p.spec.Name, t.String(), s.Name)
+			ch <- prometheus.MustNewConstMetric(verifyRepairs, prometheus.CounterValue, float64(v.Repairs), p.spec.Name, t.String(), s.Name)
 		}
 	}
 }

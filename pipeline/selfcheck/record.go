@@ -31,6 +31,8 @@ type entry struct {
 	pipeline.Verified
 	// Done is the round in which it was last found equal or different.
 	Done time.Time `json:"done"`
+	// Mending: it was asked to be read anew, and was not found equal since.
+	Mending bool `json:"mending,omitempty"`
 	// next is when a look that told nothing is to be tried again, wait how long that was.
 	next time.Time
 	wait time.Duration

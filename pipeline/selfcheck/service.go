@@ -333,7 +333,7 @@ func (s *Service) take(ctx context.Context, sink string, table event.TableName, 
 		e.State, e.Reason, e.At, e.Rows, e.Differences = state, reason, time.Now().UTC(), got.SourceRows, 0
 		switch state {
 		case verify.Equal:
-			e.Through, e.Repaired, again = begun, time.Time{}, false
+			e.Through, e.Mending, again = begun, false, false
 		case verify.Differs:
 			e.Differences, again = got.Differences(), false
 			log.Warn("the self-check found that source and target differ", slog.Int64("missing", got.Missing), slog.Int64("extra", got.Extra),
@@ -350,13 +350,20 @@ func (s *Service) take(ctx context.Context, sink string, table event.TableName, 
 			e.wait, e.Done = 0, s.record.Round
 		}
 	})
-	if state == verify.Differs && s.cfg.Repair && e.Repaired.IsZero() {
+	switch {
+	case state != verify.Differs || !s.cfg.Repair:
+	case e.Mending:
+		s.note(e, func() { e.Reason += fmt.Sprintf(notAgain, e.Repaired.Format(time.RFC3339)) })
+	default:
 		s.repair(ctx, table, e, log)
 	}
 	return !again, s.save()
 }
 
-// repair has a table read anew, once for what was found; the next look is due when it is.
+// notAgain is said of a table that differs after it was read anew.
+const notAgain = "; it was read anew at %s and has not been equal since: it is not read anew by itself once more. Find the cause, then take a snapshot of the table"
+
+// repair has a table read anew, once until it is found equal; the next look is due when it is.
 func (s *Service) repair(ctx context.Context, table event.TableName, e *entry, log *slog.Logger) {
 	err := s.deps.Repair(ctx, table)
 	s.note(e, func() {
@@ -364,7 +371,8 @@ func (s *Service) repair(ctx context.Context, table event.TableName, e *entry, l
 			e.Reason += "; it could not be asked to be read anew: " + err.Error()
 			return
 		}
-		e.Repaired, e.Done = time.Now().UTC(), time.Time{}
+		e.Repaired, e.Mending, e.Done = time.Now().UTC(), true, time.Time{}
+		e.Repairs++
 		e.Reason += "; it is read anew"
 		e.next = time.Now().Add(s.cfg.Glance)
 	})

@@ -398,10 +398,19 @@ func TestARepairIsAskedForOnceForWhatWasFound(t *testing.T) {
 				t.Errorf("repairs: %v", r.repairs)
 			}
 			want := map[bool]string{true: verify.Equal, false: verify.Differs}[heal]
-			if got := s.Verified("lake", orders); got.State != want {
+			got := s.Verified("lake", orders)
+			if got.State != want || got.Repairs != 1 || got.Repaired.IsZero() {
+				t.Errorf("%+v", got)
+			}
+			if said := strings.Contains(got.Reason, "it is not read anew by itself once more"); said == heal {
 				t.Errorf("%+v", got)
 			}
 			if !heal {
+				again := r.service() // a restart
+				r.until(again, "rounds of another process", func() bool { return again.Rows() > 5*1000 })
+				if got := again.Verified("lake", orders); len(r.repairs) != 1 || got.Repairs != 1 {
+					t.Errorf("a restart forgets the repair: %v, %+v", r.repairs, got)
+				}
 				return
 			}
 			r.target["shop.orders"].set(9, "wrong again")
@@ -409,6 +418,10 @@ func TestARepairIsAskedForOnceForWhatWasFound(t *testing.T) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				return len(r.repairs) == 2
+			})
+			r.until(s, "the second to be found equal", func() bool {
+				got := s.Verified("lake", orders)
+				return got.State == verify.Equal && got.Repairs == 2
 			})
 		})
 	}
