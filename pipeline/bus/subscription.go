@@ -46,7 +46,8 @@ type Delivery struct {
 	// becomes Slice.Prev before the slice is written.
 	Adopted bool
 
-	size int64
+	size   int64
+	pulled *pulled
 }
 
 // QueueState is what people see of a queue's reading.
@@ -75,6 +76,7 @@ type Subscription struct {
 
 	room       *semaphore.Weighted
 	deliveries chan Delivery
+	slices     slicePool
 
 	mu     sync.Mutex
 	queues map[pipeline.QueueID]*queueReading
@@ -143,8 +145,13 @@ func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 	}
 }
 
-// Done gives a delivery's memory back.
-func (s *Subscription) Done(d Delivery) { s.room.Release(d.size) }
+// Done gives a delivery's memory back: its slice and all that the slice's images point at.
+// It is called once for each.
+func (s *Subscription) Done(d Delivery) {
+	s.slices.put(d.Slice)
+	d.pulled.drop()
+	s.room.Release(d.size)
+}
 
 // Committed writes consumer offsets for what the target holds now: a cache for tools, and
 // a hint for the next seek. Failing to write them is not an error of the owner.
@@ -199,16 +206,27 @@ func (s *Subscription) read(ctx context.Context, q *queueReading) error {
 		s.mu.Lock()
 		q.end, q.answered, q.trouble = got.Max, time.Now(), ""
 		s.mu.Unlock()
-		for i := range got.Messages {
-			back, err := s.take(ctx, q, &got.Messages[i])
-			if err != nil {
-				return err
-			}
-			if back {
-				break
-			}
+		if err := s.takeAll(ctx, q, &got); err != nil {
+			return err
 		}
 	}
+}
+
+// takeAll hands out what one pull brought.
+func (s *Subscription) takeAll(ctx context.Context, q *queueReading, got *client.PullResult) error {
+	p := &pulled{release: got.Release}
+	p.hold()
+	defer p.drop()
+	for i := range got.Messages {
+		back, err := s.take(ctx, q, p, &got.Messages[i])
+		if err != nil {
+			return err
+		}
+		if back {
+			break
+		}
+	}
+	return nil
 }
 
 // seek finds the queue's place; brokers that are away are waited for.
@@ -277,8 +295,8 @@ func (s *Subscription) waitFor(q *queueReading, why Wait, offset int64) {
 }
 
 // take judges one message and hands it out. back says that reading goes on elsewhere.
-func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.ReceivedMessage) (back bool, err error) {
-	slice := new(event.Slice)
+func (s *Subscription) take(ctx context.Context, q *queueReading, p *pulled, m *client.ReceivedMessage) (back bool, err error) {
+	slice := s.slices.get()
 	if err := event.ParseSlice(m.Body, slice); err != nil {
 		return false, s.unread(q, m, err)
 	}
@@ -296,14 +314,16 @@ func (s *Subscription) take(ctx context.Context, q *queueReading, m *client.Rece
 	s.mu.Unlock()
 	switch v {
 	case link.Drop:
+		s.slices.put(slice)
 		return false, nil
 	case link.SeekBack:
 		return true, s.seek(ctx, q)
 	}
-	d := Delivery{Queue: q.id, Offset: m.QueueOffset, Slice: slice, Adopted: v == link.Adopt, size: min(int64(len(m.Body))+256, s.cfg.PrefetchBytes)}
+	d := Delivery{pulled: p, Queue: q.id, Offset: m.QueueOffset, Slice: slice, Adopted: v == link.Adopt, size: min(int64(len(m.Body))+256, s.cfg.PrefetchBytes)}
 	if err := s.room.Acquire(ctx, d.size); err != nil {
 		return false, err
 	}
+	p.hold()
 	select {
 	case s.deliveries <- d:
 		return false, nil

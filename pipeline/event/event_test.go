@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -361,5 +362,43 @@ func BenchmarkSliceBuilderRow(b *testing.B) {
 			sb.Tx("0-1-1", now)
 		}
 		sb.Row(0, OpCreate, 0, uint64(i), Seq(2*i+2), nil, img)
+	}
+}
+
+// BenchmarkParseSlice reads slices of single-row transactions, as order systems make them.
+func BenchmarkParseSlice(b *testing.B) {
+	var sb SliceBuilder
+	img := make(Image, 160)
+	const rows = 1000
+	for i := range rows {
+		sb.Row(sb.Tx(fmt.Sprintf("0-1-%d", 1_000_000+i), time.Unix(int64(i), 0)), OpCreate, 0, 0, Seq(2*i+2), nil, img)
+	}
+	body, err := sb.Append(nil, &Slice{Kind: KindRow, Hi: 2*rows + 2})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var s Slice
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		if err := ParseSlice(body, &s); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
+}
+
+// TestNamesThatSwellASliceAreRefused: each name shares all but a byte with the one before it,
+// so that few bytes stand for many.
+func TestNamesThatSwellASliceAreRefused(t *testing.T) {
+	var sb SliceBuilder
+	for i := range 1000 {
+		sb.Row(sb.Tx(strings.Repeat("n", 10_000)+string(rune('a'+i%2)), time.Unix(0, 0)), OpCreate, 0, 0, Seq(2*i+2), nil, Image{})
+	}
+	body, err := sb.Append(nil, &Slice{Kind: KindRow, Hi: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ParseSlice(body, new(Slice)); err == nil || !strings.Contains(err.Error(), "the names of transactions take more") {
+		t.Errorf("%d bytes: %v", len(body), err)
 	}
 }

@@ -44,29 +44,26 @@ func (r *reader) identity() Identity {
 	return Identity{Tx: r.string(), Index: r.uvarint(), Part: r.byte()}
 }
 
+// sliceTxs reads the transactions. Their names lie in one string: a slice of single-row
+// transactions has as many as rows.
 func (r *reader) sliceTxs(s *Slice, txs []SliceTx) []SliceTx {
 	n := r.count(maxSliceTxs, 4)
 	if cap(txs) < n {
 		txs = make([]SliceTx, 0, n)
 	}
-	prev := SliceTx{CommitTime: time.UnixMicro(0)}
+	names, ends := make([]byte, 0, min(n*24, len(r.b))), make([]int, 0, n)
+	prev, commit := 0, time.UnixMicro(0) // where the name before begins, and its commit
 	for range n {
 		if r.err != nil {
 			break
 		}
-		shared := r.uvarint()
-		rest := r.string()
-		if shared > uint64(len(prev.ID)) {
-			r.fail("a name that shares %d bytes with one of %d", shared, len(prev.ID))
-		}
+		at := len(names)
+		names = r.sliceName(names, prev)
 		if r.err != nil {
 			break
 		}
-		t := SliceTx{ID: prev.ID[:shared] + rest}
-		if sharedPrefix(prev.ID, t.ID) != int(shared) {
-			r.fail("a name's shared part is not the longest")
-		}
-		t.CommitTime = time.UnixMicro(prev.CommitTime.UnixMicro() + r.varint()).UTC()
+		ends, prev = append(ends, len(names)), at
+		t := SliceTx{CommitTime: time.UnixMicro(commit.UnixMicro() + r.varint()).UTC()}
 		switch r.byte() {
 		case 0:
 		case 1:
@@ -79,10 +76,37 @@ func (r *reader) sliceTxs(s *Slice, txs []SliceTx) []SliceTx {
 		default:
 			r.fail("neither END nor not")
 		}
-		txs = append(txs, t)
-		prev = t
+		txs, commit = append(txs, t), t.CommitTime
+	}
+	all, from := string(names), 0
+	for i := range txs {
+		txs[i].ID, from = all[from:ends[i]], ends[i]
 	}
 	return txs
+}
+
+// namesFactor bounds what the names of transactions, which share what they begin with, may
+// take: so many times the slice. A GTID of 90 bytes costs its slice 5.
+const namesFactor = 32
+
+// sliceName appends the name of the next transaction to those before it, of which the last
+// begins at prev.
+func (r *reader) sliceName(names []byte, prev int) []byte {
+	before := names[prev:]
+	shared := r.uvarint()
+	rest := r.bytes()
+	switch {
+	case r.err != nil:
+	case shared > uint64(len(before)):
+		r.fail("a name that shares %d bytes with one of %d", shared, len(before))
+	case shared < uint64(len(before)) && len(rest) > 0 && before[shared] == rest[0]:
+		r.fail("a name's shared part is not the longest")
+	case len(names)+int(shared)+len(rest) > namesFactor*len(r.b)+4096:
+		r.fail("the names of transactions take more than %d times the slice", namesFactor)
+	default:
+		return append(append(names, before[:shared]...), rest...)
+	}
+	return names
 }
 
 func (r *reader) sliceRows(s *Slice, rows []Row) []Row {

@@ -35,7 +35,7 @@ type batch struct {
 // dataFile is a file of changes/ in the making: rows of one queue, one day, one schema.
 type dataFile struct {
 	q      int
-	day    string
+	day    day
 	plan   *plan
 	fw     *file.Writer
 	lo, hi event.Seq
@@ -74,17 +74,31 @@ func (t *Table) openOr(ctx context.Context, q int, at time.Time, s *event.Schema
 	return t.file(ctx, q, at, p)
 }
 
-func dayOf(at time.Time) string { return at.UTC().Format("2006-01-02") }
+// day is the number of a day since 1970-01-01, in UTC. Every transaction asks for its own.
+type day int64
+
+func dayOf(at time.Time) day {
+	const long = 24 * 60 * 60
+	s := at.Unix()
+	n := s / long
+	if s%long < 0 {
+		n--
+	}
+	return day(n)
+}
+
+// String is the day as the files' directories have it.
+func (d day) String() string { return time.Unix(int64(d)*24*60*60, 0).UTC().Format("2006-01-02") }
 
 // openFor is the place of the open file of a queue and day, -1 for none.
-func (b *batch) openFor(q int, day string) int {
-	return slices.IndexFunc(b.open, func(d *dataFile) bool { return d.q == q && d.day == day })
+func (b *batch) openFor(q int, on day) int {
+	return slices.IndexFunc(b.open, func(d *dataFile) bool { return d.q == q && d.day == on })
 }
 
 // file is the open file for rows of queue q on the day that follow plan p.
 func (t *Table) file(ctx context.Context, q int, at time.Time, p *plan) (*dataFile, error) {
-	b, day := t.batch, dayOf(at)
-	if i := b.openFor(q, day); i >= 0 {
+	b, on := t.batch, dayOf(at)
+	if i := b.openFor(q, on); i >= 0 {
 		d := b.open[i]
 		if d.plan == p {
 			return d, nil
@@ -105,7 +119,7 @@ func (t *Table) file(ctx context.Context, q int, at time.Time, p *plan) (*dataFi
 	if err != nil {
 		return nil, err
 	}
-	d := &dataFile{q: q, day: day, plan: p, fw: fw}
+	d := &dataFile{q: q, day: on, plan: p, fw: fw}
 	b.open = append(b.open, d)
 	return d, nil
 }
@@ -143,7 +157,8 @@ func (t *Table) needRaw(p *plan, col int) (*plan, error) {
 
 // finish completes a file and notes what the commit will say of it.
 func (t *Table) finish(ctx context.Context, d *dataFile) error {
-	dir := file.ColDate + "=" + d.day
+	on := d.day.String()
+	dir := file.ColDate + "=" + on
 	base := fmt.Sprintf("%d-%d-%d-%d.parquet", t.Claim.Generation, d.q, d.lo, d.hi)
 	name := path.Join(t.log.Table(), dir, base)
 	size, err := d.fw.Finish(ctx, t.Store, name)
@@ -154,7 +169,7 @@ func (t *Table) finish(ctx context.Context, d *dataFile) error {
 	b := t.batch
 	b.names = append(b.names, name)
 	b.added = append(b.added, &delta.Add{
-		Path: path.Join(dir, base), PartitionValues: map[string]string{file.ColDate: d.day},
+		Path: path.Join(dir, base), PartitionValues: map[string]string{file.ColDate: on},
 		Size: size, ModificationTime: t.Now().UnixMilli(), DataChange: true,
 		Stats: d.fw.Statistics(), Tags: map[string]string{file.TagFormat: file.FormatNow, file.TagRows: strconv.FormatInt(d.fw.Rows, 10), file.TagColumns: file.Fingerprint(d.fw.Leaves)},
 	})

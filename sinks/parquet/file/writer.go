@@ -85,6 +85,9 @@ func NewWriter(scratch *objects.Scratch, schema *parquet.Schema, leaves []Leaf, 
 
 // Set gives column i of the present row its value. Every column is given once a row.
 func (fw *Writer) Set(i int, v parquet.Value) {
+	if !fw.Leaves[i].Required && !v.IsNull() {
+		v = v.Level(0, 1, i) // the library looks at the levels of optional columns alone
+	}
 	fw.vals[i] = append(fw.vals[i], v)
 }
 
@@ -109,9 +112,6 @@ func (fw *Writer) FlushBatch() error {
 		if fw.ones[i] != nil {
 			noteOnes(fw.ones[i], fw.vals[i])
 		}
-		if !fw.Leaves[i].Required {
-			setLevels(fw.vals[i], i)
-		}
 		if n, err := c.WriteRowValues(fw.vals[i]); err != nil {
 			return err
 		} else if n != len(fw.vals[i]) {
@@ -124,16 +124,6 @@ func (fw *Writer) FlushBatch() error {
 		return fw.w.Flush()
 	}
 	return nil
-}
-
-// setLevels says which values of an optional column are there. The library looks at the
-// levels of those alone.
-func setLevels(vals []parquet.Value, column int) {
-	for i := range vals {
-		if v := &vals[i]; !v.IsNull() && v.DefinitionLevel() != 1 {
-			*v = v.Level(0, 1, column)
-		}
-	}
 }
 
 // Finish completes the file and puts it under its name. On nil it is durable; errors are
