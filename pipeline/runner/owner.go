@@ -37,6 +37,9 @@ type owner struct {
 	refusal string
 	// troubled is since when something fails beside the stream; of the same goroutine.
 	troubled time.Time
+	// ahead is the source's clock minus ours, asked at aheadAt; of the same goroutine.
+	ahead   time.Duration
+	aheadAt time.Time
 }
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
@@ -185,14 +188,10 @@ const maintainEvery = time.Second
 
 // drain writes what the subscription delivers and flushes by rows, bytes and time.
 func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable) error {
-	var oldest time.Time // when the first thing since the last flush was written
+	var g gathering // since the last flush
 	version := int64(noVersion)
 	for {
-		deadline := time.Now().Add(maintainEvery)
-		if flushAt := oldest.Add(o.sink.Flush.Interval.D()); !oldest.IsZero() && flushAt.Before(deadline) {
-			deadline = flushAt
-		}
-		next, cancel := context.WithDeadline(ctx, deadline)
+		next, cancel := context.WithDeadline(ctx, g.deadline(time.Now()))
 		d, err := sub.Next(next)
 		cancel()
 		switch {
@@ -200,21 +199,21 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 			if err := o.write(ctx, target, d); err != nil {
 				return err
 			}
-			sub.Done(d)
-			if oldest.IsZero() {
-				oldest = time.Now()
+			if g.empty() {
+				g = gather(time.Now(), o.age(d.Slice), o.sink.Flush.Interval.D())
 			}
+			sub.Done(d)
 		case ctx.Err() != nil:
-			return o.stop(ctx, sub, target, !oldest.IsZero())
+			return o.stop(ctx, sub, target, !g.empty())
 		}
-		if !oldest.IsZero() && o.full(target, oldest) {
+		if !g.empty() && (g.over(time.Now(), err == nil) || o.full(target)) {
 			if version, err = o.flush(ctx, sub, target); err != nil {
 				return err
 			}
-			oldest = time.Time{}
+			g = gathering{}
 			o.look(target, version)
 		}
-		if err != nil || oldest.IsZero() {
+		if err != nil || g.empty() {
 			if err := target.Maintain(ctx); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("maintain %s in sink %s: %w", o.table.Name, o.sink.Name, err)
 			}
@@ -244,11 +243,29 @@ func (o *owner) write(ctx context.Context, target pipeline.SinkTable, d bus.Deli
 	return nil
 }
 
-func (o *owner) full(target pipeline.SinkTable, oldest time.Time) bool {
+// full says that as much was written as a flush takes.
+func (o *owner) full(target pipeline.SinkTable) bool {
 	rows, size := target.Buffered()
 	f := o.sink.Flush
-	return rows >= f.Rows || size >= int64(f.Bytes) || time.Since(oldest) >= f.Interval.D()
+	return rows >= f.Rows || size >= int64(f.Bytes)
 }
+
+// age is how long ago a slice's first rows were committed, by the source's clock; 0 for what
+// is no rows.
+func (o *owner) age(s *event.Slice) time.Duration {
+	if s.Kind != event.KindRow || len(s.Txs) == 0 {
+		return 0
+	}
+	now := time.Now()
+	if now.Sub(o.aheadAt) > aheadEvery { // the status names every table
+		seen, _ := o.pipe.sourceStatus()
+		o.ahead, o.aheadAt = seen.Ahead, now
+	}
+	return now.Sub(s.Txs[0].CommitTime) + o.ahead
+}
+
+// aheadEvery is how often an owner asks how far the source's clock is before ours.
+const aheadEvery = 10 * time.Second
 
 func (o *owner) flush(ctx context.Context, sub *bus.Subscription, target pipeline.SinkTable) (version int64, err error) {
 	done, err := target.Flush(ctx)
