@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/millrace/millrace/internal/pause"
 	"github.com/millrace/millrace/message"
 	"github.com/millrace/millrace/namesrv"
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/remoting"
 	"github.com/millrace/millrace/remoting/protocol"
@@ -259,5 +261,74 @@ func TestCrashesOverTheBroker(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestADeliveryIsItsReadersUntilDone reads what a broker holds and keeps deliveries for a
+// while before it looks at them: the memory of pulls and slices is used again, and none of it
+// while somebody has it.
+func TestADeliveryIsItsReadersUntilDone(t *testing.T) {
+	const messages, topic = 60, "plain"
+	c := newCluster(t)
+	deps, err := c.connect(rpc.Hook{})(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := deps.topics.CreateTopic(t.Context(), admin.TopicConfig{Name: topic, Queues: 1}, "b"); err != nil {
+		t.Fatal(err)
+	}
+	p, err := client.NewProducer(client.WithNameServers(c.names), client.WithCompression(message.CompressionZLIB, -1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	rng := rand.New(rand.NewPCG(seed(t), 0))
+	var bodies [][]byte
+	for n := event.Seq(0); n < messages; n++ {
+		s := rowSlice(n*10, n*10+2, n*10+10) // frames that the connection lends out are large
+		for i := range s.Rows {
+			s.Rows[i].After = bytes.Repeat([]byte{byte(rng.Uint32())}, 50_000+rng.IntN(100_000))
+		}
+		s.Table = subTable
+		body, err := event.AppendSlice(nil, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Send(t.Context(), &message.Message{Topic: topic, Body: body}); err != nil {
+			t.Fatal(err)
+		}
+		bodies = append(bodies, body)
+	}
+	e := NewEndpoint(EndpointConfig{NameServers: c.names, Broker: "b", Worker: "w"}, slog.New(slog.DiscardHandler))
+	defer e.Close(context.Background())
+	sub, err := e.Subscribe(t.Context(), "p", "lake", SubscriptionConfig{Table: subTable, Queues: []pipeline.QueueID{{Broker: "b", Topic: topic}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runUntilEnd(t, sub.Run)()
+	look := func(d Delivery) {
+		if got, err := event.AppendSlice(nil, d.Slice); err != nil || !bytes.Equal(got, bodies[d.Offset]) {
+			t.Errorf("the message at offset %d is another one when it is looked at: %v", d.Offset, err)
+		}
+		sub.Done(d)
+	}
+	var kept []Delivery
+	for range messages {
+		d, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kept = append(kept, d); len(kept) > rng.IntN(20); {
+			i := rng.IntN(len(kept))
+			look(kept[i])
+			kept[i] = kept[len(kept)-1]
+			kept = kept[:len(kept)-1]
+		}
+	}
+	for _, d := range kept {
+		look(d)
 	}
 }
