@@ -94,10 +94,13 @@ func (b *bench) brokers(ctx context.Context) ([]brokerSample, error) {
 		if !b.wants("brokers", s.name) {
 			continue
 		}
-		got, err := b.session(ctx, s, []system{b.millraceSystem(millraceName), peer, b.millraceSystem(againName)})
-		all = append(all, got...)
+		err := b.attempt(ctx, "brokers, "+s.name, func() error {
+			got, err := b.session(ctx, s, []system{b.millraceSystem(millraceName), peer, b.millraceSystem(againName)})
+			all = append(all, got...)
+			return err
+		})
 		if err != nil {
-			return all, fmt.Errorf("%s: %w", s.name, err)
+			return all, err
 		}
 	}
 	return all, nil

@@ -82,17 +82,23 @@ func (b *bench) clickhouse(ctx context.Context) (*olapResult, error) {
 	b.say("ClickHouse %s answers on %s", server.Version, server.Addr)
 	o := &olap{server, conn, b, s}
 	r := &olapResult{Version: server.Version, OtherLoad: loadAverage()}
-	if err := o.streams(ctx, r); err != nil {
-		return nil, err
+	if err := b.attempt(ctx, "streams into ClickHouse", func() error { return o.streams(ctx, r) }); err != nil {
+		return r, err
 	}
-	if b.large && b.wants("clickhouse", "ch-5m") {
-		one, err := o.bigTransaction(ctx, 5_000_000)
-		if err != nil {
-			return nil, fmt.Errorf("a transaction of 5,000,000 rows: %w", err)
+	if !b.wants("clickhouse", "ch-5m") {
+		return r, nil
+	}
+	rows := 5_000_000
+	if !b.large {
+		rows = 500_000
+	}
+	return r, b.attempt(ctx, "a transaction of "+count(float64(rows))+" rows into ClickHouse", func() error {
+		one, err := o.bigTransaction(ctx, rows)
+		if err == nil {
+			r.Big = &one
 		}
-		r.Big = &one
-	}
-	return r, nil
+		return err
+	})
 }
 
 // streams measures what one daemon carries.
@@ -100,7 +106,7 @@ func (o *olap) streams(ctx context.Context, r *olapResult) error {
 	n := o.b.sizes()
 	var loads []load
 	names := []string{"shop.stop"}
-	for round := range o.b.rounds {
+	for round := range o.b.backlogs {
 		for i, l := range []load{o.s.manyRows(round, n.many), o.s.singleRows(round, n.single), o.s.mixedRows(round, n.mixed)} {
 			if o.b.wants("clickhouse", []string{"ch-bulk", "ch-single", "ch-mixed"}[i]) {
 				loads, names = append(loads, l), append(names, l.tables...)
@@ -124,21 +130,26 @@ func (o *olap) streams(ctx context.Context, r *olapResult) error {
 		return err
 	}
 	for _, l := range loads {
-		one, err := o.backlog(ctx, d, l)
+		err := o.b.attempt(ctx, l.name+" into ClickHouse", func() error {
+			one, err := o.backlog(ctx, d, l)
+			if err == nil {
+				r.Backlogs = append(r.Backlogs, one)
+			}
+			return err
+		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
+			return err
 		}
-		r.Backlogs = append(r.Backlogs, one)
 	}
 	if o.b.wants("clickhouse", "ch-freshness") {
-		if err := o.highestRate(ctx, r); err != nil {
+		if err := o.b.attempt(ctx, "freshness of ClickHouse", func() error { return o.highestRate(ctx, r) }); err != nil {
 			return err
 		}
 	}
 	if !o.b.wants("clickhouse", "ch-catchup") {
 		return nil
 	}
-	return o.catchUp(ctx, d, r)
+	return o.b.attempt(ctx, "catching up in ClickHouse", func() error { return o.catchUp(ctx, d, r) })
 }
 
 // backlog fills tables while the pipeline is paused and measures from its resumption.
@@ -167,6 +178,8 @@ func (o *olap) carried(ctx context.Context, d *daemon, l load, begin func() erro
 	rest := startOthers(func() float64 {
 		return ownSeconds() + processSeconds(pid) + processSeconds(o.s.pid()) + processSeconds(o.Pid())
 	})
+	stop := o.b.profiled(ctx, "ch-"+l.name)
+	defer stop()
 	cpu, server, began := processSeconds(pid), processSeconds(o.Pid()), time.Now()
 	if err := begin(); err != nil {
 		return sample, err
@@ -179,6 +192,7 @@ func (o *olap) carried(ctx context.Context, d *daemon, l load, begin func() erro
 	sample.CPUMicros = (processSeconds(pid) - cpu) * 1e6 / float64(l.rows)
 	sample.ServerMicros = (processSeconds(o.Pid()) - server) * 1e6 / float64(l.rows)
 	sample.OtherCores = rest.cores()
+	stop()
 	var err error
 	if _, _, sample.PeakMiB, err = memoryOf(pid); err != nil {
 		return sample, err
@@ -379,7 +393,9 @@ func (o *olap) catchUp(ctx context.Context, d *daemon, r *olapResult) error {
 	r.LiveRate = float64(total) / time.Since(began).Seconds()
 	l := load{name: "after a stop of " + stop.String(), tables: []string{"shop.stop"}, rows: int(total)}
 	one, err := o.carried(ctx, d, l, func() error { return d.do(ctx, httpapi.Resume, "") })
-	r.CatchUp = &one
+	if err == nil {
+		r.CatchUp = &one
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,9 +22,9 @@ func (r *olapResult) aims() (all []aim) {
 		load, what string
 		want       float64
 	}{
-		{"statements of 1,000 rows", "binlog backlog of multi-row inserts to ClickHouse", 250_000},
-		{"transactions of one row", "binlog backlog of single-row transactions to ClickHouse", 100_000},
-		{"mixed, ten tables", "binlog backlog of mixed single-row transactions to ClickHouse", 100_000},
+		{manyName, "binlog backlog of multi-row inserts to ClickHouse", 250_000},
+		{singleName, "binlog backlog of single-row transactions to ClickHouse", 100_000},
+		{mixedName, "binlog backlog of mixed single-row transactions to ClickHouse", 100_000},
 	} {
 		if got := r.rate(a.load); got > 0 {
 			all = append(all, aim{a.what, count(a.want) + " rows/s", count(got) + " rows/s", got >= a.want})
@@ -31,10 +32,8 @@ func (r *olapResult) aims() (all []aim) {
 	}
 	if len(r.Rates) > 0 {
 		held := 0.0
-		for _, s := range r.Rates {
-			if s.Held {
-				held = s.Changes.PerSecond
-			}
+		if s := heldRate(r.Rates); s != nil {
+			held = s.Changes.PerSecond
 		}
 		all = append(all, aim{"rows in ClickHouse within 1 s (p99)", "40,000 rows/s", count(held) + " rows/s", held >= 0.95*40_000})
 	}
@@ -47,20 +46,24 @@ func (r *olapResult) aims() (all []aim) {
 	return all
 }
 
+// all is everything that was carried.
+func (r *olapResult) all() []olapSample {
+	all := slices.Clone(r.Backlogs)
+	for _, s := range []*olapSample{r.CatchUp, r.Big} {
+		if s != nil {
+			all = append(all, *s)
+		}
+	}
+	return all
+}
+
 // report is the part on ClickHouse.
 func (r *olapResult) report(w *strings.Builder) {
 	fmt.Fprintf(w, "## From the database into ClickHouse\n\nThe same loads into ClickHouse %s: its engine, libchdb, behind a native protocol of the tests' own, in a process on the same machine "+
 		"(one more copy of a block than on a server). Time runs from the pipeline's resumption until a SELECT of each view agrees with the source in count and sums; *equal*: "+
 		"`pipeline verify` compared every row afterwards. CPU of Millrace and of ClickHouse, merges of that time included, stand apart.\n\n"+
 		"| | rows | rows/s | s | Millrace CPU µs/row | ClickHouse CPU µs/row | Millrace peak MiB | equal |\n|---|---|---|---|---|---|---|---|\n", r.Version)
-	all := r.Backlogs
-	if r.CatchUp != nil {
-		all = append(all[:len(all):len(all)], *r.CatchUp)
-	}
-	if r.Big != nil {
-		all = append(all[:len(all):len(all)], *r.Big)
-	}
-	for _, s := range all {
+	for _, s := range r.all() {
 		equal := "yes"
 		if !s.Equal {
 			equal = "**NO**"

@@ -120,7 +120,7 @@ const (
 	warmSlice  = 3 * time.Second
 	warmSlices = 3    // that must agree
 	warmAgree  = 0.08 // the most that they may differ by, of the highest
-	warmLimit  = 48 * time.Second
+	warmLimit  = 30 * time.Second
 )
 
 // warmUp puts the broker under the very load that is measured until its rate, or at a

@@ -41,7 +41,17 @@ type daemon struct {
 	client  *httpapi.Client
 	lake    string
 	file    string // of the pipeline
+	env     []string
+	beside  func() int // the process of a store that the lake lies in; nil where there is none
 	drop    func()
+}
+
+// besideSeconds is the CPU time of the store.
+func (d *daemon) besideSeconds() float64 {
+	if d.beside == nil {
+		return 0
+	}
+	return processSeconds(d.beside())
 }
 
 func (b *bench) startDaemon(ctx context.Context, s *source) (*daemon, error) {
@@ -65,7 +75,7 @@ func (b *bench) startDaemonWith(ctx context.Context, text string) (*daemon, erro
 
 // startDaemonIn runs the pipeline whose file is made for the place of its lake; none where
 // the file is empty.
-func (b *bench) startDaemonIn(ctx context.Context, file func(lake string) string) (*daemon, error) {
+func (b *bench) startDaemonIn(ctx context.Context, file func(lake string) string, env ...string) (*daemon, error) {
 	dir, drop, err := b.scratch("standalone")
 	if err != nil {
 		return nil, err
@@ -74,7 +84,7 @@ func (b *bench) startDaemonIn(ctx context.Context, file func(lake string) string
 	if err := os.MkdirAll(pipelines, 0o755); err != nil {
 		return nil, err
 	}
-	d := &daemon{lake: filepath.Join(dir, "lake"), drop: drop}
+	d := &daemon{lake: filepath.Join(dir, "lake"), env: env, drop: drop}
 	text := file(d.lake)
 	if text != "" {
 		d.file = filepath.Join(pipelines, "bench.yaml")
@@ -95,7 +105,7 @@ func (b *bench) startDaemonIn(ctx context.Context, file func(lake string) string
 	if b.pprof != "" {
 		args = append(args, "--pprof", b.pprof)
 	}
-	if d.process, err = testenv.StartProcess(dir, "standalone", nil, b.binary, args...); err != nil {
+	if d.process, err = testenv.StartProcess(dir, "standalone", env, b.binary, args...); err != nil {
 		return nil, err
 	}
 	d.client = httpapi.NewClient(addrs[0])

@@ -18,15 +18,27 @@ type load struct {
 	there  int
 }
 
+const (
+	manyName   = "statements of 1,000 rows"
+	singleName = "transactions of one row"
+	mixedName  = "mixed, ten tables"
+)
+
 func (s *source) manyRows(round, rows int) load {
-	table := fmt.Sprintf("shop.many%d", round)
-	return load{name: "statements of 1,000 rows", tables: []string{table}, rows: rows,
+	return s.manyRowsOf(fmt.Sprintf("shop.many%d", round), rows)
+}
+
+func (s *source) manyRowsOf(table string, rows int) load {
+	return load{name: manyName, tables: []string{table}, rows: rows,
 		fill: func(ctx context.Context) error { return s.insertMany(ctx, table, rows, 1000) }}
 }
 
 func (s *source) singleRows(round, rows int) load {
-	table := fmt.Sprintf("shop.single%d", round)
-	return load{name: "transactions of one row", tables: []string{table}, rows: rows,
+	return s.singleRowsOf(fmt.Sprintf("shop.single%d", round), rows)
+}
+
+func (s *source) singleRowsOf(table string, rows int) load {
+	return load{name: singleName, tables: []string{table}, rows: rows,
 		fill: func(ctx context.Context) error { return s.insertSingle(ctx, table, rows) }}
 }
 
@@ -36,7 +48,7 @@ const mixedTables = 10
 // mixedRows is what an order system does: single-row transactions over ten tables, of ten
 // statements two inserts, six updates and two deletes.
 func (s *source) mixedRows(round, rows int) load {
-	l := load{name: "mixed, ten tables", rows: rows, there: rows}
+	l := load{name: mixedName, rows: rows, there: rows}
 	for i := range mixedTables {
 		l.tables = append(l.tables, fmt.Sprintf("shop.mixed%d_%d", round, i))
 	}

@@ -18,9 +18,9 @@ import (
 
 type options struct {
 	binary, dir, out, json string
-	pprof                  string
+	pprof, profiles        string
 	only                   string
-	rounds                 int
+	rounds, backlogs       int
 	seconds                time.Duration
 	quick, large, keep     bool
 }
@@ -33,17 +33,22 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "file to write every single measurement to")
 	flag.StringVar(&o.only, "only", "", "parts to measure, of "+strings.Join(partNames(), ",")+" (default: all)")
 	flag.StringVar(&o.pprof, "pprof", "", "loopback address at which standalone serves profiles")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians of them are told")
-	flag.DurationVar(&o.seconds, "seconds", 4*time.Second, "length of one measurement of a broker")
+	flag.StringVar(&o.profiles, "profiles", "", "directory for CPU profiles of standalone, one of each second of each measurement")
+	flag.IntVar(&o.rounds, "rounds", 2, "rounds of the brokers; medians of them are told")
+	flag.IntVar(&o.backlogs, "backlogs", 1, "times that each backlog of a database is carried; medians of them are told")
+	flag.DurationVar(&o.seconds, "seconds", 3*time.Second, "length of one measurement of a broker")
 	flag.BoolVar(&o.quick, "quick", false, "a run of about two minutes: one round, short, less data")
 	flag.BoolVar(&o.large, "large", true, "also measure a transaction of 5,000,000 rows")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data")
 	flag.Parse()
 	if o.quick {
-		o.rounds, o.seconds, o.large = 1, 3*time.Second, false
+		o.rounds, o.backlogs, o.seconds, o.large = 1, 1, 3*time.Second, false
+	}
+	if o.profiles != "" && o.pprof == "" {
+		o.pprof = "127.0.0.1:6161"
 	}
 	if o.out == "" && o.only == "" && !o.quick {
-		o.out = "docs/benchmarks.md"
+		o.out = wholeReport
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -62,7 +67,10 @@ type results struct {
 	Brokers  []brokerSample  `json:"brokers,omitempty"`
 	Pipeline *pipelineResult `json:"pipeline,omitempty"`
 	OLAP     *olapResult     `json:"clickhouse,omitempty"`
+	Store    *storeResult    `json:"s3,omitempty"`
 	Memory   *memoryResult   `json:"memory,omitempty"`
+	Only     string          `json:"only,omitempty"` // the parts that were wanted; "" for all
+	Failures []string        `json:"failures,omitempty"`
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -79,7 +87,7 @@ func run(ctx context.Context, o options) (err error) {
 	if !o.keep {
 		defer func() { err = errors.Join(err, os.RemoveAll(b.root)) }()
 	}
-	r := results{Started: b.started, Options: strings.Join(os.Args[1:], " ")}
+	r := results{Started: b.started, Options: strings.Join(os.Args[1:], " "), Only: b.only}
 	if r.Machine, err = describeMachine(ctx, b.binary, b.root); err != nil {
 		return err
 	}
@@ -88,18 +96,40 @@ func run(ctx context.Context, o options) (err error) {
 		"brokers":    func(ctx context.Context) (err error) { r.Brokers, err = b.brokers(ctx); return err },
 		"pipeline":   func(ctx context.Context) (err error) { r.Pipeline, err = b.pipeline(ctx); return err },
 		"clickhouse": func(ctx context.Context) (err error) { r.OLAP, err = b.clickhouse(ctx); return err },
+		"s3":         func(ctx context.Context) (err error) { r.Store, err = b.s3(ctx); return err },
 		"memory":     func(ctx context.Context) (err error) { r.Memory, err = b.memory(ctx); return err },
 	}
 	for _, p := range parts {
 		if !b.wants(append([]string{p.name}, p.of...)...) {
 			continue
 		}
-		if err := runs[p.name](ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+		if err := b.attempt(ctx, p.name, func() error { return runs[p.name](ctx) }); err != nil {
+			return err
 		}
 	}
-	r.Seconds = time.Since(b.started).Seconds()
-	return b.write(&r)
+	r.Seconds, r.Failures = time.Since(b.started).Seconds(), b.failures
+	if err := b.write(&r); err != nil {
+		return err
+	}
+	if n := len(b.failures); n > 0 {
+		return fmt.Errorf("%d measurements failed:\n%s", n, strings.Join(b.failures, "\n"))
+	}
+	return nil
+}
+
+// attempt measures something that the rest of the run does not need: that it failed is told
+// in the report, and the run goes on. It returns an error where the run was ended.
+func (b *bench) attempt(ctx context.Context, what string, measure func() error) error {
+	err := measure()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	b.say("FAILED: %s: %v", what, err)
+	b.failures = append(b.failures, what+": "+firstLine(err.Error()))
+	return nil
 }
 
 // write writes the report, and the samples where --json wants them.
@@ -118,16 +148,26 @@ func (b *bench) write(r *results) error {
 		fmt.Print(text)
 		return nil
 	}
+	if err := os.WriteFile(b.out, []byte(text), 0o644); err != nil {
+		return err
+	}
 	b.say("the report is in %s", b.out)
-	return os.WriteFile(b.out, []byte(text), 0o644)
+	if b.out != wholeReport {
+		return nil
+	}
+	return writeSummary(readme, r)
 }
+
+// wholeReport is where the report of a whole run goes.
+const wholeReport = "docs/benchmarks.md"
 
 // bench is one run.
 type bench struct {
 	options
-	root    string
-	started time.Time
-	made    int
+	root     string
+	started  time.Time
+	made     int
+	failures []string // what could not be measured, and why
 }
 
 func (b *bench) say(format string, args ...any) {

@@ -14,6 +14,7 @@ var parts = []struct {
 	{"brokers", []string{"async", "batch", "sync", "transactions"}},
 	{"pipeline", []string{"bulk", "single", "mixed", "freshness", "snapshot"}},
 	{"clickhouse", []string{"ch-bulk", "ch-single", "ch-mixed", "ch-freshness", "ch-catchup", "ch-5m"}},
+	{"s3", []string{"s3-bulk", "s3-single"}},
 	{"memory", []string{"idle", "1m", "5m"}},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"sync"
@@ -27,6 +28,7 @@ type pipelineResult struct {
 
 // backlogSample is one binlog that was carried into the target.
 type backlogSample struct {
+	Name           string  `json:"name"`
 	Rows           int     `json:"rows"`
 	BytesPerRow    float64 `json:"binlog_bytes_per_row"`
 	Seconds        float64 `json:"seconds"` // from resume until changes/ shows every row
@@ -62,13 +64,15 @@ func (b *bench) pipeline(ctx context.Context) (*pipelineResult, error) {
 	defer stop()
 	r := &pipelineResult{MariaDB: s.server.Version}
 	if b.wants("pipeline", "bulk", "single", "mixed", "freshness") {
-		if err := b.backlogs(ctx, s, r); err != nil {
-			return nil, err
+		err := b.attempt(ctx, "backlogs into Parquet", func() error { return b.allBacklogs(ctx, s, r) })
+		if err != nil {
+			return r, err
 		}
 	}
 	if b.wants("pipeline", "snapshot") {
-		if r.Snapshot, err = b.snapshot(ctx, s); err != nil {
-			return nil, fmt.Errorf("snapshot: %w", err)
+		err := b.attempt(ctx, "snapshot into Parquet", func() (err error) { r.Snapshot, err = b.snapshot(ctx, s); return err })
+		if err != nil {
+			return r, err
 		}
 	}
 	return r, nil
@@ -87,12 +91,12 @@ func (b *bench) sizes() sizes {
 	return sizes{many: 1_000_000, single: 200_000, mixed: 200_000, snapshot: 3_000_000, fresh: 20 * time.Second}
 }
 
-// backlogs measures what one daemon catches up with, and how fresh its target is.
-func (b *bench) backlogs(ctx context.Context, s *source, r *pipelineResult) error {
+// allBacklogs measures what one daemon catches up with, and how fresh its target is.
+func (b *bench) allBacklogs(ctx context.Context, s *source, r *pipelineResult) error {
 	n := b.sizes()
-	loads := make([][]load, b.rounds)
+	loads := make([][]load, b.backlogs)
 	names := []string{"shop.fresh"}
-	for round := range b.rounds {
+	for round := range b.backlogs {
 		loads[round] = []load{s.manyRows(round, n.many), s.singleRows(round, n.single), s.mixedRows(round, n.mixed)}
 		for _, l := range loads[round] {
 			names = append(names, l.tables...)
@@ -119,27 +123,35 @@ func (b *bench) backlogs(ctx context.Context, s *source, r *pipelineResult) erro
 			if !b.wants("pipeline", []string{"bulk", "single", "mixed"}[i]) {
 				continue
 			}
-			one, err := b.backlog(ctx, s, d, of[i])
+			err := b.attempt(ctx, of[i].name+" into Parquet", func() error {
+				one, err := b.backlog(ctx, s, d, of[i])
+				if err == nil {
+					*into = append(*into, one)
+				}
+				return err
+			})
 			if err != nil {
-				return fmt.Errorf("%s: %w", of[i].name, err)
+				return err
 			}
-			*into = append(*into, one)
 		}
 	}
 	if !b.wants("pipeline", "freshness") {
 		return nil
 	}
-	if r.Changes, r.Current, err = b.freshness(ctx, s, d, "shop.fresh", freshRate, n.fresh); err != nil {
+	err = b.attempt(ctx, "freshness of Parquet", func() (err error) {
+		r.Changes, r.Current, err = b.freshness(ctx, s, d, "shop.fresh", freshRate, n.fresh)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	r.Rates, err = b.highestRate(ctx, s, d)
-	return err
+	return b.attempt(ctx, "the highest rate into Parquet", func() (err error) { r.Rates, err = b.highestRate(ctx, s, d); return err })
 }
 
 // backlog fills tables while the pipeline is paused, and measures from its resumption
 // until the target shows every row; then it has source and target compared.
 func (b *bench) backlog(ctx context.Context, s *source, d *daemon, l load) (backlogSample, error) {
-	sample := backlogSample{Rows: l.rows}
+	sample := backlogSample{Name: l.name, Rows: l.rows}
 	lake := newTarget(d.lake, l.tables...)
 	if err := b.prepare(ctx, l, lake); err != nil {
 		return sample, err
@@ -205,9 +217,13 @@ func (b *bench) carried(ctx context.Context, s *source, d *daemon, lake *target,
 	pid := d.process.Pid()
 	sample.Load = loadAverage()
 	cpu := processSeconds(pid)
-	rest := startOthers(func() float64 { return ownSeconds() + processSeconds(pid) + processSeconds(s.pid()) })
+	rest := startOthers(func() float64 {
+		return ownSeconds() + processSeconds(pid) + processSeconds(s.pid()) + d.besideSeconds()
+	})
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
+	stop := b.profiled(ctx, sample.Name)
+	defer stop()
 	began := time.Now()
 	if err := begin(); err != nil {
 		return err
@@ -219,6 +235,7 @@ func (b *bench) carried(ctx context.Context, s *source, d *daemon, lake *target,
 	sample.PerSecond = float64(sample.Rows) / sample.Seconds
 	sample.CPUMicros = (processSeconds(pid) - cpu) * 1e6 / float64(sample.Rows)
 	sample.OtherCores = rest.cores()
+	stop()
 	if err := lake.awaitCurrent(ctx); err != nil {
 		return fmt.Errorf("%w\n%s", err, d.process.Log())
 	}
@@ -237,7 +254,9 @@ func (b *bench) verify(ctx context.Context, d *daemon, tables []string) (bool, e
 	for _, t := range tables {
 		args = append(args, "--table", t)
 	}
-	out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, b.binary, args...)
+	cmd.Env = append(os.Environ(), d.env...)
+	out, err := cmd.CombinedOutput()
 	var status *exec.ExitError
 	if errors.As(err, &status) && status.ExitCode() == 1 {
 		b.say("source and target differ:\n%s", out)

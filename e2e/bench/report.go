@@ -14,8 +14,14 @@ const quietCores = 0.25
 // report is docs/benchmarks.md.
 func report(r *results, rounds int, seconds time.Duration) string {
 	var w strings.Builder
-	fmt.Fprint(&w, "# Benchmarks\n\nWritten by `make bench` ([e2e/bench](../e2e/bench)); don't edit. "+
-		"Two cores share broker, peer, database and load generator, so the ratios and the CPU time per message say more than the rates.\n\n")
+	fmt.Fprintf(&w, "# Benchmarks\n\nWritten by `make bench` ([e2e/bench](../e2e/bench)); don't edit. "+
+		"Broker, peer, database and load generator share %d cores, so the ratios and the CPU time per message say more than the rates.\n\n", r.Machine.Cores)
+	if r.Only != "" {
+		fmt.Fprintf(&w, "**Not a whole run**: only %s.\n\n", r.Only)
+	}
+	if len(r.Failures) > 0 {
+		fmt.Fprintf(&w, "**Could not be measured** in this run, and is in no table:\n\n* %s\n\n", strings.Join(r.Failures, "\n* "))
+	}
 	r.aims(&w)
 	r.machine(&w)
 	if len(r.Brokers) > 0 {
@@ -26,6 +32,9 @@ func report(r *results, rounds int, seconds time.Duration) string {
 	}
 	if r.OLAP != nil {
 		r.OLAP.report(&w)
+	}
+	if r.Store != nil {
+		r.Store.report(&w)
 	}
 	if r.Memory != nil {
 		r.memory(&w)
@@ -68,6 +77,16 @@ func (r *results) disturbance() (low, high float64, known bool) {
 			all = append(all, p.Changes.OtherCores)
 		}
 	}
+	if o := r.OLAP; o != nil {
+		for _, s := range o.all() {
+			all = append(all, s.OtherCores)
+		}
+	}
+	if r.Store != nil {
+		for _, s := range r.Store.Loads {
+			all = append(all, s.Local.OtherCores, s.Store.OtherCores)
+		}
+	}
 	for i, v := range all {
 		if i == 0 || v < low {
 			low = v
@@ -99,10 +118,43 @@ func (r *results) aims(w *strings.Builder) {
 		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", a.what, a.want, a.got, mark)
 	}
 	if len(missed) == 0 {
-		fmt.Fprint(w, "\nEvery aim was reached in this run.\n\n")
-		return
+		fmt.Fprint(w, "\nEvery aim of which something was measured was reached in this run.\n\n")
+	} else {
+		fmt.Fprintf(w, "\nNot reached in this run: %s.\n\n", strings.Join(missed, "; "))
 	}
-	fmt.Fprintf(w, "\nNot reached in this run: %s.\n\n", strings.Join(missed, "; "))
+	if p := r.Pipeline; p != nil && len(p.Many) > 0 {
+		p.otherMachine(w)
+	}
+}
+
+// What go-mysql alone decoded of the multi-row backlog on the machine on which the aims in
+// rows/s into Parquet were set, and what was carried of it.
+const (
+	aimsBare    = 490_200
+	aimsCarried = 345_000
+)
+
+// otherMachine says how this machine and that of the aims compare.
+func (p *pipelineResult) otherMachine(w *strings.Builder) {
+	bare := func(s backlogSample) float64 { return s.BarePerSecond }
+	fmt.Fprintf(w, "The aims into Parquet in rows/s were set on another machine, on which go-mysql alone decoded %s rows/s of the multi-row backlog; here it was %s. For each row that it decodes, %.2f are carried "+
+		"(there %.2f)", count(aimsBare), count(backlogMedian(p.Many, bare)), backlogMedian(p.Many, perSecond)/backlogMedian(p.Many, bare), float64(aimsCarried)/aimsBare)
+	for _, kind := range p.kinds()[1:3] {
+		if len(kind.all) > 0 {
+			fmt.Fprintf(w, "; of %s %.2f", kind.name, backlogMedian(kind.all, perSecond)/backlogMedian(kind.all, bare))
+		}
+	}
+	fmt.Fprint(w, ".\n\n")
+}
+
+// kinds are the loads in the order in which they are told.
+func (p *pipelineResult) kinds() []kindOfLoad {
+	return []kindOfLoad{{manyName, p.Many}, {singleName, p.Single}, {mixedName, p.Mixed}, {"snapshot", p.snapshots()}}
+}
+
+type kindOfLoad struct {
+	name string
+	all  []backlogSample
 }
 
 func (r *results) allAims() (all []aim) {
@@ -137,6 +189,9 @@ func (r *results) allAims() (all []aim) {
 	}
 	if r.OLAP != nil {
 		all = append(all, r.OLAP.aims()...)
+	}
+	if r.Store != nil {
+		all = append(all, r.Store.aims()...)
 	}
 	if m := r.Memory; m != nil {
 		if m.IdleRSSMiB > 0 {
@@ -290,10 +345,7 @@ func (r *results) pipeline(w *strings.Builder) {
 		"go-mysql's own SELECT of the same rows, thrown away. *Equal*: `pipeline verify` compared every row of source and target afterwards. "+
 		"Database, broker (SYNC_FLUSH) and pipeline share the cores; the pipeline is `millrace standalone` with the file below.\n\n"+
 		"| | rows | binlog B/row | rows/s | s | until current/, s | CPU µs/row | go-mysql alone, rows/s | peak memory MiB | equal |\n|---|---|---|---|---|---|---|---|---|---|\n")
-	for _, kind := range []struct {
-		name string
-		all  []backlogSample
-	}{{"statements of 1,000 rows", p.Many}, {"transactions of one row", p.Single}, {"mixed, ten tables", p.Mixed}, {"snapshot", p.snapshots()}} {
+	for _, kind := range p.kinds() {
 		if len(kind.all) == 0 {
 			continue
 		}
@@ -356,10 +408,8 @@ func rateRows(w *strings.Builder, all []rateSample) {
 		return
 	}
 	highest := "none of the rates that were tried held"
-	for _, s := range all {
-		if s.Held {
-			highest = count(s.Changes.PerSecond) + " rows/s is the highest that was tried and held"
-		}
+	if s := heldRate(all); s != nil {
+		highest = count(s.Changes.PerSecond) + " rows/s is the highest that was tried and held"
 	}
 	fmt.Fprintf(w, "\nThe highest rate with a p99 of `changes/` within %s: %s.\n\n| rows/s wanted | written | changes/ p50 s | p99 s | current/ p99 s | |\n|---|---|---|---|---|---|\n", fresh, highest)
 	for _, s := range all {

@@ -12,7 +12,7 @@ import (
 // snapshot has a table that is there already read as a whole, by a process of its own.
 func (b *bench) snapshot(ctx context.Context, s *source) (backlogSample, error) {
 	const table = "large.orders"
-	sample := backlogSample{Rows: b.sizes().snapshot}
+	sample := backlogSample{Name: "snapshot", Rows: b.sizes().snapshot}
 	if err := s.createOrders(ctx, table); err != nil {
 		return sample, err
 	}

@@ -106,6 +106,9 @@ func (s *S3) Start(ctx context.Context) error {
 	return nil
 }
 
+// Pid is the process id.
+func (s *S3) Pid() int { return s.proc.Pid() }
+
 // Kill ends the process at once.
 func (s *S3) Kill() {
 	if s.proc != nil {
