@@ -141,10 +141,13 @@ func micros(s string) string {
 	return strconv.FormatInt(n, 10)
 }
 
+// maxScale is the largest that ClickHouse has.
+const maxScale = 76
+
 // digits writes a decimal with all the digits behind the point that its type has.
 func digits(s, typ string) string {
 	var p, scale int
-	if _, err := fmt.Sscanf(typ, "Decimal(%d, %d)", &p, &scale); err != nil || scale == 0 {
+	if _, err := fmt.Sscanf(typ, "Decimal(%d, %d)", &p, &scale); err != nil || scale <= 0 || scale > maxScale {
 		return s
 	}
 	whole, behind, _ := strings.Cut(s, ".")
