@@ -1,6 +1,7 @@
 package column
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/big"
@@ -13,6 +14,9 @@ func (b *Buffer) decimal(v event.Value) error {
 	text, negative := []byte(v), false
 	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
 		negative, text = text[0] == '-', text[1:]
+	}
+	if !bytes.ContainsFunc(text, func(r rune) bool { return r >= '0' && r <= '9' }) {
+		return fmt.Errorf("%q is no value of %s: it has no digit", v, b.typ.Name)
 	}
 	var stack [maxPrecision + 2]byte
 	digits, err := scaled(stack[:0], text, b.typ.prec, b.typ.scale)

@@ -130,11 +130,19 @@ func (c *viewColumn) text(s string) pipeline.Cell {
 // micros is a time of day, or a span, in microseconds.
 func micros(s string) string {
 	rest, negative := strings.CutPrefix(s, "-")
-	var h, m, sec, us int64
-	if _, err := fmt.Sscanf(rest, "%d:%d:%d.%06d", &h, &m, &sec, &us); err != nil {
+	clock, fraction, _ := strings.Cut(rest, ".")
+	parts := strings.Split(clock, ":")
+	if len(parts) != 3 || len(parts[1]) != 2 || len(parts[2]) != 2 || len(fraction) != 6 {
 		return s
 	}
-	n := ((h*60+m)*60+sec)*1_000_000 + us
+	n := int64(0)
+	for i, part := range append(parts, fraction) {
+		v, err := strconv.ParseUint(part, 10, 32)
+		if err != nil {
+			return s
+		}
+		n = n*[]int64{60, 60, 60, 1_000_000}[i] + int64(v)
+	}
 	if negative {
 		n = -n
 	}
