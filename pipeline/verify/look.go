@@ -83,6 +83,9 @@ func (c *check) look(ctx context.Context, n int, candidates, wrong *spill, until
 	if err := hot.poll(ctx, c); err != nil {
 		return nil, fmt.Errorf("read %s from the source: %w", c.name, err)
 	}
+	if err := c.sameColumns(ctx); err != nil {
+		return nil, fmt.Errorf("read %s from the source: %w", c.name, err)
+	}
 	left, err := c.spill(fmt.Sprintf("candidates-%d", n))
 	if err != nil {
 		return nil, err
@@ -110,6 +113,21 @@ func (c *check) look(ctx context.Context, n int, candidates, wrong *spill, until
 		return nil, err
 	}
 	return left, c.drop(candidates, source, target.spill)
+}
+
+// sameColumns makes sure, where the sides' columns do not match, that the source still has those
+// that it had: the target may have followed it.
+func (c *check) sameColumns(ctx context.Context) error {
+	if c.out.Problem == "" {
+		return nil
+	}
+	return c.again(ctx, func() error {
+		err := c.source.Read(ctx, c.name, c.rows.source, func([]pipeline.Cell) error { return errEnough })
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		return err
+	})
 }
 
 // judge takes note of what was found of a key; nil says that it is settled.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
@@ -218,5 +219,41 @@ func TestValuesAreShownOnOneLine(t *testing.T) {
 		if got := show(pipeline.Cell{Text: []byte(text)}); got != want {
 			t.Errorf("%q is shown as %s", text, got)
 		}
+	}
+}
+
+// altered is a source whose columns are others from the second reading on.
+type altered struct {
+	side
+	then side
+	read *bool
+}
+
+func (a altered) Read(ctx context.Context, n event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	now := a.side
+	if *a.read {
+		now = a.then
+	}
+	*a.read = true
+	return now.Read(ctx, n, columns, row)
+}
+
+// TestATargetThatFollowedIsNotAccused has the source's columns change behind its reading, and
+// the target be as the source is by then.
+func TestATargetThatFollowedIsNotAccused(t *testing.T) {
+	for name, c := range map[string]struct{ before, after, target side }{
+		"a column more":             {"id v\n1 a", "id v n\n1 a 7", "id v n\n1 a 7"},
+		"a column less":             {"id v n\n1 a -", "id v\n1 a", "id v\n1 a"},
+		"a column more, with a key": {"id* v\n1 a", "id* v n\n1 a 7", "id v n\n1 a 7"},
+		"a column less of no row":   {"id* v n", "id* v", "id v"},
+		"columns under other names": {"id* v n\n1 a -", "id* v m\n1 a -", "id v m\n1 a -"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Check(t.Context(), altered{c.before, c.after, new(bool)}, c.target, event.TableName{DB: "shop", Table: "t"},
+				Options{Wait: time.Nanosecond, Pause: time.Nanosecond})
+			if !errors.Is(err, ErrChanged) {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
 	}
 }
