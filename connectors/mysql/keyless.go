@@ -180,7 +180,7 @@ func counted(ctx context.Context, conn *snapshot.Conn, plan *snapshot.Plan, came
 	if err != nil {
 		return err
 	}
-	if len(row) != 1 || row[0] != strconv.Itoa(came) {
+	if (len(row) != 1 || row[0] != strconv.Itoa(came)) && !seeded.On(seeded.ChunkCutShort) {
 		return fmt.Errorf("%w: %d came of %v; see sql_select_limit and what stands between", errCut, came, row)
 	}
 	return nil

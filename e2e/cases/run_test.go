@@ -30,9 +30,12 @@ queues: 2
 group: {bytes: 256KiB, interval: 5ms}
 sinks:
 - {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
-- {name: olap, type: clickhouse, address: [%q], user: %q, password: %q, control_database: %q, database: %q, table: "{db}.{table}", flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
+%s
 verify: {every: %s, rows_per_second: 1000000}
 `
+
+// olapFile is the second sink, where a scene has one.
+const olapFile = `- {name: olap, type: clickhouse, address: [%q], user: %q, password: %q, control_database: %q, database: %q, table: "{db}.{table}", flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}`
 
 // patience is how long one table may take at most, on the slowest machine.
 const patience = 5 * time.Minute
@@ -59,6 +62,11 @@ type scene struct {
 	sessions map[string]*sql.Conn // by case and session
 	// every is how often the daemon compares its tables; "" is never.
 	every string
+	// heartbeat is the source's; 0 is a short one.
+	heartbeat time.Duration
+	replays   int // of cases, in databases of their own
+	// dir stands where statements say $DIR.
+	dir string
 }
 
 // database is that of the n-th case.
@@ -113,7 +121,7 @@ func (s *scene) run(t *testing.T, n int, list []step) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := conn.ExecContext(t.Context(), one.sql); err != nil {
+		if _, err := conn.ExecContext(t.Context(), strings.ReplaceAll(one.sql, "$DIR", s.dir)); err != nil {
 			t.Fatalf("%s: %s: %v", s.cases[n].name, one.sql, err)
 		}
 	}
@@ -122,7 +130,7 @@ func (s *scene) run(t *testing.T, n int, list []step) {
 func (s *scene) start(t *testing.T) {
 	cfg := mysql.DefaultConfig()
 	cfg.Address, cfg.User, cfg.Tables, cfg.Queues = s.srv.Addr, "root", []string{"c*.*"}, 2
-	cfg.Heartbeat = 200 * time.Millisecond
+	cfg.Heartbeat = cmp.Or(s.heartbeat, 200*time.Millisecond)
 	cluster := inprocess.New(t, nil)
 	plan := inprocess.Plan{Dir: t.TempDir(), Source: func(*spec.Pipeline) (pipeline.Source, error) {
 		return mysql.New(cfg, inprocess.Log(), nil)
@@ -133,16 +141,17 @@ func (s *scene) start(t *testing.T) {
 			return source.New(source.Config{Account: account.Account{Address: s.srv.Addr, User: "root"}, Captured: captured})
 		}
 	}
-	o, err := s.olap.Options()
-	if err != nil {
-		t.Fatal(err)
+	olap := ""
+	if s.olap.Name != "" {
+		o, err := s.olap.Options()
+		if err != nil {
+			t.Fatal(err)
+		}
+		olap = fmt.Sprintf(olapFile, o.Addr[0], cmp.Or(o.Auth.Username, "default"), o.Auth.Password, s.olap.Name, s.olap.Name)
 	}
-	user := o.Auth.Username
-	if user == "" {
-		user = "default"
-	}
-	text := fmt.Sprintf(file, s.lake, o.Addr[0], user, o.Auth.Password, s.olap.Name, s.olap.Name, cmp.Or(s.every, "off"))
+	text := fmt.Sprintf(file, s.lake, olap, cmp.Or(s.every, "off"))
 	kinds := spec.Kinds{Sources: map[string]spec.Kind{"script": {Default: func() any { return &struct{}{} }, Check: func(any) []spec.Finding { return nil }}}, Sinks: sinks.Kinds()}
+	var err error
 	if s.plan, err = spec.Parse("cases.yaml", []byte(text), kinds, func(string) (string, bool) { return "", false }); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ const (
 	FingerprintUnchecked    Bug = "fingerprint-unchecked"
 	LowByPosition           Bug = "low-by-position"
 	ChunkSharesNumber       Bug = "chunk-shares-number"
+	ChunkCutShort           Bug = "chunk-cut-short"
 	RolledBackRowsKept      Bug = "rolled-back-rows-kept"
 	BeginLate               Bug = "begin-late"
 	AttemptOutlivesDDL      Bug = "attempt-outlives-ddl"
@@ -34,6 +35,7 @@ const (
 	AlterPartByPart         Bug = "alter-part-by-part"
 	AuditNeverRuns          Bug = "audit-never-runs"
 	LogTakenAtItsWord       Bug = "log-taken-at-its-word"
+	NamesChangeHands        Bug = "names-change-hands"
 	GapUnnoticed            Bug = "gap-unnoticed"
 	IdentityUnchecked       Bug = "identity-unchecked"
 	MarkBeforeFlush         Bug = "mark-before-flush"
@@ -77,6 +79,7 @@ func List() []Entry {
 		{EventSkippedOnReconnect, "S10", "after a lost connection one rows event is left out"},
 		{FingerprintUnchecked, "S12", "a server with another history is taken for the same one"},
 		{LowByPosition, "C1", "a window begins at what the log holds, not at what is visible"},
+		{ChunkCutShort, "C1", "a snapshot reads as many rows as the server's settings let through"},
 		{ChunkSharesNumber, "C3", "the rows of a chunk share a number with a row of the stream"},
 		{RolledBackRowsKept, "C5", "rows are handed over although the server took them back"},
 		{BeginLate, "C6", "BEGIN is numbered after the first window has begun"},
@@ -94,6 +97,7 @@ func List() []Entry {
 		{RestartUnnoticed, "K5", "a target that started anew is taken for one that lost nothing"},
 		{MarkBeforeFlush, "K4", "a mark is committed before the rows that it covers"},
 		{FloorPerQueue, "K7", "a floor holds in the queue that brought it alone"},
+		{NamesChangeHands, "K8", "the text of a date takes, in current/, a name that is another column's in changes/"},
 		{RewriteAboveMark, "K9", "a batch is committed on marks that have moved"},
 		{GenerationIgnored, "K10", "a superseded owner commits"},
 		{ProgressByNumber, "K11", "current/ takes one number for the progress of all queues"},

@@ -11,6 +11,7 @@ import (
 	perrors "github.com/pingcap/errors"
 
 	"github.com/millrace/millrace/connectors/mysql/account"
+	"github.com/millrace/millrace/internal/seeded"
 )
 
 // Options say whom to ask.
@@ -32,8 +33,12 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{c: c}
+	session := slices.Clone(account.Session)
+	if seeded.On(seeded.ChunkCutShort) {
+		session = session[:2] // all else is as the server has it
+	}
 	// Texts come in the charset of their column, and are converted here as those of the log.
-	for _, s := range append(slices.Clone(account.Session), "SET SESSION character_set_results=NULL") {
+	for _, s := range append(session, "SET SESSION character_set_results=NULL") {
 		if err := conn.Exec(ctx, s); err != nil {
 			conn.Close()
 			return nil, err

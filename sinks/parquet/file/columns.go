@@ -120,7 +120,7 @@ func (cs Columns) NameOf(c *event.Column, typ string, raw bool) string {
 		base += RawSuffix
 	}
 	owner := slices.IndexFunc(cs, func(t Column) bool { return strings.EqualFold(t.Name, base) })
-	if owner < 0 || cs[owner].ID == c.ID && cs[owner].Raw == raw {
+	if owner < 0 || cs[owner].ID == c.ID && cs[owner].Raw == raw || raw && seeded.On(seeded.NamesChangeHands) {
 		return base
 	}
 	if i := cs.find(c, typ, raw); i >= 0 {
