@@ -59,6 +59,7 @@ func (ts *tables) define(t *table, s *event.Schema) {
 		return
 	}
 	t.ev, t.keyUnion = ev, union
+	ts.plain.clear() // an answer says which captured tables are reached
 	if t.versioned {
 		ts.pause(t, pauseVersioned, "")
 		return

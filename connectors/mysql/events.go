@@ -13,7 +13,8 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
-// tx is the transaction that is being read. Its end is known.
+// tx is the transaction that is being read. Its end is known. What it was means nothing while
+// none is open.
 type tx struct {
 	open    bool
 	serial  uint64
@@ -25,7 +26,8 @@ type tx struct {
 	start   stream.Place
 	time    uint32
 	name    string
-	ev      *event.Tx // once an item needed it
+	ev      *event.Tx       // once an item needed it
+	commit  *event.Position // with ev: the one behind it, when it ends
 }
 
 // id is the transaction's name.
@@ -67,8 +69,16 @@ func (o *opening) txEvent() *event.Tx {
 	if t.gtid.Micros != 0 {
 		when = time.UnixMicro(int64(t.gtid.Micros)).UTC()
 	}
-	t.ev = &event.Tx{ID: t.id(), CommitTime: when, Start: *o.position()}
+	both := &bounds{tx: event.Tx{ID: t.id(), CommitTime: when}}
+	o.locate(&both.tx.Start)
+	t.ev, t.commit = &both.tx, &both.commit
 	return t.ev
+}
+
+// bounds are the positions of a transaction with items, made at once.
+type bounds struct {
+	tx     event.Tx
+	commit event.Position
 }
 
 // startTx begins a transaction at e unless one is open.
@@ -146,7 +156,7 @@ func started(e *stream.Event) bool {
 }
 
 func (o *opening) onGTID(e *stream.Event) error {
-	o.tx = tx{}
+	o.tx.open = false
 	if e.Type == stream.AnonymousGTIDEvent {
 		o.startTx(e)
 		return nil
@@ -236,12 +246,13 @@ func (o *opening) endTx(e *stream.Event, at uint64) error {
 	o.applyReserved()
 	o.moved = true
 	if handed {
-		o.out = append(o.out, event.Item{Kind: event.KindCommit, Seq: o.lastEnd, Tx: t.ev, Commit: o.position()})
+		o.locate(t.commit)
+		o.out = append(o.out, event.Item{Kind: event.KindCommit, Seq: o.lastEnd, Tx: t.ev, Commit: t.commit})
 		o.moved, o.lastBeat = false, time.Now()
 	}
 	o.passed, o.handed = 0, 0
 	o.s.metrics.transactions.Inc()
-	o.tx = tx{}
+	t.open = false // startTx makes it anew
 	o.tables.forget(o.stands())
 	return nil
 }

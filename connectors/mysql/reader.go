@@ -39,6 +39,7 @@ type reader struct {
 	set      *stream.Set // executed up to the boundary; nil without GTIDs
 	setText  string
 	setDirty bool
+	setBuf   []byte
 	// boundary is the place from which reading on needs nothing from before it but the
 	// ranges in xa.
 	boundary event.Position
@@ -278,20 +279,30 @@ func (r *reader) reserve(n uint64) event.Seq {
 
 // position is the boundary as a value that can be kept.
 func (r *reader) position() *event.Position {
+	p := new(event.Position)
+	r.locate(p)
+	return p
+}
+
+// locate makes p the boundary: it is asked for twice in each transaction.
+func (r *reader) locate(p *event.Position) {
 	if r.setDirty {
-		r.setText, r.setDirty = r.set.String(), false
+		r.setBuf = r.set.AppendText(r.setBuf[:0])
+		r.setText, r.setDirty = string(r.setBuf), false
 	}
 	r.boundary.GTIDSet = r.setText
 	if r.xaDirty {
 		r.boundary.XA, r.xaDirty = r.xa.String(), false
 	}
-	p := r.boundary
+	*p = r.boundary
 	p.Tables = r.unsure(r.stands())
-	return &p
 }
 
 // here is the boundary as a value that can be kept.
-func (r *reader) here() event.Position { return *r.position() }
+func (r *reader) here() (p event.Position) {
+	r.locate(&p)
+	return p
+}
 
 // stands is the boundary's place alone: it is asked for at every transaction.
 func (r *reader) stands() place { return place{file: r.boundary.File, pos: r.boundary.Pos} }

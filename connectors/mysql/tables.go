@@ -39,6 +39,7 @@ type tables struct {
 	gathering  bool
 	gathered   []event.Item
 
+	plain plain
 	// vanished may be forgotten.
 	vanished []*table
 

@@ -25,6 +25,11 @@ func (ts *tables) called(at place, st schema.Statement) error {
 	}
 	names := schema.Called(st)
 	if len(names) == 0 {
+		ts.plain.clear() // it may define what others call
+		return nil
+	}
+	key, asked := ts.plain.key(names), time.Now()
+	if ts.plain.has(key, asked) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ts.ctx, 30*time.Second)
@@ -49,6 +54,10 @@ func (ts *tables) called(at place, st schema.Statement) error {
 	}
 	if r.unread == "" && r.found == 0 && schema.Queries(st) && !r.sequences(names) {
 		r.unread = "what it calls is not shown to the user"
+	}
+	if r.unread == "" && len(r.tables) == 0 {
+		ts.plain.add(key, asked)
+		return nil
 	}
 	tables, why := r.tables, "it calls "+strings.Join(r.path, ", ")
 	if r.unread != "" {

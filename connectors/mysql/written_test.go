@@ -2,10 +2,13 @@ package mysql
 
 import (
 	"database/sql"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/pipeline"
@@ -100,5 +103,47 @@ func TestWhatCannotBeReadIsTakenToReachEverything(t *testing.T) {
 			}
 			return len(paused) == 2
 		})
+	})
+}
+
+// TestPlainStatementsAreAskedForOnce: a session that logs statements writes the same table over
+// and over; the server is asked once what that reaches, and again behind a definition.
+func TestPlainStatementsAreAskedForOnce(t *testing.T) {
+	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
+		exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)", "CREATE TABLE other.log (id INT AUTO_INCREMENT PRIMARY KEY)")
+		s := newSource(t, testConfig(srv, "shop.*"))
+		openSource(t, s, pipeline.Resume{})
+		session := newSession(t, db)
+		asked := func() (n int) {
+			if err := db.QueryRow("SHOW GLOBAL STATUS LIKE 'Com_show_grants'").Scan(new(string), &n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		mark := 9000
+		write := func(statements ...string) []seen {
+			mark++
+			session.run("SET SESSION binlog_format='STATEMENT'")
+			session.run(statements...)
+			session.run("SET SESSION binlog_format='ROW'", fmt.Sprintf("INSERT INTO shop.z VALUES (%d)", mark))
+			return collect(t, s, upTo(strconv.Itoa(mark)))
+		}
+		const insert = "INSERT INTO other.log VALUES ()"
+		write(insert)
+		if len(s.o.tables.plain.until) != 1 {
+			t.Fatalf("%d answers", len(s.o.tables.plain.until))
+		}
+		for key := range s.o.tables.plain.until {
+			s.o.tables.plain.until[key] = time.Now().Add(time.Hour)
+		}
+		before := asked()
+		write(slices.Repeat([]string{insert}, 20)...)
+		if n := asked() - before; n != 0 {
+			t.Errorf("20 statements asked for grants %d times", n)
+		}
+		all := write("CREATE TRIGGER other.t1 AFTER INSERT ON other.log FOR EACH ROW INSERT INTO shop.a VALUES (NEW.id)", insert)
+		if !slices.ContainsFunc(all, func(it seen) bool { return it.Kind == event.KindPaused && it.Table.Name == tableA }) {
+			t.Error("a trigger that was made meanwhile is not seen")
+		}
 	})
 }
