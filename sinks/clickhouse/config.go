@@ -35,6 +35,8 @@ type Config struct {
 	// Mode is what the tables are of their sources; Tables has exceptions, by source name.
 	Mode   Mode             `yaml:"mode"`
 	Tables map[string]Shape `yaml:"tables"`
+	// SchemaChange is what is done with changes of definitions.
+	SchemaChange SchemaChange `yaml:"schema_change"`
 	// Deletes is what becomes of rows that go.
 	Deletes string `yaml:"deletes"`
 	// PartitionBy and TTL are expressions over the columns of the tables that are made.
@@ -82,7 +84,7 @@ type Flush struct {
 func DefaultConfig() Config {
 	p := column.DefaultPolicy()
 	return Config{
-		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4", Mode: Mirror,
+		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4", Mode: Mirror, SchemaChange: SchemaChange{Other: lenient},
 		Flush:      Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)},
 		OutOfRange: p.Range, ZeroDate: p.ZeroDate,
 		CleanUp: CleanUp{Every: config.Duration(10 * time.Minute)},

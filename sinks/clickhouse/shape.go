@@ -34,6 +34,8 @@ type Shape struct {
 	TTL         string `yaml:"ttl"`
 	// Deletes is what becomes of a row that goes: apply.
 	Deletes string `yaml:"deletes"`
+	// SchemaChange is what is done with changes of the definition.
+	SchemaChange SchemaChange `yaml:"schema_change"`
 	// Settings are those of the tables that are made, beside the sink's.
 	Settings map[string]string `yaml:"settings"`
 }
@@ -62,6 +64,9 @@ func (s Shape) validate(at string) error {
 		return bad("deletes", "%q is not supported yet: use apply, and mode: changelog to keep what went: there a deletion is a row", s.Deletes)
 	default:
 		return bad("deletes", "%q must be apply", s.Deletes)
+	}
+	if err := s.SchemaChange.validate(at + "schema_change"); err != nil {
+		return err
 	}
 	if s.Mode == Changelog && len(s.OrderBy) > 0 {
 		return bad("order_by", "a changelog is ordered by %s; leave order_by out, or have a materialized view order it otherwise", ddl.Seq)
@@ -112,8 +117,9 @@ func (c *Config) shape(t event.TableName) Shape {
 	own := c.Tables[t.String()]
 	s := Shape{
 		Mode: cmp.Or(own.Mode, c.Mode, Mirror), OrderBy: own.OrderBy,
-		Deletes:     cmp.Or(own.Deletes, c.Deletes, "apply"),
-		PartitionBy: cmp.Or(own.PartitionBy, c.PartitionBy), TTL: cmp.Or(own.TTL, c.TTL), Settings: map[string]string{},
+		SchemaChange: own.SchemaChange.over(c.SchemaChange),
+		Deletes:      cmp.Or(own.Deletes, c.Deletes, "apply"),
+		PartitionBy:  cmp.Or(own.PartitionBy, c.PartitionBy), TTL: cmp.Or(own.TTL, c.TTL), Settings: map[string]string{},
 	}
 	maps.Copy(s.Settings, c.Settings)
 	maps.Copy(s.Settings, own.Settings)

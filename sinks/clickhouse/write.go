@@ -52,6 +52,9 @@ func (t *Table) schemaOf(ctx context.Context, s *event.Slice) (*event.Schema, er
 }
 
 func (t *Table) encode(ctx context.Context, st *step, s *event.Slice, take ledger.Step, schema *event.Schema) error {
+	if err := t.unwanted(ctx, s, schema); err != nil {
+		return err
+	}
 	floor := st.led.Next().Floor
 	if t.shape.Mode == Changelog {
 		floor = 0 // what is gone has been there
