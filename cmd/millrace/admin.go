@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"text/tabwriter"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/client"
 	"github.com/millrace/millrace/client/admin"
+	"github.com/millrace/millrace/message"
 )
 
 const defaultNamesrv = "127.0.0.1:9876"
@@ -76,7 +79,8 @@ func showCluster(ctx context.Context, c *cobra.Command, a *admin.Client, _ []str
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "CLUSTER\tBROKER\tID\tADDRESS\tVERSION\tPUT TPS\tGET TPS\tNOTE")
 	for _, b := range info.Brokers {
-		for id, addr := range b.Addrs {
+		for _, id := range slices.Sorted(maps.Keys(b.Addrs)) {
+			addr := b.Addrs[id]
 			runtime := map[string]string{}
 			if id == 0 {
 				if runtime, err = a.BrokerRuntime(ctx, b.Name); err != nil {
@@ -151,9 +155,21 @@ func newTopicCreate() *cobra.Command {
 	queues := c.Flags().Int("queues", 8, "read and write queues")
 	broker := c.Flags().String("broker", "", "name of the broker (default: all)")
 	attributes := c.Flags().StringToString("attribute", nil, "attributes, as message.type=FIFO")
+	c.PreRunE = func(_ *cobra.Command, args []string) error {
+		if err := message.CheckTopic(args[0]); err != nil {
+			return usageError{err}
+		}
+		if *queues < 1 {
+			return usageError{fmt.Errorf("--queues %d: a topic has one at least", *queues)}
+		}
+		return nil
+	}
 	c.RunE = withAdmin(func(ctx context.Context, c *cobra.Command, a *admin.Client, args []string) error {
 		if err := a.CreateTopic(ctx, admin.TopicConfig{Name: args[0], Queues: *queues, Attributes: *attributes}, *broker); err != nil {
 			return err
+		}
+		if wantsJSON(c) {
+			return printJSON(c.OutOrStdout(), map[string]any{"topic": args[0], "queues": *queues})
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s has %d queues\n", args[0], *queues)
 		return nil
@@ -179,6 +195,9 @@ func newTopicDelete() *cobra.Command {
 		}
 		if err := remove(ctx, args[0], *broker); err != nil {
 			return err
+		}
+		if wantsJSON(c) {
+			return printJSON(c.OutOrStdout(), map[string]any{"topic": args[0], "deleted": true})
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s is deleted\n", args[0])
 		return nil

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"net"
 	"os"
 	"reflect"
 	"strings"
@@ -70,6 +70,13 @@ func runBroker(c *cobra.Command, _ []string) error {
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
+	var l net.Listener
+	if cfg.HTTP != "" {
+		if l, err = listenOwnHTTP(cfg.Insecure, cfg.HTTP); err != nil {
+			return err
+		}
+		defer l.Close()
+	}
 	reg := newMetrics()
 	b, err := broker.New(cfg.Config, broker.Deps{Registerer: reg, Log: log})
 	if err != nil {
@@ -79,10 +86,6 @@ func runBroker(c *cobra.Command, _ []string) error {
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return servePprof(ctx, c, log) })
 	if cfg.HTTP != "" {
-		l, err := listenHTTP(cfg.HTTP)
-		if err != nil {
-			return err
-		}
 		g.Go(func() error {
 			return serveHTTP(ctx, l, reg, map[string]httpserve.Check{"store": b.Err}, nil, log)
 		})
@@ -104,9 +107,6 @@ func brokerDocument(c *cobra.Command) (*config.Document, []string, error) {
 		return config.ParseProperties(path, data, reflect.TypeFor[brokerConfig](), broker.RefuseForeign)
 	default:
 		doc, err := config.ReadFile(path, lookupEnv)
-		if errors.Is(err, os.ErrNotExist) {
-			err = usageError{err}
-		}
-		return doc, nil, err
+		return doc, nil, asUnread(err)
 	}
 }

@@ -17,8 +17,7 @@ func execute(t *testing.T, args ...string) (string, int) {
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&out)
-	root.SetArgs(args)
-	err := root.ExecuteContext(t.Context())
+	err := dispatch(t.Context(), root, args)
 	if err == nil {
 		return out.String(), exitOK
 	}
@@ -57,6 +56,25 @@ func TestExitStatuses(t *testing.T) {
 		says   string
 	}{
 		{[]string{"version"}, exitOK, "millrace 0."},
+		{[]string{"--version"}, exitOK, "millrace 0."},
+		{[]string{"-v"}, exitOK, "millrace 0."},
+		{[]string{"unknown", "--help"}, exitConfiguration, `millrace has no command "unknown"`},
+		{[]string{"pipeline", "stat", "-h"}, exitConfiguration, `did you mean "status"?`},
+		{[]string{"help", "unknown"}, exitConfiguration, `millrace has no command "unknown"`},
+		{[]string{"help", "admin", "topic"}, exitOK, "Available Commands"},
+		{[]string{"pipeline", "--help"}, exitOK, "Available Commands"},
+		{[]string{"version", "--log-level", "loud"}, exitConfiguration, `--log-level "loud"`},
+		{[]string{"pipeline", "status", "--log-format", "xml"}, exitConfiguration, `--log-format "xml"`},
+		{[]string{"pipeline", "status", "--daemon", "nonsense"}, exitConfiguration, `"nonsense" is not host:port`},
+		{[]string{"pipeline", "pause", "a", "--daemon", ""}, exitConfiguration, `"" is not host:port`},
+		{[]string{"pipeline", "delete", "a", "--yes", "--daemon", "ftp://there"}, exitConfiguration, `"ftp://there" is not host:port`},
+		{[]string{"broker", "--config", dir}, exitConfiguration, "is a directory"},
+		{[]string{"namesrv", "--http", ":99999", "--insecure"}, exitConfiguration, "is no port"},
+		{[]string{"namesrv", "--http", ":8083"}, exitConfiguration, "every address of this machine"},
+		{[]string{"pipeline", "verify", filepath.Join(dir, "missing.yaml")}, exitEnvironment, "missing.yaml"},
+		{[]string{"pipeline", "verify", dir}, exitEnvironment, "is a directory"},
+		{[]string{"admin", "topic", "create", "bad name"}, exitConfiguration, `"bad name"`},
+		{[]string{"admin", "topic", "create", "a", "--queues", "0"}, exitConfiguration, "--queues 0"},
 		{[]string{"admin"}, exitOK, "Available Commands"},
 		{[]string{"brokr"}, exitConfiguration, `did you mean "broker"?`},
 		{[]string{"admin", "topic", "lst"}, exitConfiguration, `millrace admin topic has no command "lst"; did you mean "list"?`},

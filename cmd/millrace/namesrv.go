@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,13 @@ and know nothing of each other; run two or three and give all of them to everybo
 		if err := checkExposure(cfg.Insecure, cfg.BindAddress); err != nil {
 			return err
 		}
+		var l net.Listener
+		if cfg.HTTP != "" {
+			if l, err = listenOwnHTTP(cfg.Insecure, cfg.HTTP); err != nil {
+				return err
+			}
+			defer l.Close()
+		}
 		server, err := namesrv.New(cfg.Config, namesrv.Deps{}, log)
 		if err != nil {
 			return environmentError{err}
@@ -52,10 +60,6 @@ and know nothing of each other; run two or three and give all of them to everybo
 		g, ctx := errgroup.WithContext(c.Context())
 		g.Go(func() error { return server.Run(ctx) })
 		if cfg.HTTP != "" {
-			l, err := listenHTTP(cfg.HTTP)
-			if err != nil {
-				return err
-			}
 			g.Go(func() error {
 				return serveHTTP(ctx, l, newMetrics(), map[string]httpserve.Check{}, func(*http.ServeMux) {}, log)
 			})

@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/connectors"
-	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/httpapi"
 	"github.com/millrace/millrace/pipeline/spec"
@@ -39,73 +35,6 @@ func newPipeline() *cobra.Command {
 		newDelete(),
 	)
 	return c
-}
-
-func newValidate() *cobra.Command {
-	c := &cobra.Command{
-		Use: "validate FILE|DIRECTORY …", Short: "Report every mistake in pipeline files",
-		Long: `Reads pipeline files and reports every mistake with its place and a suggestion.
-Nothing is connected to, unless --connect asks for it: then the source and the targets
-are checked as well, each finding with the setting to change.`,
-		Example: "  millrace pipeline validate --connect configs/pipelines/orders.yaml",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usageError{errors.New("name a pipeline file or a directory of them")}
-			}
-			return nil
-		},
-	}
-	connect := c.Flags().Bool("connect", false, "also check the source's settings and the targets")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		log, err := logger(c)
-		if err != nil {
-			return err
-		}
-		for _, path := range args {
-			found, err := readPipelines(path)
-			if err != nil {
-				return err
-			}
-			for _, p := range found {
-				if *connect {
-					if err := preflight(c.Context(), p, log, c.OutOrStdout()); err != nil {
-						return err
-					}
-				}
-				fmt.Fprintf(c.OutOrStdout(), "%s: pipeline %s is right: %s source, %d sink(s)\n", p.File, p.Name, p.Source.Type, len(p.Sinks))
-			}
-		}
-		return nil
-	}
-	return c
-}
-
-// readPipelines reads a file, or all files of a directory.
-func readPipelines(path string) ([]*spec.Pipeline, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, environmentError{err}
-	}
-	if !info.IsDir() {
-		p, err := spec.ReadFile(path, kinds(), os.LookupEnv)
-		return []*spec.Pipeline{p}, err
-	}
-	found, errs := spec.ReadDir(path, kinds(), os.LookupEnv)
-	var all config.Issues
-	for _, err := range errs {
-		var issues config.Issues
-		if !errors.As(err, &issues) {
-			return nil, err
-		}
-		all = append(all, issues...)
-	}
-	if len(all) > 0 {
-		return nil, all
-	}
-	if len(found) == 0 {
-		return nil, usageError{fmt.Errorf("%s holds no pipeline file (*.yaml, *.yml)", path)}
-	}
-	return found, nil
 }
 
 func newDelete() *cobra.Command {
@@ -138,7 +67,7 @@ sinks and its targets stay, unless they are asked to go; what stays is said.`,
 			return asEnvironment(err)
 		}
 		if *asJSON {
-			return json.NewEncoder(c.OutOrStdout()).Encode(done)
+			return printJSON(c.OutOrStdout(), done)
 		}
 		fmt.Fprintf(c.OutOrStdout(), "pipeline %s is deleted\n", done.Name)
 		for _, what := range done.Removed {

@@ -19,18 +19,29 @@ func newRoot() *cobra.Command {
 		Short: "Order data from MySQL to ClickHouse or Parquet, exactly once, in one binary",
 		Long: `Millrace carries the changes of MySQL databases to the people who analyse them:
 a message broker that speaks the Apache RocketMQ protocol, a binlog source, and sinks,
-in one binary.`,
+in one binary.
+
+Commands end with 0 when what was asked for is so, 1 when it is not, 2 for a mistake in
+the command line or in a file, and 3 when the machine lacks something: a file, a port, a
+server that answers.`,
 		Example: `  millrace standalone --data ./data --pipelines ./pipelines
   millrace pipeline validate pipelines/orders.yaml
   millrace pipeline status`,
+		Version:       version.Get().String(),
 		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			_, err := logger(c) // a wrong value is one for every command
+			return err
+		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().String("log-level", "info", "debug, info, warn or error")
 	root.PersistentFlags().String("log-format", "", "text or json (default: text on a terminal, json elsewhere)")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
 	root.AddCommand(newStandalone(), newNamesrv(), newBroker(), newConnect(), newPipeline(), newAdmin(), newStore(), newBench(), newVersion())
+	root.SetHelpCommand(newHelp(root))
 	refuseUnknown(root)
 	return root
 }
@@ -49,13 +60,34 @@ func refuseUnknown(c *cobra.Command) {
 		if len(args) == 0 {
 			return nil
 		}
-		hint := fmt.Sprintf("see %s --help", c.CommandPath())
-		if like := c.SuggestionsFor(args[0]); len(like) > 0 {
-			hint = fmt.Sprintf("did you mean %q?", like[0])
-		}
-		return usageError{fmt.Errorf("%s has no command %q; %s", c.CommandPath(), args[0], hint)}
+		return unknownCommand(c, args[0])
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	hint := fmt.Sprintf("see %s --help", c.CommandPath())
+	if like := c.SuggestionsFor(name); len(like) > 0 {
+		hint = fmt.Sprintf("did you mean %q?", like[0])
+	}
+	return usageError{fmt.Errorf("%s has no command %q; %s", c.CommandPath(), name, hint)}
+}
+
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about a command", Example: "  millrace help pipeline verify",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = unknownCommand(c, rest[0])
+			}
+			if err != nil {
+				return err
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }
 
 func newVersion() *cobra.Command {

@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -27,13 +29,20 @@ func loadConfig(c *cobra.Command, prefix string, overrides map[string]string, ta
 	if path != "" {
 		var err error
 		if doc, err = config.ReadFile(path, lookupEnv); err != nil {
-			if errors.Is(err, os.ErrNotExist) {
-				return usageError{err}
-			}
-			return err
+			return asUnread(err)
 		}
 	}
 	return config.Load(doc, config.Layers{Prefix: prefix, Environ: os.Environ(), Overrides: overrides}, target)
+}
+
+// asUnread makes a configuration file that is not there, or is none, a mistake of the command
+// line.
+func asUnread(err error) error {
+	var unread *fs.PathError
+	if errors.As(err, &unread) {
+		return usageError{err}
+	}
+	return err
 }
 
 // given collects the flags that were set, by the path of the key that they override.
@@ -56,6 +65,9 @@ func listenOverrides(c *cobra.Command, flag, prefix string, overrides map[string
 	host, port, err := net.SplitHostPort(f.Value.String())
 	if err != nil {
 		return usageError{fmt.Errorf("--%s %q is not host:port", flag, f.Value)}
+	}
+	if !isPort(port) {
+		return usageError{fmt.Errorf("--%s %s: %q is no port; ports are 0 to 65535", flag, f.Value, port)}
 	}
 	overrides[prefix+"bindAddress"], overrides[prefix+"listenPort"] = host, port
 	return nil
@@ -94,11 +106,25 @@ func listenHTTP(addr string) (net.Listener, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, usageError{fmt.Errorf("http: %q is not host:port", addr)}
 	}
+	if _, port, _ := net.SplitHostPort(addr); !isPort(port) {
+		return nil, usageError{fmt.Errorf("http: %s: %q is no port; ports are 0 to 65535", addr, port)}
+	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, environmentError{fmt.Errorf("http can't listen on %s: %w; --http chooses another address", addr, err)}
 	}
 	return l, nil
+}
+
+// listenOwnHTTP takes the address of a server's metrics and health, where others may not
+// reach it unless that is allowed.
+func listenOwnHTTP(insecure bool, addr string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err == nil {
+		if err := checkExposure(insecure, addr); err != nil {
+			return nil, err
+		}
+	}
+	return listenHTTP(addr)
 }
 
 // serveHTTP serves metrics, health and what add puts on the mux.
@@ -115,16 +141,27 @@ func serveHTTP(ctx context.Context, l net.Listener, reg *prometheus.Registry, re
 // is authenticated yet.
 func checkExposure(insecure bool, addrs ...string) error {
 	for _, addr := range addrs {
-		host, _, err := net.SplitHostPort(addr)
+		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
-			host = addr
+			host, port = addr, "0"
+		}
+		if !isPort(port) {
+			return usageError{fmt.Errorf("%s: %q is no port; ports are 0 to 65535", addr, port)}
 		}
 		if ip := net.ParseIP(host); insecure || host == "localhost" || ip != nil && ip.IsLoopback() {
 			continue
 		}
+		if host == "" {
+			addr = fmt.Sprintf("every address of this machine (%q)", addr)
+		}
 		return usageError{fmt.Errorf("%s is not a loopback address and nobody is authenticated there: say --insecure if its network is trusted", addr)}
 	}
 	return nil
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
 }
 
 // worker is a random id of this process.

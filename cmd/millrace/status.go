@@ -95,6 +95,9 @@ func asEnvironment(err error) error {
 	if errors.Is(err, httpapi.ErrAway) {
 		return environmentError{err}
 	}
+	if errors.Is(err, httpapi.ErrAddress) {
+		return usageError{err}
+	}
 	return err
 }
 

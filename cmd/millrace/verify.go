@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/connectors"
-	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/spec"
@@ -317,44 +315,4 @@ func verdict(r verifyResult) string {
 		}
 	}
 	return strings.Join(words, ": ")
-}
-
-// preflight checks a pipeline's source and targets and prints what it found; the error
-// says that something fatal was among it.
-func preflight(ctx context.Context, p *spec.Pipeline, log *slog.Logger, w io.Writer) error {
-	source, err := connectors.Types()[p.Source.Type].New(p, connectors.Deps{Log: log})
-	if err != nil {
-		return err
-	}
-	problems, err := source.Preflight(ctx)
-	if err != nil {
-		return environmentError{fmt.Errorf("check the source of %s: %w", p.Name, err)}
-	}
-	for _, s := range p.Sinks {
-		sink, err := sinks.New(s.Type, s.Config, sinks.Deps{FS: vfs.OS(), Log: log})
-		if err != nil {
-			return err
-		}
-		found, err := sink.Preflight(ctx)
-		if err = errors.Join(err, sink.Close()); err != nil {
-			return environmentError{fmt.Errorf("check the sink %s of %s: %w", s.Name, p.Name, err)}
-		}
-		problems = append(problems, found...)
-	}
-	return reportProblems(w, p.Name, problems)
-}
-
-func reportProblems(w io.Writer, name string, problems []pipeline.Problem) error {
-	fatal := 0
-	for _, p := range problems {
-		level := "warning"
-		if p.Fatal {
-			level, fatal = "error", fatal+1
-		}
-		fmt.Fprintf(w, "%s: %s: %s is %s, wanted %s; %s\n", name, level, p.Thing, p.Found, p.Wanted, p.Remedy)
-	}
-	if fatal > 0 {
-		return environmentError{fmt.Errorf("pipeline %s can't run: %d setting(s) to change, named above", name, fatal)}
-	}
-	return nil
 }

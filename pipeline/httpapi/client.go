@@ -19,14 +19,20 @@ import (
 type Client struct {
 	base string
 	http *http.Client
+	err  error // what is wrong with the address
 }
 
 // NewClient makes a client for a daemon at address, "host:port" or an http URL.
 func NewClient(address string) *Client {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
+	c := &Client{base: strings.TrimRight(address, "/"), http: &http.Client{}}
+	if !strings.Contains(address, "://") && strings.Contains(address, ":") {
+		c.base = "http://" + c.base
 	}
-	return &Client{base: strings.TrimRight(address, "/"), http: &http.Client{}}
+	u, err := url.Parse(c.base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		c.err = fmt.Errorf("%w: %q is not host:port (as 127.0.0.1:8083), nor an http URL", ErrAddress, address)
+	}
+	return c
 }
 
 // Pipelines is the status of every pipeline.
@@ -58,12 +64,18 @@ func (c *Client) Delete(ctx context.Context, name string, o DeleteOptions) (Dele
 	return done, c.call(ctx, http.MethodDelete, "/v1/pipelines/"+url.PathEscape(name)+"?"+q.Encode(), &done)
 }
 
-// ErrAway says that no daemon answers.
-var ErrAway = errors.New("the daemon is away")
+// ErrAway says that no daemon answers, ErrAddress that none can be at such an address.
+var (
+	ErrAway    = errors.New("the daemon is away")
+	ErrAddress = errors.New("address of the daemon")
+)
 
 const maxAnswer = 64 << 20
 
 func (c *Client) call(ctx context.Context, method, path string, into any) error {
+	if c.err != nil {
+		return c.err
+	}
 	request, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
 	if err != nil {
 		return fmt.Errorf("ask the daemon at %s: %w", c.base, err)
@@ -73,7 +85,12 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 	case err != nil && errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the daemon at %s did not answer in time; what was asked for may be done all the same: see the status", c.base)
 	case err != nil:
-		return fmt.Errorf("%w: ask it (is `millrace connect` or `millrace standalone` running there? --daemon or MILLRACE_DAEMON names another): %w", ErrAway, err)
+		var why *url.Error
+		if errors.As(err, &why) {
+			err = why.Err // it names what we do in its own words
+		}
+		return fmt.Errorf("%w: nobody answers as one at %s (is `millrace connect` or `millrace standalone` running there? --daemon or MILLRACE_DAEMON names another): %w",
+			ErrAway, c.base, err)
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
@@ -83,12 +100,12 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 	if answer.StatusCode >= 300 {
 		var p httpserve.Problem
 		if json.Unmarshal(body, &p) == nil && p.Detail != "" {
-			return fmt.Errorf("%s: %s", p.Title, p.Detail)
+			return errors.New(p.Detail)
 		}
-		return fmt.Errorf("the daemon at %s answered %s", c.base, answer.Status)
+		return fmt.Errorf("%s answered %s: it is no daemon of Millrace's, or one of another version; --daemon or MILLRACE_DAEMON names another", c.base, answer.Status)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.base, err)
+		return fmt.Errorf("%s answered what no daemon of this version does; --daemon or MILLRACE_DAEMON names another: %w", c.base, err)
 	}
 	return nil
 }
