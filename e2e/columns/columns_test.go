@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -35,6 +36,7 @@ import (
 	"github.com/millrace/millrace/pipeline/httpapi"
 	"github.com/millrace/millrace/pipeline/spec"
 	"github.com/millrace/millrace/pipeline/verify"
+	"github.com/millrace/millrace/sinks"
 	target "github.com/millrace/millrace/sinks/parquet/readback"
 )
 
@@ -57,6 +59,11 @@ tables:
   shop.moves: {where: kind = 'open', columns: {exclude: [note]}}
 sinks:
 - {name: lake, type: parquet, path: %s, current: {interval: 50ms}, flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
+%s`
+
+// olap is a sink beside the lake.
+const olap = `- {name: olap, type: clickhouse, address: [%q], user: %q, password: %q, control_database: %q, database: %q, table: "{db}.{table}",
+   flush: {rows: 100000, bytes: 16MiB, interval: 50ms}}
 `
 
 const patience = 5 * time.Minute
@@ -71,6 +78,8 @@ type scene struct {
 	plan   inprocess.Plan
 	daemon *inprocess.Daemon
 	file   *spec.Pipeline
+	house  *testenv.ClickHouseDatabase // nil where there is none
+	sink   string                      // its part of the file
 }
 
 // lines is a log that can be read while it is written.
@@ -91,8 +100,8 @@ func (l *lines) bytes() []byte {
 	return bytes.Clone(l.all.Bytes())
 }
 
-func newScene(t *testing.T, server *testenv.Server) *scene {
-	s := &scene{t: t, lake: filepath.ToSlash(t.TempDir()), log: &lines{}, reg: prometheus.NewRegistry(), broker: inprocess.New(t, nil)}
+func newScene(t *testing.T, server *testenv.Server, house *testenv.ClickHouseDatabase) *scene {
+	s := &scene{t: t, house: house, lake: filepath.ToSlash(t.TempDir()), log: &lines{}, reg: prometheus.NewRegistry(), broker: inprocess.New(t, nil)}
 	var err error
 	if s.db, err = server.Open(""); err != nil {
 		t.Fatal(err)
@@ -118,11 +127,18 @@ func newScene(t *testing.T, server *testenv.Server) *scene {
 		SourceReader: func(p *spec.Pipeline) (pipeline.Reader, error) { return kind.Readback(of(p)) },
 	}
 	t.Cleanup(s.stop)
+	if house != nil {
+		o, err := house.Options()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.sink = fmt.Sprintf(olap, o.Addr[0], o.Auth.Username, o.Auth.Password, o.Auth.Database, o.Auth.Database)
+	}
 	return s
 }
 
 func (s *scene) write(columns, where string) {
-	s.plan.Write(s.t, "shop.yaml", fmt.Sprintf(file, salt, columns, where, s.lake))
+	s.plan.Write(s.t, "shop.yaml", fmt.Sprintf(file, salt, columns, where, s.lake, s.sink))
 }
 
 func (s *scene) start() { s.daemon = s.broker.Daemon(s.plan) }
@@ -167,13 +183,20 @@ func (s *scene) equal(table string) {
 			return false, err.Error()
 		}
 		defer server.Close()
-		lake := target.New(s.lake, "shop")
-		defer lake.Close()
-		got, err := verify.Compare(s.t.Context(), server, lake, name)
-		if err != nil {
-			return false, err.Error()
+		for _, sink := range s.file.Sinks {
+			held, err := sinks.Readback(s.file, sink)
+			if err != nil {
+				return false, err.Error()
+			}
+			got, err := verify.Compare(s.t.Context(), server, held, name)
+			if err = errors.Join(err, held.Close()); err != nil {
+				return false, sink.Name + ": " + err.Error()
+			}
+			if !got.Equal() {
+				return false, fmt.Sprintf("%s: %+v", sink.Name, got)
+			}
 		}
-		return got.Equal(), fmt.Sprintf("%+v", got)
+		return true, ""
 	})
 }
 
@@ -206,8 +229,12 @@ func (s *scene) columns(table string) (names []string) {
 func TestWhatIsKeptBackIsNowhere(t *testing.T) {
 	servers := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
 	for kind, start := range servers {
-		t.Run(kind, func(t *testing.T) { newScene(t, start(t)).play() })
+		t.Run(kind, func(t *testing.T) { newScene(t, start(t), nil).play() })
 	}
+	t.Run("mysql into clickhouse", func(t *testing.T) {
+		house := testenv.ClickHouse(t)
+		newScene(t, testenv.MySQL(t), &house).play()
+	})
 }
 
 const people = `CREATE TABLE shop.people (id INT PRIMARY KEY, name VARCHAR(50), email VARCHAR(100) NOT NULL DEFAULT 'hunter2-default', phone VARCHAR(50),
@@ -428,6 +455,51 @@ func (s *scene) search() {
 	}
 	if rows == 0 {
 		s.t.Fatal("no row of the lake was searched")
+	}
+	if s.house != nil {
+		s.searchHouse()
+	}
+}
+
+// searchHouse searches every row of every table of the database, the sink's own among them, and
+// their definitions. Parts on the disk are compressed: the server is asked.
+func (s *scene) searchHouse() {
+	s.t.Helper()
+	conn, err := s.house.Open()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	ask := func(query string, args ...any) (texts []string) {
+		rows, err := conn.Query(s.t.Context(), query, args...)
+		if err != nil {
+			s.t.Fatalf("%s: %v", query, err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var text string
+			if err := rows.Scan(&text); err != nil {
+				s.t.Fatal(err)
+			}
+			texts = append(texts, text)
+		}
+		if err := rows.Err(); err != nil {
+			s.t.Fatalf("%s: %v", query, err)
+		}
+		return texts
+	}
+	rows := 0
+	for _, definition := range ask("SELECT create_table_query FROM system.tables WHERE database = currentDatabase()") {
+		s.clean("a definition", []byte(definition))
+	}
+	for _, table := range ask("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine NOT IN ('View', 'Join')") {
+		for _, row := range ask("SELECT toString(tuple(*)) FROM `" + table + "`") {
+			s.clean("the table "+table, []byte(row))
+			rows++
+		}
+	}
+	if rows < 100 {
+		s.t.Fatalf("%d rows of ClickHouse were searched", rows)
 	}
 }
 
