@@ -3,6 +3,7 @@ package s3_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -77,4 +78,25 @@ func TestStore(t *testing.T) {
 	}
 	t.Run("prefix", func(t *testing.T) { storetest.Run(t, at("/some/where")) })
 	t.Run("bucket", func(t *testing.T) { storetest.Names(t, at("")) })
+}
+
+// TestAnotherStore runs the suite on the store that MILLRACE_TEST_S3 names, as
+// http://key:secret@host:port/bucket with a bucket that is there and empty.
+func TestAnotherStore(t *testing.T) {
+	text := os.Getenv("MILLRACE_TEST_S3")
+	if text == "" {
+		t.Skip("MILLRACE_TEST_S3 names no store")
+	}
+	u, err := url.Parse(text)
+	ok(t, err)
+	secret, _ := u.User.Password()
+	c := s3.DefaultConfig()
+	c.Endpoint, c.PathStyle, c.Credentials, c.AccessKey, c.SecretKey = u.Scheme+"://"+u.Host, true, "static", u.User.Username(), config.Secret(secret)
+	prefix := fmt.Sprintf("s3:/%s/%d", u.Path, time.Now().UnixNano())
+	ok(t, open(t, prefix+"/probe", c).Check(t.Context()))
+	n := 0
+	storetest.Run(t, func(t *testing.T) objects.Store {
+		n++
+		return open(t, fmt.Sprintf("%s/%d", prefix, n), c)
+	})
 }
