@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -210,7 +211,7 @@ const sums = "SELECT CONCAT(COUNT(*), ' ', COALESCE(SUM(id), 0), ' ', COALESCE(S
 // awaitAgreement waits until the views say what the source's tables do. They are asked once
 // the pipeline says that nothing is on its way, so that asking costs little.
 func (o *olap) awaitAgreement(ctx context.Context, d *daemon, tables []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	want := make([]string, len(tables))
 	for i, t := range tables {
@@ -226,7 +227,7 @@ func (o *olap) awaitAgreement(ctx context.Context, d *daemon, tables []string) e
 		agree, last := false, ""
 		if now, err := d.client.Pipeline(ctx, "bench"); err == nil && nothingUnderway(now, end.Name, uint64(end.Pos)) {
 			if agree, last, err = o.agree(ctx, tables, want); err != nil {
-				return err
+				last = err.Error() // the view may not be there yet
 			}
 		}
 		if agree {
@@ -304,7 +305,7 @@ func (o *olap) highestRate(ctx context.Context, r *olapResult) error {
 
 // freshness writes at a fixed rate and measures how old every row is when a SELECT shows it.
 func (o *olap) freshness(ctx context.Context, table string, perSecond int, length time.Duration) (freshnessSample, error) {
-	ctx, cancel := context.WithTimeout(ctx, length+10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, length+3*time.Minute)
 	defer cancel()
 	var (
 		wg      sync.WaitGroup
@@ -329,6 +330,9 @@ func (o *olap) freshness(ctx context.Context, table string, perSecond int, lengt
 	if readErr != nil {
 		return freshnessSample{}, readErr
 	}
+	if len(ages) == 0 {
+		return freshnessSample{}, fmt.Errorf("no row was written to %s", table)
+	}
 	slices.Sort(ages)
 	at := func(q float64) float64 { return ages[int(q*float64(len(ages)-1))].Seconds() }
 	f := freshnessSample{Rows: len(ages), P50: at(0.5), P99: at(0.99), Max: at(1), Written: total, PerSecond: rate, Load: load}
@@ -340,24 +344,12 @@ func (o *olap) freshness(ctx context.Context, table string, perSecond int, lengt
 func (o *olap) ages(ctx context.Context, table string, written chan struct{}, total *int64) (ages []time.Duration, err error) {
 	low, ahead := int64(1), map[int64]bool{} // all below low were seen
 	for {
-		rows, err := o.conn.Query(ctx, fmt.Sprintf("SELECT id, placed_at FROM %s WHERE id >= %d", table, low))
-		if err != nil {
-			return ages, err
-		}
-		for rows.Next() {
-			var id int64
-			var placed time.Time
-			if err := rows.Scan(&id, &placed); err != nil {
-				return ages, err
-			}
+		last := o.read(ctx, table, low, func(id int64, placed time.Time) {
 			if !ahead[id] {
 				ahead[id] = true
 				ages = append(ages, time.Since(placed))
 			}
-		}
-		if err := rows.Close(); err != nil {
-			return ages, err
-		}
+		})
 		for ; ahead[low]; low++ {
 			delete(ahead, low)
 		}
@@ -371,9 +363,26 @@ func (o *olap) ages(ctx context.Context, table string, written chan struct{}, to
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			return ages, ctx.Err()
+			return ages, errors.Join(fmt.Errorf("%d rows were seen in %s: %w", len(ages), table, ctx.Err()), last)
 		}
 	}
+}
+
+// read calls row with each row from a number on. A query that fails is the caller's to repeat.
+func (o *olap) read(ctx context.Context, table string, low int64, row func(id int64, placed time.Time)) error {
+	rows, err := o.conn.Query(ctx, fmt.Sprintf("SELECT id, placed_at FROM %s WHERE id >= %d", table, low))
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		var id int64
+		var placed time.Time
+		if err := rows.Scan(&id, &placed); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		row(id, placed)
+	}
+	return rows.Close()
 }
 
 // catchUp has a live load go on while the pipeline stands, and measures how fast it comes back.

@@ -65,7 +65,7 @@ func BenchmarkChanges(b *testing.B) {
 			table := open(b, testSink(b, vfs.OS(), cfg), claim(m, 1))
 			b.ResetTimer()
 			b.ReportAllocs()
-			done, prev := 0, event.Seq(0)
+			done, prev, size := 0, event.Seq(0), int64(0)
 			for i := 0; done < b.N; i++ {
 				sl := *slices[i%len(slices)]
 				lap := event.Seq(i/len(slices)) * 1_000_000
@@ -81,10 +81,11 @@ func BenchmarkChanges(b *testing.B) {
 				}
 				done, prev = done+len(sl.Rows), sl.Hi
 				if i%200 == 199 {
-					flush(b, table)
+					size += flush(b, table).Bytes
 				}
 			}
-			flush(b, table)
+			size += flush(b, table).Bytes
+			b.ReportMetric(float64(size)/float64(done), "fileB/row")
 			b.ReportMetric(float64(done)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
