@@ -224,7 +224,9 @@ const sayEvery = 5 * time.Second
 // verifyTable compares one table. What can't be read is an outcome, unless somebody has
 // interrupted it.
 func verifyTable(ctx context.Context, source, target pipeline.Reader, name event.TableName, o *verifyOptions) (verify.Table, error) {
-	what := map[string]string{"source": "reading the source", "target": "reading the target", "compare": "comparing", "again": "looking again at rows that differ"}
+	what := map[string]string{
+		"source": "reading the source", "target": "reading the target", "compare": "comparing", "again": "looking again at rows that differ",
+	}
 	said := time.Now()
 	dir, remove, err := o.room()
 	if err != nil {

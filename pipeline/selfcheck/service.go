@@ -324,7 +324,8 @@ func (s *Service) compare(ctx context.Context, sink string, table event.TableNam
 const mostWait = time.Hour
 
 // take takes note of an outcome; done says that the table needs no more looks in this round.
-func (s *Service) take(ctx context.Context, sink string, table event.TableName, e *entry, begun time.Time, got verify.Table) (done bool, err error) {
+func (s *Service) take(ctx context.Context, sink string, table event.TableName, e *entry, begun time.Time, got verify.Table) (
+	done bool, err error) {
 	state, reason := got.State(), reasonOf(got)
 	log := s.deps.Log.With(slog.String("sink", sink), slog.String("table", table.String()))
 	again := true
@@ -336,8 +337,8 @@ func (s *Service) take(ctx context.Context, sink string, table event.TableName, 
 			e.Through, e.Mending, again = begun, false, false
 		case verify.Differs:
 			e.Differences, again = got.Differences(), false
-			log.Warn("the self-check found that source and target differ", slog.Int64("missing", got.Missing), slog.Int64("extra", got.Extra),
-				slog.Int64("different", got.Different), slog.Int64("twice", got.Duplicates), slog.String("rows", reason))
+			log.Warn("the self-check found that source and target differ",
+				slog.Int64("missing", got.Missing), slog.Int64("extra", got.Extra), slog.Int64("different", got.Different), slog.Int64("twice", got.Duplicates), slog.String("rows", reason))
 		default:
 			if !told {
 				log.Warn("the self-check could not tell whether source and target are equal", slog.String("state", state), slog.String("reason", reason))
@@ -361,7 +362,8 @@ func (s *Service) take(ctx context.Context, sink string, table event.TableName, 
 }
 
 // notAgain is said of a table that differs after it was read anew.
-const notAgain = "; it was read anew at %s and has not been equal since: it is not read anew by itself once more. Find the cause, then take a snapshot of the table"
+const notAgain = "; it was read anew at %s and has not been equal since: it is not read anew by itself once more. " +
+	"Find the cause, then take a snapshot of the table"
 
 // repair has a table read anew, once until it is found equal; the next look is due when it is.
 func (s *Service) repair(ctx context.Context, table event.TableName, e *entry, log *slog.Logger) {

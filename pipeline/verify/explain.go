@@ -116,7 +116,7 @@ func (f *found) explain(ctx context.Context, c *check) error {
 	if (len(f.extra) > 0 || len(f.differ) > 0) && err == nil {
 		err = c.target.Read(ctx, c.name, func(columns []pipeline.ReadColumn) error {
 			if !slices.Equal(columns, c.rows.seen) {
-				return errChanged
+				return ErrChanged
 			}
 			return nil
 		}, func(cells []pipeline.Cell) error { return f.row(c, f.target(), c.rows.arrange(cells)) })

@@ -12,8 +12,8 @@ import (
 	"github.com/millrace/millrace/pipeline"
 )
 
-// errChanged says that a side's columns are not those that the comparison began with.
-var errChanged = errors.New("the table has changed meanwhile")
+// ErrChanged says that a side's columns are not those that the comparison began with.
+var ErrChanged = errors.New("the table has changed meanwhile")
 
 // rows turns the rows of both sides into keys and hashes.
 type rows struct {
@@ -32,7 +32,7 @@ type rows struct {
 func (r *rows) source(columns []pipeline.ReadColumn) error {
 	if r.columns != nil {
 		if !slices.Equal(columns, r.columns) {
-			return errChanged
+			return ErrChanged
 		}
 		return nil
 	}

@@ -134,7 +134,8 @@ func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
 }
 
 // Read implements pipeline.Reader.
-func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r *Reader) Read(ctx context.Context, table event.TableName,
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
 	places, err := r.places(ctx)
 	if err != nil {
 		return err

@@ -124,7 +124,8 @@ const (
 )
 
 // Read streams every row of the newest version of current/.
-func (r *Reader) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r *Reader) Read(ctx context.Context, name event.TableName,
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
 	dir, err := r.find(ctx, name)
 	if err != nil {
 		return err
