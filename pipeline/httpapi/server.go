@@ -83,6 +83,22 @@ type Deleted struct {
 // ErrUnknown says that a name is not known to the daemon.
 var ErrUnknown = errors.New("unknown")
 
+// Unknown is the ErrUnknown of a pipeline: it names those that there are.
+func Unknown(name string, all []pipeline.Status) error {
+	const most = 20
+	var names []string
+	for i := range all {
+		names = append(names, all[i].Name)
+	}
+	switch n := len(names); {
+	case n == 0:
+		return fmt.Errorf("the pipeline %q is %w: the daemon runs none", name, ErrUnknown)
+	case n > most:
+		names = append(names[:most], fmt.Sprintf("and %d more", n-most))
+	}
+	return fmt.Errorf("the pipeline %q is %w; there are %s", name, ErrUnknown, strings.Join(names, ", "))
+}
+
 // ErrState says that a verb does not fit the present state.
 var ErrState = errors.New("not possible now")
 
@@ -165,7 +181,7 @@ func find(d Daemon, name string) (pipeline.Status, error) {
 			return s, nil
 		}
 	}
-	return pipeline.Status{}, fmt.Errorf("the pipeline %q is %w", name, ErrUnknown)
+	return pipeline.Status{}, Unknown(name, d.Statuses())
 }
 
 func fail(w http.ResponseWriter, err error) {

@@ -80,7 +80,7 @@ func (r *Runner) deletedBefore(name string) (*spec.Pipeline, string, error) {
 			return p, path, nil
 		}
 	}
-	return nil, "", fmt.Errorf("the pipeline %q is %w", name, httpapi.ErrUnknown)
+	return nil, "", httpapi.Unknown(name, r.Statuses())
 }
 
 // forgetState removes what the runner keeps of a pipeline.

@@ -328,12 +328,13 @@ func (r *Runner) Do(ctx context.Context, name, table, verb string) ([]httpapi.Ou
 
 // notRunning is why nothing can be asked of a pipeline that neither runs nor is paused.
 func (r *Runner) notRunning(verb, name string) error {
-	for _, s := range r.Statuses() {
+	all := r.Statuses()
+	for _, s := range all {
 		if s.Name == name && s.State == pipeline.StateInvalid {
 			return fmt.Errorf("%s: %s: %w", verb, s.Reason, httpapi.ErrState)
 		}
 	}
-	return fmt.Errorf("the pipeline %q is %w", name, httpapi.ErrUnknown)
+	return httpapi.Unknown(name, all)
 }
 
 // pause stops a pipeline with everything durable, and remembers it.
