@@ -208,7 +208,7 @@ func TestADaemonThatIsAwayIsNamed(t *testing.T) {
 }
 
 func TestAnAnswerThatIsNoDaemons(t *testing.T) {
-	for text, want := range map[string]string{"<html>": "read the answer of", "": "read the answer of"} {
+	for text, want := range map[string]string{"<html>": "answered what no daemon", "": "answered what no daemon"} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
 		_, err := NewClient(s.URL + "/").Pipelines(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -218,7 +218,7 @@ func TestAnAnswerThatIsNoDaemons(t *testing.T) {
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) }))
 	defer s.Close()
-	if _, err := NewClient(s.URL).Pipelines(t.Context()); err == nil || !strings.Contains(err.Error(), "502 Bad Gateway") {
+	if _, err := NewClient(s.URL).Pipelines(t.Context()); err == nil || !strings.Contains(err.Error(), "502 Bad Gateway: it is no daemon") {
 		t.Errorf("%v", err)
 	}
 }
