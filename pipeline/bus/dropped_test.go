@@ -133,6 +133,29 @@ func TestATableThatComesBackIsThere(t *testing.T) {
 	}
 }
 
+// TestATableSwappedWithinAStatementIsThere: a statement that swaps names takes a table away and
+// makes one under its name.
+func TestATableSwappedWithinAStatementIsThere(t *testing.T) {
+	tw := newTwin()
+	b := openBench(t, tw, PublisherConfig{})
+	table := benchTable("t", 1)
+	b.add(b.tx("g1", table, "a")...)
+	next := *table
+	next.Schema = scriptSchema(table.Name, 1)
+	tx := &event.Tx{ID: "swap", CommitTime: time.Unix(1700000000, 0), Start: *b.at()}
+	seq := b.seq()
+	b.add(event.Item{Kind: event.KindDDL, Seq: seq, Table: table, Tx: tx, DDL: &event.DDL{SQL: "RENAME TABLE", Old: table.Schema}},
+		event.Item{Kind: event.KindDDL, Seq: seq, Table: &next, Tx: tx, DDL: &event.DDL{SQL: "RENAME TABLE", New: next.Schema}},
+		event.Item{Kind: event.KindCommit, Seq: b.seq(), Tx: tx, Commit: b.at()})
+	b.flush()
+	b.close()
+	b = openBench(t, tw, PublisherConfig{})
+	defer b.close()
+	if s := b.resume.Schemas[table.Name]; s == nil || s.ID != next.Schema.ID || b.p.Life().Of(table.Name).Gone().Code != "" {
+		t.Errorf("behind a restart it is %v, gone %+v", s, b.p.Life().Of(table.Name).Gone())
+	}
+}
+
 // TestARewindGoesBehindWhatWasForgotten: a broker lost messages of another table, and the
 // newest records that it reaches still have a table that was dropped and forgotten since.
 func TestARewindGoesBehindWhatWasForgotten(t *testing.T) {

@@ -85,6 +85,14 @@ func (g *group) addTable(t checkpoint.Table) {
 	g.changed = true
 	g.rec.Tables = slices.DeleteFunc(g.rec.Tables, func(x checkpoint.Table) bool { return x.Name == t.Name })
 	g.rec.Tables = append(g.rec.Tables, t)
+	g.rec.Dropped = slices.DeleteFunc(g.rec.Dropped, func(x checkpoint.TableName) bool { return x == t.Name }) // it is there again
+}
+
+// addDropped takes a table away, and what the group knew of it.
+func (g *group) addDropped(t checkpoint.TableName) {
+	g.changed = true
+	g.rec.Tables = slices.DeleteFunc(g.rec.Tables, func(x checkpoint.Table) bool { return x.Name == t })
+	g.rec.Dropped = append(g.rec.Dropped, t)
 }
 
 func (g *group) addPause(x checkpoint.Paused) {

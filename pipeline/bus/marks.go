@@ -161,7 +161,7 @@ func (p *Publisher) recordDefinition(g *group, s *tableState, it *event.Item) {
 	switch {
 	case it.DDL.New == nil:
 		s.gone = true
-		g.rec.Dropped = append(g.rec.Dropped, checkpoint.TableName(name))
+		g.addDropped(checkpoint.TableName(name))
 		why := dropped(it)
 		g.addPause(pausedRecord(name, why))
 		p.report(s, life.Event{Kind: life.Dropped, Reason: why})

@@ -211,7 +211,9 @@ func (b *build) spec(n *ast.AlterTableSpec) {
 	case ast.AlterTableRenameIndex:
 		b.renamed = append(b.renamed, indexName{from: n.FromKey.O, to: n.ToKey.O})
 	case ast.AlterTableRenameTable:
-		b.moved = b.s.name(n.NewTable)
+		if b.moved = b.s.name(n.NewTable); b.moved == b.name { // servers take that, and do nothing
+			b.moved = event.TableName{}
+		}
 	case ast.AlterTableDropPartition, ast.AlterTableTruncatePartition, ast.AlterTableExchangePartition, ast.AlterTableRepairPartition,
 		ast.AlterTableImportTablespace, ast.AlterTableImportPartitionTablespace, ast.AlterTableDiscardTablespace,
 		ast.AlterTableDiscardPartitionTablespace, ast.AlterTableDropFirstPartition:

@@ -132,8 +132,9 @@ func (s *Statement) rename(moves [][2]event.TableName) []Change {
 	}
 	var order []event.TableName
 	for _, m := range moves {
-		now[m[1]] = at(m[0])
+		e := at(m[0])
 		now[m[0]] = nil
+		now[m[1]] = e // which may be the same name
 		order = append(order, m[0], m[1])
 	}
 	var out []Change
