@@ -249,6 +249,18 @@ func (c *claimed) commit() error {
 func (c *claimed) Maintain(context.Context) error { return c.t.fault("maintain", c.claim.Table) }
 func (c *claimed) Close() error                   { return nil }
 
+// sameSource reports whether two schemas are of one definition at the source: what leaves of
+// it is another matter, which changes with the pipeline file and without a statement.
+func sameSource(a, b *event.Schema) bool {
+	of := func(s *event.Schema) event.SchemaID {
+		if s.Source != nil {
+			return s.Source.ID
+		}
+		return s.ID
+	}
+	return a != nil && b != nil && a.Projection != b.Projection && of(a) == of(b)
+}
+
 // apply takes a slice in, and says what is wrong with it.
 func (x *targetTable) apply(p *pendingSlice) (wrong []error) {
 	s := &p.head
@@ -257,7 +269,7 @@ func (x *targetTable) apply(p *pendingSlice) (wrong []error) {
 	}
 	switch s.Kind {
 	case event.KindRow:
-		if was, ok := x.schemas[p.queue]; ok && was != s.Schema {
+		if was, ok := x.schemas[p.queue]; ok && was != s.Schema && !sameSource(x.known[was], x.known[s.Schema]) {
 			wrong = append(wrong, fmt.Errorf("I11: queue %d of %s: rows under schema %s, the queue is at %s", p.queue.Queue, s.Table, s.Schema, was))
 		}
 		x.schemas[p.queue] = s.Schema
