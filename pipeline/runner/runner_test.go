@@ -339,7 +339,7 @@ func TestVerbsNameWhatIsUnknown(t *testing.T) {
 	r.start()
 	r.equal()
 	for _, c := range []struct{ name, table, want string }{
-		{"nobody", "", `the pipeline "nobody" is unknown`},
+		{"nobody", "", `the pipeline "nobody" is unknown; there are orders`},
 		{"orders", "shop.nothing", `the table "shop.nothing" of pipeline orders is unknown`},
 	} {
 		_, err := r.daemon.Do(t.Context(), c.name, c.table, httpapi.Snapshot)
