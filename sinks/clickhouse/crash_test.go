@@ -249,6 +249,9 @@ func TestEveryStatementCanBeTheLast(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 4))
 	for mode := range shapes {
 		for _, table := range []int{0, 2} {
+			if mode == "sorted" && table == 2 {
+				continue // without a key it is the mirror's
+			}
 			for _, at := range []chserver.Point{chserver.Begin, chserver.Landed} {
 				t.Run(fmt.Sprintf("%s, table %d, %q", mode, table, at), func(t *testing.T) {
 					n := 0
