@@ -44,18 +44,30 @@ func (s *server) cascades(ctx context.Context, db *sql.DB, tables []event.TableN
 	return out, nil
 }
 
-// newCascades asks for the foreign keys again when a statement may have made one. Those
-// that were known stay known: rows from before their end may be ahead still.
+// newCascades asks for the foreign keys again when a statement may have made one, or have
+// given a table with one another name. Those that were known stay known: rows from before
+// their end may be ahead still.
 func (ts *tables) newCascades(sql []byte, changes []schema.Change) error {
-	if !ts.server.maria || !bytes.Contains(bytes.ToUpper(sql), []byte("REFERENCES")) {
+	if !ts.server.maria {
+		return nil
+	}
+	var tables []event.TableName
+	for i := range changes {
+		if c := &changes[i]; c.From != (event.TableName{}) || c.Kind == schema.Unclear {
+			tables = append(tables, c.Table)
+		}
+	}
+	if bytes.Contains(bytes.ToUpper(sql), []byte("REFERENCES")) {
+		tables = ts.names()
+		for i := range changes {
+			tables = append(tables, changes[i].Table)
+		}
+	}
+	if len(tables) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ts.ctx, 30*time.Second)
 	defer cancel()
-	tables := ts.names()
-	for i := range changes {
-		tables = append(tables, changes[i].Table)
-	}
 	now, err := ts.server.cascades(ctx, ts.db, tables)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errAskAgain, err)

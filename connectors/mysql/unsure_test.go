@@ -282,3 +282,33 @@ func TestADroppedTableLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestACascadeFollowsItsTable: MariaDB logs no rows that a foreign key changes, also not those
+// of a table that was renamed, or that came under a captured name.
+func TestACascadeFollowsItsTable(t *testing.T) {
+	t.Parallel()
+	srv := testenv.MariaDB(t)
+	db, err := srv.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE aside", "CREATE TABLE shop.parent (id INT PRIMARY KEY)",
+		"CREATE TABLE shop.child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.parent (id) ON DELETE CASCADE)",
+		"CREATE TABLE aside.other (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.parent (id) ON DELETE CASCADE)")
+	s := newSource(t, testConfig(srv, "shop.*"))
+	openSource(t, s, pipeline.Resume{})
+	exec(t, db, "RENAME TABLE shop.child TO shop.kid, aside.other TO shop.came")
+	marks := 0
+	collect(t, s, func(it seen) bool {
+		if it.Kind == event.KindDDL {
+			marks++ // child is gone, kid and came are there
+		}
+		return marks == 3
+	})
+	for _, name := range []string{"kid", "came"} {
+		if !s.o.tables.cascades[event.TableName{DB: "shop", Table: name}] {
+			t.Errorf("shop.%s changes without rows, and nobody knows", name)
+		}
+	}
+}
