@@ -7,7 +7,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d); export work
-trap 'rm -rf "$work"' EXIT
+running=
+trap '[ -z "$running" ] || kill -INT -- "-$running"; rm -rf "$work"' EXIT
 status=0
 binary() { echo "$work/$(echo "$1" | tr -c 'a-z0-9\n' _).test"; }
 build() { go test -tags seeded -c -ldflags='-s -w' -o "$(binary "$1")" "$1"; }
@@ -29,11 +30,14 @@ look() {
 export -f binary build look
 listed=$(grep -vE '^(#|$)' e2e/seeded.txt)
 own=$(grep -rlE --include='*_test.go' '^//go:build seeded' . | xargs -n1 dirname | sort -u)
+set -m # a group of its own, which an interrupt reaches through the trap
 go test -vet=off -tags seeded -count=1 -timeout 20m -p 2 -v -run 'Seeded' $own >"$work/own" 2>&1 &
 running=$!
+set +m
 echo "$listed" | awk '{ print $2 }' | sort -u | xargs -P 2 -I{} bash -c 'build "$@"' _ {} || status=1
 echo "$listed" | xargs -P 4 -L 1 bash -c 'look "$@"' _
-wait $running || status=1
+wait "$running" || status=1
+running=
 echo "seeded bugs:"
 awk '/^ *--- (PASS|FAIL): Test[^ ]*Seeded[^ ]*\// {
        split($3, part, "/"); printf "  %-28s %s  %s\n", part[2], ($2 == "PASS:" ? "found by" : "NOT FOUND by"), part[1] }' "$work/own" | sort -u

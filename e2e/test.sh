@@ -9,7 +9,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 MILLRACE_SKIP_LIST=$(mktemp) FUZZDIR=$(mktemp -d)
 export MILLRACE_SKIP_LIST FUZZDIR
-trap 'rm -rf "$MILLRACE_SKIP_LIST" "$FUZZDIR"' EXIT
+building=
+trap '[ -z "$building" ] || kill -INT -- "-$building"; rm -rf "$MILLRACE_SKIP_LIST" "$FUZZDIR"' EXIT
 status=0
 module=github.com/millrace/millrace
 jvm=$(grep -rlE --include='*_test.go' 'NeedRocketMQ|FetchRocketMQ' . | xargs -n1 dirname | sort -u | sed "s#^\.#$module#")
@@ -25,9 +26,13 @@ stage() {
 }
 took=
 stage 'packages' go test -vet=off -timeout 40m -p 4 $long $(echo "$others" | grep -vxF "$long")
+set -m # a group of its own, which an interrupt reaches through the trap
 nice -n 19 ./e2e/fuzz.sh build &
+building=$!
+set +m
 stage 'packages with JVMs' go test -vet=off -timeout 40m -p 1 $jvm
-wait # what does not build says so once more in its stage
+wait "$building" # what does not build says so once more in its stage
+building=
 stage 'fuzz targets' ./e2e/fuzz.sh "${FUZZTIME:-10s}"
 stage 'seeded bugs' ./e2e/seeded.sh
 printf '\n%s' "$took"
