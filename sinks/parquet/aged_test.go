@@ -74,7 +74,7 @@ func plainlyEncoded(t *testing.T, fsys vfs.FS, name string) {
 	for column, encodings := range encodingsOf(t, fsys, name) {
 		for _, e := range encodings {
 			switch e {
-			case format.Plain, format.RLE, format.RLEDictionary, format.DeltaBinaryPacked:
+			case format.Plain, format.RLE, format.RLEDictionary:
 			default:
 				t.Errorf("%s: column %s is encoded as %s", name, column, e)
 			}

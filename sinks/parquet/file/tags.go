@@ -11,10 +11,11 @@ import (
 
 // TagFormat is the tag of a file that says how its columns are encoded. Files of the sink's
 // without it hold text as DELTA_LENGTH_BYTE_ARRAY, which Spark up to 3.5.6 misreads beside
-// NULLs; they are written anew bit by bit.
+// NULLs; those of format 2, and they, hold whole numbers and times as DELTA_BINARY_PACKED, which
+// it misreads where page indexes let it leave values out. Both are written anew bit by bit.
 const (
 	TagFormat = "millrace.format"
-	FormatNow = "2"
+	FormatNow = "3"
 )
 
 // Other tags of the sink's files.

@@ -150,15 +150,19 @@ func ParseDelta(s string) (Type, error) {
 	return Type{}, fmt.Errorf("the type %q is not one that this sink writes", s)
 }
 
-// leaf is the Parquet column of the type.
+// leaf is the Parquet column of the type. Its values are PLAIN or in a dictionary, which every
+// reader takes for what they are, also when page indexes let it leave values out: Spark 3.5
+// counts what it has read of a DELTA_BINARY_PACKED page anew with each call
+// (VectorizedDeltaBinaryPackedReader.readValues), so that a skip within a page puts it back to
+// the page's first value, and shows other rows without an error.
 func (t Type) leaf(required, dictionary bool) parquet.Node {
 	var n parquet.Node
 	var enc encoding.Encoding
 	switch t.Kind {
 	case Long:
-		n, enc = parquet.Int(64), &parquet.DeltaBinaryPacked
+		n, enc = parquet.Int(64), &parquet.Plain
 	case Int:
-		n, enc = parquet.Int(32), &parquet.DeltaBinaryPacked
+		n, enc = parquet.Int(32), &parquet.Plain
 	case Dec32:
 		n = parquet.Leaf(&decimalLeaf{Type: parquet.Int32Type, logical: t.logical()})
 	case Dec64:
@@ -172,9 +176,9 @@ func (t Type) leaf(required, dictionary bool) parquet.Node {
 	case Date:
 		n = parquet.Date()
 	case Civil:
-		n, enc = parquet.TimestampAdjusted(parquet.Microsecond, false), &parquet.DeltaBinaryPacked
+		n, enc = parquet.TimestampAdjusted(parquet.Microsecond, false), &parquet.Plain
 	case Instant:
-		n, enc = parquet.TimestampAdjusted(parquet.Microsecond, true), &parquet.DeltaBinaryPacked
+		n, enc = parquet.TimestampAdjusted(parquet.Microsecond, true), &parquet.Plain
 	case String:
 		n, enc = parquet.String(), &parquet.Plain
 	case Binary:
