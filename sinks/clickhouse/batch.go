@@ -45,8 +45,8 @@ type block struct {
 	txs   []byte   // of a changelog
 	below []uint64 // of a changelog
 	bytes int64
-	// told: the block's row is one that says what was deleted below a number.
-	told bool
+	// told are the numbers of its rows that say what was deleted below a number.
+	told []uint64
 }
 
 // side is a row's image in a block: as it is, or as it was before the change.

@@ -26,7 +26,7 @@ func deletion(take ledger.Step, s *event.Slice, floor event.Seq) *ledger.Deletio
 }
 
 // tell writes the row of a changelog that says what was deleted below a number. It has values
-// in technical columns only. Every queue brings it, and the first one counts.
+// in technical columns only, and NULL, 0 or nothing in the others. Every queue brings it, and the first one counts.
 func (t *Table) tell(ctx context.Context, st *step, q int, d *ledger.Deletion) error {
 	if len(st.stores) == 0 {
 		return nil // nothing was there
@@ -35,9 +35,22 @@ func (t *Table) tell(ctx context.Context, st *step, q int, d *ledger.Deletion) e
 	if err != nil || there {
 		return err
 	}
-	b := &block{store: len(st.stores) - 1, layout: ddl.Changes, schema: &event.Schema{}, now: &side{}, before: &side{}, told: true}
+	schema := st.led.Next().Schema
+	if schema == nil {
+		return nil // and no row was
+	}
+	// Among the rows, in one block: where that is lost, the marks say so.
+	b, err := t.block(st, len(st.stores)-1, schema)
+	if err != nil {
+		return t.refused(err, "deletion numbered %d", d.Mark.Seq)
+	}
+	for _, side := range []*side{b.now, b.before} {
+		for _, c := range side.cols {
+			c.AppendNothing()
+		}
+	}
 	b.technicalRow(uint64(d.Mark.Seq), uint8(strings.IndexByte(ddl.Ops, byte(event.OpBelow))), uint16(q), d.Mark.Time.UnixMicro())
 	b.txs, b.below = appendText(b.txs, ""), append(b.below, uint64(d.Below))
-	st.blocks = append(st.blocks, b)
+	b.told = append(b.told, uint64(d.Mark.Seq))
 	return nil
 }

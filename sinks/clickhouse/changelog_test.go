@@ -69,7 +69,7 @@ func TestAChangelogHasEveryChange(t *testing.T) {
 	columns = "toString(_seq), toString(_op_), toString(nr), v, _op, toString(nr__before), v__before, _op__before, toString(_below)"
 	same(t, "another definition", logOf(t, d, c, columns), []string{
 		"10 c 1 a web - - - 0", "12 c 2 b web - - - 0", "14 u 1 - web 1 a - 0", "16 d 2 b web 2 b - 0",
-		"22 u 1099511627776 c - 1 - web 0", "24 x 0 - web - - - 24", "26 c 5 d x - - - 0",
+		"22 u 1099511627776 c - 1 - web 0", "24 x 0 - - - - - 24", "26 c 5 d x - - - 0",
 	})
 	same(t, "the rows behind a TRUNCATE", shows(t, c), []string{"nr=5 v=d _op=x"})
 	// What a queue that lags brings from before it is told as well, and does not come back.

@@ -86,7 +86,7 @@ func (t *Table) isLanded(ctx context.Context, q int, seq event.Seq) (bool, error
 func (t *Table) isTold(ctx context.Context, seq event.Seq) (bool, error) {
 	for _, st := range t.batch.steps {
 		for _, b := range st.blocks {
-			if b.told && b.seq[0] == uint64(seq) {
+			if slices.Contains(b.told, uint64(seq)) {
 				return true, nil
 			}
 		}

@@ -184,7 +184,7 @@ func (t *Table) ensure(st *step, i int, c *event.Column, before, newest bool) (i
 // block is the open block for rows of a definition in a store.
 func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 	for _, b := range st.blocks {
-		if b.schema.ID == schema.ID && b.store == i && !b.told {
+		if b.schema.ID == schema.ID && b.store == i {
 			return b, nil
 		}
 	}

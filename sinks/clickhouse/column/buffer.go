@@ -114,6 +114,22 @@ func (b *Buffer) null() {
 	b.raw = append(b.raw, zeros[:b.typ.size]...)
 }
 
+// AppendNothing takes a place without a value: NULL, or 0 or an empty text where there is none.
+func (b *Buffer) AppendNothing() {
+	switch {
+	case b.typ.Nullable || b.typ.kind == kindVector:
+		b.null()
+	case b.typ.kind == kindEnum:
+		b.rows++
+		b.names = append(b.names, new(string))
+	case b.typ.size == 0:
+		b.text(nil)
+	default:
+		b.present()
+		b.raw = append(b.raw, zeros[:b.typ.size]...)
+	}
+}
+
 var zeros [32]byte
 
 func (b *Buffer) present() {
