@@ -229,8 +229,10 @@ func (t *Table) drainOthers(ctx context.Context) error {
 	if seeded.On(seeded.DrainSkipped) {
 		return nil
 	}
-	return t.exec(ctx, "KILL QUERY WHERE startsWith(query_id, ?) AND NOT startsWith(query_id, ?) SYNC",
-		t.commentPrefix(), t.comment()+"/")
+	// Behind the prefix stand a generation and a number, no more: another target's name may go on
+	// where this one's ends.
+	return t.exec(ctx, "KILL QUERY WHERE startsWith(query_id, ?) AND match(substring(query_id, length(?) + 1), '^[0-9]+/[^/]*$') AND NOT startsWith(query_id, ?) SYNC",
+		t.commentPrefix(), t.commentPrefix(), t.comment()+"/")
 }
 
 // entries are the ledger's rows of the target, newest first.

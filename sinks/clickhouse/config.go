@@ -185,11 +185,14 @@ func (c *Config) Readback(pipelineName string) (readback.Options, error) {
 	}, err
 }
 
+// connections are those of one sink.
+const connections = 32
+
 // options are those of the connection.
 func (c *Config) options() (server.Options, error) {
 	o := server.Options{
 		Addr: c.Address, User: c.User, Password: c.Password.Reveal(), Compression: c.Compression,
-		DialTimeout: min(c.Timeout.D(), 10*time.Second), Answer: c.Timeout.D(), Conns: 32,
+		DialTimeout: min(c.Timeout.D(), 10*time.Second), Answer: c.Timeout.D(), Conns: connections,
 	}
 	if !c.TLS.Enabled {
 		return o, nil

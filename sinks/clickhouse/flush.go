@@ -183,7 +183,7 @@ func (t *Table) alter(ctx context.Context, st *step) error {
 // create makes a store's table. One of that name that is there already is what an owner left
 // that made it and came to nothing more: it is taken if it holds what this one would.
 func (t *Table) create(ctx context.Context, s *store) error {
-	if err := t.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+ddl.Ident(t.target.Database)); err != nil {
+	if err := t.sink.makeDatabase(ctx, t.comment(), t.target.Database); err != nil {
 		return err
 	}
 	for first := s.Number; s.Number < first+maxLeft; s.Number++ {

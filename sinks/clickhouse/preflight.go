@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/pipeline"
@@ -31,7 +32,8 @@ func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 		return []pipeline.Problem{{Fatal: true, Thing: "version of the server", Found: version,
 			Wanted: fmt.Sprintf("%d.%d or newer", oldest[0], oldest[1]), Remedy: "upgrade the server"}}, nil
 	}
-	if problems := s.missingPrivileges(ctx); len(problems) > 0 {
+	problems := s.missingPrivileges(ctx)
+	if slices.ContainsFunc(problems, func(p pipeline.Problem) bool { return p.Fatal }) {
 		return problems, nil
 	}
 	if _, err := s.prepare(ctx); err != nil {
@@ -39,13 +41,17 @@ func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 			Wanted: "a database in which the user may make tables",
 			Remedy: fmt.Sprintf("GRANT CREATE DATABASE, CREATE TABLE, SELECT, INSERT ON %s.* TO %s", ddl.Ident(s.cfg.ControlDatabase), ddl.Ident(s.cfg.User))}}, nil
 	}
-	return s.proveFence(ctx)
+	more, err := s.proveFence(ctx)
+	return append(problems, more...), err
 }
 
 func (s *Sink) version(ctx context.Context) (version string, err error) {
 	err = s.conn.Query(ctx, comment("preflight"), "SELECT version()", func(scan func(...any) error) error { return scan(&version) })
 	return version, err
 }
+
+// dropTable is what only the removal of tables needs that were read anew or purged.
+const dropTable = "DROP TABLE"
 
 // privileges are what the user needs, and where.
 func (s *Sink) privileges() []string {
@@ -61,7 +67,7 @@ func (s *Sink) privileges() []string {
 	for _, p := range []string{"CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "DROP VIEW", "ALTER ADD COLUMN", "ALTER DELETE", "SELECT", "INSERT"} {
 		out = append(out, p+" ON "+own)
 	}
-	return append(out, "SELECT ON system.processes", "KILL QUERY ON *.*")
+	return append(out, "SELECT ON system.processes", "KILL QUERY ON *.*", dropTable+" ON "+own)
 }
 
 // missingPrivileges asks the server for each one. A server that does not know the question
@@ -74,24 +80,29 @@ func (s *Sink) missingPrivileges(ctx context.Context) (problems []pipeline.Probl
 			return problems
 		}
 		if granted == 0 {
-			problems = append(problems, pipeline.Problem{Fatal: true, Thing: "privilege " + p, Found: "not granted to " + s.cfg.User,
+			problems = append(problems, pipeline.Problem{Fatal: !strings.HasPrefix(p, dropTable), Thing: "privilege " + p, Found: "not granted to " + s.cfg.User,
 				Wanted: "granted", Remedy: "GRANT " + p + " TO " + ddl.Ident(s.cfg.User)})
 		}
 	}
 	return problems
 }
 
-// probe is a target that no table has.
-const probe = "!probe"
+// probe is a target that no table has, with the same few generations always: however often it
+// is asked, one row in the fence and one in the ledger say so.
+const (
+	probe       = "!probe"
+	probeClosed = 1
+	probeNever  = 2
+	probeOpen   = 3
+)
 
-// proveFence writes as an owner of a target that is none, under a generation that is not
-// open, then under one that is, then under the same one closed.
+// proveFence writes as an owner of a target that is none: under a generation that nobody
+// opened, under one that is open, and under one that was opened and is closed.
 func (s *Sink) proveFence(ctx context.Context) ([]pipeline.Problem, error) {
-	generation := random() >> 1
-	write := func() error {
+	write := func(generation uint64) error {
 		return s.conn.Exec(ctx, comment("preflight"), "INSERT INTO "+s.control(ddl.LedgerTable)+" (target, slot, ver, _gen, state) SELECT ?, 0, 0, ?, ''", probe, generation)
 	}
-	into := func(table string) error {
+	into := func(table string, generation uint64) error {
 		return s.conn.Exec(ctx, comment("preflight"), "INSERT INTO "+s.control(table)+" SELECT ?, ?, 1", probe, generation)
 	}
 	problem := func(found string) []pipeline.Problem {
@@ -99,19 +110,19 @@ func (s *Sink) proveFence(ctx context.Context) ([]pipeline.Problem, error) {
 			Wanted: "the server refuses the blocks of an owner that was replaced",
 			Remedy: "have the server check constraints, and let no other program change the tables of this database"}}
 	}
-	if err := write(); !errors.Is(err, server.ErrRestarted) {
+	if err := write(probeNever); !errors.Is(err, server.ErrRestarted) {
 		return problem(fmt.Sprintf("a block of a generation that nobody opened: %v", err)), ctx.Err()
 	}
-	if err := into(ddl.LifeTable); err != nil {
+	if err := errors.Join(into(ddl.LifeTable, probeOpen), into(ddl.LifeTable, probeClosed)); err != nil {
 		return problem("open a generation: " + err.Error()), ctx.Err()
 	}
-	if err := write(); err != nil {
+	if err := write(probeOpen); err != nil {
 		return problem("a block of an open generation: " + err.Error()), ctx.Err()
 	}
-	if err := into(ddl.FenceTable); err != nil {
+	if err := into(ddl.FenceTable, probeClosed); err != nil {
 		return problem("close a generation: " + err.Error()), ctx.Err()
 	}
-	if err := write(); !errors.Is(err, pipeline.ErrSuperseded) {
+	if err := write(probeClosed); !errors.Is(err, pipeline.ErrSuperseded) {
 		return problem(fmt.Sprintf("a block of a closed generation: %v", err)), ctx.Err()
 	}
 	return nil, ctx.Err()

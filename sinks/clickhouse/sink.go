@@ -76,6 +76,9 @@ func (s *Sink) prepare(ctx context.Context) (*abilities, error) {
 	if err := s.conn.Learn(ctx, comment("control")); err != nil {
 		return nil, err
 	}
+	if err := s.makeDatabase(ctx, comment("control"), s.cfg.ControlDatabase); err != nil {
+		return nil, fmt.Errorf("make the database of the bookkeeping: %w", err)
+	}
 	for _, statement := range ddl.Control(s.cfg.ControlDatabase) {
 		if err := s.conn.Exec(ctx, comment("control"), statement); err != nil {
 			return nil, fmt.Errorf("make the bookkeeping in database %s: %w", s.cfg.ControlDatabase, err)
@@ -95,6 +98,16 @@ func (s *Sink) prepare(ctx context.Context) (*abilities, error) {
 	defer s.mu.Unlock()
 	s.known = known
 	return known, nil
+}
+
+// makeDatabase makes a database that is not there. One that is there needs no privilege for it.
+func (s *Sink) makeDatabase(ctx context.Context, comment, name string) error {
+	there := uint64(0)
+	err := s.conn.Query(ctx, comment, "SELECT count() FROM system.databases WHERE name = ?", func(scan func(...any) error) error { return scan(&there) }, name)
+	if err != nil || there > 0 {
+		return err
+	}
+	return s.conn.Exec(ctx, comment, "CREATE DATABASE IF NOT EXISTS "+ddl.Ident(name))
 }
 
 // forget has the bookkeeping looked for again.

@@ -18,10 +18,9 @@ const (
 	LifeConstraint  = "millrace_life"
 )
 
-// Control are the statements that make the bookkeeping.
+// Control are the statements that make the bookkeeping, in a database that is there.
 func Control(db string) []string {
 	return []string{
-		fmt.Sprintf("CREATE DATABASE IF NOT EXISTS %s", Ident(db)),
 		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (target String, gen UInt64, closed UInt8) ENGINE = Join(ANY, LEFT, target, gen)",
 			Name{db, FenceTable}),
 		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (target String, gen UInt64, token UInt64) ENGINE = Join(ANY, LEFT, target, gen) SETTINGS persistent = 0",

@@ -33,6 +33,7 @@ type Options struct {
 // Conn is a pool of connections. Its methods may be called concurrently.
 type Conn struct {
 	conn     driver.Conn
+	slots    slots
 	settings clickhouse.Settings
 	name     string // of this pool, in query ids
 	sent     atomic.Uint64
@@ -61,7 +62,7 @@ func Open(o Options) (*Conn, error) {
 	for k, v := range o.Settings {
 		settings[k] = v
 	}
-	return &Conn{conn: conn, settings: settings, name: strconv.FormatUint(rand.Uint64(), 36)}, nil
+	return &Conn{conn: conn, slots: newSlots(o.Conns, o.Answer), settings: settings, name: strconv.FormatUint(rand.Uint64(), 36)}, nil
 }
 
 // Close closes the connections.
@@ -98,11 +99,19 @@ func (c *Conn) Learn(ctx context.Context, comment string) error {
 
 // Exec sends a statement and waits for its end.
 func (c *Conn) Exec(ctx context.Context, comment, statement string, args ...any) error {
+	if err := c.slots.take(ctx); err != nil {
+		return err
+	}
+	defer c.slots.give()
 	return explain(c.conn.Exec(c.context(ctx, comment), statement, args...))
 }
 
-// Query calls row for each row of a SELECT.
+// Query calls row for each row of a SELECT. row sends nothing to the server.
 func (c *Conn) Query(ctx context.Context, comment, statement string, row func(scan func(dest ...any) error) error, args ...any) error {
+	if err := c.slots.take(ctx); err != nil {
+		return err
+	}
+	defer c.slots.give()
 	rows, err := c.conn.Query(c.context(ctx, comment), statement, args...)
 	if err != nil {
 		return explain(err)
@@ -118,6 +127,10 @@ func (c *Conn) Query(ctx context.Context, comment, statement string, row func(sc
 // Insert sends one block. into (INSERT INTO … (…)) names the columns; each, in that order, is
 // given to fill. An error that is not ErrUnknown has written nothing.
 func (c *Conn) Insert(ctx context.Context, comment, into string, fill func(i int, col column.Interface) error) error {
+	if err := c.slots.take(ctx); err != nil {
+		return err
+	}
+	defer c.slots.give()
 	batch, err := c.conn.PrepareBatch(c.context(ctx, comment), into)
 	if err != nil {
 		return explain(err)
