@@ -82,6 +82,22 @@ func (f *ClickHouseFault) Remove() {
 	}
 }
 
+// Withdraw disarms a fault that ends its server, and reports whether it has done so already.
+func (f *ClickHouseFault) Withdraw() (ended bool) {
+	f.t.Helper()
+	err := f.server.control.Remove(context.Background(), f.id)
+	if err == nil {
+		return false
+	}
+	select {
+	case <-f.server.Done():
+		return true
+	case <-time.After(5 * time.Minute):
+		f.t.Fatalf("the server neither ends nor answers: %v", err)
+		return false
+	}
+}
+
 // ClickHouseLoss is what a loss of power takes from a table: of the blocks that inserts have
 // brought, Blocks, behind the Newest ones that stay. An insert brings a block for each partition
 // it touches; the first of a table is number 1.
