@@ -25,7 +25,8 @@ var (
 	// ErrUncertain says that the outcome is unknown: the request may or may not have been
 	// carried out (no answer, connection lost, or stored below the guarantee).
 	ErrUncertain = session.ErrUncertain
-	// ErrTopicNotFound says that no name server knows the topic.
+	// ErrTopicNotFound says that no name server knows the topic, or that the broker that has to
+	// have it does not.
 	ErrTopicNotFound = session.ErrTopicNotFound
 	// ErrBrokerNotFound says that no name server knows a master of that broker.
 	ErrBrokerNotFound = session.ErrBrokerNotFound

@@ -189,18 +189,20 @@ func (r *Reader) refreshOn(err error, topic string) {
 	}
 }
 
-// Min returns the offset of the oldest message of a queue.
+// Min returns the offset of the oldest message of a queue, ErrTopicNotFound where the broker
+// does not have its topic.
 func (r *Reader) Min(ctx context.Context, q message.Queue) (int64, error) {
 	n, err := r.s.MinOffset(ctx, q)
-	return n, r.explain(err, "minimum offset", q)
+	return n, r.explain(unknownTopic(err), "minimum offset", q)
 }
 
 // Max returns the offset behind the last message of a queue that can be read. Messages
 // that were acknowledged a moment ago may not be counted yet; where that matters, as for
-// what an earlier owner wrote, WriterQueue.Max is exact.
+// what an earlier owner wrote, WriterQueue.Max is exact. ErrTopicNotFound says that the broker
+// does not have the queue's topic.
 func (r *Reader) Max(ctx context.Context, q message.Queue) (int64, error) {
 	n, err := r.s.MaxOffset(ctx, q)
-	return n, r.explain(err, "maximum offset", q)
+	return n, r.explain(unknownTopic(err), "maximum offset", q)
 }
 
 // SearchOffset returns the offset of the first message that was stored at or after t.
@@ -223,6 +225,14 @@ func (r *Reader) CommittedOffset(ctx context.Context, q message.Queue) (int64, e
 // create the group first. Millrace's brokers take it.
 func (r *Reader) CommitOffset(ctx context.Context, q message.Queue, offset int64) error {
 	return r.explain(r.s.CommitOffset(ctx, r.cfg.group, q, offset), "commit an offset of group "+r.cfg.group, q)
+}
+
+// unknownTopic is a broker's refusal of a topic that it does not have, as that of a name server.
+func unknownTopic(err error) error {
+	if errors.Is(err, protocol.Errorf(protocol.TopicNotExist, "")) {
+		return fmt.Errorf("%w: %w", ErrTopicNotFound, err)
+	}
+	return err
 }
 
 func (r *Reader) explain(err error, what string, q message.Queue) error {

@@ -111,5 +111,6 @@ type SourceTable struct {
 	Paused     bool // its rows are left out, as its KindPaused said
 	Attempting bool // a snapshot is asked for or in progress
 	Trouble    string
+	Quotes     bool   // Trouble may quote values of rows
 	Rows       uint64 // rows handed over since Open
 }

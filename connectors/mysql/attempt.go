@@ -54,6 +54,7 @@ type attempt struct {
 
 	failures int
 	lastErr  string
+	quotes   bool // lastErr may quote values of rows
 	again    bool // another attempt is due when this one is through
 	own      bool // the source itself asked for it
 	ctx      context.Context

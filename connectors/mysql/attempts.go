@@ -419,10 +419,14 @@ func (as *attempts) finish(a *attempt) {
 // themselves pause the table.
 func (as *attempts) failed(a *attempt, err error) {
 	a.failures++
-	a.lastErr = err.Error()
+	a.lastErr, a.quotes = err.Error(), !temporary(err)
 	as.source.metrics.chunks.WithLabelValues("failed").Inc()
 	as.ask.anew() // what was granted meanwhile is seen by new connections only
-	as.source.log.Warn("snapshot read failed", slog.String("table", a.t.name.String()), slog.Any("error", err), slog.Int("failures", a.failures))
+	at := []any{slog.String("table", a.t.name.String()), slog.Int("failures", a.failures)}
+	if !a.quotes {
+		at = append(at, slog.Any("error", err))
+	} // else a value that must not leave might be in it: the table's status says it
+	as.source.log.Warn("snapshot read failed", at...)
 	if errors.Is(err, decode.ErrKey) {
 		as.tables.pause(a.t, pauseKeyText, err.Error())
 	} else if a.failures > snapshotFailure && (!temporary(err) || errors.Is(err, errCut)) {
@@ -434,7 +438,7 @@ func (as *attempts) failed(a *attempt, err error) {
 func (as *attempts) anew(a *attempt) {
 	as.request(a.t, a.ev.Cause)
 	if b := as.of(a.t); b != nil {
-		b.failures, b.lastErr = a.failures, a.lastErr
+		b.failures, b.lastErr, b.quotes = a.failures, a.lastErr, a.quotes
 	}
 }
 
@@ -476,7 +480,7 @@ func (as *attempts) describe(t *table) pipeline.SourceTable {
 	case t.blind != "":
 		st.Trouble = "its rows are left out until its definition is known: " + t.blind
 	case a != nil && a.lastErr != "" && a.failures > 0:
-		st.Trouble = a.lastErr
+		st.Trouble, st.Quotes = a.lastErr, a.quotes
 	case t.unread != "":
 		st.Trouble = "its definition cannot be compared with the server's: " + t.unread
 	}

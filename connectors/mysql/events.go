@@ -127,6 +127,7 @@ func (o *opening) process(st *held.Step) error {
 		o.preparedXA(st)
 	case st.Doubt:
 		o.doubted(st, at)
+		return o.endTx(e, at+1)
 	}
 	return o.endTx(e, at)
 }

@@ -64,8 +64,8 @@ func (ts *tables) pauseAt(t *table, why pause, at place, detail string) {
 	ts.attempts.abandon(t, "the table was paused")
 	if why.code == event.PauseRequest { // whoever asks knows why, and says it
 		ts.log.Info("the table's rows are left out until it is resumed", slog.String("table", t.name.String()))
-	} else {
-		ts.log.Warn("table paused", slog.String("table", t.name.String()), slog.String("code", string(why.code)), slog.String("reason", text))
+	} else { // whoever takes the item says the reason, without what must not leave
+		ts.log.Warn("the table's rows are left out", slog.String("table", t.name.String()), slog.String("code", string(why.code)))
 	}
 	ts.ground.emit(event.Item{Kind: event.KindPaused, Table: t.named(), Reason: t.paused, Seq: ts.ground.number()})
 }

@@ -292,6 +292,8 @@ func (p *Publisher) addTxEnd(ctx context.Context, q *queueState, seq event.Seq) 
 		return nil
 	case q.last == seq && q.to == id: // in the part of this group that was closed before
 		return nil
+	case q.inGroup && q.mark != nil: // a message is a mark or rows: the next one says as much
+		return nil
 	case seq <= q.last:
 		return p.inDoubt(q, seq)
 	}
@@ -359,13 +361,21 @@ func (p *Publisher) inDoubt(q *queueState, seq event.Seq) error {
 
 // settleDoubt waits for what is decided, then raises the epoch durably.
 func (p *Publisher) settleDoubt(ctx context.Context, it *event.Item, doubt error) error {
+	var names []event.TableName
+	if it.Table != nil {
+		names = append(names, it.Table.Name)
+	} else { // the end of a transaction, which speaks for all that it touched
+		for _, s := range p.tx.tables {
+			names = append(names, s.table.Name)
+		}
+	}
 	p.cur = nil // undecided: it is read again
 	if err := p.drain(ctx); err != nil {
 		return errors.Join(doubt, err)
 	}
 	p.ck.mu.Lock()
 	defer p.ck.unlock()
-	if err := p.ck.raiseEpochLocked(ctx, "numbers in doubt", it.Table.Name); err != nil {
+	if err := p.ck.raiseEpochLocked(ctx, "numbers in doubt", names...); err != nil {
 		return errors.Join(doubt, err)
 	}
 	p.relive()

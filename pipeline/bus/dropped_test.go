@@ -179,9 +179,9 @@ func TestARewindGoesBehindWhatWasForgotten(t *testing.T) {
 		if vanished { // somebody deleted the topic
 			tw.mu.Lock()
 			for id := range 2 {
-				q := tw.queueLocked(message.Queue{Topic: event.TopicName("p", table.Name), BrokerName: "b", QueueID: int32(id)})
-				q.messages, q.least = nil, 0
+				delete(tw.queues, message.Queue{Topic: event.TopicName("p", table.Name), BrokerName: "b", QueueID: int32(id)})
 			}
+			delete(tw.topics, event.TopicName("p", table.Name))
 			tw.mu.Unlock()
 		}
 		b = openBench(t, tw, PublisherConfig{})

@@ -35,6 +35,7 @@ func (l *checkpointLog) forgetLocked(ctx context.Context) {
 			continue
 		}
 		switch empty, err := l.emptied(ctx, &t); {
+		case errors.As(err, new(*client.AnswerError)): // of this table alone
 		case err != nil:
 			l.p.log.Debug("it is not known whether a dropped table's queues are empty", slog.String("table", event.TableName(t.Name).String()), slog.Any("error", err))
 			return
@@ -50,7 +51,7 @@ func (l *checkpointLog) emptied(ctx context.Context, t *checkpoint.Table) (bool,
 	for id := range max(t.Queues, 1) {
 		least, end, err := bounds(ctx, l.p.d.reader, message.Queue{Topic: t.Topic, BrokerName: l.p.cfg.Broker, QueueID: int32(id)})
 		switch {
-		case errors.Is(err, client.ErrTopicNotFound) || errors.Is(err, client.ErrNoOffset): // gone
+		case isGone(err):
 		case err != nil:
 			return false, err
 		case least < end:

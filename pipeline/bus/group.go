@@ -191,7 +191,7 @@ func (p *Publisher) finishRecord(g *group) {
 		r.To = checkpoint.Position(g.within.Start)
 		r.To.Done, r.To.DoneID = g.withSeq, g.withID
 		r.To.DoneID.Tx = strings.Clone(r.To.DoneID.Tx)
-		if p.tx.open && p.tx.tx == g.within {
+		if p.tx.open && p.tx.tx.ID == g.within.ID { // where its position tells more by now it is another value
 			r.OpenTx = p.openCounts()
 		}
 	}

@@ -439,3 +439,52 @@ func TestWhatEndedAPublisherIsWhatItSays(t *testing.T) {
 		t.Errorf("run: %v", err)
 	}
 }
+
+// TestAMarkWithinATransaction: rows are uncertain, which a mark in their queue says, and then
+// the transaction commits, in the mark's own group or behind it.
+func TestAMarkWithinATransaction(t *testing.T) {
+	for _, apart := range []bool{false, true} {
+		tw := newTwin()
+		table := benchTable("t", 1)
+		b := openBench(t, tw, PublisherConfig{})
+		tx := b.tx("doubt", table, "a")
+		b.add(tx[0])
+		due := event.Item{Kind: event.KindDDL, Seq: tx[1].Seq, Table: table, Tx: tx[0].Tx,
+			DDL: &event.DDL{SQL: "ROLLBACK TO", Old: table.Schema, New: table.Schema, Due: "went back"}}
+		commit := event.Item{Kind: event.KindCommit, Seq: b.seq(), Tx: tx[0].Tx, Commit: b.at()}
+		b.add(due)
+		if apart { // the mark's group is closed before the commit comes
+			b.p.mu.Lock()
+			err := b.p.closeGroup(t.Context())
+			b.p.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.add(commit)
+		b.add(b.tx("next", table, "b")...)
+		b.flush()
+		list, _ := b.slices(table, 0)
+		for i, s := range list[1:] {
+			if s.Prev != list[i].Hi {
+				t.Errorf("apart %t: message %d is linked to %d, the one before ends at %d", apart, i+1, s.Prev, list[i].Hi)
+			}
+		}
+		b.close()
+	}
+}
+
+// TestTheEndOfATransactionMayBeInDoubt: a commit speaks of no table of its own.
+func TestTheEndOfATransactionMayBeInDoubt(t *testing.T) {
+	b := openBench(t, newTwin(), PublisherConfig{})
+	defer b.close()
+	table := benchTable("t", 1)
+	tx := b.tx("doubt", table, "a", table, "b")
+	tx[2].Seq = tx[0].Seq
+	if err := b.p.Add(t.Context(), tx); !errors.Is(err, ErrInDoubt) {
+		t.Errorf("got %v", err)
+	}
+	if st, err := b.log().State(); err != nil || st.Epoch != 2 {
+		t.Errorf("epoch %d, %v", st.Epoch, err)
+	}
+}

@@ -281,7 +281,10 @@ func (p *Publisher) pauseTable(s *tableState, why event.PauseReason) {
 	}
 }
 
+// pausedRecord is a pause as records keep it. Its place is for people: what a position says
+// besides would be there once more for each table of a statement.
 func pausedRecord(t event.TableName, why event.PauseReason) checkpoint.Paused {
+	why.Where.XA, why.Where.Tables = "", ""
 	return checkpoint.Paused{
 		Table: checkpoint.TableName(t), Code: why.Code, Text: why.Text, Serial: why.Serial, Where: checkpoint.Position(why.Where),
 	}

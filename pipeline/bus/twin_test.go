@@ -77,6 +77,14 @@ func (t *twin) queueLocked(q message.Queue) *twinQueue {
 	return t.queues[q]
 }
 
+// unknownLocked is the refusal of a queue whose topic is not there.
+func (t *twin) unknownLocked(q message.Queue) error {
+	if _, there := t.topics[q.Topic]; !there && t.queues[q] == nil {
+		return fmt.Errorf("%w: %s", client.ErrTopicNotFound, q.Topic)
+	}
+	return nil
+}
+
 func (q *twinQueue) last() (hi uint64, to string) {
 	if len(q.messages) == 0 {
 		return 0, ""
@@ -341,12 +349,18 @@ func (t *twin) Pull(_ context.Context, q message.Queue, offset int64, o client.P
 func (t *twin) Min(_ context.Context, q message.Queue) (int64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.unknownLocked(q); err != nil {
+		return 0, err
+	}
 	return t.queueLocked(q).least, nil
 }
 
 func (t *twin) Max(_ context.Context, q message.Queue) (int64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.unknownLocked(q); err != nil {
+		return 0, err
+	}
 	return int64(len(t.queueLocked(q).messages)), nil
 }
 

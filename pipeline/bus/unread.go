@@ -25,12 +25,17 @@ func (e *Endpoint) Unread(ctx context.Context, pipelineName, sink string, queues
 	return unread(ctx, r, queues)
 }
 
+// isGone says of an error that the topic, or the queue, is there no more.
+func isGone(err error) bool {
+	return errors.Is(err, client.ErrTopicNotFound) || errors.Is(err, client.ErrNoOffset)
+}
+
 func unread(ctx context.Context, r queueReader, queues []pipeline.QueueID) (bool, error) {
 	for _, id := range queues {
 		q := message.Queue{Topic: id.Topic, BrokerName: id.Broker, QueueID: int32(id.Queue)}
 		least, end, err := bounds(ctx, r, q)
-		if errors.Is(err, client.ErrTopicNotFound) || errors.Is(err, client.ErrNoOffset) {
-			continue // the topic, or the queue, is gone
+		if isGone(err) {
+			continue
 		}
 		if err != nil {
 			return true, err
