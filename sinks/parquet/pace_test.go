@@ -2,6 +2,8 @@ package parquet
 
 import (
 	"context"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,4 +132,68 @@ func TestReplacedFilesStay(t *testing.T) {
 			t.Errorf("%s and %v times: %q go (crowded %v), not %q", c.removed, c.times, gone, crowded, c.gone)
 		}
 	}
+}
+
+// TestRowsWithoutAKeyAreShownOnceWhileTheyAreReadAnew: nothing tells a row of the second
+// snapshot from the one that is there, so that current/ stays as it was until its end.
+func TestRowsWithoutAKeyAreShownOnceWhileTheyAreReadAnew(t *testing.T) {
+	mem, m := vfs.NewMem(), schemas{}
+	s := m.add(t, event.Schema{Name: tableName, Columns: []event.Column{{ID: 1, Name: "v", Type: event.TypeInt, Precision: 4}}})
+	cfg := testConfig("lake")
+	cfg.Current.Interval = current.Interval(time.Nanosecond)
+	table := open(t, testSink(t, mem, cfg), claim(m, 1))
+	seq := event.Seq(0)
+	shown := func(when string, want ...string) {
+		t.Helper()
+		flush(t, table)
+		for range 2 { // what is due begins, and has ended
+			must[int](t)(0, table.Maintain(context.Background()))
+			must[bool](t)(table.current.Await())
+		}
+		var got []string
+		for _, r := range readTable(t, mem, path.Join(table.Dir, "current")) {
+			got = append(got, r["v"])
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, not %v", when, got, want)
+		}
+	}
+	put := func(sl *event.Slice, last event.Seq) {
+		t.Helper()
+		write(t, table, 0, sl)
+		seq = last
+	}
+	begin := func() event.Seq {
+		at := seq + 2
+		put(mark(event.KindBegin, s, seq, event.Mark{Seq: at, Attempt: at, Queues: 1}), at)
+		return at
+	}
+	chunk := func(values ...int) {
+		var list []event.Row
+		prev := seq
+		for _, v := range values {
+			seq += 2
+			list = append(list, create(seq, uint64(seq), image(t, s, v)))
+		}
+		write(t, table, 0, rows(s, prev, "snap/"+strconv.Itoa(int(seq)), list...))
+	}
+	end := func(attempt event.Seq) {
+		put(mark(event.KindEnd, s, seq, event.Mark{Seq: seq + 2, Attempt: attempt, Queues: 1}), seq+2)
+	}
+
+	first := begin()
+	chunk(1, 1, 2)
+	end(first)
+	shown("the first snapshot", "1", "1", "2")
+	begin()
+	chunk(1, 1)
+	shown("an attempt that another follows", "1", "1", "2")
+	third := begin()
+	chunk(1, 1)
+	shown("within the third", "1", "1", "2")
+	chunk(3)
+	shown("before its end", "1", "1", "2")
+	end(third)
+	shown("behind its end", "1", "1", "3")
 }

@@ -71,8 +71,15 @@ const unshown = 4
 // current/ yet: before its first snapshot has ended a table is nothing that the source ever
 // was. A merge copies the rows of current/, so that one after each flush would copy the first
 // rows of a large table over and over.
+//
+// So it is while a table without a key is read anew: nothing tells a row of the snapshot from
+// the one that is there, and only the snapshot's end takes that one away. Merged before, both
+// would be shown; current/ stays as it was before the snapshot began.
 func (c *Table) waits() bool {
 	l := c.changes.Facts().Ledger
+	if l.Founded() && len(l.Open) > 0 && l.Schema != nil && len(l.Schema.PrimaryKey) == 0 && !c.rebuild && c.log.Snapshot().Version >= 0 {
+		return true
+	}
 	if len(l.Open) == 0 || l.Floor > 0 || l.Held > 0 || l.Born > 0 || c.rebuild || c.aged || c.behind() {
 		return false
 	}
