@@ -333,6 +333,17 @@ func (s *Source) block(t *event.Table, why string, at event.Position) event.Item
 	return event.Item{Kind: event.KindPaused, Table: nameOnly(t), Reason: &event.PauseReason{Code: event.PauseColumns, Text: text, Where: at}}
 }
 
+// Status implements pipeline.Source. What troubles a protected table may quote a value of it.
+func (s *Source) Status() pipeline.SourceStatus {
+	out := s.Source.Status()
+	for i, t := range out.Tables {
+		if t.Quotes && s.rules.of(t.Name).protects() {
+			out.Tables[i].Trouble = "its rows can't be read; what was found is not told, because columns or rows of the table are kept back"
+		}
+	}
+	return out
+}
+
 // paused is a pause of the source's own. What it says of a protected table's rows may hold
 // values of them.
 func paused(t *table, it *event.Item) event.Item {

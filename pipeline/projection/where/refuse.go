@@ -65,12 +65,18 @@ func charsetRefuses(q *test, charset string) string {
 		return ""
 	case "ucs2", "utf16", "utf16le", "utf32":
 		return fmt.Sprintf("is of the charset %s, whose bytes are not those of a condition: it can be asked IS NULL alone", charset)
+	case "swe7", "armscii8": // bytes of ASCII are other characters, and other bytes are ASCII's
+		return fmt.Sprintf("is of the charset %s, of which ASCII is no part: it can be asked IS NULL alone", charset)
 	}
 	if q.op != equal && q.op != unequal && q.op != in {
 		return fmt.Sprintf("is of the charset %s, and %s would go by its bytes: =, <>, IN and IS NULL can be asked", charset, q.op)
 	}
 	if slices.ContainsFunc(q.args, func(a constant) bool { return !ascii(a.text) }) {
 		return fmt.Sprintf("is of the charset %s: it can be compared with ASCII texts alone", charset)
+	}
+	// Both have a second character that becomes a backslash.
+	if (charset == "sjis" || charset == "ujis") && slices.ContainsFunc(q.args, func(a constant) bool { return strings.Contains(a.text, `\`) }) {
+		return fmt.Sprintf("is of the charset %s, in which a backslash may be one of two characters: it can't be compared with one", charset)
 	}
 	return ""
 }
