@@ -6,6 +6,7 @@
 # minute, a target whose seed is a file of some kilobytes did nothing else for its time.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+trap 'exit 130' INT TERM # else the next stage follows: what it interrupts ends with a status of its own
 export FUZZTIME=${1:-10s}
 if [ -z "${FUZZDIR:-}" ]; then
   FUZZDIR=$(mktemp -d)

@@ -6,6 +6,7 @@
 # Most of a suite that looks for a bug is waiting in vain, so several run beside each other.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+trap 'exit 130' INT TERM # else the next stage follows: what it interrupts ends with a status of its own
 work=$(mktemp -d); export work
 running=
 trap '[ -z "$running" ] || kill -INT -- "-$running"; rm -rf "$work"' EXIT

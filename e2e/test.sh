@@ -7,6 +7,7 @@
 # left out is listed at the end, below what each stage took.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+trap 'exit 130' INT TERM # else the next stage follows: what it interrupts ends with a status of its own
 MILLRACE_SKIP_LIST=$(mktemp) FUZZDIR=$(mktemp -d)
 export MILLRACE_SKIP_LIST FUZZDIR
 building=
@@ -16,7 +17,8 @@ module=github.com/millrace/millrace
 jvm=$(grep -rlE --include='*_test.go' 'NeedRocketMQ|FetchRocketMQ' . | xargs -n1 dirname | sort -u | sed "s#^\.#$module#")
 # The tail of a run is not to be one long package alone.
 long=$(printf "$module/%s\n" sinks/parquet e2e/demo e2e/faults connectors/mysql sinks/clickhouse pipeline/runner e2e/cases e2e/selfcheck e2e/badinput)
-others=$(go list ./... | grep -vxF "$jvm")
+packages=$(go list ./...) || exit 1
+others=$(echo "$packages" | grep -vxF "$jvm")
 missing=$(echo "$long" | grep -vxF "$others")
 if [ -n "$missing" ]; then echo "e2e/test.sh names packages that are not there: $missing"; exit 1; fi
 stage() {

@@ -173,7 +173,7 @@ func (s *scene) lookAround() {
 Everything is still running. Look around:
   status    %[1]s pipeline status --daemon 127.0.0.1:%[2]d
   pause     %[1]s pipeline pause orders shop.audit --daemon 127.0.0.1:%[2]d     (and resume)
-  verify    DEMO_MYSQL=%[8]s DEMO_PASSWORD=%[9]s DEMO_LAKE=%[10]s %[1]s pipeline verify %[11]s
+  verify    DEMO_MYSQL=%[8]s DEMO_PASSWORD=%[9]s DEMO_LAKE=%[10]s %[1]s pipeline verify --daemon 127.0.0.1:%[2]d %[11]s
   metrics   curl -s http://127.0.0.1:%[2]d/metrics
   topics    %[1]s admin topic list --namesrv 127.0.0.1:%[3]d
   source    %[4]s shop

@@ -122,6 +122,7 @@ func (l lake) Read(ctx context.Context, name event.TableName, columns func([]pip
 			shown[i].Name = original
 		}
 		shown[i].RawOf, _ = f.Metadata["millrace.rawOf"].(string)
+		shown[i].Own = f.Metadata["millrace.id"] == nil && shown[i].RawOf == ""
 	}
 	if err := columns(shown); err != nil {
 		return err

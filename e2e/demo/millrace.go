@@ -96,7 +96,7 @@ func (m *millrace) until(ctx context.Context, interval time.Duration, what strin
 // verify runs `millrace pipeline verify` and returns what it printed and whether both
 // sides were equal.
 func (m *millrace) verify(ctx context.Context, file string) (string, bool, error) {
-	cmd := exec.CommandContext(ctx, m.binary, "pipeline", "verify", file)
+	cmd := exec.CommandContext(ctx, m.binary, "pipeline", "verify", "--daemon", fmt.Sprintf("127.0.0.1:%d", m.http), file)
 	cmd.Env = append(cmd.Environ(), m.env...)
 	out, err := cmd.CombinedOutput()
 	var status *exec.ExitError
