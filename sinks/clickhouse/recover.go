@@ -38,7 +38,11 @@ func (t *Table) readBack(ctx context.Context) error {
 	if err := t.findAbsent(ctx); err != nil {
 		return err
 	}
-	return t.believe(ctx, entries)
+	if err := t.believe(ctx, entries); err != nil {
+		return err
+	}
+	t.rec.put(t.led) // what is written beside the stream has the marks as they are now
+	return nil
 }
 
 // rewind takes the marks back to what they were before anything that the server may have

@@ -80,6 +80,45 @@ func TestAMarkGoesBackToOneOfTheLedger(t *testing.T) {
 	}
 }
 
+// What is due beside the stream is written to the ledger before the rows come again: a mark that
+// went back is there as it is then.
+func TestAMarkThatWentBackStaysBack(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m := schemas{}
+	s := m.add([]event.Column{number(1, "id", 4), text(2, "v")}, 0)
+	end := mark(event.KindEnd, s, 12, event.Mark{Seq: 14, Attempt: 4, Queues: 1})
+	one := []*event.Slice{mark(event.KindBegin, s, 0, event.Mark{Seq: 4, Attempt: 4, Queues: 1}),
+		rows(s, 4, create(10, image(t, s, 1, "a")), create(12, image(t, s, 2, "a"))), end}
+	two := rows(s, 14, update(16, image(t, s, 1, "a"), image(t, s, 1, "b")), create(18, image(t, s, 3, "a")))
+	for name, x := range map[string]struct {
+		gone  string
+		back  *event.Slice
+		again []*event.Slice
+	}{
+		"the last row": {"_seq = 18", end, []*event.Slice{two}},
+		"all rows":     {"1", nil, append(slices.Clone(one), two)},
+	} {
+		c := targetOn(t, d)
+		c.Table = name
+		own(t, c, m, 1, false).write(0, one...).flush().minutesLater(1).write(0, two).flush()
+		if err := conn.Exec(t.Context(), "DELETE FROM `"+c.Database+"`.`"+name+suffix+"` WHERE "+x.gone); err != nil {
+			t.Fatal(err)
+		}
+		o := own(t, c, m, 2, false).stands(name, x.back)
+		if err := o.Maintain(t.Context()); err != nil || o.Trouble() != "" || o.rec.Cleaned != 4 {
+			t.Fatal(err, o.Trouble(), o.rec.Cleaned)
+		}
+		own(t, c, m, 3, false).stands(name+", beside the stream", x.back).write(0, x.again...).flush()
+		own(t, c, m, 4, false).stands(name+", sent again", two)
+		same(t, name, shows(t, c), []string{"id=1 v=b", "id=2 v=a", "id=3 v=a"})
+	}
+}
+
 // The server is killed, and again while rows are sent again, between changes of the same rows
 // whose older versions are merged away. Each claim begins at a mark whose identity is known.
 func TestARewindInARewind(t *testing.T) {
