@@ -117,6 +117,27 @@ func TestWhatHasLandedIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// An owner ends before the ledger has a queue whose rows it has sent: they are below the marks of
+// the others.
+func TestWhatHasLandedOfANewQueueIsNotSentAgain(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	c := targetOn(t, d)
+	c.Mode, c.Table = Changelog, "behind"
+	m := schemas{}
+	s := m.add([]event.Column{number(1, "id", 4), text(2, "v")}, 0)
+	at := func(seq event.Seq) event.Row { return create(seq, image(t, s, int(seq), "x")) }
+	o := own(t, c, m, 1, false).write(0, rows(s, 0, at(100))).flush()
+	known := *o.rec
+	o.write(1, rows(s, 0, at(10), at(12))).flush()
+	if err := o.writeRecord(t.Context(), &known); err != nil {
+		t.Fatal(err)
+	}
+	own(t, c, m, 2, false).write(1, rows(s, 0, at(10), at(12), at(14))).flush()
+	if got := strings.Join(logOf(t, d, c, "toString(_seq)"), " "); got != "10 12 14 100" {
+		t.Errorf("the log has %s", got)
+	}
+}
+
 // A target goes on in the mode that it was begun in.
 func TestAModeIsForEver(t *testing.T) {
 	c := targetOn(t, testenv.ClickHouse(t))

@@ -47,15 +47,10 @@ func (t *Table) findLanded(ctx context.Context) error {
 		return nil // the ledger names a table before a row is in it
 	}
 	t.landed.in = t.rec.Stores[0].name(t.target)
-	lowest := event.Seq(0)
-	for i := range t.led.Queues {
-		if seq := t.led.Queues[i].Seq; i == 0 || seq < lowest {
-			lowest = seq
-		}
-	}
+	// A queue that the ledger has not seen may have rows below every mark.
 	high := uint64(0)
-	err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT max(%s) FROM %s WHERE %[1]s > ?", ddl.Ident(ddl.Seq), t.landed.in),
-		func(scan func(...any) error) error { return scan(&high) }, uint64(lowest))
+	err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT %s FROM %s ORDER BY %[1]s DESC LIMIT 1", ddl.Ident(ddl.Seq), t.landed.in),
+		func(scan func(...any) error) error { return scan(&high) })
 	if err != nil && !isMissing(err) {
 		return err
 	}
