@@ -137,6 +137,22 @@ func TestAChangelogIsPartitioned(t *testing.T) {
 	same(t, "the rows", shows(t, c), []string{"id=1", "id=2"})
 }
 
+// A block's rows may lie in more partitions than the server takes unasked, which is 100.
+func TestABlockOfManyPartitions(t *testing.T) {
+	c := shaped(targetOn(t, testenv.ClickHouse(t)), Shape{PartitionBy: "id % 150"})
+	c.Table = "scattered"
+	m := schemas{}
+	s := m.add([]event.Column{number(1, "id", 4)}, 0)
+	var list []event.Row
+	for id := range 150 {
+		list = append(list, create(event.Seq(10+2*id), image(t, s, id)))
+	}
+	own(t, c, m, 1, false).write(0, rows(s, 0, list...)).flush()
+	if got := len(shows(t, c)); got != 150 {
+		t.Errorf("a reader sees %d rows", got)
+	}
+}
+
 func TestMistakesOfShapesAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		`mode: "signed" is not supported yet: use mirror`:    func(c *Config) { c.Mode = "signed" },

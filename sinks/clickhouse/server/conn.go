@@ -58,7 +58,8 @@ func Open(o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0, "alter_sync": 1}
+	// A block has as many partitions as its rows have: it would be refused for ever.
+	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0, "alter_sync": 1, "max_partitions_per_insert_block": 0}
 	for k, v := range o.Settings {
 		settings[k] = v
 	}
