@@ -65,7 +65,7 @@ func (s *store) holds(schema *event.Schema, o column.Options) bool {
 		if c < 0 {
 			return false
 		}
-		if t, err := column.Of(&schema.Columns[c], true, o); err != nil || s.find(id, t.Text(), false) < 0 {
+		if t, err := s.held(&schema.Columns[c], false, o); err != nil || s.find(id, t.Text(), false) < 0 {
 			return false
 		}
 	}

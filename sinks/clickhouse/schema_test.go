@@ -124,3 +124,29 @@ func TestAnotherKeyIsShownOnceItIsWhole(t *testing.T) {
 		t.Error(err, o.Trouble())
 	}
 }
+
+// A server that had no Time64 is replaced by one that has it: a TIME stays the number that it was
+// made as, in the key too.
+func TestATimeStaysWhatItWasMadeAs(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	for name, key := range map[string][]int{"in the key": {0, 1}, "beside it": {0}} {
+		c, m := targetOn(t, d), schemas{}
+		c.Table = name
+		at := event.Column{ID: 2, Name: "t", Type: event.TypeTime, Native: "time"}
+		s := m.add([]event.Column{number(1, "id", 4), at}, key...)
+		o := own(t, c, m, 1, false)
+		o.types.Time64 = false
+		o.write(0, rows(s, 0, create(10, image(t, s, 1, clock(5_000_000))))).flush()
+		o = own(t, c, m, 2, false).write(0, rows(s, 10, create(12, image(t, s, 2, clock(6_000_000))))).flush()
+		same(t, name, shows(t, c), []string{"id=1 t=5000000", "id=2 t=6000000"})
+		if len(key) == 1 {
+			at.Nullable, at.Scale, at.Native = true, 6, "time(6)"
+			s = m.add([]event.Column{number(1, "id", 4), at}, 0)
+			o.write(0, changeOf(s, 12, 20, ""), rows(s, 20, create(22, image(t, s, 3, clock(7_000_001))))).flush()
+			same(t, name+", with NULL", shows(t, c), []string{"id=1 t=5000000", "id=2 t=6000000", "id=3 t=7000001"})
+		}
+		if len(o.rec.Stores) != 1 {
+			t.Errorf("%s: there are %d stores", name, len(o.rec.Stores))
+		}
+	}
+}

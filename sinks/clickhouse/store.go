@@ -67,6 +67,16 @@ func (s *store) typeOf(c *event.Column, before bool, o column.Options) (column.T
 	return t, err
 }
 
+// held is typeOf for what the store has or gets. A server that is brought past 25.6 has Time64
+// from then on: a TIME stays what its first column in the store is, for its values are no Time64
+// and a key's type can't be changed.
+func (s *store) held(c *event.Column, before bool, o column.Options) (column.Type, error) {
+	if old := s.newest(c.ID, before); old != nil && c.Type == event.TypeTime && old.Of.Type == event.TypeTime {
+		o.Time64 = old.typ.Name != "Int64"
+	}
+	return s.typeOf(c, before, o)
+}
+
 // keyOf are the identities of a definition's key.
 func keyOf(s *event.Schema) []uint32 {
 	var key []uint32
@@ -100,7 +110,7 @@ func (s *store) find(id uint32, typ string, before bool) int {
 // what was written between. Rows of an older definition go where they would have gone then,
 // and the server makes the newer columns' values of theirs.
 func (s *store) ensure(c *event.Column, before, newest bool, o column.Options, p column.Policy) (at int, added bool, err error) {
-	t, err := s.typeOf(c, before, o)
+	t, err := s.held(c, before, o)
 	if err != nil {
 		return 0, false, err
 	}
@@ -232,7 +242,7 @@ func (s *store) view(target ddl.Name, floor event.Seq, o column.Options) (*ddl.V
 
 // viewColumn shows the store's column for c.
 func (s *store) viewColumn(v *ddl.View, c *event.Column, before bool, name, comment string, o column.Options) error {
-	t, err := s.typeOf(c, before, o)
+	t, err := s.held(c, before, o)
 	if err != nil {
 		return err
 	}
