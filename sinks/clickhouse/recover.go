@@ -127,9 +127,6 @@ func (t *Table) findAbsent(ctx context.Context) error {
 // be (K4). Where they are fewer, the mark goes back to the newest entry of the ledger whose
 // rows are there.
 func (t *Table) believe(ctx context.Context, entries []entry) error {
-	if t.shape.TTL != "" {
-		return nil // rows go by themselves
-	}
 	marks, again := seqs(t.led), false
 	for i := range t.led.Queues {
 		for s := max(shownAt(t.rec.Stores, t.whole()), 0); s < len(t.rec.Stores); s++ {
@@ -157,9 +154,15 @@ func (t *Table) fromTheBeginning() {
 	}
 }
 
+// believeIn is believe for a queue in a store.
 func (t *Table) believeIn(ctx context.Context, entries []entry, i int, s *store) error {
-	q := t.led.Queues[i]
-	q.High = noted(t.rec.Queues[i].In[s.Number], max(t.rec.Floor, t.rec.Swept))
+	q, least := t.led.Queues[i], max(t.rec.Floor, t.rec.Swept)
+	if slices.Contains(t.absent, s.Number) {
+		least = t.rec.Floor // what a sweep has left there is gone too
+	} else if t.shape.TTL != "" {
+		return nil // rows go by themselves
+	}
+	q.High = noted(t.rec.Queues[i].In[s.Number], least)
 	if q.High == 0 || seeded.On(seeded.MarkBelieved) {
 		return nil
 	}
@@ -184,12 +187,13 @@ func (t *Table) believeIn(ctx context.Context, entries []entry, i int, s *store)
 }
 
 // earlier are a queue's places as the ledger's entries have them, newest first, with the
-// numbers of one store.
+// numbers of one store. What a sweep may have removed counts as rows: a place below it is no
+// place where none was.
 func (t *Table) earlier(entries []entry, i, number int) (out []ledger.Queue) {
 	for _, e := range entries {
 		if i < len(e.rec.Queues) {
 			q := e.rec.Queues[i].queue()
-			q.High = noted(e.rec.Queues[i].In[number], max(t.rec.Floor, t.rec.Swept))
+			q.High = noted(e.rec.Queues[i].In[number], t.rec.Floor)
 			out = append(out, q)
 		}
 	}

@@ -82,6 +82,42 @@ func TestDeletedRowsGo(t *testing.T) {
 	own(t, c, m, 2, false).stands("swept", &event.Slice{Hi: 50, To: o.Marks()[0].ID})
 }
 
+// Behind a sweep marks are above rows of which some may have been removed. A loss is a loss there
+// too: everything comes again.
+func TestALossBehindASweepIsSeen(t *testing.T) {
+	ch := testenv.ClickHouseWithFaults(t, chserver.Options{})
+	for name, x := range map[string]struct {
+		more bool // a row came behind the sweep
+		loss string
+	}{
+		"the table":                 {false, "DROP TABLE %s"},
+		"the table, and a row more": {true, "DROP TABLE %s"},
+		"all rows, and one more":    {true, "DELETE FROM %s WHERE 1"},
+	} {
+		c := targetOn(t, ch.ClickHouseDatabase)
+		c.Rewind, c.Table, c.Database = config.Duration(1), "orders", "swept "+name
+		c.ControlDatabase = c.Database
+		m := schemas{}
+		o, _ := aSweep(t, c, m)
+		for i, seq := range []event.Seq{50, 60} { // it is quiet
+			o.minutesLater(3+i).write(0, mark(event.KindHeartbeat, nil, seq, event.Mark{Seq: seq + 10})).flush()
+		}
+		if err := o.minutes(ch, 6); err != nil {
+			t.Fatal(err)
+		}
+		if o.rec.Swept <= o.rec.Queues[0].High {
+			t.Fatalf("%s: swept below %d, and the highest row is %d", name, o.rec.Swept, o.rec.Queues[0].High)
+		}
+		if s := simple(m); x.more {
+			o.write(0, rows(s, 70, create(80, image(t, s, 11, "a")))).flush()
+		}
+		if _, err := ch.Admin(t.Context(), fmt.Sprintf(x.loss, "`"+c.Database+"`.orders"+suffix)); err != nil {
+			t.Fatal(err)
+		}
+		own(t, c, m, 2, false).stands(name, nil)
+	}
+}
+
 // Each statement of a sweep may be the last one, with its work done or not; the server may be
 // killed behind each. The next owner goes on, and no row comes back.
 func TestASweepThatIsCutOffGoesOn(t *testing.T) {
