@@ -85,7 +85,8 @@ type logRecord struct {
 // the target is as whole as it was.
 type again struct {
 	From []queueRecord `json:"from"`
-	To   []event.Seq   `json:"to"` // by number
+	Ends []endRecord   `json:"ends,omitempty"` // as they were there
+	To   []event.Seq   `json:"to"`             // by number
 }
 
 func parseRecord(text string) (*record, error) {

@@ -41,6 +41,7 @@ func (t *Table) readBack(ctx context.Context) error {
 	if err := t.believe(ctx, entries); err != nil {
 		return err
 	}
+	t.comeAgain(entries)
 	t.rec.put(t.led) // what is written beside the stream has the marks as they are now
 	return nil
 }
@@ -60,7 +61,7 @@ func (t *Table) rewind(entries []entry) {
 		before := entries[0].at.Add(-t.sink.cfg.Rewind.D())
 		for _, e := range entries {
 			if !e.at.After(before) {
-				a.From = e.rec.Queues
+				a.From, a.Ends = e.rec.Queues, e.rec.Ends
 				break
 			}
 		}
@@ -81,6 +82,39 @@ func (t *Table) rewind(entries []entry) {
 	}
 	t.rec.Again = a
 	t.log.Warn("the server has started anew; rows are sent to it again", slog.Any("from", seqs(t.led)), slog.Any("to", a.To))
+}
+
+// comeAgain takes queues whose marks went back out of the ENDs that they come to again: until
+// then the view would show what lacks their rows.
+func (t *Table) comeAgain(entries []entry) {
+	for i := range t.led.Queues {
+		if t.led.Queues[i].Seq >= t.rec.Queues[i].Seq {
+			continue
+		}
+		passed := t.endsAt(entries, i)
+		for k := range t.led.Ends {
+			end := &t.led.Ends[k]
+			if !slices.ContainsFunc(passed, func(e endRecord) bool { return e.Begin == end.Begin && slices.Contains(e.Passed, i) }) {
+				end.Passed = slices.DeleteFunc(end.Passed, func(q int) bool { return q == i })
+			}
+		}
+	}
+}
+
+// endsAt are the ENDs under way as an entry has them that has a queue's mark.
+func (t *Table) endsAt(entries []entry, i int) []endRecord {
+	at := func(list []queueRecord) bool {
+		return i < len(list) && list[i].Seq == t.led.Queues[i].Seq && list[i].ID == t.led.Queues[i].At
+	}
+	for _, e := range entries {
+		if at(e.rec.Queues) {
+			return e.rec.Ends
+		}
+	}
+	if a := t.rec.Again; a != nil && at(a.From) { // the entry was written over since
+		return a.Ends
+	}
+	return nil
 }
 
 func seqs(t *ledger.Table) (out []event.Seq) {

@@ -207,6 +207,42 @@ func TestATableIsReadAnewBesideWhatReadersSee(t *testing.T) {
 	}
 }
 
+// A queue has passed the END of a snapshot, and its rows of it are lost: it has not passed it any
+// more, and readers see the table of before until it has again.
+func TestAQueueThatGoesBackComesToTheEndAgain(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c, m := targetOn(t, d), schemas{}
+	c.Table = "orders"
+	s := simple(m)
+	begin := func(prev, seq event.Seq) *event.Slice {
+		return mark(event.KindBegin, s, prev, event.Mark{Seq: seq, Attempt: seq, Queues: 2})
+	}
+	end := func(prev, seq, begin event.Seq) *event.Slice {
+		return mark(event.KindEnd, s, prev, event.Mark{Seq: seq, Attempt: begin, Queues: 2})
+	}
+	o := own(t, c, m, 1, false)
+	o.write(0, begin(0, 4), rows(s, 4, snapshotOf(t, s, 6, 1)...), end(6, 10, 4)).write(1, begin(0, 4), rows(s, 4, snapshotOf(t, s, 8, 2)...), end(8, 10, 4)).flush()
+	o.minutesLater(1).write(0, begin(10, 20)).write(1, begin(10, 20), rows(s, 20, snapshotOf(t, s, 22, 2)...)).flush()
+	again := []*event.Slice{rows(s, 20, snapshotOf(t, s, 24, 1)...), end(24, 30, 20)}
+	o.minutesLater(2).write(0, again...).flush()
+	if err := conn.Exec(t.Context(), "DELETE FROM `"+c.Database+"`.orders"+suffix+"_2 WHERE _seq = 24"); err != nil {
+		t.Fatal(err)
+	}
+	o = own(t, c, m, 2, false).write(1, end(22, 30, 20)).flush()
+	if got := ids(t, c); got != "1 2" || o.shownStore() != 1 {
+		t.Errorf("while rows come again a reader sees %s, of store %d", got, o.shownStore())
+	}
+	o.write(0, again...).flush()
+	if got := ids(t, c); got != "1 2" || o.shownStore() != 2 {
+		t.Errorf("behind the END a reader sees %s, of store %d", got, o.shownStore())
+	}
+}
+
 // The table that the view no longer shows is removed once the ledger can't go back to it, and a
 // view that somebody, or a late statement, has defined over it is put right before.
 func TestATableThatIsNotShownGoes(t *testing.T) {
