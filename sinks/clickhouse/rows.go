@@ -15,8 +15,7 @@ type rowWriter struct {
 	t      *Table
 	step   *step
 	blocks []*block
-	// own is the place in blocks of the one that a snapshot's rows go into: that of the newest
-	// store which has the definition's key.
+	// own is the place in blocks of that of the newest store which has the definition's key.
 	own   int
 	slice *event.Slice
 	q     uint16
@@ -66,15 +65,35 @@ func (w *rowWriter) row(r *event.Row) error {
 	if at := w.slice.Txs[r.Tx].CommitTime; at.After(w.t.batch.newest) {
 		w.t.batch.newest = at
 	}
+	if r.Op == event.OpRead {
+		return w.change(w.filled(r.Seq), r, true)
+	}
 	for i, b := range w.blocks {
-		if r.Op == event.OpRead && i != w.own {
-			continue
-		}
 		if err := w.change(b, r, i == w.own); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// filled is the block that a snapshot's row goes into: that of the store which the view will
+// show behind the snapshot's END. Another sorting key that was configured since its BEGIN has a
+// newer store, which another snapshot fills.
+func (w *rowWriter) filled(seq event.Seq) *block {
+	next := w.step.led.Next()
+	whole := max(next.Floor, next.Born)
+	for _, begin := range next.Open {
+		if begin <= seq {
+			whole = max(whole, begin)
+		}
+	}
+	at := shownAt(w.step.stores, whole)
+	for _, b := range w.blocks {
+		if b.store == at {
+			return b
+		}
+	}
+	return w.blocks[w.own] // that store can't tell the definition's rows apart
 }
 
 // change writes a change into a block. In a store of another key than the definition's an

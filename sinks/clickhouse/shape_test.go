@@ -77,6 +77,36 @@ func TestTheSortingKeyIsChangedByASnapshot(t *testing.T) {
 	}
 }
 
+// Another sorting key is configured while a snapshot is under way: the rest of it goes where its
+// beginning went, which is what readers see behind its END.
+func TestTheSortingKeyIsChangedInASnapshot(t *testing.T) {
+	for name, founded := range map[string]bool{"the first one": false, "a later one": true} {
+		c := targetOn(t, testenv.ClickHouse(t))
+		c.Table = "resorted"
+		m := schemas{}
+		s := m.add([]event.Column{number(1, "id", 4), text(2, "v")}, 0)
+		mk := func(k event.Kind, prev, seq, begin event.Seq) *event.Slice {
+			return mark(k, s, prev, event.Mark{Seq: seq, Attempt: begin, Queues: 1})
+		}
+		o, prev := own(t, c, m, 1, false), event.Seq(0)
+		if founded {
+			o.write(0, mk(event.KindBegin, 0, 4, 4), mk(event.KindEnd, 4, 6, 4)).flush()
+			prev = 6
+		}
+		o.write(0, mk(event.KindBegin, prev, 10, 10), rows(s, 10, snapshotOf(t, s, 12, 1)...)).flush()
+		c = shaped(c, Shape{OrderBy: []string{"v", "id"}})
+		o = own(t, c, m, 2, false).write(0, rows(s, 12, snapshotOf(t, s, 60, 2, 3)...), rows(s, 62, remove(64, image(t, s, 3, "-"))),
+			mk(event.KindEnd, 64, 70, 10)).flush()
+		if got := ids(t, c); got != "1 2" {
+			t.Errorf("%s: a reader sees %q", name, got)
+		}
+		o.write(0, mk(event.KindBegin, 70, 80, 80), rows(s, 80, snapshotOf(t, s, 82, 1, 2)...), mk(event.KindEnd, 84, 90, 80)).flush()
+		if got, key := ids(t, c), shown(o.rec.Stores, o.whole()).Key; got != "1 2" || len(key) != 2 {
+			t.Errorf("%s: behind another snapshot a reader sees %q under key %v", name, got, key)
+		}
+	}
+}
+
 func (o owner) shownStore() int { return shown(o.rec.Stores, o.whole()).Number }
 
 // What a definition does not allow is refused by name, before anything is made.
