@@ -80,7 +80,7 @@ func (t *Table) beside(st *step, schema *event.Schema, begin event.Seq) error {
 	if !next.Founded() || !slices.Contains(next.Open, begin) || shown < 0 {
 		return nil
 	}
-	layout, key, err := t.shape.plan(schema)
+	layout, key, err := t.shape.plan(schema, st.stores)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (t *Table) beside(st *step, schema *event.Schema, begin event.Seq) error {
 
 // begin makes a store for rows of a definition, which is not in the target yet.
 func (t *Table) begin(st *step, schema *event.Schema, since event.Seq) (at int, err error) {
-	layout, key, err := t.shape.plan(schema)
+	layout, key, err := t.shape.plan(schema, st.stores)
 	if err != nil {
 		return 0, err
 	}

@@ -30,7 +30,7 @@ func (t *Table) writer(st *step, schema *event.Schema, s *event.Slice, q int) (*
 		w.floor = 0 // what is gone has been there
 	}
 	feeds, own := st.feeds(schema, s.Lo, t.types), -1
-	layout, key, err := t.shape.plan(schema)
+	layout, key, err := t.shape.plan(schema, st.stores)
 	if err != nil {
 		return nil, err
 	}

@@ -141,8 +141,8 @@ func (t *Table) checkShape() error {
 }
 
 // plan is what a store for rows of a definition is: its rows' layout, and the identities of
-// its key's columns.
-func (s Shape) plan(schema *event.Schema) (ddl.Layout, []uint32, error) {
+// its key's columns. stores know the names that these have in other definitions.
+func (s Shape) plan(schema *event.Schema, stores []store) (ddl.Layout, []uint32, error) {
 	switch {
 	case s.Mode == Changelog:
 		return ddl.Changes, nil, nil
@@ -155,11 +155,12 @@ func (s Shape) plan(schema *event.Schema) (ddl.Layout, []uint32, error) {
 	}
 	var key []uint32
 	for _, name := range s.OrderBy {
-		i := slices.IndexFunc(schema.Columns, func(c event.Column) bool { return c.Name == name })
-		if i < 0 {
-			return 0, nil, fmt.Errorf("order_by names column %s, which the table does not have: name its columns as they are now", name)
+		id, ok := sortColumn(schema, stores, name)
+		if !ok {
+			return 0, nil, fmt.Errorf("order_by names column %s, which the table does not have: name its columns as they are now, "+
+				"or as they were when its target was made", name)
 		}
-		key = append(key, schema.Columns[i].ID)
+		key = append(key, id)
 	}
 	for _, i := range schema.PrimaryKey {
 		if c := &schema.Columns[i]; !slices.Contains(key, c.ID) {
@@ -167,6 +168,38 @@ func (s Shape) plan(schema *event.Schema) (ddl.Layout, []uint32, error) {
 		}
 	}
 	return ddl.Versions, key, nil
+}
+
+// sortColumn is the identity of a column of a definition by the name that it has there, or, where
+// none has it, by the one that it had when a store was made or has in the store's newest definition:
+// rows of before a rename and of behind it come under one configuration.
+func sortColumn(schema *event.Schema, stores []store, name string) (uint32, bool) {
+	named := func(list []event.Column) (uint32, bool) {
+		i := slices.IndexFunc(list, func(c event.Column) bool { return c.Name == name })
+		if i < 0 || !slices.ContainsFunc(schema.Columns, func(c event.Column) bool { return c.ID == list[i].ID }) {
+			return 0, false
+		}
+		return list[i].ID, true
+	}
+	if id, ok := named(schema.Columns); ok {
+		return id, true
+	}
+	for i := len(stores) - 1; i >= 0; i-- {
+		newest, err := event.ParseSchema(stores[i].Schema)
+		if err == nil {
+			if id, ok := named(newest.Columns); ok {
+				return id, true
+			}
+		}
+		var made []event.Column
+		for k := range stores[i].Columns {
+			made = append(made, stores[i].Columns[k].Of)
+		}
+		if id, ok := named(made); ok {
+			return id, true
+		}
+	}
+	return 0, false
 }
 
 // checkPartition refuses a partition that is not the same for all versions of a row: parts of

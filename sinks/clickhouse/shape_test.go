@@ -109,6 +109,46 @@ func TestTheSortingKeyIsChangedInASnapshot(t *testing.T) {
 
 func (o owner) shownStore() int { return shown(o.rec.Stores, o.whole()).Number }
 
+// A sort column is renamed: order_by may say either name, in whatever order the queues bring the
+// rows of before and the statement.
+func TestASortColumnIsRenamed(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	columns := []event.Column{number(1, "id", 4), text(2, "city")}
+	for _, name := range []string{"city", "town"} {
+		c := shaped(targetOn(t, d), Shape{OrderBy: []string{"city", "id"}})
+		c.Table = "renamed " + name
+		m := schemas{}
+		old := m.add(slices.Clone(columns), 0)
+		columns := slices.Clone(columns)
+		columns[1].Name = "town"
+		now := m.add(columns, 0)
+		own(t, c, m, 1, false).write(0, rows(old, 0, create(10, image(t, old, 1, "Rome")))).flush()
+		before := rows(old, 10, update(12, image(t, old, 1, "Rome"), image(t, old, 1, "Oslo")))
+		ddl := mark(event.KindDDL, now, 12, event.Mark{Seq: 14, Queues: 2, Old: old.ID})
+		behind := rows(now, 14, update(16, image(t, now, 1, "Oslo"), image(t, now, 1, "Bern")))
+		late := rows(old, 0, create(11, image(t, old, 2, "Nice")))
+		var o owner
+		if name == "city" {
+			o = own(t, c, m, 2, false).write(0, before, ddl, behind).write(1, late).flush()
+		} else { // it was let in with the name of before, and is said as it is now
+			c = shaped(c, Shape{OrderBy: []string{"city", "id"}})
+			own(t, c, m, 3, false).write(0, before, ddl).flush()
+			c = shaped(c, Shape{OrderBy: []string{name, "id"}})
+			o = own(t, c, m, 4, false).write(1, late).write(0, behind).flush()
+		}
+		same(t, name, shows(t, c), []string{"id=1 town=Bern", "id=2 town=Nice"})
+		if len(o.rec.Stores) != 1 {
+			t.Errorf("%s: there are %d stores", name, len(o.rec.Stores))
+		}
+		// One that goes stands the table, whichever name is said.
+		gone := m.add(columns[:1], 0)
+		err := o.Write(t.Context(), queueID(0), mark(event.KindDDL, gone, 16, event.Mark{Seq: 20, Queues: 2, Old: now.ID}))
+		if err == nil || !strings.Contains(err.Error(), "order_by names column "+name) {
+			t.Errorf("%s: it is dropped, and %v", name, err)
+		}
+	}
+}
+
 // What a definition does not allow is refused by name, before anything is made.
 func TestShapesThatATableCanNotHave(t *testing.T) {
 	d := testenv.ClickHouse(t)

@@ -142,7 +142,7 @@ func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) er
 // storeOf is the place of the newest store that rows of a definition fit; a key that none has
 // makes one.
 func (t *Table) storeOf(st *step, schema *event.Schema, since event.Seq) (int, error) {
-	layout, key, err := t.shape.plan(schema)
+	layout, key, err := t.shape.plan(schema, st.stores)
 	if err != nil {
 		return 0, err
 	}
@@ -188,7 +188,7 @@ func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 			return b, nil
 		}
 	}
-	b := &block{store: i, layout: st.stores[i].Layout, schema: schema, old: t.apartKey(&st.stores[i], schema)}
+	b := &block{store: i, layout: st.stores[i].Layout, schema: schema, old: t.apartKey(st, i, schema)}
 	var err error
 	if b.now, err = t.side(st, i, schema, false); err != nil {
 		return nil, err
@@ -202,9 +202,10 @@ func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 	return b, nil
 }
 
-// apartKey are the places, in a definition of another key, of the columns of the store's.
-func (t *Table) apartKey(s *store, schema *event.Schema) (places []int) {
-	layout, key, err := t.shape.plan(schema)
+// apartKey are the places, in a definition of another key, of the columns of a store's.
+func (t *Table) apartKey(st *step, i int, schema *event.Schema) (places []int) {
+	s := &st.stores[i]
+	layout, key, err := t.shape.plan(schema, st.stores)
 	if err == nil && s.fits(schema, layout, key, t.types) && len(key) <= len(schema.PrimaryKey) {
 		return nil // an update never changes the primary key: it comes as two rows
 	}
