@@ -100,6 +100,20 @@ func (b *batch) empty() bool {
 	return !slices.ContainsFunc(b.steps, func(s *step) bool { return !s.led.Empty() || s.led.Changed() || len(s.blocks) > 0 })
 }
 
+// renumber has the steps behind one write where its tables were made: other tables had their names.
+func (b *batch) renumber(done *step) {
+	for _, st := range b.steps[slices.Index(b.steps, done)+1:] {
+		for i := range st.stores {
+			s := &st.stores[i]
+			if i < len(done.stores) {
+				s.Number = done.stores[i].Number
+			} else { // begun since
+				s.Number = max(s.Number, st.stores[i-1].Number+1)
+			}
+		}
+	}
+}
+
 // next begins another step behind the last one.
 func (b *batch) next() {
 	s := b.last()

@@ -35,6 +35,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 		if err := t.commit(ctx, st, &out); err != nil {
 			return pipeline.Flushed{}, t.fail(fmt.Errorf("%s: %w", t.target.Plain(), err))
 		}
+		t.batch.renumber(st)
 	}
 	t.observe(start, out)
 	t.reset()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 )
 
 // A view that somebody made under the target's name is left as it is, even one over the
@@ -41,6 +42,28 @@ func TestSomebodysViewIsLeftAlone(t *testing.T) {
 	}
 	own(t, c, m, 9, false)
 	same(t, "dropped", shows(t, c), []string{"id=1 v=a"})
+}
+
+// Another table has the name of the one that is made: what comes behind a TRUNCATE in the same
+// flush goes where the rows before it went.
+func TestBehindATruncateRowsGoWhereTheTableWasMade(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c, m := targetOn(t, d), schemas{}
+	s := simple(m)
+	if err := conn.Exec(t.Context(), "CREATE TABLE `"+c.Database+"`.orders"+suffix+" (id Int64, v String) ENGINE = MergeTree ORDER BY id"); err != nil {
+		t.Fatal(err)
+	}
+	o := own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "a"))), mark(event.KindTruncate, s, 10, event.Mark{Seq: 20, Queues: 1}),
+		rows(s, 20, create(22, image(t, s, 2, "b")))).flush()
+	same(t, "behind it", shows(t, c), []string{"id=2 v=b"})
+	if o.shownStore() != 2 {
+		t.Errorf("store %d is shown", o.shownStore())
+	}
 }
 
 // A sink with another control database has other generations: it does not write into a table
