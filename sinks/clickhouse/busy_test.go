@@ -2,41 +2,51 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/testenv/chserver"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/clickhouse/server"
 )
 
-// Our own connections are all busy: who waits says so, and not that the server is away.
+// Our own connections are all busy: who waits for longer than the driver would goes on waiting,
+// and is not told that the server is away.
 func TestAFullPoolWaits(t *testing.T) {
 	ch := testenv.ClickHouseWithFaults(t, chserver.Options{})
 	c := targetOn(t, ch.ClickHouseDatabase)
-	s, err := New(c, nil, nil)
+	o, err := c.options()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	o.Conns, o.DialTimeout = 2, 3*time.Second
+	conn, err := server.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	fault := ch.Inject(t, chserver.Fault{Match: "'held'", Times: -1, Hold: true})
 	var all sync.WaitGroup
-	errs := make(chan error, connections)
-	for range connections {
-		all.Go(func() { errs <- s.conn.Exec(t.Context(), "test", "SELECT 'held'") })
+	errs := make(chan error, o.Conns)
+	for range o.Conns {
+		all.Go(func() { errs <- conn.Exec(t.Context(), "test", "SELECT 'held'") })
 	}
-	fault.WaitHeld(connections)
+	fault.WaitHeld(o.Conns)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*o.DialTimeout)
+	defer cancel()
+	if err := conn.Exec(ctx, "test", "SELECT 1"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pipeline.ErrUnwritable) {
+		t.Errorf("who waits is told: %v", err)
+	}
 	waited := make(chan error, 1)
-	go func() { waited <- s.conn.Exec(t.Context(), "test", "SELECT 1") }()
-	select {
-	case err := <-waited:
-		t.Fatalf("it does not wait for a connection: %v", err)
-	default:
-	}
+	go func() { waited <- conn.Exec(t.Context(), "test", "SELECT 1") }()
 	fault.Release()
 	all.Wait()
-	for range connections {
+	for range o.Conns {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
