@@ -12,6 +12,7 @@ import (
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/internal/testenv/chserver"
 	"github.com/millrace/millrace/pipeline"
@@ -248,7 +249,7 @@ func TestAQueueThatGoesBackComesToTheEndAgain(t *testing.T) {
 func TestATableThatIsNotShownGoes(t *testing.T) {
 	ch := testenv.ClickHouseWithFaults(t, chserver.Options{})
 	c := targetOn(t, ch.ClickHouseDatabase)
-	c.Table, c.Rewind = "orders", 0
+	c.Table = "orders"
 	r := newResync(t, true)
 	if err := r.deliver(t.Context(), c, 1); err != nil {
 		t.Fatal(err)
@@ -273,6 +274,7 @@ func TestATableThatIsNotShownGoes(t *testing.T) {
 			}
 		}
 	}
+	c.Rewind = config.Duration(time.Hour)
 	ledgerTime(0)
 	if got := tables(); got != "orders orders__cdc orders__cdc_2" {
 		t.Errorf("at once there are %s", got)
@@ -280,6 +282,7 @@ func TestATableThatIsNotShownGoes(t *testing.T) {
 	if _, err := ch.Admin(t.Context(), "CREATE OR REPLACE VIEW "+c.Database+".orders AS SELECT _t.id AS id, _t.v AS v FROM "+c.Database+".orders__cdc AS _t FINAL"); err != nil {
 		t.Fatal(err)
 	}
+	c.Rewind = 0
 	ledgerTime(2)
 	if got := tables(); got != "orders orders__cdc_2" {
 		t.Errorf("later there are %s", got)
