@@ -99,6 +99,11 @@ func parseRecord(text string) (*record, error) {
 			return nil, fmt.Errorf("the ledger: %w", err)
 		}
 	}
+	for i := range r.Queues { // as it was written before there were several stores
+		if q := &r.Queues[i]; q.High > 0 && q.In == nil && len(r.Stores) == 1 {
+			q.In = map[int]event.Seq{r.Stores[0].Number: q.High}
+		}
+	}
 	return r, nil
 }
 

@@ -80,6 +80,35 @@ func TestAMarkGoesBackToOneOfTheLedger(t *testing.T) {
 	}
 }
 
+// An earlier version's ledger has one number for all of a queue's rows: its marks are compared with
+// what is there as well.
+func TestAMarkOfAnEarlierVersionIsNotBelievedEither(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c, m := targetOn(t, d), schemas{}
+	s := simple(m)
+	one, two := rows(s, 0, create(10, image(t, s, 1, "a"))), rows(s, 10, create(12, image(t, s, 2, "a")))
+	o := own(t, c, m, 1, false)
+	for i, slice := range []*event.Slice{one, two} {
+		o.minutesLater(i).write(0, slice).flush()
+		rec := *o.rec
+		rec.Queues = slices.Clone(rec.Queues)
+		rec.Queues[0].In = nil
+		if err := o.writeRecord(t.Context(), &rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own(t, c, m, 2, false).stands("all is there", two)
+	if err := conn.Exec(t.Context(), "DELETE FROM `"+c.Database+"`."+tableName.Table+suffix+" WHERE _seq = 12"); err != nil {
+		t.Fatal(err)
+	}
+	own(t, c, m, 3, false).stands("the last row is gone", one)
+}
+
 // What is due beside the stream is written to the ledger before the rows come again: a mark that
 // went back is there as it is then.
 func TestAMarkThatWentBackStaysBack(t *testing.T) {
