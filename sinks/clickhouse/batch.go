@@ -26,6 +26,8 @@ type step struct {
 	// added are columns and tables that stores has and the target lacks.
 	added map[int][]int // columns by store number; nil makes the table
 	rows  int
+	// landed are the highest numbers of a changelog's rows that were there already, by queue.
+	landed map[int]event.Seq
 }
 
 // block is rows of one definition in one store.
@@ -76,7 +78,7 @@ func (t *Table) reset() {
 }
 
 func newStep(led *ledger.Table, stores []store) *step {
-	s := &step{led: led.Begin(), added: map[int][]int{}}
+	s := &step{led: led.Begin(), added: map[int][]int{}, landed: map[int]event.Seq{}}
 	for i := range stores {
 		s.stores = append(s.stores, stores[i].clone())
 	}

@@ -138,6 +138,31 @@ func TestWhatHasLandedOfANewQueueIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// Rows that were there already are rows that a mark rests on, as those that were sent with it.
+func TestAMarkOverWhatHasLandedIsNotBelieved(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c, m := targetOn(t, d), schemas{}
+	c.Mode, c.Table = Changelog, "landed"
+	s := simple(m)
+	one, two := rows(s, 0, create(10, image(t, s, 1, "a"))), rows(s, 10, create(12, image(t, s, 2, "a")))
+	o := own(t, c, m, 1, false).write(0, one).flush()
+	known := *o.rec
+	o.minutesLater(1).write(0, two).flush()
+	if err := o.writeRecord(t.Context(), &known); err != nil {
+		t.Fatal(err)
+	}
+	own(t, c, m, 2, false).minutesLater(2).write(0, two).flush()
+	if err := conn.Exec(t.Context(), "DELETE FROM `"+c.Database+"`.landed"+suffix+" WHERE _seq = 12"); err != nil {
+		t.Fatal(err)
+	}
+	own(t, c, m, 3, false).stands("what has landed is gone", one)
+}
+
 // A target goes on in the mode that it was begun in.
 func TestAModeIsForEver(t *testing.T) {
 	c := targetOn(t, testenv.ClickHouse(t))

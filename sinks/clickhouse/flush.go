@@ -107,6 +107,10 @@ func (r *record) present(st *step) {
 		if in == nil {
 			in = map[int]event.Seq{}
 		}
+		if seq := st.landed[q]; seq > 0 {
+			n := st.stores[0].Number
+			in[n] = max(in[n], seq)
+		}
 		for _, b := range st.blocks {
 			n := st.stores[b.store].Number
 			for i, seq := range b.seq {

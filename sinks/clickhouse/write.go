@@ -88,6 +88,7 @@ func (t *Table) encode(ctx context.Context, st *step, s *event.Slice, take ledge
 			return err
 		}
 		if there {
+			st.landed[take.Q] = max(st.landed[take.Q], take.Rows[i].Seq)
 			continue
 		}
 		if err := w.row(&take.Rows[i]); err != nil {
