@@ -55,11 +55,12 @@ func TestBehindATruncateRowsGoWhereTheTableWasMade(t *testing.T) {
 	defer conn.Close()
 	c, m := targetOn(t, d), schemas{}
 	s := simple(m)
-	if err := conn.Exec(t.Context(), "CREATE TABLE `"+c.Database+"`.orders"+suffix+" (id Int64, v String) ENGINE = MergeTree ORDER BY id"); err != nil {
+	other := "`" + c.Database + "`.orders" + suffix
+	if err := conn.Exec(t.Context(), "CREATE TABLE "+other+" (id Int64, v String) ENGINE = MergeTree ORDER BY id"); err != nil {
 		t.Fatal(err)
 	}
-	o := own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "a"))), mark(event.KindTruncate, s, 10, event.Mark{Seq: 20, Queues: 1}),
-		rows(s, 20, create(22, image(t, s, 2, "b")))).flush()
+	o := own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "a"))),
+		mark(event.KindTruncate, s, 10, event.Mark{Seq: 20, Queues: 1}), rows(s, 20, create(22, image(t, s, 2, "b")))).flush()
 	same(t, "behind it", shows(t, c), []string{"id=2 v=b"})
 	if o.shownStore() != 2 {
 		t.Errorf("store %d is shown", o.shownStore())

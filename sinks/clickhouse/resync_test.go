@@ -227,7 +227,8 @@ func TestAQueueThatGoesBackComesToTheEndAgain(t *testing.T) {
 		return mark(event.KindEnd, s, prev, event.Mark{Seq: seq, Attempt: begin, Queues: 2})
 	}
 	o := own(t, c, m, 1, false)
-	o.write(0, begin(0, 4), rows(s, 4, snapshotOf(t, s, 6, 1)...), end(6, 10, 4)).write(1, begin(0, 4), rows(s, 4, snapshotOf(t, s, 8, 2)...), end(8, 10, 4)).flush()
+	o.write(0, begin(0, 4), rows(s, 4, snapshotOf(t, s, 6, 1)...), end(6, 10, 4))
+	o.write(1, begin(0, 4), rows(s, 4, snapshotOf(t, s, 8, 2)...), end(8, 10, 4)).flush()
 	o.minutesLater(1).write(0, begin(10, 20)).write(1, begin(10, 20), rows(s, 20, snapshotOf(t, s, 22, 2)...)).flush()
 	again := []*event.Slice{rows(s, 20, snapshotOf(t, s, 24, 1)...), end(24, 30, 20)}
 	o.minutesLater(2).write(0, again...).flush()
