@@ -26,6 +26,7 @@ type record struct {
 	FloorQ   int           `json:"floorQ,omitempty"`
 	Route    int           `json:"route,omitempty"`
 	RouteAt  event.Seq     `json:"routeAt,omitempty"`
+	Rerouted event.Seq     `json:"rerouted,omitempty"`
 	Schema   []byte        `json:"schema,omitempty"`
 	SchemaAt event.Seq     `json:"schemaAt,omitempty"`
 	Open     []event.Seq   `json:"open,omitempty"`
@@ -126,6 +127,7 @@ func (r *record) put(t *ledger.Table) {
 	}
 	r.Queues = queues
 	r.Floor, r.FloorQ, r.Route, r.RouteAt, r.SchemaAt = t.Floor, t.FloorQ, t.Route, t.RouteAt, t.SchemaAt
+	r.Rerouted = t.Rerouted
 	r.Open, r.Due, r.Born, r.Held = slices.Clone(t.Open), t.Due, t.Born, t.Held
 	r.Schema, r.Ends = nil, nil
 	if t.Schema != nil {
@@ -140,7 +142,10 @@ func (r *record) put(t *ledger.Table) {
 func (r *record) table(generation uint64) (*ledger.Table, error) {
 	t := &ledger.Table{
 		Generation: generation, Floor: r.Floor, FloorQ: r.FloorQ, Route: r.Route, RouteAt: r.RouteAt, SchemaAt: r.SchemaAt,
-		Open: slices.Clone(r.Open), Due: r.Due, Born: r.Born, Held: r.Held,
+		Rerouted: r.Rerouted, Open: slices.Clone(r.Open), Due: r.Due, Born: r.Born, Held: r.Held,
+	}
+	if t.Rerouted == 0 { // an earlier version has not said it
+		t.Rerouted = t.RouteAt
 	}
 	if len(r.Schema) > 0 {
 		var err error

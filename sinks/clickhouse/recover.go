@@ -250,7 +250,7 @@ func (t *Table) apart(q *ledger.Queue) bool {
 	if t.claim.Keyless || t.shape.Mode == Changelog {
 		return false
 	}
-	if q.High <= t.led.RouteAt {
+	if q.High <= t.led.Rerouted {
 		return true
 	}
 	var key []string

@@ -117,6 +117,8 @@ func (b *Batch) route(m *event.Mark) {
 	if m == nil || m.Queues <= 0 || m.Seq <= b.next.RouteAt {
 		return
 	}
-	b.changed = b.changed || b.next.Route != m.Queues
+	if b.next.Route != m.Queues {
+		b.changed, b.next.Rerouted = true, m.Seq
+	}
 	b.next.Route, b.next.RouteAt = m.Queues, m.Seq
 }

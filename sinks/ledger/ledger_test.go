@@ -257,3 +257,24 @@ func TestATruncateAnswersWhatMadeAnAttemptDue(t *testing.T) {
 		t.Errorf("an attempt is due above %d although nothing from before it is left", b.Next().Due)
 	}
 }
+
+// TestARouteChangesWhereItsNumberDoes: marks that repeat it change nothing, and neither does
+// what a queue that is behind brings late.
+func TestARouteChangesWhereItsNumberDoes(t *testing.T) {
+	b := (&Table{}).Begin()
+	prev := map[int]event.Seq{}
+	for _, x := range []struct {
+		q, queues int
+		n         event.Seq
+		changed   event.Seq
+	}{{0, 2, 4, 4}, {0, 2, 8, 4}, {0, 4, 12, 12}, {0, 4, 16, 12}, {1, 2, 4, 12}, {1, 2, 8, 12}, {1, 4, 12, 12}, {2, 4, 12, 12}, {0, 3, 20, 20}} {
+		s := &event.Slice{Kind: event.KindTruncate, Prev: prev[x.q], Lo: x.n, Hi: x.n, Mark: &event.Mark{Seq: x.n, Queues: x.queues}}
+		if _, _, err := b.Take(queueID(x.q), s, nil, now); err != nil {
+			t.Fatal(err)
+		}
+		prev[x.q] = x.n
+		if got := b.Next().Rerouted; got != x.changed {
+			t.Errorf("behind %d of queue %d the route is that of %d, not of %d", x.n, x.q, got, x.changed)
+		}
+	}
+}

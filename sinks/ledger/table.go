@@ -23,6 +23,8 @@ type Table struct {
 	// Route is the number of queues in the current route, as the mark numbered RouteAt said.
 	Route   int
 	RouteAt event.Seq
+	// Rerouted is the first mark that said so: before it rows went by another number of queues.
+	Rerouted event.Seq
 
 	// Schema is the newest definition, brought by the change numbered SchemaAt; nil while
 	// none was seen.
