@@ -98,7 +98,8 @@ func (b *Broker) listen() (err error) {
 	if b.ln == nil {
 		addr := net.JoinHostPort(b.cfg.BindAddress, strconv.Itoa(b.cfg.ListenPort))
 		if b.ln, err = net.Listen("tcp", addr); err != nil {
-			return fmt.Errorf("broker %s cannot listen on %s: %w; is another one running? --listen (of standalone --broker-listen) or listenPort chooses another port", b.cfg.BrokerName, addr, err)
+			return fmt.Errorf("broker %s cannot listen on %s: %w; is another one running? "+
+				"--listen (of standalone --broker-listen) or listenPort chooses another port", b.cfg.BrokerName, addr, err)
 		}
 	}
 	at, err := netip.ParseAddrPort(b.ln.Addr().String())

@@ -152,6 +152,7 @@ func serveDaemon(ctx context.Context, l net.Listener, reg *prometheus.Registry, 
 	for name, check := range more {
 		ready[name] = check
 	}
-	log.Info("daemon listens", slog.String("addr", l.Addr().String()), slog.String("status", "millrace pipeline status --daemon "+l.Addr().String()))
+	log.Info("daemon listens", slog.String("addr", l.Addr().String()),
+		slog.String("status", "millrace pipeline status --daemon "+l.Addr().String()))
 	return serveHTTP(ctx, l, reg, ready, func(mux *http.ServeMux) { httpapi.Handle(mux, d) }, log)
 }

@@ -70,7 +70,8 @@ func checkLine(line string) error {
 	if c.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
 		return unknownCommand(c, rest[0])
 	}
-	if err := c.ParseFlags(rest); err != nil && !strings.Contains(err.Error(), "flag needs an argument") && !strings.Contains(err.Error(), "help requested") {
+	if err := c.ParseFlags(rest); err != nil &&
+		!strings.Contains(err.Error(), "flag needs an argument") && !strings.Contains(err.Error(), "help requested") {
 		return err
 	}
 	if given := c.Flags().Args(); c.Args != nil && len(given) > 0 {
@@ -119,7 +120,8 @@ func TestEveryDocumentedCommandExists(t *testing.T) {
 
 // TestAWrongDocumentedCommandIsFound: the check finds what it is for.
 func TestAWrongDocumentedCommandIsFound(t *testing.T) {
-	for _, line := range []string{"millrace pipeline stats", "millrace pipeline status --wach", "millrace brokr", "millrace pipeline pause a b c", "millrace admin topic list extra"} {
+	for _, line := range []string{"millrace pipeline stats", "millrace pipeline status --wach", "millrace brokr",
+		"millrace pipeline pause a b c", "millrace admin topic list extra"} {
 		if checkLine(line) == nil {
 			t.Errorf("%q is taken for right", line)
 		}

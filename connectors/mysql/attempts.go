@@ -423,9 +423,9 @@ func (as *attempts) failed(a *attempt, err error) {
 	as.source.metrics.chunks.WithLabelValues("failed").Inc()
 	as.ask.anew() // what was granted meanwhile is seen by new connections only
 	at := []any{slog.String("table", a.t.name.String()), slog.Int("failures", a.failures)}
-	if !a.quotes {
+	if !a.quotes { // a value that must not leave could be in it; the table's status knows of that
 		at = append(at, slog.Any("error", err))
-	} // else a value that must not leave might be in it: the table's status says it
+	}
 	as.source.log.Warn("snapshot read failed", at...)
 	if errors.Is(err, decode.ErrKey) {
 		as.tables.pause(a.t, pauseKeyText, err.Error())

@@ -42,7 +42,8 @@ func (ts *tables) statement(e *stream.Event, q *stream.Query, seq event.Seq) err
 		if !whole && (c.Kind == schema.Created || c.Kind == schema.Altered) {
 			c.Kind = schema.Unclear
 		}
-		if from := ts.all[c.From]; c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned || from.blind != "" || from.misfit != "") {
+		from := ts.all[c.From]
+		if c.Kind == schema.Created && from != nil && (from.newer(here) || from.versioned || from.blind != "" || from.misfit != "") {
 			c.Kind, c.New = schema.Unclear, nil // what that table was here is not known, or not all of it
 		}
 	}

@@ -72,6 +72,10 @@ func ok(t *testing.T, err error) {
 }
 
 func TestStore(t *testing.T) {
+	if text := os.Getenv("MILLRACE_TEST_S3"); text != "" {
+		storetest.Run(t, another(t, text))
+		return
+	}
 	server := testenv.NewS3(t)
 	at := func(prefix string) func(t *testing.T) objects.Store {
 		return func(t *testing.T) objects.Store { return open(t, "s3://"+bucket(t, server)+prefix, of(server)) }
@@ -80,23 +84,21 @@ func TestStore(t *testing.T) {
 	t.Run("bucket", func(t *testing.T) { storetest.Names(t, at("")) })
 }
 
-// TestAnotherStore runs the suite on the store that MILLRACE_TEST_S3 names, as
-// http://key:secret@host:port/bucket with a bucket that is there and empty.
-func TestAnotherStore(t *testing.T) {
-	text := os.Getenv("MILLRACE_TEST_S3")
-	if text == "" {
-		t.Skip("MILLRACE_TEST_S3 names no store")
-	}
+// another makes stores of what MILLRACE_TEST_S3 names, as http://key:secret@host:port/bucket
+// with a bucket that is there and empty.
+func another(t *testing.T, text string) func(t *testing.T) objects.Store {
+	t.Helper()
 	u, err := url.Parse(text)
 	ok(t, err)
 	secret, _ := u.User.Password()
 	c := s3.DefaultConfig()
-	c.Endpoint, c.PathStyle, c.Credentials, c.AccessKey, c.SecretKey = u.Scheme+"://"+u.Host, true, "static", u.User.Username(), config.Secret(secret)
+	c.Endpoint, c.PathStyle, c.Credentials = u.Scheme+"://"+u.Host, true, "static"
+	c.AccessKey, c.SecretKey = u.User.Username(), config.Secret(secret)
 	prefix := fmt.Sprintf("s3:/%s/%d", u.Path, time.Now().UnixNano())
 	ok(t, open(t, prefix+"/probe", c).Check(t.Context()))
 	n := 0
-	storetest.Run(t, func(t *testing.T) objects.Store {
+	return func(t *testing.T) objects.Store {
 		n++
 		return open(t, fmt.Sprintf("%s/%d", prefix, n), c)
-	})
+	}
 }
