@@ -1,11 +1,11 @@
 package clickhouse
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace/millrace/internal/metric"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
 )
@@ -21,7 +21,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	labels := []string{"pipeline", "sink", "table"}
 	counter := func(name, help string, more ...string) *prometheus.CounterVec {
-		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, append(labels[:3:3], more...)))
+		return metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, append(labels[:3:3], more...)))
 	}
 	return &metrics{
 		rows:     counter("rows_total", "Rows committed to the target."),
@@ -30,27 +30,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		values:   counter("values_changed_total", "Values that their column of the target can't hold, by what became of them.", "column", "became"),
 		removed:  counter("deleted_rows_removed_total", "Marks of deleted rows that were removed from the target's disk."),
 		sweeping: counter("clean_up_seconds_total", "Time that the removal of deleted rows took at the target, to the minute in which its end was seen."),
-		deleted: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_deleted_rows",
+		deleted: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_deleted_rows",
 			Help: "Marks of deleted rows on the target's disk that can be removed, as counted last."}, labels)),
-		flush: register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "millrace_sink_flush_seconds",
+		flush: metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "millrace_sink_flush_seconds",
 			Help: "Time from the beginning of a flush to its durable commit.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, labels)),
-		lag: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_lag_seconds",
+		lag: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_lag_seconds",
 			Help: "Age, at its commit to the target, of the newest source change in the last flush."}, labels)),
 	}
-}
-
-// register registers c, or returns the one that another sink of the process registered.
-func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var taken prometheus.AlreadyRegisteredError
-	if err := reg.Register(c); errors.As(err, &taken) {
-		if old, ok := taken.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }
 
 func (t *Table) labels() []string {

@@ -1,9 +1,9 @@
 package lake
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace/internal/metric"
 )
 
 // Metrics are the sink's figures, by pipeline, sink and table.
@@ -17,13 +17,13 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	labels := []string{"pipeline", "sink", "table"}
 	counter := func(name, help string) *prometheus.CounterVec {
-		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, labels))
+		return metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, labels))
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_" + name, Help: help}, labels))
+		return metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_" + name, Help: help}, labels))
 	}
 	seconds := func(name, help string) *prometheus.HistogramVec {
-		return register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		return metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "millrace_sink_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, labels))
 	}
 	return &Metrics{
@@ -37,18 +37,4 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Unmerged:   gauge("current_unmerged_files", "Committed data files that the table of current rows does not show yet."),
 		Lag:        gauge("lag_seconds", "Age, at its commit to the target, of the newest source change in the last flush."),
 	}
-}
-
-// register registers c, or returns the one that another sink of the process registered.
-func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var taken prometheus.AlreadyRegisteredError
-	if err := reg.Register(c); errors.As(err, &taken) {
-		if old, ok := taken.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }
