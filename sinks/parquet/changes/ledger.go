@@ -65,6 +65,7 @@ type tableFact struct {
 	FloorQ   int          `json:"floorQ,omitempty"`
 	Route    int          `json:"route,omitempty"`
 	RouteAt  event.Seq    `json:"routeAt,omitempty"`
+	Rerouted event.Seq    `json:"rerouted,omitempty"`
 	Open     []event.Seq  `json:"open,omitempty"`
 	Ends     []endFact    `json:"ends,omitempty"`
 	Due      event.Seq    `json:"due,omitempty"`
@@ -86,7 +87,8 @@ func tableFactOf(c *pipeline.Claim, f *lake.Facts) *tableFact {
 	t := f.Ledger
 	out := &tableFact{
 		Pipeline: c.Pipeline, DB: c.Table.DB, Table: c.Table.Table, Columns: f.Columns, SchemaAt: t.SchemaAt, Controls: f.Controls,
-		Floor: t.Floor, FloorQ: t.FloorQ, Route: t.Route, RouteAt: t.RouteAt, Open: t.Open, Due: t.Due, Born: t.Born, Held: t.Held,
+		Floor: t.Floor, FloorQ: t.FloorQ, Route: t.Route, RouteAt: t.RouteAt, Rerouted: t.Rerouted,
+		Open: t.Open, Due: t.Due, Born: t.Born, Held: t.Held,
 	}
 	if t.Schema != nil {
 		out.Schema = event.AppendSchema(nil, t.Schema)
@@ -104,8 +106,12 @@ func (t *tableFact) facts() (*lake.Facts, error) {
 		t.Born = t.SchemaAt
 	}
 	out := &lake.Facts{Columns: t.Columns, Controls: t.Controls, Ledger: &ledger.Table{
-		SchemaAt: t.SchemaAt, Floor: t.Floor, FloorQ: t.FloorQ, Route: t.Route, RouteAt: t.RouteAt, Open: t.Open, Due: t.Due, Born: t.Born, Held: t.Held,
+		SchemaAt: t.SchemaAt, Floor: t.Floor, FloorQ: t.FloorQ, Route: t.Route, RouteAt: t.RouteAt, Rerouted: t.Rerouted,
+		Open: t.Open, Due: t.Due, Born: t.Born, Held: t.Held,
 	}}
+	if t.Rerouted == 0 { // an older version did not say it
+		out.Ledger.Rerouted = t.RouteAt
+	}
 	for _, e := range t.Ends {
 		out.Ledger.Ends = append(out.Ledger.Ends, ledger.End(e))
 	}
