@@ -26,11 +26,12 @@ type Config struct {
 	// Tables are patterns over "db.table", * matching any run of characters; a pattern
 	// that begins with ! takes out again. The last one that matches decides.
 	Tables []string `yaml:"tables"`
-	// Queues is the number of queues of a table, TableQueues the exceptions by name.
-	Queues      int            `yaml:"queues"`
-	TableQueues map[string]int `yaml:"table_queues"`
+	// Queues is the number of queues of a table, TableQueues the exceptions by name. They, and
+	// Keys, come from what the pipeline file says beside the source.
+	Queues      int            `yaml:"-"`
+	TableQueues map[string]int `yaml:"-"`
 	// Keys overrides the columns that choose a row's queue, by "db.table".
-	Keys     map[string][]string `yaml:"keys"`
+	Keys     map[string][]string `yaml:"-"`
 	Snapshot SnapshotConfig      `yaml:"snapshot"`
 	// ServerID is the number this reader shows to the server as a replica; no other
 	// replica may use it. 0 takes a random high one at each New.
