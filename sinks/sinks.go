@@ -40,6 +40,7 @@ func Types() map[string]Type {
 		"clickhouse": typed(kind[clickhouse.Config]{
 			defaults: clickhouse.DefaultConfig,
 			check:    (*clickhouse.Config).Validate,
+			most:     spec.Flush{Rows: clickhouse.MostRows, Bytes: clickhouse.MostBytes},
 			open: func(c *clickhouse.Config, d Deps) (pipeline.Sink, error) {
 				return clickhouse.New(*c, d.Log, d.Reg)
 			},
@@ -77,6 +78,7 @@ func Types() map[string]Type {
 type kind[C any] struct {
 	defaults func() C
 	check    func(*C) error
+	most     spec.Flush
 	open     func(*C, Deps) (pipeline.Sink, error)
 	readback func(c *C, pipelineName string) (pipeline.Reader, error)
 }
@@ -84,8 +86,9 @@ type kind[C any] struct {
 func typed[C any](k kind[C]) Type {
 	return Type{
 		Kind: spec.Kind{
-			Default: func() any { c := k.defaults(); return &c },
-			Check:   func(cfg any) []spec.Finding { return spec.Findings(k.check(cfg.(*C))) },
+			Default:   func() any { c := k.defaults(); return &c },
+			Check:     func(cfg any) []spec.Finding { return spec.Findings(k.check(cfg.(*C))) },
+			MostFlush: k.most,
 		},
 		New:      func(cfg any, d Deps) (pipeline.Sink, error) { return k.open(cfg.(*C), d) },
 		Readback: func(cfg any, name string) (pipeline.Reader, error) { return k.readback(cfg.(*C), name) },

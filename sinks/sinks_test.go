@@ -80,6 +80,16 @@ func TestThePipelineFileIsUnderstood(t *testing.T) {
 	if _, err := parse(fmt.Sprintf(sink, "often")); err == nil || !strings.Contains(err.Error(), "orders.yaml:5") {
 		t.Errorf("a wrong interval: %v", err)
 	}
+	for _, flush := range []string{"rows: 2000000", "bytes: 1GiB", "rows: 0"} {
+		key, _, _ := strings.Cut(flush, ":")
+		_, err := parse("type: clickhouse, address: [ch1:9000], flush: {" + flush + "}")
+		if err == nil || !strings.Contains(err.Error(), "sinks[0].flush") || !strings.Contains(err.Error(), key) {
+			t.Errorf("a block that no server takes in one piece (%s): %v", flush, err)
+		}
+	}
+	if _, err := parse("type: parquet, path: ./lake, flush: {rows: 2000000, bytes: 1GiB}"); err != nil {
+		t.Errorf("a lake has no bound: %v", err)
+	}
 	if _, err := parse("type: parquet, path: ./lake, keep: {removed_times: -1}"); err == nil || !strings.Contains(err.Error(), "sinks[0].keep.removed_times: ") {
 		t.Errorf("a wrong key: %v", err)
 	}

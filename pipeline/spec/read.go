@@ -238,11 +238,26 @@ func (r *reader) sinks(p *Pipeline) {
 		if seen[s.Name] {
 			r.issue(n, path+".name", fmt.Sprintf("the name %q stands twice", s.Name), "")
 		}
-		if s.Flush.Rows < 1 || s.Flush.Bytes < 1 || s.Flush.Interval.D() <= 0 {
-			r.issue(n, path+".flush", "rows, bytes and interval must be above zero", "")
-		}
+		r.flush(n, path+".flush", s)
 		seen[s.Name] = true
 		p.Sinks = append(p.Sinks, s)
+	}
+}
+
+// flush checks what a sink holds before it makes it visible.
+func (r *reader) flush(n *yaml.Node, path string, s Sink) {
+	if at := config.Child(n, "flush"); at != nil {
+		n = at
+	}
+	if s.Flush.Rows < 1 || s.Flush.Bytes < 1 || s.Flush.Interval.D() <= 0 {
+		r.issue(n, path, "rows, bytes and interval must be above zero", "")
+	}
+	most := r.kinds.Sinks[s.Type].MostFlush
+	if most.Rows > 0 && s.Flush.Rows > most.Rows {
+		r.issue(n, path+".rows", fmt.Sprintf("must be at most %d for a sink of type %s", most.Rows, s.Type), "")
+	}
+	if most.Bytes > 0 && s.Flush.Bytes > most.Bytes {
+		r.issue(n, path+".bytes", fmt.Sprintf("must be at most %s for a sink of type %s", most.Bytes, s.Type), "")
 	}
 }
 

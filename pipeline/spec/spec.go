@@ -125,6 +125,8 @@ type Kind struct {
 	// Check reports what is wrong with a decoded configuration, by key. It must not
 	// connect to anything.
 	Check func(cfg any) []Finding
+	// MostFlush bounds the flush of a sink; zero is no bound.
+	MostFlush Flush
 }
 
 // Kinds are the types that exist, by name.

@@ -43,8 +43,6 @@ type Config struct {
 	PartitionBy string `yaml:"partition_by"`
 	TTL         string `yaml:"ttl"`
 	Compression string `yaml:"compression"` // lz4 | zstd | none
-	// Flush bounds what is held before an insert; the runner keeps to it.
-	Flush Flush `yaml:"flush"`
 	// OutOfRange and ZeroDate say what becomes of dates that a column can't hold.
 	OutOfRange column.Choice `yaml:"out_of_range"`
 	ZeroDate   column.Choice `yaml:"zero_date"`
@@ -73,27 +71,23 @@ type CleanUp struct {
 	Every config.Duration `yaml:"every"`
 }
 
-// Flush bounds what is held before an insert.
-type Flush struct {
-	Rows     int             `yaml:"rows"`
-	Bytes    config.Bytes    `yaml:"bytes"`
-	Interval config.Duration `yaml:"interval"`
-}
-
 // DefaultConfig is what holds where a pipeline file says nothing.
 func DefaultConfig() Config {
 	p := column.DefaultPolicy()
 	return Config{
 		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4", Mode: Mirror, SchemaChange: SchemaChange{Other: lenient},
-		Flush:      Flush{Rows: 200_000, Bytes: 64 << 20, Interval: config.Duration(5 * time.Second)},
 		OutOfRange: p.Range, ZeroDate: p.ZeroDate,
 		CleanUp: CleanUp{Every: config.Duration(10 * time.Minute)},
 		Rewind:  config.Duration(10 * time.Minute), Timeout: config.Duration(5 * time.Minute),
 	}
 }
 
-// maxRows is the largest block that a server takes in one piece, with room to spare.
-const maxRows = 1_000_000
+// MostRows and MostBytes are the largest block that a server takes in one piece, with room to
+// spare.
+const (
+	MostRows  = 1_000_000
+	MostBytes = 256 << 20
+)
 
 var settingName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
@@ -121,12 +115,6 @@ func (c *Config) Validate() error {
 	switch {
 	case c.User == "":
 		return bad("user", "a user is needed")
-	case c.Flush.Rows < 1 || c.Flush.Rows > maxRows:
-		return bad("flush.rows", "must be 1 to %d: a server takes more in parts", maxRows)
-	case c.Flush.Bytes < 1 || c.Flush.Bytes > 256<<20:
-		return bad("flush.bytes", "must be above zero and at most 256MiB: a server takes more in parts")
-	case c.Flush.Interval <= 0:
-		return bad("flush.interval", "must be above zero")
 	case c.Rewind < 0:
 		return bad("rewind", "must not be below zero; 0 is for servers with fsync_after_insert or a quorum")
 	case c.Rewind.D() > maxRewind:
