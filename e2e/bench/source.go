@@ -44,7 +44,7 @@ func (b *bench) startSource(ctx context.Context) (*source, func(), error) {
 	}
 	_, err = s.db.ExecContext(ctx, `CREATE DATABASE shop; CREATE DATABASE large; SET GLOBAL max_allowed_packet = 64*1024*1024;
 		CREATE USER 'millrace'@'%' IDENTIFIED BY 'millrace-bench';
-		GRANT SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'millrace'@'%'`)
+		GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'millrace'@'%'`)
 	if err != nil {
 		stop()
 		return nil, nil, fmt.Errorf("prepare MariaDB: %w", err)

@@ -98,7 +98,7 @@ func createDatabase(ctx context.Context, db *sql.DB, rows int, say func(string, 
 		`INSERT INTO tools.numbers SELECT a.d+10*b.d+100*c.d+1000*e.d+10000*f.d+100000*g.d
 			FROM tools.digits a, tools.digits b, tools.digits c, tools.digits e, tools.digits f, tools.digits g WHERE g.d < 4`,
 		"CREATE USER 'millrace'@'%' IDENTIFIED BY 'millrace-demo'",
-		"GRANT SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'millrace'@'%'",
+		"GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'millrace'@'%'",
 	}, tables...)
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {

@@ -38,7 +38,7 @@ func makeShop(ctx context.Context, t *testing.T, db *sql.DB) {
 		"INSERT INTO shop.blue SELECT seq, 1 FROM shop.seq_1_to_400",
 		"INSERT INTO shop.green SELECT seq, 2 FROM shop.seq_1_to_700",
 		"CREATE USER 'millrace'@'%' IDENTIFIED BY 'millrace-test'",
-		"GRANT SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'millrace'@'%'",
+		"GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'millrace'@'%'",
 	} {
 		if _, err := db.ExecContext(ctx, s); err != nil {
 			t.Fatalf("%.70s…: %v", s, err)

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -74,9 +76,29 @@ func TestTheHalvesMeetOnlyAtTheClient(t *testing.T) {
 		}
 		for _, dep := range p.Imports {
 			dep, own := strings.CutPrefix(dep, module)
-			if own && under(dep, "client") && under(path, pipelineHalf...) && !under(path, "pipeline/bus", "pipeline/console", "pipeline/pipelinetest") {
-				t.Errorf("%s imports %s: in the pipeline half only bus and console stand on the client", path, dep)
+			if own && under(dep, "client") && under(path, pipelineHalf...) && !under(path, "pipeline/bus", "pipeline/pipelinetest") {
+				t.Errorf("%s imports %s: in the pipeline half only bus stands on the client", path, dep)
 			}
+		}
+	}
+}
+
+// TestEveryPackageIsOnTheMap: a package that docs/architecture.md does not show is one that
+// nobody looks for.
+func TestEveryPackageIsOnTheMap(t *testing.T) {
+	page, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```\n")
+	drawn, _, _ := strings.Cut(rest, "```")
+	names := strings.FieldsFunc(drawn, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	for name := range ours(t) {
+		if name == "cmd/millrace" || under(name, "e2e") || strings.HasPrefix(name, "internal/testenv/") {
+			continue
+		}
+		if !slices.Contains(names, path.Base(name)) {
+			t.Errorf("docs/architecture.md does not show %s", name)
 		}
 	}
 }

@@ -13,7 +13,7 @@
 // record is never given to another row.
 //
 // The format is documented in docs/format/checkpoint.md, what records mean in
-// docs/delivery.md (S1 to S7). Places are kept for what the bus
-// does not do yet: versions of the route, configuration in force, paused tables with a
-// state of their own, and the direct mode.
+// docs/delivery.md (S1 to S7). Places are kept for what the bus does not do yet: a table
+// that is read on from the place at which it was paused, one that moves to another route,
+// and the direct mode.
 package checkpoint

@@ -8,7 +8,7 @@
 // log is read again.
 //
 // The format is Delta's own (github.com/delta-io/delta, PROTOCOL.md), reader version 3 and
-// writer version 7 with timestampNtz and domainMetadata; what we put into it is in
-// docs/format/delta.md. Column mapping, deletion vectors and multi-part checkpoints are
-// refused by name, not guessed at.
+// writer version 7 with timestampNtz, domainMetadata, appendOnly and invariants; what we put
+// into it is in docs/format/delta.md. Column mapping, deletion vectors and any other feature
+// are refused by name, not guessed at.
 package delta

@@ -64,7 +64,6 @@ type mergeFact struct {
 	Floor   uint64          `json:"floor"`
 	Layout  json.RawMessage `json:"layout"`
 	Side    string          `json:"side,omitempty"` // tombstone file
-	Open    []uint64        `json:"open,omitempty"`
 	// Complete is the commit time up to which current/ has everything, in microseconds.
 	Complete int64 `json:"complete,omitempty"`
 	// At is the version of current/ that says so; -1 where an older version has not said it.

@@ -23,7 +23,7 @@ type Lake struct {
 	Scratch func() (*objects.Scratch, error)
 	// Path is what people and other programs call the store.
 	Path string
-	// bucket is how the store is reached; nil where it is a directory.
+	// Bucket is how the store is reached; nil where it is a directory.
 	Bucket      *s3.Config
 	Compression string
 	Keep        Keep
