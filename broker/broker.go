@@ -139,7 +139,8 @@ func (b *Broker) open() (err error) {
 	if err != nil {
 		return err
 	}
-	b.groups = groups.NewRegistry(groups.Limits{Groups: cfg.MaxGroups, Members: cfg.MaxMembersOfGroup, Subscriptions: 1000}, processor.NotifyMembers)
+	b.groups = groups.NewRegistry(groups.Limits{Groups: cfg.MaxGroups, Members: cfg.MaxMembersOfGroup, Subscriptions: 1000},
+		processor.NotifyMembers)
 	b.holds = longpoll.New(longpoll.Limits{Total: cfg.PollingMapSize, PerOwner: 4096, Bytes: maxParkedBytes})
 	b.writers = writer.New(cfg.writerConfig(), processor.WriterTopics{Registry: b.topics}, b.store, b.deps.Registerer)
 	b.store.HoldRetention(retention.New(cfg.holdConfig(), retention.Deps{
@@ -173,7 +174,8 @@ func (b *Broker) open() (err error) {
 	b.store.Subscribe(b.processor)
 	b.server = rpc.NewServer(rpc.ServerConfig{MaxConnections: cfg.MaxConnections, Closed: b.closed}, b.processor, log)
 	if b.deps.Registerer != nil {
-		if err := errors.Join(b.deps.Registerer.Register(b.processor), b.deps.Registerer.Register(remotingMetrics{b.server}), b.deps.Registerer.Register(waitingMetrics{b.waiting})); err != nil {
+		if err := errors.Join(b.deps.Registerer.Register(b.processor), b.deps.Registerer.Register(remotingMetrics{b.server}),
+			b.deps.Registerer.Register(waitingMetrics{b.waiting})); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
@@ -235,7 +237,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	holds := start(serving, b.holds.Run)
 	names := start(serving, b.names.run)
 
-	b.log.Info("broker listens", slog.String("broker", b.cfg.BrokerName), slog.String("addr", b.Addr()), slog.String("store", b.cfg.StorePathRootDir), slog.String("flush", b.cfg.FlushDiskType))
+	b.log.Info("broker listens", slog.String("broker", b.cfg.BrokerName), slog.String("addr", b.Addr()),
+		slog.String("store", b.cfg.StorePathRootDir), slog.String("flush", b.cfg.FlushDiskType))
 	err := b.server.Serve(serving, b.ln)
 	stop()
 	err = errors.Join(err, names.wait(), holds.wait(), upkeep.wait())

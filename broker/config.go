@@ -175,7 +175,8 @@ func (c Config) Validate() error {
 		"maxTransferCountOnMessageInMemory": int64(c.MaxTransferCount), "maxTransferBytesOnMessageInMemory": int64(c.MaxTransferBytes),
 		"maxTopics": int64(c.MaxTopics), "maxQueuesOfTopic": int64(c.MaxQueuesOfTopic), "maxQueues": c.MaxQueues,
 		"maxGroups": int64(c.MaxGroups), "maxMembersOfGroup": int64(c.MaxMembersOfGroup),
-		"maxConsumerOffsets": int64(c.MaxConsumerOffsets), "pullPollingMapSize": int64(c.PollingMapSize), "maxConnections": int64(c.MaxConnections),
+		"maxConsumerOffsets": int64(c.MaxConsumerOffsets), "pullPollingMapSize": int64(c.PollingMapSize),
+		"maxConnections": int64(c.MaxConnections),
 	}
 	for key, n := range positive {
 		if n < 1 {
@@ -186,7 +187,8 @@ func (c Config) Validate() error {
 		bad("maxTransferBytesOnMessageInMemory is %d; it is at most %d", c.MaxTransferBytes, maxPullBytes)
 	}
 	if room := c.MappedFileSizeCommitLog - recordRoom; int64(c.MaxMessageSize) > room {
-		bad("maxMessageSize is %d; a file of mappedFileSizeCommitLog %d has room for a message of %d", c.MaxMessageSize, c.MappedFileSizeCommitLog, room)
+		bad("maxMessageSize is %d; a file of mappedFileSizeCommitLog %d has room for a message of %d", c.MaxMessageSize,
+			c.MappedFileSizeCommitLog, room)
 	}
 	if c.MaxMessageSize > 15<<20 {
 		bad("maxMessageSize is %d; a frame has room for %d", c.MaxMessageSize, 15<<20)
@@ -298,8 +300,9 @@ func (c Config) properties(addr netip.AddrPort) map[string]string {
 	return map[string]string{
 		"brokerClusterName": c.BrokerClusterName, "brokerName": c.BrokerName, "brokerId": n(c.BrokerID), "brokerRole": c.BrokerRole,
 		"namesrvAddr": c.NamesrvAddr, "listenPort": n(int64(addr.Port())), "brokerIP1": addr.Addr().String(),
-		"storePathRootDir": c.StorePathRootDir, "storePathCommitLog": c.storeConfig(addr).LogDir(), "flushDiskType": c.FlushDiskType, "fileReservedTime": n(c.FileReservedTime),
-		"maxMessageSize": n(int64(c.MaxMessageSize)), "autoCreateTopicEnable": strconv.FormatBool(c.autoCreate()),
+		"storePathRootDir": c.StorePathRootDir, "storePathCommitLog": c.storeConfig(addr).LogDir(), "flushDiskType": c.FlushDiskType,
+		"fileReservedTime": n(c.FileReservedTime),
+		"maxMessageSize":   n(int64(c.MaxMessageSize)), "autoCreateTopicEnable": strconv.FormatBool(c.autoCreate()),
 		"autoCreateSubscriptionGroup": strconv.FormatBool(c.AutoCreateSubscriptionGroup),
 		"defaultTopicQueueNums":       n(int64(c.DefaultTopicQueueNums)), "brokerPermission": "6",
 		"longPollingEnable": strconv.FormatBool(c.LongPollingEnable), "transactionTimeOut": n(c.TransactionTimeOut),

@@ -149,7 +149,7 @@ func (b *Broker) sayWaiting() {
 	if w.levels == 0 && w.timers == 0 && !w.more {
 		return
 	}
-	b.log.Error("delayed messages of RocketMQ wait in this store and will NOT be delivered: this broker has no delay levels and no timers yet; "+
-		"stop it, let Apache RocketMQ deliver them from this directory, then start it again",
+	b.log.Error("delayed messages of RocketMQ wait in this store and will NOT be delivered: this broker has no delay "+
+		"levels and no timers yet; stop it, let Apache RocketMQ deliver them from this directory, then start it again",
 		slog.Int64("by_delay_level", w.levels), slog.Int64("by_timer", w.timers), slog.Bool("more_timers_than_counted", w.more))
 }

@@ -7,11 +7,15 @@ import (
 )
 
 var (
-	descConnections        = prometheus.NewDesc("millrace_remoting_connections", "Connections of clients that are open.", nil, nil)
-	descUnsent             = prometheus.NewDesc("millrace_remoting_unsent_bytes", "Answers that wait until their clients read, over all connections.", nil, nil)
-	descRefusedAnswers     = prometheus.NewDesc("millrace_remoting_refused_answers_total", "Answers replaced by SYSTEM_BUSY because clients do not read.", nil, nil)
-	descRefusedConnections = prometheus.NewDesc("millrace_remoting_refused_connections_total", "Connections turned away at the limit.", nil, nil)
-	descWaiting            = prometheus.NewDesc("millrace_store_undeliverable_delayed_messages", "Delayed messages that RocketMQ left in the store, when it was opened; this broker delivers none of them.", []string{"kind"}, nil)
+	descConnections = prometheus.NewDesc("millrace_remoting_connections", "Connections of clients that are open.", nil, nil)
+	descUnsent      = prometheus.NewDesc("millrace_remoting_unsent_bytes",
+		"Answers that wait until their clients read, over all connections.", nil, nil)
+	descRefusedAnswers = prometheus.NewDesc("millrace_remoting_refused_answers_total",
+		"Answers replaced by SYSTEM_BUSY because clients do not read.", nil, nil)
+	descRefusedConnections = prometheus.NewDesc("millrace_remoting_refused_connections_total",
+		"Connections turned away at the limit.", nil, nil)
+	descWaiting = prometheus.NewDesc("millrace_store_undeliverable_delayed_messages",
+		"Delayed messages that RocketMQ left in the store, when it was opened; this broker delivers none of them.", []string{"kind"}, nil)
 )
 
 // remotingMetrics tells how the broker's server stands to its bounds.

@@ -79,7 +79,8 @@ type OffsetAboveError struct {
 }
 
 func (e *OffsetAboveError) Error() string {
-	return fmt.Sprintf("offset %d of %s is above the queue's maximum %d: the offset is wrong or the broker lost messages", e.Offset, queueText(e.Queue), e.Max)
+	return fmt.Sprintf("offset %d of %s is above the queue's maximum %d: the offset is wrong or the broker lost messages", e.Offset,
+		queueText(e.Queue), e.Max)
 }
 
 func queueText(q message.Queue) string {

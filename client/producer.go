@@ -230,7 +230,8 @@ func (p *Producer) batchable(m *message.Message, topic string) error {
 	case message.TransactionState(m.SysFlag) != message.TransactionNone:
 		return errors.New("a transactional message cannot be in a batch")
 	}
-	for _, k := range []string{message.PropertyDelay, message.PropertyTimerDelayMs, message.PropertyTimerDelaySec, message.PropertyTimerDeliverMs} {
+	for _, k := range []string{message.PropertyDelay, message.PropertyTimerDelayMs, message.PropertyTimerDelaySec,
+		message.PropertyTimerDeliverMs} {
 		if m.Property(k) != "" {
 			return fmt.Errorf("a delayed message (%s) cannot be in a batch", k)
 		}

@@ -58,7 +58,8 @@ func (p *pullRequest) command() *remoting.Command {
 // its minimum, and messages behind a hole are left to the pull that meets the hole first.
 //
 // The messages share the answer's memory and stand in room, if that is large enough.
-func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decompress, skip bool, room []ReceivedMessage) (PullResult, error) {
+func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decompress, skip bool,
+	room []ReceivedMessage) (PullResult, error) {
 	switch ans.Code {
 	case protocol.Success, protocol.PullNotFound, protocol.PullRetryImmediately, protocol.PullOffsetMoved:
 	default:
@@ -86,7 +87,8 @@ func parsePullAnswer(ans *remoting.Command, q message.Queue, offset int64, decom
 	return res, nil
 }
 
-func parseFound(ans *remoting.Command, res PullResult, q message.Queue, offset int64, decompress, skip bool, room []ReceivedMessage) (PullResult, error) {
+func parseFound(ans *remoting.Command, res PullResult, q message.Queue, offset int64, decompress, skip bool,
+	room []ReceivedMessage) (PullResult, error) {
 	msgs, err := parseMessages(ans.Body, q.BrokerName, decompress, room)
 	cut := errors.Is(err, errBody) && len(msgs) > 0 // the pull that begins there says so
 	if err != nil && !cut {

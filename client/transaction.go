@@ -49,7 +49,8 @@ type TransactionResult struct {
 // commit, or discards it. With TransactionUnknown, and when the decision may not have
 // arrived (ErrUncertain, with the result filled in), the broker asks the group's
 // TransactionChecker later. local does not run when m could not be stored safely.
-func (p *Producer) SendInTransaction(ctx context.Context, m *message.Message, local func(context.Context, *message.Message) TransactionState) (TransactionResult, error) {
+func (p *Producer) SendInTransaction(ctx context.Context, m *message.Message,
+	local func(context.Context, *message.Message) TransactionState) (TransactionResult, error) {
 	half := *m
 	half.SysFlag = message.WithTransactionState(m.SysFlag, message.TransactionPrepared)
 	o, err := p.prepare(&half,

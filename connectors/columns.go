@@ -39,7 +39,8 @@ func projected(t Type) Type {
 // countHidden counts the changes of rows that are kept back, by table.
 func countHidden(reg prometheus.Registerer) (func(event.TableName) func(), error) {
 	all := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_source_rows_kept_back_total",
-		Help: "Changes of rows and rows of snapshots that the pipeline file's where keeps back; what is read again counts again."}, []string{"table"})
+		Help: "Changes of rows and rows of snapshots that the pipeline file's where keeps back; what is read again " +
+			"counts again."}, []string{"table"})
 	if reg != nil {
 		if err := reg.Register(all); err != nil {
 			return nil, err
@@ -66,7 +67,8 @@ func rulesOf(p *spec.Pipeline) projection.Rules {
 
 // around puts what a pipeline file keeps back around a source. It stands there also where
 // that is nothing: what the checkpoint holds may be of a time when it was something.
-func around(s pipeline.Source, p *spec.Pipeline, readback func(*spec.Pipeline) (pipeline.Reader, error), log *slog.Logger) *projection.Source {
+func around(s pipeline.Source, p *spec.Pipeline, readback func(*spec.Pipeline) (pipeline.Reader, error),
+	log *slog.Logger) *projection.Source {
 	return projection.New(s, rulesOf(p), func(ctx context.Context, t event.TableName) ([]pipeline.ReadColumn, error) {
 		return look(ctx, p, t, readback)
 	}, log)
@@ -76,7 +78,8 @@ func around(s pipeline.Source, p *spec.Pipeline, readback func(*spec.Pipeline) (
 var errSeen = errors.New("the columns were seen")
 
 // look asks the source which columns a table has now.
-func look(ctx context.Context, p *spec.Pipeline, t event.TableName, readback func(*spec.Pipeline) (pipeline.Reader, error)) (found []pipeline.ReadColumn, err error) {
+func look(ctx context.Context, p *spec.Pipeline, t event.TableName,
+	readback func(*spec.Pipeline) (pipeline.Reader, error)) (found []pipeline.ReadColumn, err error) {
 	r, err := readback(p)
 	if err != nil {
 		return nil, err
@@ -99,7 +102,8 @@ func reader(p *spec.Pipeline, readback func(*spec.Pipeline) (pipeline.Reader, er
 	}
 	whole, ok := r.(projection.SourceReader)
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("tables of pipeline %s: columns or rows are kept back, which verification of a source of type %s can't", p.Name, p.Source.Type), r.Close())
+		return nil, errors.Join(fmt.Errorf("tables of pipeline %s: columns or rows are kept back, which verification of a source of "+
+			"type %s can't", p.Name, p.Source.Type), r.Close())
 	}
 	return projection.NewReader(whole, rulesOf(p)), nil
 }

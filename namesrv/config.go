@@ -50,7 +50,8 @@ func (c Config) Validate() error {
 	case err != nil:
 		errs = append(errs, fmt.Errorf("bindAddress is %q, not an IP address; 0.0.0.0 listens on all", c.BindAddress))
 	case !ip.IsLoopback() && !c.Insecure:
-		errs = append(errs, fmt.Errorf("bindAddress %s can be reached from other machines, and nobody is authenticated; --insecure allows it", c.BindAddress))
+		errs = append(errs, fmt.Errorf("bindAddress %s can be reached from other machines, and nobody is authenticated; --insecure allows it",
+			c.BindAddress))
 	}
 	if c.ScanNotActiveBrokerInterval <= 0 || c.BrokerTimeout <= 0 {
 		errs = append(errs, errors.New("scanNotActiveBrokerInterval and brokerChannelExpiredTime must be above 0"))

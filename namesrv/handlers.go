@@ -99,7 +99,8 @@ func (s *Server) queryDataVersion(x *rpc.Exchange) (*remoting.Command, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	changed := s.table.Changed(s.now(), route.Broker{Cluster: h.ClusterName, Name: h.BrokerName, ID: h.BrokerID, Addr: h.BrokerAddr}, version(v))
+	changed := s.table.Changed(s.now(), route.Broker{Cluster: h.ClusterName, Name: h.BrokerName, ID: h.BrokerID,
+		Addr: h.BrokerAddr}, version(v))
 	s.mu.Unlock()
 	ans, err := answer(&v)
 	if err != nil {
@@ -119,7 +120,8 @@ func (s *Server) route(x *rpc.Exchange) (*remoting.Command, error) {
 	s.mu.Unlock()
 	if len(hops) == 0 {
 		return nil, protocol.Errorf(protocol.TopicNotExist,
-			"No topic route info in name server for the topic: %.300s. Create it (millrace admin topic create), or look whether its broker is registered here (millrace admin cluster).", h.Topic)
+			"No topic route info in name server for the topic: %.300s. Create it (millrace admin topic create), or look whether its broker is "+
+				"registered here (millrace admin cluster).", h.Topic)
 	}
 	var data protocol.TopicRouteData
 	for _, hop := range hops {

@@ -72,7 +72,8 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 	if s.ln == nil {
 		addr := net.JoinHostPort(cfg.BindAddress, strconv.Itoa(cfg.ListenPort))
 		if s.ln, err = net.Listen("tcp", addr); err != nil {
-			return nil, fmt.Errorf("name server cannot listen on %s: %w; is another one running? --listen (of standalone --namesrv-listen) or listenPort chooses another port", addr, err)
+			return nil, fmt.Errorf("name server cannot listen on %s: %w; is another one running? --listen (of standalone --namesrv-listen) or "+
+				"listenPort chooses another port", addr, err)
 		}
 	}
 	return s, nil

@@ -80,9 +80,11 @@ func States() []StateInfo {
 			"name it in source.tables again, and it goes on with a new snapshot", Ready},
 		{StateDropped, OfTable, "the source has the table no longer; its target stays as it was then (on_drop_table: keep)",
 			"remove the target's directory when nobody needs it; it is not made again", Ready},
-		{StateUnnoticed, OfTable, "the source has the table and the pipeline does not know it, as its self-check found; nothing of it is in the targets",
+		{StateUnnoticed, OfTable, "the source has the table and the pipeline does not know it, as its self-check found; nothing " +
+			"of it is in the targets",
 			"`millrace pipeline pause` and `resume` have it read; report the statement that made it", Unready},
-		{StateInvalid, OfPipeline, "its file has mistakes and nothing runs of it", "`millrace pipeline validate FILE` names all of them", Unready},
+		{StateInvalid, OfPipeline, "its file has mistakes and nothing runs of it",
+			"`millrace pipeline validate FILE` names all of them", Unready},
 		{StateStopped, OfPipeline | OfTable | OfSink, "it is being removed, or its daemon ends", "", Unready},
 	}
 }
@@ -107,20 +109,23 @@ func PauseCodes() []PauseInfo {
 			"name it in source.tables; it goes on by itself", Ready},
 		{event.PauseDropped, OfTable, "the source dropped or renamed the table (shown as the state dropped)",
 			"remove the target when nobody needs it; a table of that name goes on by itself", Ready},
-		{event.PauseRowImage, OfTable, "the log holds rows in part", "SET GLOBAL binlog_row_image='FULL', have sessions reconnect; " + again, Unready},
+		{event.PauseRowImage, OfTable, "the log holds rows in part",
+			"SET GLOBAL binlog_row_image='FULL', have sessions reconnect; " + again, Unready},
 		{event.PauseRowValueOptions, OfTable, "the log holds JSON updates in part", "SET GLOBAL binlog_row_value_options=''; " + again, Unready},
 		{event.PauseStatement, OfTable, "a statement changed rows that the log does not hold",
 			"SET GLOBAL binlog_format='ROW', have sessions reconnect; " + again, Unready},
 		{event.PauseUndecodable, OfTable, "a row can't be decoded", again + "; report the value", Unready},
 		{event.PauseSchema, OfTable, "its definition and its rows do not fit", again + " under the server's definition", Unready},
-		{event.PauseKey, OfTable, "the key that the pipeline file names is not one of the table", "correct tables.<db.table>.key in the pipeline file", Unready},
+		{event.PauseKey, OfTable, "the key that the pipeline file names is not one of the table",
+			"correct tables.<db.table>.key in the pipeline file", Unready},
 		{event.PauseColumns, OfTable, "what the pipeline file keeps back of it can't be had, or might leave under another name",
 			"correct columns or where of tables.<db.table> in the pipeline file; " + again, Unready},
 		{event.PauseVersioned, OfTable, "it keeps its former rows (SYSTEM VERSIONING), which is not supported",
 			"take it out with a pattern that begins with !, or drop the versioning; " + again, Unready},
 		{event.PauseType, OfTable, "it has a column of a type that is not supported",
 			"convert the column, or take the table out with a pattern that begins with !", Unready},
-		{event.PauseCharset, OfTable, "it has a column of a character set that is not known, or a key whose bytes are not one row's alone in UTF-8",
+		{event.PauseCharset, OfTable, "it has a column of a character set that is not known, or a key whose bytes are not " +
+			"one row's alone in UTF-8",
 			"convert the column, or take the table out with a pattern that begins with !; " + again, Unready},
 		{event.PauseSnapshot, OfTable, "it can't be read as a whole", "see the reason; " + again, Unready},
 		{event.PausePrivilege, OfTable, "the user may not see it", "GRANT SELECT on it; " + again, Unready},
@@ -134,7 +139,8 @@ func PauseCodes() []PauseInfo {
 			"`millrace pipeline snapshot PIPELINE` begins anew; `resume` looks again whether the log is back", Unready},
 		{event.PauseFile, OfPipeline, "what the pipeline file says can't be had (a sink, a variable)",
 			"correct the file, or `millrace pipeline resume PIPELINE` when the cause is gone", Unready},
-		{event.PauseStart, OfPipeline, "it ended with an error that it does not come back from by itself", "see the reason, then `millrace pipeline resume PIPELINE`", Unready},
+		{event.PauseStart, OfPipeline, "it ended with an error that it does not come back from by itself",
+			"see the reason, then `millrace pipeline resume PIPELINE`", Unready},
 	}
 }
 

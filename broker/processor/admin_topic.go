@@ -62,7 +62,8 @@ func (p *Processor) deleteTopic(x call) (*remoting.Command, error) {
 	p.Metrics.forget(h.Topic)
 	// Before anybody can make a topic of that name: its queues begin anew.
 	if err := p.Writers.Settle(); err != nil {
-		return nil, fmt.Errorf("topic %s is deleted, but a power cut could bring back what its writer is told of it: %w; delete it again", h.Topic, err)
+		return nil, fmt.Errorf("topic %s is deleted, but a power cut could bring back what its writer is told of it: %w; delete it again",
+			h.Topic, err)
 	}
 	ans := answerOK()
 	if !existed {

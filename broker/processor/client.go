@@ -145,7 +145,8 @@ func (p *Processor) producerConnections(x call) (*remoting.Command, error) {
 func connections(clients []groups.Client) []protocol.Connection {
 	list := make([]protocol.Connection, 0, len(clients))
 	for _, c := range clients {
-		list = append(list, protocol.Connection{ClientID: c.ID, ClientAddr: c.Channel.RemoteAddr().String(), Language: c.Language.String(), Version: c.Version})
+		list = append(list, protocol.Connection{ClientID: c.ID, ClientAddr: c.Channel.RemoteAddr().String(),
+			Language: c.Language.String(), Version: c.Version})
 	}
 	return list
 }
@@ -157,7 +158,8 @@ func (p *Processor) putGroup(x call) (*remoting.Command, error) {
 		return nil, err
 	}
 	if config.RetryQueueNums < 0 || config.RetryMaxTimes < -1 {
-		return nil, refuse(protocol.InvalidParameter, "group %.150s: retryQueueNums %d or retryMaxTimes %d cannot be negative", config.GroupName, config.RetryQueueNums, config.RetryMaxTimes)
+		return nil, refuse(protocol.InvalidParameter, "group %.150s: retryQueueNums %d or retryMaxTimes %d cannot be negative",
+			config.GroupName, config.RetryQueueNums, config.RetryMaxTimes)
 	}
 	if err := p.GroupConfigs.Put(config); err != nil {
 		return nil, err

@@ -147,15 +147,18 @@ var (
 	descThroughputIn  = prometheus.NewDesc("rocketmq_throughput_in_total", "Bytes of bodies stored.", topicLabels, nil)
 	descMessagesOut   = prometheus.NewDesc("rocketmq_messages_out_total", "Messages delivered.", groupLabels, nil)
 	descThroughputOut = prometheus.NewDesc("rocketmq_throughput_out_total", "Bytes delivered.", groupLabels, nil)
-	descLag           = prometheus.NewDesc("rocketmq_consumer_lag_messages", "Messages behind the committed offset of a group.", groupLabels, nil)
-	descBeyondNow     = prometheus.NewDesc("millrace_consumer_offsets_out_of_range", "Queues whose committed offset of a group lies outside of the queue now.", outLabels, nil)
-	descOutOfRange    = prometheus.NewDesc("millrace_pull_out_of_range_total", "Pulls refused because their offset was outside of the queue.", outLabels, nil)
-	descTopics        = prometheus.NewDesc("rocketmq_topic_number", "Topics.", nil, nil)
-	descGroups        = prometheus.NewDesc("rocketmq_consumer_group_number", "Consumer groups that are configured.", nil, nil)
-	descProducers     = prometheus.NewDesc("rocketmq_producer_connections", "Producers connected.", nil, nil)
-	descConsumers     = prometheus.NewDesc("rocketmq_consumer_connections", "Consumers connected.", nil, nil)
-	descPermission    = prometheus.NewDesc("rocketmq_broker_permission", "Perm of the broker: 6 reads and writes.", nil, nil)
-	descParked        = prometheus.NewDesc("rocketmq_processor_watermark", "Pulls that are parked.", []string{"processor"}, nil)
+	descLag           = prometheus.NewDesc("rocketmq_consumer_lag_messages",
+		"Messages behind the committed offset of a group.", groupLabels, nil)
+	descBeyondNow = prometheus.NewDesc("millrace_consumer_offsets_out_of_range",
+		"Queues whose committed offset of a group lies outside of the queue now.", outLabels, nil)
+	descOutOfRange = prometheus.NewDesc("millrace_pull_out_of_range_total",
+		"Pulls refused because their offset was outside of the queue.", outLabels, nil)
+	descTopics     = prometheus.NewDesc("rocketmq_topic_number", "Topics.", nil, nil)
+	descGroups     = prometheus.NewDesc("rocketmq_consumer_group_number", "Consumer groups that are configured.", nil, nil)
+	descProducers  = prometheus.NewDesc("rocketmq_producer_connections", "Producers connected.", nil, nil)
+	descConsumers  = prometheus.NewDesc("rocketmq_consumer_connections", "Consumers connected.", nil, nil)
+	descPermission = prometheus.NewDesc("rocketmq_broker_permission", "Perm of the broker: 6 reads and writes.", nil, nil)
+	descParked     = prometheus.NewDesc("rocketmq_processor_watermark", "Pulls that are parked.", []string{"processor"}, nil)
 )
 
 // Describe sends nothing: what is collected depends on topics and groups.

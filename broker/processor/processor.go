@@ -151,7 +151,8 @@ func refusalOf(err error) (code int, remark string) {
 	case errors.As(err, &coded):
 		return coded.Code, coded.Remark
 	case errors.Is(err, store.ErrDiskFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return protocol.ServiceNotAvailable, "service not available now: the broker's disk is full; it takes messages again by itself when there is space"
+		return protocol.ServiceNotAvailable, "service not available now: the broker's disk is full; it takes messages again by " +
+			"itself when there is space"
 	case errors.Is(err, store.ErrNotWritable):
 		return protocol.ServiceNotAvailable, "service not available now: " + err.Error()
 	case errors.Is(err, store.ErrFlushTimeout):

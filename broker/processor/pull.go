@@ -57,7 +57,8 @@ func (c *pullCall) prepare() error {
 		return refuse(protocol.NoPermission, "the topic[%s] pulling message is forbidden: its perm is %d", h.Topic, topic.Perm)
 	}
 	if h.QueueID < 0 || h.QueueID >= topic.ReadQueueNums {
-		return refuse(protocol.InvalidParameter, "queueId[%d] is illegal, topic %s has %d queues to read", h.QueueID, h.Topic, topic.ReadQueueNums)
+		return refuse(protocol.InvalidParameter, "queueId[%d] is illegal, topic %s has %d queues to read", h.QueueID,
+			h.Topic, topic.ReadQueueNums)
 	}
 	if h.QueueOffset < 0 {
 		return refuse(protocol.InvalidParameter, "queueOffset[%d] is below 0", h.QueueOffset)
@@ -76,7 +77,8 @@ func (c *pullCall) subscribe(group *groups.Config) error {
 			return err
 		}
 		if len(h.Subscription) > groups.MaxExpression {
-			return refuse(protocol.SubscriptionParseFailed, "the subscription has %d bytes, the limit is %d", len(h.Subscription), groups.MaxExpression)
+			return refuse(protocol.SubscriptionParseFailed, "the subscription has %d bytes, the limit is %d",
+				len(h.Subscription), groups.MaxExpression)
 		}
 		c.filter = groups.ParseTags(h.Topic, h.Subscription, h.SubVersion).Filter()
 		return nil
@@ -86,9 +88,11 @@ func (c *pullCall) subscribe(group *groups.Config) error {
 	case !known:
 		return refuse(protocol.SubscriptionNotExist, "the consumer's group info not exist: %s has no member that is alive", h.ConsumerGroup)
 	case s == nil:
-		return refuse(protocol.SubscriptionNotExist, "the consumer's subscription not exist: group %s did not subscribe to %s", h.ConsumerGroup, h.Topic)
+		return refuse(protocol.SubscriptionNotExist, "the consumer's subscription not exist: group %s did not subscribe to %s",
+			h.ConsumerGroup, h.Topic)
 	case s.Version < h.SubVersion:
-		return refuse(protocol.SubscriptionNotLatest, "the consumer's subscription not latest: the broker has version %d, the pull %d", s.Version, h.SubVersion)
+		return refuse(protocol.SubscriptionNotLatest, "the consumer's subscription not latest: the broker has version %d, the pull %d",
+			s.Version, h.SubVersion)
 	}
 	if !group.ConsumeBroadcastEnable && c.p.Groups.Model(h.ConsumerGroup) == protocol.ModelBroadcasting {
 		return refuse(protocol.NoPermission, "the consumer group[%s] can not consume by broadcast way", h.ConsumerGroup)
@@ -273,7 +277,8 @@ func (p *Processor) commit(group, topic string, queue int32, offset int64) error
 		return refuse(protocol.TopicNotExist, "Topic %.300s not exist!", topic)
 	}
 	if queue < 0 || queue >= t.Queues() || offset < 0 {
-		return refuse(protocol.InvalidParameter, "offset %d of queue %d: topic %s has %d queues, and offsets begin at 0", offset, queue, topic, t.Queues())
+		return refuse(protocol.InvalidParameter, "offset %d of queue %d: topic %s has %d queues, and offsets begin at 0", offset,
+			queue, topic, t.Queues())
 	}
 	return p.Offsets.Commit(offsets.Key{Topic: t.TopicName, Group: group}, queue, offset)
 }
@@ -284,7 +289,8 @@ func (p *Processor) group(name string) (*groups.Config, error) {
 		return g, nil
 	}
 	if !p.cfg.AutoCreateGroup {
-		return nil, refuse(protocol.SubscriptionGroupNotExist, "subscription group [%.150s] does not exist; create it first (autoCreateSubscriptionGroup is off)", name)
+		return nil, refuse(protocol.SubscriptionGroupNotExist,
+			"subscription group [%.150s] does not exist; create it first (autoCreateSubscriptionGroup is off)", name)
 	}
 	g, err := p.GroupConfigs.Ensure(name)
 	if err == nil {

@@ -87,7 +87,8 @@ func (p *Processor) noteRefused(x *rpc.Exchange, code int, name string, answered
 	if n := p.Metrics.refused.count(code, name, req.Language, p.Now()); n > 0 {
 		p.Log.Warn("requests are refused: this broker does not serve their code",
 			slog.Int("code", req.Code), slog.String("request", name), slog.String("remote", x.Conn().RemoteAddrPort().String()),
-			slog.String("language", req.Language.String()), slog.Int("version", int(req.Version)), slog.Bool("answered", answered), slog.Int("requests", n))
+			slog.String("language", req.Language.String()), slog.Int("version", int(req.Version)),
+			slog.Bool("answered", answered), slog.Int("requests", n))
 	}
 }
 

@@ -84,7 +84,8 @@ func (c *sendCall) prepare() error {
 		return err
 	}
 	if c.topic = topic; !topic.Writable() {
-		return refuse(protocol.NoPermission, "the topic[%s] of broker %s cannot be written to, its perm is %d", h.Topic, c.p.cfg.BrokerName, topic.Perm)
+		return refuse(protocol.NoPermission, "the topic[%s] of broker %s cannot be written to, its perm is %d", h.Topic,
+			c.p.cfg.BrokerName, topic.Perm)
 	}
 	if h.QueueID < 0 {
 		h.QueueID = rand.Int32N(max(topic.WriteQueueNums, 1))
@@ -194,9 +195,11 @@ func (c *sendCall) makeBatch(body []byte) error {
 // refuseDelayed refuses what would have to wait: it is not there yet, and delivering it
 // at once would be wrong.
 func refuseDelayed(props []byte) error {
-	for _, key := range [...]string{message.PropertyDelay, message.PropertyTimerDeliverMs, message.PropertyTimerDelaySec, message.PropertyTimerDelayMs} {
+	for _, key := range [...]string{message.PropertyDelay, message.PropertyTimerDeliverMs, message.PropertyTimerDelaySec,
+		message.PropertyTimerDelayMs} {
 		if v, ok := message.Property(props, key); ok && !(key == message.PropertyDelay && v == "0") {
-			return refuse(protocol.MessageIllegal, "the property %s=%.20s asks for a delayed message; delay levels and timers are not supported yet", key, v)
+			return refuse(protocol.MessageIllegal, "the property %s=%.20s asks for a delayed message; delay levels and timers are "+
+				"not supported yet", key, v)
 		}
 	}
 	return nil
@@ -219,7 +222,8 @@ func (c *sendCall) startTransaction() {
 	case c.header.Batch:
 		c.end(c.refused(refuse(protocol.MessageIllegal, "a batch cannot be part of a transaction")))
 	case c.p.cfg.RejectTransaction:
-		c.end(c.refused(refuse(protocol.NoPermission, "the broker %s does not take transactional messages (rejectTransactionMessage)", c.p.cfg.BrokerName)))
+		c.end(c.refused(refuse(protocol.NoPermission,
+			"the broker %s does not take transactional messages (rejectTransactionMessage)", c.p.cfg.BrokerName)))
 	default:
 		c.rec.SysFlag = c.header.SysFlag
 		c.p.putHalf(c)

@@ -76,8 +76,10 @@ func served() []Row {
 	return []Row{
 		row(protocol.SendMessage, ResourceTopic, ActionPub, (*Processor).sendMessage, "Delay and timer properties are refused."),
 		row(protocol.SendMessageV2, ResourceTopic, ActionPub, (*Processor).sendMessage, "As 10, with one-letter fields."),
-		row(protocol.SendBatchMessage, ResourceTopic, ActionPub, (*Processor).sendMessage, "Stored as single messages with consecutive offsets; not into owned queues."),
-		row(protocol.PullMessage, ResourceTopic, ActionSub, (*Processor).pullMessage, "Tags only; SQL92 is refused. An offset outside of the queue is answered 21 and counted."),
+		row(protocol.SendBatchMessage, ResourceTopic, ActionPub, (*Processor).sendMessage,
+			"Stored as single messages with consecutive offsets; not into owned queues."),
+		row(protocol.PullMessage, ResourceTopic, ActionSub, (*Processor).pullMessage,
+			"Tags only; SQL92 is refused. An offset outside of the queue is answered 21 and counted."),
 		row(protocol.LitePullMessage, ResourceTopic, ActionSub, (*Processor).pullMessage, "As 11."),
 
 		row(protocol.QueryConsumerOffset, ResourceGroup, ActionGet, (*Processor).queryConsumerOffset, ""),
@@ -87,8 +89,10 @@ func served() []Row {
 		row(protocol.GetMinOffset, ResourceTopic, ActionGet, (*Processor).minOffset, ""),
 		row(protocol.GetEarliestMsgStoreTime, ResourceTopic, ActionGet, (*Processor).earliestStoreTime, ""),
 		row(protocol.ViewMessageByID, ResourceTopic, ActionGet, (*Processor).viewMessage, ""),
-		row(protocol.GetAllConsumerOffset, ResourceCluster, ActionList, (*Processor).allConsumerOffsets, "consumerOffset.json as it would be written now."),
-		row(protocol.GetConsumeStats, ResourceGroup, ActionGet, (*Processor).consumeStats, "An offset beyond the end of its queue shows as a negative difference."),
+		row(protocol.GetAllConsumerOffset, ResourceCluster, ActionList, (*Processor).allConsumerOffsets,
+			"consumerOffset.json as it would be written now."),
+		row(protocol.GetConsumeStats, ResourceGroup, ActionGet, (*Processor).consumeStats,
+			"An offset beyond the end of its queue shows as a negative difference."),
 		row(protocol.GetTopicStatsInfo, ResourceTopic, ActionGet, (*Processor).topicStats, ""),
 
 		row(protocol.HeartBeat, ResourceGroup, ActionSub, (*Processor).heartBeat, ""),
@@ -99,7 +103,8 @@ func served() []Row {
 		row(protocol.UpdateAndCreateSubscriptionGroup, ResourceGroup, ActionCreate, (*Processor).putGroup, ""),
 		row(protocol.GetAllSubscriptionGroupConfig, ResourceCluster, ActionList, (*Processor).allGroups, ""),
 
-		row(protocol.UpdateAndCreateTopic, ResourceTopic, ActionCreate, (*Processor).createTopic, "Attribute `millrace.writer` declares owned queues."),
+		row(protocol.UpdateAndCreateTopic, ResourceTopic, ActionCreate, (*Processor).createTopic,
+			"Attribute `millrace.writer` declares owned queues."),
 		row(protocol.DeleteTopicInBroker, ResourceTopic, ActionDelete, (*Processor).deleteTopic, "A writer's topic only by force."),
 		row(protocol.GetAllTopicConfig, ResourceCluster, ActionList, (*Processor).allTopics, ""),
 		row(protocol.GetTopicConfig, ResourceTopic, ActionGet, (*Processor).topicConfig, ""),
@@ -107,7 +112,9 @@ func served() []Row {
 		row(protocol.GetBrokerRuntimeInfo, ResourceCluster, ActionGet, (*Processor).runtimeInfo, ""),
 		row(protocol.GetBrokerConfig, ResourceCluster, ActionGet, (*Processor).brokerConfig, "Secrets are left out."),
 
-		row(protocol.EndTransaction, ResourceTopic, ActionPub, (*Processor).endTransaction, "Two-way when the one-way bit is not set; final and idempotent. A commit for a queue whose topic was deleted: 17, and the half stays pending."),
+		row(protocol.EndTransaction, ResourceTopic, ActionPub, (*Processor).endTransaction,
+			"Two-way when the one-way bit is not set; final and idempotent. A commit for a queue whose topic was deleted: 17, and "+
+				"the half stays pending."),
 		row(protocol.OpenWriter, ResourceWriter, ActionPub, (*Processor).openWriter, "Millrace's own."),
 		row(protocol.Resolve, ResourceWriter, ActionPub, (*Processor).resolveHalves, "Millrace's own."),
 	}
@@ -135,7 +142,8 @@ func planned() []Row {
 		}
 	}
 	add(ResourceTopic, ActionGet, "Queries by key.", protocol.QueryMessage)
-	add(ResourceGroup, ActionSub, "Retry and dead letters. Clients of language GO get no answer: they take a refusal for success and lose the message; so they keep it and try again.",
+	add(ResourceGroup, ActionSub, "Retry and dead letters. Clients of language GO get no answer: they take a refusal for success and lose "+
+		"the message; so they keep it and try again.",
 		protocol.ConsumerSendMsgBack)
 	add(ResourceGroup, ActionSub, "Orderly locks.", protocol.LockBatchMQ, protocol.UnlockBatchMQ)
 	add(ResourceGroup, ActionSub, "SQL92 filters.", protocol.CheckClientConfig)
@@ -154,7 +162,8 @@ func planned() []Row {
 	add(ResourceTopic, ActionCreate, "Administration.", protocol.UpdateAndCreateTopicList, protocol.UpdateAndCreateStaticTopic)
 	add(ResourceGroup, ActionCreate, "Administration.", protocol.UpdateAndCreateSubscriptionGroupList)
 	add(ResourceGroup, ActionDelete, "Administration.", protocol.DeleteSubscriptionGroup)
-	add(ResourceGroup, ActionUpdate, "Administration.", protocol.InvokeBrokerToResetOffset, protocol.CloneGroupOffset, protocol.UpdateAndGetGroupForbidden)
+	add(ResourceGroup, ActionUpdate, "Administration.", protocol.InvokeBrokerToResetOffset, protocol.CloneGroupOffset,
+		protocol.UpdateAndGetGroupForbidden)
 	add(ResourceGroup, ActionGet, "Administration.", protocol.InvokeBrokerToGetConsumerStatus, protocol.GetConsumerRunningInfo,
 		protocol.ConsumeMessageDirectly, protocol.QueryConsumeTimeSpan, protocol.QueryCorrectionOffset, protocol.GetBrokerConsumeStats,
 		protocol.QueryTopicsByConsumer, protocol.QuerySubscriptionByConsumer, protocol.GetSubscriptionGroupConfig)

@@ -148,7 +148,8 @@ func (k *Keeper) need(topic string, queue int32, next int64) (phys int64, ok boo
 }
 
 var heldDesc = prometheus.NewDesc("millrace_retention_held_bytes",
-	"Bytes of the log that are kept beyond their time for a pipeline's group, from its oldest unread message on.", []string{"topic", "group"}, nil)
+	"Bytes of the log that are kept beyond their time for a pipeline's group, from its oldest unread message on.", []string{"topic",
+		"group"}, nil)
 
 // heldGauge reads what is held when it is asked.
 type heldGauge struct{ k *Keeper }

@@ -86,7 +86,8 @@ func (p *put) appendRecord(r *message.Record) (err error) {
 		return fmt.Errorf("%w: body of %d bytes, the limit is %d", ErrMessageTooLarge, len(r.Body), p.s.cfg.MaxMessageSize)
 	}
 	if commitlog.LooksLost(r.Properties) {
-		return fmt.Errorf("%w: properties are text; these begin or end with a zero byte, or hold a sector of them, which is how a disk loses them", ErrBadRecord)
+		return fmt.Errorf("%w: properties are text; these begin or end with a zero byte, or hold a sector of them, which is how a "+
+			"disk loses them", ErrBadRecord)
 	}
 	rec := *r
 	rec.QueueOffset, rec.PhysicalOffset, rec.StoreTimestamp = 0, 0, 0

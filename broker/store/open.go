@@ -166,7 +166,8 @@ func (s *Store) recover(p *point) (from int64, err error) {
 			return from, nil
 		case errors.Is(err, commitlog.ErrLostTail) && s.cfg.AcceptLostTail:
 			durable = s.withoutTail(err)
-		case !errors.Is(err, errOutOfOrder) && !errors.Is(err, errNoIndex) && !errors.Is(err, consumequeue.ErrDamaged) && !errors.Is(err, segment.ErrMissing):
+		case !errors.Is(err, errOutOfOrder) && !errors.Is(err, errNoIndex) && !errors.Is(err, consumequeue.ErrDamaged) &&
+			!errors.Is(err, segment.ErrMissing):
 			return 0, err
 		}
 		s.log.Warn("what is derived from the log does not match it and is made again", "err", err)

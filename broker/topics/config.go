@@ -67,7 +67,8 @@ func (c *Config) validate(maxQueues int32) error {
 	}
 	for _, a := range missing {
 		if strings.EqualFold(c.Attributes[a.key], a.value) {
-			return fmt.Errorf("topic %s: attribute %s=%s: %s, which this broker does not do yet: %w", c.TopicName, a.key, a.value, a.means, ErrInvalid)
+			return fmt.Errorf("topic %s: attribute %s=%s: %s, which this broker does not do yet: %w", c.TopicName, a.key,
+				a.value, a.means, ErrInvalid)
 		}
 	}
 	return nil

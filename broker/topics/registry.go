@@ -154,7 +154,8 @@ func (r *Registry) admit(t *table, c *Config) error {
 			return errUnchanged
 		}
 		if old.Writer() != c.Writer() {
-			return fmt.Errorf("topic %s: its writer is %q and cannot become %q; delete the topic first: %w", c.TopicName, old.Writer(), c.Writer(), ErrOwned)
+			return fmt.Errorf("topic %s: its writer is %q and cannot become %q; delete the topic first: %w", c.TopicName,
+				old.Writer(), c.Writer(), ErrOwned)
 		}
 		if c.Writer() != "" && c.Queues() < old.Queues() {
 			return fmt.Errorf("topic %s: its %d queues cannot become fewer while they are owned: %w", c.TopicName, old.Queues(), ErrOwned)
@@ -179,8 +180,8 @@ func (r *Registry) Delete(name string, force bool) (existed bool, err error) {
 			return errUnchanged
 		}
 		if w := c.Writer(); w != "" && !force {
-			return fmt.Errorf("topic %s belongs to writer %s, which would go on without what it holds; delete its pipeline instead (millrace pipeline delete %s), "+
-				"or this topic alone by force (millrace admin topic delete %s --yes --force): %w", name, w, w, name, ErrOwned)
+			return fmt.Errorf("topic %s belongs to writer %s, which would go on without what it holds; delete its pipeline instead "+
+				"(millrace pipeline delete %s), or this topic alone by force (millrace admin topic delete %s --yes --force): %w", name, w, w, name, ErrOwned)
 		}
 		t.queues -= int64(c.Queues())
 		delete(t.topics, name)
@@ -203,7 +204,8 @@ func (r *Registry) EnsureSend(name, defaultTopic string, queues int32) (topic *C
 	if !message.IsRetryTopic(name) {
 		parent, ok := r.Get(defaultTopic)
 		if !ok || !r.opts.AutoCreate || parent.Perm&protocol.PermInherit == 0 {
-			return nil, false, fmt.Errorf("topic %s: %w, and a send does not create it (autoCreateTopicEnable is off, or it does not inherit from %q); create it first", name, ErrUnknown, defaultTopic)
+			return nil, false, fmt.Errorf("topic %s: %w, and a send does not create it (autoCreateTopicEnable is off, or it does not inherit from "+
+				"%q); create it first", name, ErrUnknown, defaultTopic)
 		}
 		n := min(max(queues, 1), parent.WriteQueueNums)
 		c.ReadQueueNums, c.WriteQueueNums = n, n

@@ -41,7 +41,8 @@ func ParseLink(props []byte) (Link, error) {
 			return Link{}, err
 		}
 	}
-	for i, name := range [...]string{message.PropertyWriter, message.PropertyWriterTerm, message.PropertyLo, message.PropertyHi, message.PropertyPrev} {
+	for i, name := range [...]string{message.PropertyWriter, message.PropertyWriterTerm, message.PropertyLo,
+		message.PropertyHi, message.PropertyPrev} {
 		if !seen[i] {
 			return Link{}, fmt.Errorf("%w: property %s is missing", ErrIllegal, name)
 		}

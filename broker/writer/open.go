@@ -128,7 +128,8 @@ func (op *opening) put() {
 		op.rec.Term, op.rec.Opener = decimal(op.o.Term), op.o.Opener
 	}
 	r.mu.Unlock()
-	op.req = store.PutRequest{Record: op.rec.message(), Gate: op, MustBeDurable: !seeded.On(seeded.OpenNotDurable), WhenFull: op.again, Done: op.finished}
+	op.req = store.PutRequest{Record: op.rec.message(), Gate: op, MustBeDurable: !seeded.On(seeded.OpenNotDurable),
+		WhenFull: op.again, Done: op.finished}
 	op.tries++
 	r.log.Put(&op.req)
 }

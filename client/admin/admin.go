@@ -165,7 +165,8 @@ func (c *Client) deleteTopic(ctx context.Context, topic, broker string, force bo
 	}
 	if err == nil && broker == "" {
 		for _, ns := range c.s.Config().NameServers {
-			err = errors.Join(err, c.call(ctx, ns, session.Request(protocol.DeleteTopicInNamesrv, &protocol.DeleteTopicInNamesrvHeader{Topic: topic})))
+			err = errors.Join(err, c.call(ctx, ns, session.Request(protocol.DeleteTopicInNamesrv,
+				&protocol.DeleteTopicInNamesrvHeader{Topic: topic})))
 		}
 	}
 	if err == nil && !existed {

@@ -206,7 +206,8 @@ func newTopicDelete() *cobra.Command {
 }
 
 func newAdminGroup() *cobra.Command {
-	c := &cobra.Command{Use: "group", Short: "Show how far consumer groups are", Args: noArgs, Example: "  millrace admin group offsets orders--lake orders--shop--orders"}
+	c := &cobra.Command{Use: "group", Short: "Show how far consumer groups are", Args: noArgs,
+		Example: "  millrace admin group offsets orders--lake orders--shop--orders"}
 	offsets := &cobra.Command{
 		Use: "offsets GROUP TOPIC", Short: "Show a group's offsets in a topic", Args: exactArgs("GROUP", "TOPIC"),
 		Example: "  millrace admin group offsets orders--lake orders--shop--orders",

@@ -75,7 +75,8 @@ func (r *benchResult) print(c *cobra.Command) error {
 		return printJSON(c.OutOrStdout(), r)
 	}
 	w := c.OutOrStdout()
-	fmt.Fprintf(w, "%s: %d messages in %.1f s = %.0f/s, %.1f MiB/s, %d failed\n", r.Kind, r.Messages, r.Seconds, r.PerSecond, r.MiBPerSec, r.Failed)
+	fmt.Fprintf(w, "%s: %d messages in %.1f s = %.0f/s, %.1f MiB/s, %d failed\n", r.Kind, r.Messages, r.Seconds,
+		r.PerSecond, r.MiBPerSec, r.Failed)
 	if r.Failure != "" {
 		fmt.Fprintf(w, "first failure: %s\n", r.Failure)
 	}

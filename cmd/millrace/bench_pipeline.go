@@ -25,8 +25,9 @@ func newBenchPipeline() *cobra.Command {
 		Long: `Watches the daemon that runs a pipeline and prints, for every table and target, the rows
 that became visible per second, how old they were, and what the process took meanwhile. It
 makes no load of its own: the source's writers do, or a backlog.`,
-		Example: "  millrace bench pipeline pipelines/orders.yaml --seconds 30s\n  millrace bench pipeline pipelines/orders.yaml --daemon 127.0.0.1:8083 --json",
-		Args:    exactArgs("FILE"),
+		Example: "  millrace bench pipeline pipelines/orders.yaml --seconds 30s\n  millrace bench pipeline pipelines/orders.yaml " +
+			"--daemon 127.0.0.1:8083 --json",
+		Args: exactArgs("FILE"),
 	}
 	daemon := c.Flags().String("daemon", defaultDaemon, "address of the daemon")
 	c.RunE = func(c *cobra.Command, args []string) error {

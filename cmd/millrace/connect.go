@@ -62,7 +62,8 @@ between several is not done yet.`,
 		if addr, ok := lookupEnv("NAMESRV_ADDR"); ok && addr != "" {
 			cfg.NamesrvAddr = addr
 		}
-		overrides := given(c, map[string]string{"pipelines": "pipelines", "data": "data", "http": "http", "namesrv": "namesrvAddr", "broker": "brokerName", "insecure": "insecure"})
+		overrides := given(c, map[string]string{"pipelines": "pipelines", "data": "data", "http": "http", "namesrv": "namesrvAddr",
+			"broker": "brokerName", "insecure": "insecure"})
 		if err := loadConfig(c, "MILLRACE_CONNECT", overrides, &cfg); err != nil {
 			return err
 		}
@@ -147,7 +148,8 @@ func newDaemon(cfg connectConfig, reg *prometheus.Registry, log *slog.Logger) (*
 }
 
 // serveDaemon serves REST beside metrics and health.
-func serveDaemon(ctx context.Context, l net.Listener, reg *prometheus.Registry, d *runner.Runner, more map[string]httpserve.Check, log *slog.Logger) error {
+func serveDaemon(ctx context.Context, l net.Listener, reg *prometheus.Registry, d *runner.Runner, more map[string]httpserve.Check,
+	log *slog.Logger) error {
 	ready := map[string]httpserve.Check{"pipelines": d.Ready}
 	for name, check := range more {
 		ready[name] = check

@@ -27,7 +27,8 @@ type usage struct {
 }
 
 func (u usage) print(w io.Writer, name string) {
-	fmt.Fprintf(w, "%s: CPU %.2f s, memory %.0f MiB (%.0f of no file, peak %.0f), to disk %.0f MiB, through read and write calls %.0f MiB", name, u.CPUSeconds, u.RSSMiB, u.AnonMiB, u.PeakMiB, u.DiskMiB, u.NetMiB)
+	fmt.Fprintf(w, "%s: CPU %.2f s, memory %.0f MiB (%.0f of no file, peak %.0f), to disk %.0f MiB, through read and write calls %.0f MiB",
+		name, u.CPUSeconds, u.RSSMiB, u.AnonMiB, u.PeakMiB, u.DiskMiB, u.NetMiB)
 	if u.AllocMiB > 0 {
 		fmt.Fprintf(w, ", GC %d cycles %.2f s, allocated %.0f MiB", u.GCCycles, u.GCCPU, u.AllocMiB)
 	}

@@ -28,7 +28,8 @@ func newPipeline() *cobra.Command {
 		Example: "  millrace pipeline validate pipelines/\n  millrace pipeline status --json",
 	}
 	c.AddCommand(newValidate(), newStatus(), newVerify(),
-		newVerb(httpapi.Pause, "Stop a pipeline or a table where it is, with a durable position", "  millrace pipeline pause orders shop.payments"),
+		newVerb(httpapi.Pause, "Stop a pipeline or a table where it is, with a durable position",
+			"  millrace pipeline pause orders shop.payments"),
 		newVerb(httpapi.Resume, "Go on after a pause", "  millrace pipeline resume orders"),
 		newVerb(httpapi.Snapshot, "Read tables anew beside the stream", "  millrace pipeline snapshot orders shop.orders"),
 		newVerb(httpapi.Reset, "Forget the target's position and fill it anew from a snapshot", "  millrace pipeline reset orders shop.orders"),

@@ -128,7 +128,8 @@ func listenOwnHTTP(insecure bool, addr string) (net.Listener, error) {
 }
 
 // serveHTTP serves metrics, health and what add puts on the mux.
-func serveHTTP(ctx context.Context, l net.Listener, reg *prometheus.Registry, ready map[string]httpserve.Check, add func(*http.ServeMux), log *slog.Logger) error {
+func serveHTTP(ctx context.Context, l net.Listener, reg *prometheus.Registry, ready map[string]httpserve.Check, add func(*http.ServeMux),
+	log *slog.Logger) error {
 	mux := http.NewServeMux()
 	httpserve.Ground(mux, reg, ready)
 	if add != nil {
@@ -154,7 +155,8 @@ func checkExposure(insecure bool, addrs ...string) error {
 		if host == "" {
 			addr = fmt.Sprintf("every address of this machine (%q)", addr)
 		}
-		return usageError{fmt.Errorf("%s is not a loopback address and nobody is authenticated there: say --insecure if its network is trusted", addr)}
+		return usageError{fmt.Errorf("%s is not a loopback address and nobody is authenticated there: say --insecure if its "+
+			"network is trusted", addr)}
 	}
 	return nil
 }

@@ -168,8 +168,9 @@ func printTables(out io.Writer, p *pipeline.Status, tell func(who, reason string
 			if reason == "" && s.LagUnknown != "" && t.Snapshot == 100 { // else the state says it
 				reason = "lag unknown: " + s.LagUnknown
 			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Name, at, percent(&t), s.Sink, stateText(s.State, string(s.Code)), totalText(&s), s.Buffered,
-				lagText(&t, s.Lag.Target, !s.CompleteTo.Target.IsZero()), lagText(&t, s.Lag.Current, !s.CompleteTo.Target.IsZero()), verifiedText(s.Verified), tell(t.Name+" in "+s.Sink, reason))
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Name, at, percent(&t), s.Sink, stateText(s.State, string(s.Code)),
+				totalText(&s), s.Buffered, lagText(&t, s.Lag.Target, !s.CompleteTo.Target.IsZero()),
+				lagText(&t, s.Lag.Current, !s.CompleteTo.Target.IsZero()), verifiedText(s.Verified), tell(t.Name+" in "+s.Sink, reason))
 		}
 	}
 }

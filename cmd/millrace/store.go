@@ -19,7 +19,8 @@ func newStore() *cobra.Command {
 without changing anything.`,
 		Example: "  millrace store verify ./data/store\n  millrace store dump ./data/store --topic orders--checkpoint",
 	}
-	c.PersistentFlags().String("commitlog", "", "directory of the commit log, when storePathCommitLog says another (default: DIRECTORY/commitlog)")
+	c.PersistentFlags().String("commitlog", "", "directory of the commit log, when storePathCommitLog says another "+
+		"(default: DIRECTORY/commitlog)")
 	c.AddCommand(newStoreDump(), newStoreVerify())
 	return c
 }

@@ -36,7 +36,8 @@ type session struct {
 // sessions are in the order in which they run.
 var sessions = []session{
 	{name: "async", flush: "ASYNC_FLUSH", works: []work{
-		{id: "send-64", title: "send, 64 in flight, async flush", args: []string{"send", "--topic", "send64", "--in-flight", "64"}, quick: true, ratio: 2.5},
+		{id: "send-64", title: "send, 64 in flight, async flush", args: []string{"send", "--topic", "send64", "--in-flight", "64"},
+			quick: true, ratio: 2.5},
 		{id: "send-1", title: "send, 1 in flight, async flush", args: []string{"send", "--topic", "send1", "--in-flight", "1"}, quick: true},
 		{id: "rate-10k", title: "send at 10,000/s, async flush", args: []string{"send", "--topic", "rate", "--rate", "10000"}},
 	}},
@@ -47,11 +48,13 @@ var sessions = []session{
 			fill: []string{"send", "--topic", "backlog", "--batch", "32", "--in-flight", "16"}},
 	}},
 	{name: "sync", flush: "SYNC_FLUSH", works: []work{
-		{id: "sync-64", title: "send, 64 in flight, sync flush", args: []string{"send", "--topic", "sync64", "--in-flight", "64"}, quick: true, ratio: 3},
+		{id: "sync-64", title: "send, 64 in flight, sync flush",
+			args: []string{"send", "--topic", "sync64", "--in-flight", "64"}, quick: true, ratio: 3},
 		{id: "sync-1", title: "send, 1 in flight, sync flush", args: []string{"send", "--topic", "sync1", "--in-flight", "1"}, quick: true},
 	}},
 	{name: "transactions", flush: "ASYNC_FLUSH", spins: true, works: []work{
-		{id: "tx-64", title: "transactions, 64 in flight, async flush", args: []string{"send", "--topic", "tx", "--transactions", "--in-flight", "64"}, quick: true, ratio: 2},
+		{id: "tx-64", title: "transactions, 64 in flight, async flush",
+			args: []string{"send", "--topic", "tx", "--transactions", "--in-flight", "64"}, quick: true, ratio: 2},
 	}},
 }
 

@@ -199,14 +199,16 @@ func (o *olap) carried(ctx context.Context, d *daemon, l load, begin func() erro
 		return sample, err
 	}
 	sample.Equal, err = o.b.verify(ctx, d, l.tables)
-	o.b.say("ClickHouse: %-28s %9d rows: %8.0f rows/s (%.1f s), equal %t; %.2f µs a row of millrace, %.2f of ClickHouse; peak %.0f MiB  (others: %.2f cores)",
+	o.b.say("ClickHouse: %-28s %9d rows: %8.0f rows/s (%.1f s), equal %t; %.2f µs a row of millrace, %.2f of ClickHouse; peak %.0f "+
+		"MiB  (others: %.2f cores)",
 		l.name, l.rows, sample.PerSecond, sample.Seconds, sample.Equal, sample.CPUMicros, sample.ServerMicros, sample.PeakMiB, sample.OtherCores)
 	return sample, err
 }
 
 // sums are what a SELECT of an orders table must agree on; MariaDB and ClickHouse both
 // understand it.
-const sums = "SELECT CONCAT(COUNT(*), ' ', COALESCE(SUM(id), 0), ' ', COALESCE(SUM(total), 0) * 100 + 0, ' ', COALESCE(SUM(CASE WHEN status = 'paid' THEN 1 ELSE 0 END), 0)) FROM "
+const sums = "SELECT CONCAT(COUNT(*), ' ', COALESCE(SUM(id), 0), ' ', COALESCE(SUM(total), 0) * 100 + 0, ' ', COALESCE(SUM(CASE WHEN " +
+	"status = 'paid' THEN 1 ELSE 0 END), 0)) FROM "
 
 // awaitAgreement waits until the views say what the source's tables do. They are asked once
 // the pipeline says that nothing is on its way, so that asking costs little.

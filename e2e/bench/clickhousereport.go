@@ -38,10 +38,12 @@ func (r *olapResult) aims() (all []aim) {
 		all = append(all, aim{"rows in ClickHouse within 1 s (p99)", "40,000 rows/s", count(held) + " rows/s", held >= 0.95*40_000})
 	}
 	if c := r.CatchUp; c != nil {
-		all = append(all, aim{"catching up in ClickHouse " + c.Name, "3 × the live rate", fmt.Sprintf("%.1f × %s rows/s", c.PerSecond/r.LiveRate, count(r.LiveRate)), c.PerSecond >= 3*r.LiveRate})
+		all = append(all, aim{"catching up in ClickHouse " + c.Name, "3 × the live rate",
+			fmt.Sprintf("%.1f × %s rows/s", c.PerSecond/r.LiveRate, count(r.LiveRate)), c.PerSecond >= 3*r.LiveRate})
 	}
 	if t := r.Big; t != nil {
-		all = append(all, aim{"peak memory of a transaction of " + count(float64(t.Rows)) + " rows into ClickHouse", "at most 256 MiB", fmt.Sprintf("%.0f MiB", t.PeakMiB), t.PeakMiB <= 256})
+		all = append(all, aim{"peak memory of a transaction of " + count(float64(t.Rows)) + " rows into ClickHouse", "at most 256 MiB",
+			fmt.Sprintf("%.0f MiB", t.PeakMiB), t.PeakMiB <= 256})
 	}
 	return all
 }
@@ -59,19 +61,23 @@ func (r *olapResult) all() []olapSample {
 
 // report is the part on ClickHouse.
 func (r *olapResult) report(w *strings.Builder) {
-	fmt.Fprintf(w, "## From the database into ClickHouse\n\nThe same loads into ClickHouse %s: its engine, libchdb, behind a native protocol of the tests' own, in a process on the same machine "+
-		"(one more copy of a block than on a server). Time runs from the pipeline's resumption until a SELECT of each view agrees with the source in count and sums; *equal*: "+
-		"`pipeline verify` compared every row afterwards. CPU of Millrace and of ClickHouse, merges of that time included, stand apart.\n\n"+
-		"| | rows | rows/s | s | Millrace CPU µs/row | ClickHouse CPU µs/row | Millrace peak MiB | equal |\n|---|---|---|---|---|---|---|---|\n", r.Version)
+	fmt.Fprintf(w, "## From the database into ClickHouse\n\nThe same loads into ClickHouse %s: its engine, libchdb, behind a native "+
+		"protocol of the tests' own, in a process on the same machine (one more copy of a block than on a server). Time runs from the "+
+		"pipeline's resumption until a SELECT of each view agrees with the source in count and sums; *equal*: `pipeline verify` compared "+
+		"every row afterwards. CPU of Millrace and of ClickHouse, merges of that time included, stand apart.\n\n"+
+		"| | rows | rows/s | s | Millrace CPU µs/row | ClickHouse CPU µs/row | Millrace peak MiB | equal "+
+		"|\n|---|---|---|---|---|---|---|---|\n", r.Version)
 	for _, s := range r.all() {
 		equal := "yes"
 		if !s.Equal {
 			equal = "**NO**"
 		}
-		fmt.Fprintf(w, "| %s | %s | **%s** | %.1f | %.2f | %.2f | %.0f | %s |\n", s.Name, count(float64(s.Rows)), count(s.PerSecond), s.Seconds, s.CPUMicros, s.ServerMicros, s.PeakMiB, equal)
+		fmt.Fprintf(w, "| %s | %s | **%s** | %.1f | %.2f | %.2f | %.0f | %s |\n", s.Name, count(float64(s.Rows)), count(s.PerSecond),
+			s.Seconds, s.CPUMicros, s.ServerMicros, s.PeakMiB, equal)
 	}
 	if len(r.Rates) > 0 {
-		fmt.Fprint(w, "\nHow old a row is when a SELECT shows it, over every row, at rates that rise until the 99th percentile is above a second:\n\n"+
+		fmt.Fprint(w, "\nHow old a row is when a SELECT shows it, over every row, at rates that rise until the 99th percentile "+
+			"is above a second:\n\n"+
 			"| rows/s wanted | written | p50 s | p99 s | |\n|---|---|---|---|---|\n")
 	}
 	for _, s := range r.Rates {
@@ -82,7 +88,8 @@ func (r *olapResult) report(w *strings.Builder) {
 		case !s.Held:
 			verdict = "not held"
 		}
-		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %s |\n", count(float64(s.Wanted)), count(s.Changes.PerSecond), s.Changes.P50, s.Changes.P99, verdict)
+		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %s |\n", count(float64(s.Wanted)), count(s.Changes.PerSecond),
+			s.Changes.P50, s.Changes.P99, verdict)
 	}
 	fmt.Fprintf(w, "\n```yaml\n%s```\n\n", fmt.Sprintf(olapFile, "127.0.0.1:3306", "shop.*", "127.0.0.1:9000"))
 }

@@ -104,7 +104,8 @@ func (s *source) changeAs(ctx context.Context, tables []string, n, worker, worke
 func changeOf(table string, id, n int) string {
 	switch id % 10 {
 	case 0, 5:
-		return fmt.Sprintf("INSERT INTO %s VALUES (%d, %d, 'new', %d.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring the bell twice, order %d....................', '2024-01-01 00:00:00.5', NULL);",
+		return fmt.Sprintf("INSERT INTO %s VALUES (%d, %d, 'new', %d.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring "+
+			"the bell twice, order %d....................', '2024-01-01 00:00:00.5', NULL);",
 			table, n+id, 1+id%100000, id%1000, id, id)
 	case 3, 8:
 		return fmt.Sprintf("DELETE FROM %s WHERE id = %d;", table, id)

@@ -85,7 +85,8 @@ func (b *bench) idle(ctx context.Context, r *memoryResult) error {
 	if r.IdleRSSMiB, r.IdleAnonMiB, _, err = memoryOf(pid); err != nil {
 		return err
 	}
-	b.say("standalone, idle after %s: %.1f MiB resident, %.1f of them of no file; %.3f cores; it answered after %.0f ms", rest, r.IdleRSSMiB, r.IdleAnonMiB, r.IdleCores, r.StartMillis)
+	b.say("standalone, idle after %s: %.1f MiB resident, %.1f of them of no file; %.3f cores; it answered after %.0f ms", rest,
+		r.IdleRSSMiB, r.IdleAnonMiB, r.IdleCores, r.StartMillis)
 	return nil
 }
 
@@ -135,6 +136,7 @@ func (b *bench) bigTransaction(ctx context.Context, s *source, rows int) (transa
 	if _, t.AnonMiB, t.PeakMiB, err = memoryOf(d.process.Pid()); err != nil {
 		return t, err
 	}
-	b.say("a transaction of %d rows (%.0f B each): in changes/ %.1f s after its commit; peak memory %.0f MiB", rows, t.BytesPerRow, t.Seconds, t.PeakMiB)
+	b.say("a transaction of %d rows (%.0f B each): in changes/ %.1f s after its commit; peak memory %.0f MiB", rows,
+		t.BytesPerRow, t.Seconds, t.PeakMiB)
 	return t, nil
 }

@@ -186,8 +186,10 @@ func (b *bench) backlog(ctx context.Context, s *source, d *daemon, l load) (back
 	if err != nil {
 		return sample, err
 	}
-	b.say("%-28s %9d rows, %3.0f B each: %8.0f rows/s in changes/ (%.1f s), %.1f s until current/ has them, equal %t; %.2f µs a row; go-mysql alone %.0f rows/s  (others: %.2f cores)",
-		l.name, l.rows, sample.BytesPerRow, sample.PerSecond, sample.Seconds, sample.CurrentSeconds, sample.Equal, sample.CPUMicros, sample.BarePerSecond, sample.OtherCores)
+	b.say("%-28s %9d rows, %3.0f B each: %8.0f rows/s in changes/ (%.1f s), %.1f s until current/ has them, equal %t; %.2f µs a row; "+
+		"go-mysql alone %.0f rows/s  (others: %.2f cores)",
+		l.name, l.rows, sample.BytesPerRow, sample.PerSecond, sample.Seconds, sample.CurrentSeconds, sample.Equal, sample.CPUMicros,
+		sample.BarePerSecond, sample.OtherCores)
 	return sample, nil
 }
 
@@ -270,7 +272,8 @@ func (b *bench) verify(ctx context.Context, d *daemon, tables []string) (bool, e
 
 // freshness writes at a fixed rate and measures how old every row is when it has been read
 // from the target.
-func (b *bench) freshness(ctx context.Context, s *source, d *daemon, table string, perSecond int, length time.Duration) (changes, current freshnessSample, err error) {
+func (b *bench) freshness(ctx context.Context, s *source, d *daemon, table string, perSecond int, length time.Duration) (
+	changes, current freshnessSample, err error) {
 	load := loadAverage()
 	rest := startOthers(func() float64 { return ownSeconds() + processSeconds(d.process.Pid()) + processSeconds(s.pid()) })
 	ctx, cancel := context.WithTimeout(ctx, length+2*time.Minute)
@@ -304,7 +307,8 @@ func (b *bench) freshness(ctx context.Context, s *source, d *daemon, table strin
 		ages := parts[i]
 		slices.Sort(ages)
 		at := func(q float64) float64 { return ages[int(q*float64(len(ages)-1))].Seconds() }
-		*into = freshnessSample{Rows: len(ages), P50: at(0.5), P99: at(0.99), Max: at(1), Written: total, PerSecond: rate, Load: load, OtherCores: cores}
+		*into = freshnessSample{Rows: len(ages), P50: at(0.5), P99: at(0.99), Max: at(1), Written: total, PerSecond: rate,
+			Load: load, OtherCores: cores}
 		b.say("freshness of %s/ at %.0f rows/s: p50 %.2f s, p99 %.2f s, max %.2f s over %d rows  (others: %.2f cores)",
 			[]string{"changes", "current"}[i], rate, into.P50, into.P99, into.Max, into.Rows, cores)
 	}

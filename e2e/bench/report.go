@@ -15,7 +15,8 @@ const quietCores = 0.25
 func report(r *results, rounds int, seconds time.Duration) string {
 	var w strings.Builder
 	fmt.Fprintf(&w, "# Benchmarks\n\nWritten by `make bench` ([e2e/bench](../e2e/bench)); don't edit. "+
-		"Broker, peer, database and load generator share %d cores, so the ratios and the CPU time per message say more than the rates.\n\n", r.Machine.Cores)
+		"Broker, peer, database and load generator share %d cores, so the ratios and the CPU time per message say more than "+
+		"the rates.\n\n", r.Machine.Cores)
 	if r.Only != "" {
 		fmt.Fprintf(&w, "**Not a whole run**: only %s.\n\n", r.Only)
 	}
@@ -44,20 +45,23 @@ func report(r *results, rounds int, seconds time.Duration) string {
 
 func (r *results) machine(w *strings.Builder) {
 	m := r.Machine
-	fmt.Fprintf(w, "## Machine and versions\n\n%s · %d cores · %.0f GiB · %s · data on %s\n\n%s, %s", m.CPU, m.Cores, m.MemoryGiB, m.Kernel, m.Filesystem, m.Millrace, m.Go)
+	fmt.Fprintf(w, "## Machine and versions\n\n%s · %d cores · %.0f GiB · %s · data on %s\n\n%s, %s", m.CPU, m.Cores, m.MemoryGiB, m.Kernel,
+		m.Filesystem, m.Millrace, m.Go)
 	if len(r.Brokers) > 0 {
 		fmt.Fprintf(w, "; %s on %s", rocketmqName, m.Java)
 	}
 	if r.Pipeline != nil {
 		fmt.Fprintf(w, "; MariaDB %s", r.Pipeline.MariaDB)
 	}
-	fmt.Fprintf(w, "\n\nStarted %s, took %.0f minutes; `e2e/bench %s`; load average at the start %s.\n\n", r.Started.UTC().Format("2006-01-02 15:04 MST"), r.Seconds/60, r.Options, m.Load)
+	fmt.Fprintf(w, "\n\nStarted %s, took %.0f minutes; `e2e/bench %s`; load average at the start %s.\n\n",
+		r.Started.UTC().Format("2006-01-02 15:04 MST"), r.Seconds/60, r.Options, m.Load)
 	low, high, known := r.disturbance()
 	if !known {
 		return
 	}
 	if high > quietCores {
-		fmt.Fprintf(w, "**This run was disturbed**: other processes kept %.2f to %.2f of %d cores busy while measuring. Rates and latencies are lower bounds of what a quiet machine gives.\n\n", low, high, m.Cores)
+		fmt.Fprintf(w, "**This run was disturbed**: other processes kept %.2f to %.2f of %d cores busy while measuring. Rates and latencies "+
+			"are lower bounds of what a quiet machine gives.\n\n", low, high, m.Cores)
 	} else {
 		fmt.Fprintf(w, "Other processes kept at most %.2f of %d cores busy while measuring.\n\n", high, m.Cores)
 	}
@@ -137,8 +141,10 @@ const (
 // otherMachine says how this machine and that of the aims compare.
 func (p *pipelineResult) otherMachine(w *strings.Builder) {
 	bare := func(s backlogSample) float64 { return s.BarePerSecond }
-	fmt.Fprintf(w, "The aims into Parquet in rows/s were set on another machine, on which go-mysql alone decoded %s rows/s of the multi-row backlog; here it was %s. For each row that it decodes, %.2f are carried "+
-		"(there %.2f)", count(aimsBare), count(backlogMedian(p.Many, bare)), backlogMedian(p.Many, perSecond)/backlogMedian(p.Many, bare), float64(aimsCarried)/aimsBare)
+	fmt.Fprintf(w, "The aims into Parquet in rows/s were set on another machine, on which go-mysql alone decoded %s rows/s of the multi-row "+
+		"backlog; here it was %s. For each row that it decodes, %.2f are carried "+
+		"(there %.2f)", count(aimsBare), count(backlogMedian(p.Many, bare)),
+		backlogMedian(p.Many, perSecond)/backlogMedian(p.Many, bare), float64(aimsCarried)/aimsBare)
 	for _, kind := range p.kinds()[1:3] {
 		if len(kind.all) > 0 {
 			fmt.Fprintf(w, "; of %s %.2f", kind.name, backlogMedian(kind.all, perSecond)/backlogMedian(kind.all, bare))
@@ -167,7 +173,8 @@ func (r *results) allAims() (all []aim) {
 			if ours == 0 || theirs == 0 {
 				continue
 			}
-			all = append(all, aim{work.title, fmt.Sprintf("%.1f × %s", work.ratio, rocketmqName), fmt.Sprintf("%.2f × (%s/s)", ours/theirs, count(ours)), ours >= work.ratio*theirs})
+			all = append(all, aim{work.title, fmt.Sprintf("%.1f × %s", work.ratio, rocketmqName),
+				fmt.Sprintf("%.2f × (%s/s)", ours/theirs, count(ours)), ours >= work.ratio*theirs})
 		}
 	}
 	if p := r.Pipeline; p != nil {
@@ -243,7 +250,8 @@ latency counts from the time at which a message should have left. Failed sends a
 	if failures := r.failures(); failures != "" {
 		fmt.Fprintf(w, "Failures, the first of each kind of work:\n\n%s\n", failures)
 	}
-	fmt.Fprint(w, "Memory includes mapped files, which the Java broker uses for its log. Disk is what reached the device while measuring; the rest is written back later.\n\n")
+	fmt.Fprint(w, "Memory includes mapped files, which the Java broker uses for its log. Disk is what reached the device while measuring; "+
+		"the rest is written back later.\n\n")
 }
 
 func (r *results) brokerRows(w *strings.Builder, work work) {
@@ -270,10 +278,13 @@ func (r *results) brokerRows(w *strings.Builder, work work) {
 		}
 		fmt.Fprintf(w, "| %s | %s | %s (%s–%s) | %s | %s | %s | %s | %.1f | %.1f | %s | %.0f (%.0f) | %.0f | %.0f |\n", title, system,
 			count(rate), count(low), count(high), ratio,
-			latency(func(s brokerSample) float64 { return s.P50 }), latency(func(s brokerSample) float64 { return s.P99 }), latency(func(s brokerSample) float64 { return s.P999 }),
-			figure(func(s brokerSample) float64 { return s.CPUMicros }), figure(func(s brokerSample) float64 { return s.OwnMicros }), r.warmth(work.id, system),
+			latency(func(s brokerSample) float64 { return s.P50 }), latency(func(s brokerSample) float64 { return s.P99 }),
+			latency(func(s brokerSample) float64 { return s.P999 }),
+			figure(func(s brokerSample) float64 { return s.CPUMicros }), figure(func(s brokerSample) float64 { return s.OwnMicros }),
+			r.warmth(work.id, system),
 			figure(func(s brokerSample) float64 { return s.RSSMiB }), figure(func(s brokerSample) float64 { return s.AnonMiB }),
-			figure(func(s brokerSample) float64 { return s.DiskMiB * (1 << 20) / float64(max(s.Messages, 1)) }), figure(func(s brokerSample) float64 { return float64(s.Failed) }))
+			figure(func(s brokerSample) float64 { return s.DiskMiB * (1 << 20) / float64(max(s.Messages, 1)) }),
+			figure(func(s brokerSample) float64 { return float64(s.Failed) }))
 	}
 }
 
@@ -338,13 +349,15 @@ func backlogMedian(all []backlogSample, figure func(backlogSample) float64) floa
 
 func (r *results) pipeline(w *strings.Builder) {
 	p := r.Pipeline
-	fmt.Fprint(w, "## From the database into Parquet\n\nA private MariaDB holds orders. For a backlog the pipeline is paused, the rows are changed, and time runs from its "+
-		"resumption until the Delta log of `changes/` shows every change, read with code of the bench's own; starting the publisher is part of it. "+
-		"`current/` follows at its interval. Beside it: the same part of the same binlog, decoded by go-mysql alone and thrown away. *Mixed* is single-row "+
-		"transactions over ten tables: of ten, two insert, six update, two delete. The snapshot is of a table that is there already, from the start of a process; beside it "+
-		"go-mysql's own SELECT of the same rows, thrown away. *Equal*: `pipeline verify` compared every row of source and target afterwards. "+
-		"Database, broker (SYNC_FLUSH) and pipeline share the cores; the pipeline is `millrace standalone` with the file below.\n\n"+
-		"| | rows | binlog B/row | rows/s | s | until current/, s | CPU µs/row | go-mysql alone, rows/s | peak memory MiB | equal |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(w, "## From the database into Parquet\n\nA private MariaDB holds orders. For a backlog the pipeline is paused, the rows are "+
+		"changed, and time runs from its resumption until the Delta log of `changes/` shows every change, read with code of the bench's "+
+		"own; starting the publisher is part of it. `current/` follows at its interval. Beside it: the same part of the same binlog, "+
+		"decoded by go-mysql alone and thrown away. *Mixed* is single-row transactions over ten tables: of ten, two insert, six update, two "+
+		"delete. The snapshot is of a table that is there already, from the start of a process; beside it go-mysql's own SELECT of the same "+
+		"rows, thrown away. *Equal*: `pipeline verify` compared every row of source and target afterwards. Database, broker (SYNC_FLUSH) "+
+		"and pipeline share the cores; the pipeline is `millrace standalone` with the file below.\n\n"+
+		"| | rows | binlog B/row | rows/s | s | until current/, s | CPU µs/row | go-mysql alone, rows/s | peak memory MiB | equal "+
+		"|\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, kind := range p.kinds() {
 		if len(kind.all) == 0 {
 			continue
@@ -359,8 +372,9 @@ func (r *results) pipeline(w *strings.Builder) {
 
 // freshness are the rows' ages at the fixed rate, and the rates that were tried.
 func (p *pipelineResult) freshness(w *strings.Builder) {
-	fmt.Fprintf(w, "\nFreshness: %s rows/s in transactions of five rows; a row's age when a reader (arrow-go) has read it from the target for the first time, "+
-		"counted from just before its statement was sent, over every row. The intervals of the file, 0.5 s and 2 s, are part of it.\n\n"+
+	fmt.Fprintf(w, "\nFreshness: %s rows/s in transactions of five rows; a row's age when a reader (arrow-go) has read it from the "+
+		"target for the first time, counted from just before its statement was sent, over every row. The intervals of the file, 0.5 s and 2 "+
+		"s, are part of it.\n\n"+
 		"| | rows | p50 s | p99 s | max s |\n|---|---|---|---|---|\n", count(p.Changes.PerSecond))
 	for _, f := range []struct {
 		name string
@@ -396,7 +410,8 @@ func backlogRow(w *strings.Builder, name string, all []backlogSample) {
 	if v := at(func(s backlogSample) float64 { return s.BytesPerRow }); v > 0 {
 		size = fmt.Sprintf("%.0f", v)
 	}
-	fmt.Fprintf(w, "| %s | %s | %s | **%s** (%s–%s) | %.1f | %.1f | %.2f | %s | %.0f | %s |\n", name, count(at(func(s backlogSample) float64 { return float64(s.Rows) })),
+	fmt.Fprintf(w, "| %s | %s | %s | **%s** (%s–%s) | %.1f | %.1f | %.2f | %s | %.0f | %s |\n", name,
+		count(at(func(s backlogSample) float64 { return float64(s.Rows) })),
 		size, count(at(perSecond)), count(low), count(high), at(func(s backlogSample) float64 { return s.Seconds }),
 		at(func(s backlogSample) float64 { return s.CurrentSeconds }), at(func(s backlogSample) float64 { return s.CPUMicros }),
 		count(at(func(s backlogSample) float64 { return s.BarePerSecond })), at(func(s backlogSample) float64 { return s.PeakMiB }), equal)
@@ -411,7 +426,8 @@ func rateRows(w *strings.Builder, all []rateSample) {
 	if s := heldRate(all); s != nil {
 		highest = count(s.Changes.PerSecond) + " rows/s is the highest that was tried and held"
 	}
-	fmt.Fprintf(w, "\nThe highest rate with a p99 of `changes/` within %s: %s.\n\n| rows/s wanted | written | changes/ p50 s | p99 s | current/ p99 s | |\n|---|---|---|---|---|---|\n", fresh, highest)
+	fmt.Fprintf(w, "\nThe highest rate with a p99 of `changes/` within %s: %s.\n\n| rows/s wanted | written | changes/ p50 s | p99 s | "+
+		"current/ p99 s | |\n|---|---|---|---|---|---|\n", fresh, highest)
 	for _, s := range all {
 		verdict := "held"
 		switch {
@@ -420,7 +436,8 @@ func rateRows(w *strings.Builder, all []rateSample) {
 		case !s.Held:
 			verdict = "not held"
 		}
-		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.2f | %s |\n", count(float64(s.Wanted)), count(s.Changes.PerSecond), s.Changes.P50, s.Changes.P99, s.Current.P99, verdict)
+		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.2f | %s |\n", count(float64(s.Wanted)), count(s.Changes.PerSecond), s.Changes.P50,
+			s.Changes.P99, s.Current.P99, verdict)
 	}
 }
 
@@ -436,12 +453,14 @@ func (r *results) memory(w *strings.Builder) {
 }
 
 func (m *memoryResult) idle(w *strings.Builder) {
-	fmt.Fprintf(w, "`millrace standalone` with nothing to do: %.1f MiB resident, %.1f MiB of them of no file (the rest is the binary), %.3f cores; it answered %.0f ms after its start.\n\n",
+	fmt.Fprintf(w, "`millrace standalone` with nothing to do: %.1f MiB resident, %.1f MiB of them of no file (the rest is the binary), %.3f "+
+		"cores; it answered %.0f ms after its start.\n\n",
 		m.IdleRSSMiB, m.IdleAnonMiB, m.IdleCores, m.StartMillis)
 }
 
 func (m *memoryResult) big(w *strings.Builder) {
-	fmt.Fprint(w, "A transaction through a fresh process (name server, broker, source, sink in one), with the most memory that was ever resident:\n\n"+
+	fmt.Fprint(w, "A transaction through a fresh process (name server, broker, source, sink in one), with the most memory that "+
+		"was ever resident:\n\n"+
 		"| rows in one transaction | binlog MiB | peak MiB | s from commit to changes/ |\n|---|---|---|---|\n")
 	for _, t := range m.Big {
 		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.1f |\n", count(float64(t.Rows)), t.BytesPerRow*float64(t.Rows)/(1<<20), t.PeakMiB, t.Seconds)

@@ -66,7 +66,8 @@ func (b *bench) s3(ctx context.Context) (*storeResult, error) {
 	}
 	remote, err := b.storeLoads(ctx, s, "bucket", func(tables string) (*daemon, error) {
 		text := fmt.Sprintf(storeFile, s.server.Addr, tables, storeBucket, store.Endpoint)
-		d, err := b.startDaemonIn(ctx, func(string) string { return text }, "AWS_ACCESS_KEY_ID="+store.Access, "AWS_SECRET_ACCESS_KEY="+store.Secret)
+		d, err := b.startDaemonIn(ctx, func(string) string { return text }, "AWS_ACCESS_KEY_ID="+store.Access,
+			"AWS_SECRET_ACCESS_KEY="+store.Secret)
 		if err == nil { // the gateway's objects are files
 			d.lake, d.beside = filepath.Join(store.Dir, storeBucket, "lake"), store.Pid
 		}
@@ -83,7 +84,8 @@ func (b *bench) s3(ctx context.Context) (*storeResult, error) {
 }
 
 // storeLoads carries each load that is wanted into the lake of one daemon.
-func (b *bench) storeLoads(ctx context.Context, s *source, db string, start func(tables string) (*daemon, error)) (all []backlogSample, err error) {
+func (b *bench) storeLoads(ctx context.Context, s *source, db string,
+	start func(tables string) (*daemon, error)) (all []backlogSample, err error) {
 	if _, err := s.db.ExecContext(ctx, "CREATE DATABASE "+db); err != nil {
 		return nil, err
 	}

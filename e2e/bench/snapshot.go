@@ -39,8 +39,10 @@ func (b *bench) snapshot(ctx context.Context, s *source) (backlogSample, error) 
 	sample.Seconds += start.Seconds()
 	sample.CurrentSeconds += start.Seconds()
 	sample.PerSecond = float64(sample.Rows) / sample.Seconds
-	b.say("snapshot of %d rows: %8.0f rows/s in changes/ (%.1f s), %.1f s until current/ has them, equal %t; %.2f µs a row; peak %.0f MiB; SELECT by go-mysql alone %.0f rows/s  (others: %.2f cores)",
-		sample.Rows, sample.PerSecond, sample.Seconds, sample.CurrentSeconds, sample.Equal, sample.CPUMicros, sample.PeakMiB, sample.BarePerSecond, sample.OtherCores)
+	b.say("snapshot of %d rows: %8.0f rows/s in changes/ (%.1f s), %.1f s until current/ has them, equal %t; %.2f µs a row; peak %.0f MiB; "+
+		"SELECT by go-mysql alone %.0f rows/s  (others: %.2f cores)",
+		sample.Rows, sample.PerSecond, sample.Seconds, sample.CurrentSeconds, sample.Equal, sample.CPUMicros, sample.PeakMiB,
+		sample.BarePerSecond, sample.OtherCores)
 	return sample, nil
 }
 

@@ -104,7 +104,8 @@ func (s *source) insertSingle(ctx context.Context, table string, n int) error {
 				}
 				var text strings.Builder
 				for id := from; id < min(n+1, from+chunk); id++ {
-					fmt.Fprintf(&text, "INSERT INTO %s VALUES (%d, %d, 'new', %d.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring the bell twice, order %d....................', '2024-01-01 00:00:00.5', NULL);",
+					fmt.Fprintf(&text, "INSERT INTO %s VALUES (%d, %d, 'new', %d.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring "+
+						"the bell twice, order %d....................', '2024-01-01 00:00:00.5', NULL);",
 						table, id, 1+id%100000, id%1000, id, id)
 				}
 				if _, err := s.db.ExecContext(ctx, text.String()); err != nil {
@@ -148,7 +149,8 @@ func (s *source) insertPaced(ctx context.Context, table string, perSecond int, d
 						text.WriteByte(',')
 					}
 					id := next.Add(1)
-					fmt.Fprintf(&text, "(%d, %d, 'new', 1.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring the bell twice', '%s', NULL)", id, id, id, now)
+					fmt.Fprintf(&text, "(%d, %d, 'new', 1.25, 'EUR', '%07d Große Bleichen, 20354 Hamburg, Germany', 'please ring the bell twice', "+
+						"'%s', NULL)", id, id, id, now)
 				}
 				if _, err := s.db.ExecContext(ctx, text.String()); err != nil {
 					errs[w] = fmt.Errorf("fill %s: %w", table, err)
@@ -230,7 +232,8 @@ func (s *source) decodeBare(ctx context.Context, from mysql.Position, tables []s
 		wanted[t] = true
 	}
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
-		ServerID: 4_000_001, Flavor: "mariadb", Host: "127.0.0.1", Port: uint16(s.server.Port), User: "root", Logger: slog.New(slog.DiscardHandler),
+		ServerID: 4_000_001, Flavor: "mariadb", Host: "127.0.0.1", Port: uint16(s.server.Port), User: "root",
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	defer syncer.Close()
 	began := time.Now()

@@ -30,7 +30,8 @@ func withSummary(text, summary string) (string, error) {
 	before, rest, ok := strings.Cut(text, summaryBegin)
 	_, after, ok2 := strings.Cut(rest, summaryEnd)
 	if !ok || !ok2 {
-		return "", fmt.Errorf("%q and %q, between which what was measured stands, are not there", strings.TrimSpace(summaryBegin), strings.TrimSpace(summaryEnd))
+		return "", fmt.Errorf("%q and %q, between which what was measured stands, are not there", strings.TrimSpace(summaryBegin),
+			strings.TrimSpace(summaryEnd))
 	}
 	return before + summaryBegin + summary + summaryEnd + after, nil
 }
@@ -39,7 +40,8 @@ func withSummary(text, summary string) (string, error) {
 // every figure stands there in the same form.
 func summary(r *results) string {
 	var w strings.Builder
-	fmt.Fprintf(&w, "On %d cores that broker, database and load generator share, %s ([docs/benchmarks.md](docs/benchmarks.md), aims that were missed included):\n\n", r.Machine.Cores, r.Started.UTC().Format("2006-01-02"))
+	fmt.Fprintf(&w, "On %d cores that broker, database and load generator share, %s ([docs/benchmarks.md](docs/benchmarks.md), aims that "+
+		"were missed included):\n\n", r.Machine.Cores, r.Started.UTC().Format("2006-01-02"))
 	r.summaryBrokers(&w)
 	if r.Pipeline != nil {
 		r.Pipeline.summary(&w)
@@ -87,14 +89,16 @@ func (p *pipelineResult) summary(w *strings.Builder) {
 	var list []string
 	for _, kind := range p.kinds() {
 		if len(kind.all) > 0 {
-			list = append(list, fmt.Sprintf("%s %s rows/s (%.2f µs of CPU a row)", kind.name, count(backlogMedian(kind.all, perSecond)), backlogMedian(kind.all, func(s backlogSample) float64 { return s.CPUMicros })))
+			list = append(list, fmt.Sprintf("%s %s rows/s (%.2f µs of CPU a row)", kind.name, count(backlogMedian(kind.all, perSecond)),
+				backlogMedian(kind.all, func(s backlogSample) float64 { return s.CPUMicros })))
 		}
 	}
 	if len(list) > 0 {
 		fmt.Fprintf(w, "* from the database into Parquet, compared row by row afterwards: %s\n", strings.Join(list, "; "))
 	}
 	if s := heldRate(p.Rates); s != nil {
-		fmt.Fprintf(w, "* rows in Parquet at %s rows/s: visible after %.2f s (p50) and %.2f s (p99)\n", count(s.Changes.PerSecond), s.Changes.P50, s.Changes.P99)
+		fmt.Fprintf(w, "* rows in Parquet at %s rows/s: visible after %.2f s (p50) and %.2f s (p99)\n", count(s.Changes.PerSecond),
+			s.Changes.P50, s.Changes.P99)
 	}
 }
 
@@ -106,10 +110,12 @@ func (r *olapResult) summary(w *strings.Builder) {
 		}
 	}
 	if len(list) > 0 {
-		fmt.Fprintf(w, "* from the database into ClickHouse %s, its engine on the same machine, compared row by row afterwards: %s\n", r.Version, strings.Join(list, "; "))
+		fmt.Fprintf(w, "* from the database into ClickHouse %s, its engine on the same machine, compared row by row afterwards: %s\n",
+			r.Version, strings.Join(list, "; "))
 	}
 	if s := heldRate(r.Rates); s != nil {
-		fmt.Fprintf(w, "* rows in ClickHouse at %s rows/s: visible after %.2f s (p50) and %.2f s (p99)\n", count(s.Changes.PerSecond), s.Changes.P50, s.Changes.P99)
+		fmt.Fprintf(w, "* rows in ClickHouse at %s rows/s: visible after %.2f s (p50) and %.2f s (p99)\n", count(s.Changes.PerSecond),
+			s.Changes.P50, s.Changes.P99)
 	}
 }
 

@@ -65,7 +65,8 @@ func (b *bench) millraceSystem(name string) system {
 		for k, v := range sameSettings {
 			fmt.Fprintf(&conf, "%s=%s\n", k, v)
 		}
-		fmt.Fprintf(&conf, "flushDiskType=%s\nlistenPort=%d\nnamesrvAddr=%s\nstorePathRootDir=%s\n", flush, port, r.namesrv, filepath.Join(dir, "store"))
+		fmt.Fprintf(&conf, "flushDiskType=%s\nlistenPort=%d\nnamesrvAddr=%s\nstorePathRootDir=%s\n", flush, port, r.namesrv,
+			filepath.Join(dir, "store"))
 		file := filepath.Join(dir, "broker.conf")
 		if err := os.WriteFile(file, []byte(conf.String()), 0o644); err != nil {
 			return nil, err

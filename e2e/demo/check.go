@@ -132,7 +132,8 @@ func alterOneRow(table string) error {
 		return fmt.Errorf("%s: read %d of %d rows", path, len(rows), opened.NumRows())
 	}
 	old := rows[0][column.ColumnIndex]
-	rows[0][column.ColumnIndex] = parquet.ByteArrayValue([]byte("altered@example.com")).Level(old.RepetitionLevel(), old.DefinitionLevel(), old.Column())
+	rows[0][column.ColumnIndex] = parquet.ByteArrayValue([]byte("altered@example.com")).Level(old.RepetitionLevel(),
+		old.DefinitionLevel(), old.Column())
 	out, err := os.Create(filepath.Join(filepath.Dir(path), ".altered"))
 	if err != nil {
 		return err

@@ -80,7 +80,8 @@ func (o *olap) Tables(ctx context.Context) (names []event.TableName, err error) 
 var binaries = map[string]bool{"thumbnail": true, "token": true, "place": true}
 
 // Read implements pipeline.Reader.
-func (o *olap) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (o *olap) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	rows, err := o.conn.Query(ctx, fmt.Sprintf("SELECT * FROM `%s`.`%s`", name.DB, name.Table))
 	if err != nil {
 		return err
@@ -154,7 +155,8 @@ func olapCell(t driver.ColumnType, v reflect.Value) (pipeline.Cell, error) {
 // alter changes one customer behind the sink's back.
 func (o *olap) alter(ctx context.Context) error {
 	const one = "(SELECT min(id) FROM shop.customers)"
-	return o.conn.Exec(ctx, "ALTER TABLE shop.customers__cdc UPDATE email = 'altered@example.com' WHERE id = "+one+" SETTINGS mutations_sync = 1")
+	return o.conn.Exec(ctx, "ALTER TABLE shop.customers__cdc UPDATE email = 'altered@example.com' WHERE id = "+one+
+		" SETTINGS mutations_sync = 1")
 }
 
 // killOLAP kills ClickHouse while rows come, looks that the lake goes on meanwhile, has
@@ -170,7 +172,8 @@ func (s *scene) killOLAP(ctx context.Context) error {
 	s.olap.Kill()
 	s.progress.say("killed ClickHouse (SIGKILL) when it had been sent %d rows; the lake goes on", before)
 	for _, statement := range []string{
-		"ALTER TABLE shop.payments ADD COLUMN currency CHAR(3) NOT NULL DEFAULT 'EUR' AFTER amount, MODIFY method VARCHAR(40) CHARACTER SET utf8mb4 NULL",
+		"ALTER TABLE shop.payments ADD COLUMN currency CHAR(3) NOT NULL DEFAULT 'EUR' AFTER amount, MODIFY method VARCHAR(40) " +
+			"CHARACTER SET utf8mb4 NULL",
 		"ALTER TABLE shop.products ADD COLUMN origin VARCHAR(8) NULL",
 		"ALTER TABLE shop.products CHANGE origin country VARCHAR(16) NULL",
 		"TRUNCATE TABLE shop.audit",
@@ -227,7 +230,8 @@ func (o *olap) ages(ctx context.Context, newest time.Time) (samples []time.Durat
 		case <-ctx.Done():
 			return samples, nil
 		}
-		rows, err := o.conn.Query(ctx, "SELECT paid_at FROM shop.payments WHERE paid_at > @newest", clickhouse.DateNamed("newest", newest, clickhouse.MicroSeconds))
+		rows, err := o.conn.Query(ctx, "SELECT paid_at FROM shop.payments WHERE paid_at > @newest",
+			clickhouse.DateNamed("newest", newest, clickhouse.MicroSeconds))
 		if err == nil {
 			newest, samples, err = takeAges(rows, newest, samples)
 		}

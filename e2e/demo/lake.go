@@ -109,7 +109,8 @@ func live(table string, upTo int64) (files []string, fields []deltaField, versio
 }
 
 // Read reads current/ of a table.
-func (l lake) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (l lake) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	files, fields, _, err := live(l.table(name, "current"), -1)
 	if err != nil {
 		return err

@@ -31,7 +31,8 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "millrace", "bin/millrace", "the binary to run")
-	flag.StringVar(&o.config, "pipelines", "", "directory of the pipeline file; empty is configs/demo, configs/demo-s3 or configs/demo-clickhouse")
+	flag.StringVar(&o.config, "pipelines", "", "directory of the pipeline file; empty is configs/demo, configs/demo-s3 or "+
+		"configs/demo-clickhouse")
 	flag.BoolVar(&o.s3, "s3", false, "keep the lake in a bucket of an object store, which is killed as well")
 	flag.BoolVar(&o.clickhouse, "clickhouse", false, "keep the tables in a ClickHouse as well, which is killed too")
 	flag.IntVar(&o.rows, "rows", million, "rows of the database before the snapshot")
@@ -93,7 +94,8 @@ func demo(ctx context.Context, o options) (right bool, err error) {
 	if err != nil {
 		return false, errors.Join(err, os.RemoveAll(dir))
 	}
-	s := scene{options: o, server: server, progress: p, dir: dir, lake: lake{dir: filepath.Join(dir, "lake", "orders")}, file: filepath.Join(pipelines, "orders.yaml")}
+	s := scene{options: o, server: server, progress: p, dir: dir, lake: lake{dir: filepath.Join(dir, "lake", "orders")},
+		file: filepath.Join(pipelines, "orders.yaml")}
 	env := []string{"DEMO_MYSQL=" + server.Addr, "DEMO_PASSWORD=" + password, "DEMO_LAKE=" + filepath.Join(dir, "lake")}
 	if o.s3 {
 		p.say("looking for an object store (the first time it is built into the cache)")

@@ -66,7 +66,8 @@ func (m *millrace) status(ctx context.Context) (pipeline.Status, error) {
 
 // until polls the status every interval until done says so. show sees every status. A
 // busy machine may take any time: it gives up only when nothing has moved for patience.
-func (m *millrace) until(ctx context.Context, interval time.Duration, what string, show func(pipeline.Status), done func(pipeline.Status) bool) error {
+func (m *millrace) until(ctx context.Context, interval time.Duration, what string, show func(pipeline.Status),
+	done func(pipeline.Status) bool) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	var last pipeline.Status

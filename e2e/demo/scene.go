@@ -51,7 +51,8 @@ func (s *scene) play(ctx context.Context) (right bool, err error) {
 	if err := s.millrace.start(ctx); err != nil {
 		return false, err
 	}
-	for _, act := range []func(context.Context) error{s.killInSnapshot, s.killOLAP, s.finishSnapshot, s.addColumn, s.killInTransaction, s.measure, s.settle} {
+	for _, act := range []func(context.Context) error{s.killInSnapshot, s.killOLAP, s.finishSnapshot, s.addColumn,
+		s.killInTransaction, s.measure, s.settle} {
 		if err := act(ctx); err != nil {
 			return false, err
 		}
@@ -233,7 +234,8 @@ func (s *scene) caughtUp(ctx context.Context) error {
 			if _, _, _, err := live(filepath.Join(s.lake.dir, t.Name, "current"), -1); err != nil {
 				return false // nothing has been merged into current/ yet
 			}
-			if t.Snapshot < 100 || slices.ContainsFunc(t.Sinks, func(one pipeline.SinkSummary) bool { return !one.State.Flows() || one.Flushes == 0 }) {
+			if t.Snapshot < 100 || slices.ContainsFunc(t.Sinks,
+				func(one pipeline.SinkSummary) bool { return !one.State.Flows() || one.Flushes == 0 }) {
 				return false
 			}
 		}

@@ -30,7 +30,8 @@ func (s *store) lake() string { return filepath.Join(s.Dir, bucket, "demo", "ord
 
 // env is what the pipeline file and the SDK read.
 func (s *store) env() []string {
-	return []string{"DEMO_LAKE=s3://" + bucket + "/demo", "DEMO_S3=" + s.Endpoint, "AWS_ACCESS_KEY_ID=" + s.Access, "AWS_SECRET_ACCESS_KEY=" + s.Secret}
+	return []string{"DEMO_LAKE=s3://" + bucket + "/demo", "DEMO_S3=" + s.Endpoint, "AWS_ACCESS_KEY_ID=" + s.Access,
+		"AWS_SECRET_ACCESS_KEY=" + s.Secret}
 }
 
 // killAgain ends the store's process and starts it anew.

@@ -131,7 +131,8 @@ func newOrder(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
 		return err
 	}
 	for line := range 1 + r.IntN(4) {
-		if err := run(ctx, tx, "INSERT INTO shop.order_items VALUES (?, ?, ?, ?, ?)", id, line+1, fmt.Sprintf("SKU%08d", r.IntN(1000)), 1+r.IntN(9), float64(r.IntN(9000))/100); err != nil {
+		if err := run(ctx, tx, "INSERT INTO shop.order_items VALUES (?, ?, ?, ?, ?)", id, line+1, fmt.Sprintf("SKU%08d", r.IntN(1000)),
+			1+r.IntN(9), float64(r.IntN(9000))/100); err != nil {
 			return err
 		}
 	}
@@ -187,7 +188,8 @@ func touchProduct(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
 }
 
 func keylessInsert(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
-	return run(ctx, tx, "INSERT INTO shop.audit VALUES (NOW(3), ?, ?, ?), ('2024-01-01 00:00:00', 'twice', 'same', 1), ('2024-01-01 00:00:00', 'twice', 'same', 1)",
+	return run(ctx, tx, "INSERT INTO shop.audit VALUES (NOW(3), ?, ?, ?), ('2024-01-01 00:00:00', 'twice', 'same', 1), ('2024-01-01 "+
+		"00:00:00', 'twice', 'same', 1)",
 		fmt.Sprintf("clerk%d", r.IntN(10)), fmt.Sprintf("step %d", r.IntN(3)), r.IntN(4))
 }
 

@@ -89,7 +89,8 @@ func (c *Cluster) Daemon(p Plan) *Daemon {
 	if p.Snapshot == "" {
 		p.Snapshot = pipeline.SnapshotInitial
 	}
-	r, err := runner.New(runner.Config{Pipelines: filepath.Join(p.Dir, "pipelines"), State: filepath.Join(p.Dir, "state"), Reload: p.Reload}, Kinds(), runner.Deps{
+	r, err := runner.New(runner.Config{Pipelines: filepath.Join(p.Dir, "pipelines"), State: filepath.Join(p.Dir, "state"),
+		Reload: p.Reload}, Kinds(), runner.Deps{
 		Source:    p.Source,
 		Snapshot:  func(*spec.Pipeline) pipeline.SnapshotMode { return p.Snapshot },
 		Heartbeat: p.Heartbeat,

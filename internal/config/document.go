@@ -111,7 +111,8 @@ var octal = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
 
 func (d *Document) scalar(n *yaml.Node, path string, env Env) {
 	if n.Style == 0 && octal.MatchString(n.Value) {
-		d.Issues = append(d.Issues, At(d.File, n, path, fmt.Sprintf("the number %s would be read as octal", n.Value), "drop the leading zero, or quote it"))
+		d.Issues = append(d.Issues, At(d.File, n, path, fmt.Sprintf("the number %s would be read as octal", n.Value),
+			"drop the leading zero, or quote it"))
 	}
 	if !strings.Contains(n.Value, "${") {
 		return

@@ -14,7 +14,8 @@ import (
 // Keys that the struct does not know are put before refuse, since people bring their files:
 // those for which it returns an error are mistakes, all others are dropped and named in
 // warnings.
-func ParseProperties(file string, data []byte, t reflect.Type, refuse func(key, value string) error) (d *Document, warnings []string, err error) {
+func ParseProperties(file string, data []byte, t reflect.Type, refuse func(key, value string) error) (d *Document,
+	warnings []string, err error) {
 	d = &Document{File: file, Root: &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}}
 	fields := Fields(t)
 	seen, foreign := map[string]*yaml.Node{}, map[string]*yaml.Node{}

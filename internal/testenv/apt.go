@@ -33,7 +33,8 @@ func (a aptSource) unpackAlone(ctx context.Context, root string, packages ...str
 	}, packages)
 }
 
-func (a aptSource) fetch(ctx context.Context, root string, which func(ctx context.Context, options, packages []string) ([]string, error), packages []string) error {
+func (a aptSource) fetch(ctx context.Context, root string, which func(ctx context.Context, options, packages []string) ([]string, error),
+	packages []string) error {
 	for _, tool := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is not on this machine, and %s was not found either; install it", tool, strings.Join(packages, ", "))
@@ -126,7 +127,8 @@ func (a aptSource) options(ctx context.Context) ([]string, error) {
 		}
 		// A mirror may stand still for longer than a suite's lists are meant to be valid; what
 		// they are signed with is checked all the same.
-		options = append(options, "-o", "Acquire::Check-Valid-Until=false", "-o", "Dir::Etc::sourcelist="+list, "-o", "Dir::Etc::sourceparts=/nonexistent", "-o", "Dir::State::status="+status)
+		options = append(options, "-o", "Acquire::Check-Valid-Until=false", "-o", "Dir::Etc::sourcelist="+list, "-o",
+			"Dir::Etc::sourceparts=/nonexistent", "-o", "Dir::State::status="+status)
 	}
 	_, err := output(ctx, "", "apt-get", append(append([]string{}, options...), "-qq", "update")...)
 	return options, err

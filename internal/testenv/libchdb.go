@@ -36,7 +36,8 @@ func findLibchdb(ctx context.Context) (string, error) {
 		return path, err
 	}
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		return "", fmt.Errorf("the ClickHouse test server runs on linux/amd64 only, this is %s/%s: name a real server in MILLRACE_TEST_CLICKHOUSE", runtime.GOOS, runtime.GOARCH)
+		return "", fmt.Errorf("the ClickHouse test server runs on linux/amd64 only, this is %s/%s: name a real server in "+
+			"MILLRACE_TEST_CLICKHOUSE", runtime.GOOS, runtime.GOARCH)
 	}
 	dir, err := Cached(ctx, "libchdb-"+libchdbVersion, fetchLibchdb)
 	return filepath.Join(dir, "libchdb.so"), err
@@ -135,7 +136,8 @@ func unpackLibchdb(archive, to string) error {
 		return err
 	}
 	if got := sum.Sum(nil); !bytes.Equal(got, want) {
-		return fmt.Errorf("%s is not what it was: SHA-512 %s, expected %s", filepath.Base(archive), base64.StdEncoding.EncodeToString(got), libchdbChecksum)
+		return fmt.Errorf("%s is not what it was: SHA-512 %s, expected %s", filepath.Base(archive),
+			base64.StdEncoding.EncodeToString(got), libchdbChecksum)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err

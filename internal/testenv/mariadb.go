@@ -44,7 +44,8 @@ func findMariaDB(ctx context.Context) (program, error) {
 	if dirs, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu")); len(dirs) > 0 {
 		libs = strings.Join(append(dirs, libs), ":")
 	}
-	p := program{kind: "mariadb", path: filepath.Join(root, "usr/sbin/mariadbd"), base: filepath.Join(root, "usr"), env: []string{"LD_LIBRARY_PATH=" + libs}}
+	p := program{kind: "mariadb", path: filepath.Join(root, "usr/sbin/mariadbd"), base: filepath.Join(root, "usr"),
+		env: []string{"LD_LIBRARY_PATH=" + libs}}
 	_, err = p.version(ctx)
 	return p, err
 }

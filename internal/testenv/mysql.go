@@ -41,7 +41,8 @@ func findMySQL(ctx context.Context) (program, error) {
 		return program{}, err
 	}
 	loader, libs := "", []string{filepath.Join(root, "usr/lib")}
-	for _, pattern := range []string{"usr/lib64/ld-linux-*.so.*", "lib64/ld-linux-*.so.*", "usr/lib/ld-linux-*.so.*", "usr/lib/*-linux-gnu/ld-linux-*.so.*"} {
+	for _, pattern := range []string{"usr/lib64/ld-linux-*.so.*", "lib64/ld-linux-*.so.*", "usr/lib/ld-linux-*.so.*",
+		"usr/lib/*-linux-gnu/ld-linux-*.so.*"} {
 		if found, _ := filepath.Glob(filepath.Join(root, pattern)); len(found) > 0 {
 			loader = found[0]
 			break

@@ -85,17 +85,18 @@ func findReader(ctx context.Context, name string) (*Reader, error) {
 	}
 	r := &Reader{python: base.python, path: base.packages}
 	if len(spec.packages) > 0 {
-		own, err := Cached(ctx, "python-"+strings.ReplaceAll(strings.Join(spec.packages, "-"), "==", "-"), func(ctx context.Context, dir string) error {
-			if spec.size != "" {
-				fmt.Fprintf(os.Stderr, "fetching %s (%s, once)\n", strings.Join(spec.packages, " "), spec.size)
-			}
-			args := []string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", dir}
-			if !spec.source {
-				args = append(args, "--only-binary", ":all:")
-			}
-			_, err := output(ctx, "", base.python, append(args, spec.packages...)...)
-			return err
-		})
+		own, err := Cached(ctx, "python-"+strings.ReplaceAll(strings.Join(spec.packages, "-"), "==", "-"),
+			func(ctx context.Context, dir string) error {
+				if spec.size != "" {
+					fmt.Fprintf(os.Stderr, "fetching %s (%s, once)\n", strings.Join(spec.packages, " "), spec.size)
+				}
+				args := []string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", dir}
+				if !spec.source {
+					args = append(args, "--only-binary", ":all:")
+				}
+				_, err := output(ctx, "", base.python, append(args, spec.packages...)...)
+				return err
+			})
 		if err != nil {
 			return nil, err
 		}

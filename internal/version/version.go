@@ -22,7 +22,8 @@ const Number = "0.1.0"
 
 // Get reads the stamp that the Go tool left in the binary.
 func Get() Info {
-	info := Info{Version: Number, Commit: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Protocol: "RocketMQ 5.5.0"}
+	info := Info{Version: Number, Commit: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Protocol: "RocketMQ 5.5.0"}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return info

@@ -97,7 +97,8 @@ func (t *Table) Register(now time.Time, r Registration) (master string, masterHA
 	}
 	p := g.processes[r.ID]
 	if p != nil && p.Addr != r.Addr {
-		return "", "", fmt.Errorf("broker %s, id %d: %s is alive and %s wants to be it: %w; give each broker its own brokerName", r.Name, r.ID, p.Addr, r.Addr, ErrTaken)
+		return "", "", fmt.Errorf("broker %s, id %d: %s is alive and %s wants to be it: %w; give each broker its own brokerName", r.Name, r.ID,
+			p.Addr, r.Addr, ErrTaken)
 	}
 	if p == nil {
 		if t.count >= t.limits.Brokers {

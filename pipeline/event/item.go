@@ -5,17 +5,18 @@ type Kind uint8
 
 // The kinds of items a source hands over, in log order.
 const (
-	KindRow       Kind = iota + 1 // a row change of the stream (c, u, d) or a snapshot row (r)
-	KindCommit                    // end of a source transaction; Seq is the number of its end event
-	KindDDL                       // schema change of a table; goes into every queue of it
-	KindTruncate                  // TRUNCATE of a table; its Seq is the floor S; every queue
-	KindBegin                     // BEGIN of an attempt; every queue
-	KindChunkEnd                  // the rows of a chunk are complete; carries the attempt's new cursor; no message of its own
-	KindEnd                       // END of an attempt; every queue
-	KindHeartbeat                 // the reader stands at Commit; may become a message in idle queues; Seq is 0 before the first transaction of an opening
-	KindPaused                    // the source stopped this table, with a reason; no message
-	KindResumed                   // the source took this table up again; no message
-	KindDue                       // the source owes this table an attempt that nobody asked it for; no message
+	KindRow      Kind = iota + 1 // a row change of the stream (c, u, d) or a snapshot row (r)
+	KindCommit                   // end of a source transaction; Seq is the number of its end event
+	KindDDL                      // schema change of a table; goes into every queue of it
+	KindTruncate                 // TRUNCATE of a table; its Seq is the floor S; every queue
+	KindBegin                    // BEGIN of an attempt; every queue
+	KindChunkEnd                 // the rows of a chunk are complete; carries the attempt's new cursor; no message of its own
+	KindEnd                      // END of an attempt; every queue
+	// the reader stands at Commit; may become a message in idle queues; Seq is 0 before the first transaction of an opening
+	KindHeartbeat
+	KindPaused  // the source stopped this table, with a reason; no message
+	KindResumed // the source took this table up again; no message
+	KindDue     // the source owes this table an attempt that nobody asked it for; no message
 )
 
 // Op is the operation of a row, in Debezium's letters.

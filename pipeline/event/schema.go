@@ -7,24 +7,25 @@ type Type uint8
 // an Image. uvarint and zigzag are as in encoding/binary; "bytes" is uvarint length +
 // bytes.
 const (
-	TypeInt         Type = iota + 1 // zigzag varint: TINYINT … BIGINT, signed
-	TypeUint                        // uvarint: the same, UNSIGNED
-	TypeDecimal                     // bytes: exact text as MySQL prints it, e.g. "-12.50"
-	TypeFloat                       // 4 bytes little endian IEEE 754
-	TypeDouble                      // 8 bytes little endian IEEE 754
-	TypeDate                        // uvarint: year<<9 | month<<5 | day; zero and partial dates keep their parts
-	TypeDateTime                    // uvarint: ((year<<9|month<<5|day)<<17 | hour<<12|minute<<6|second) <<20 | microseconds (civil, zero parts kept)
-	TypeTimestamp                   // zigzag varint: microseconds since the epoch, UTC; the zero timestamp is math.MinInt64
-	TypeTime                        // zigzag varint: microseconds, ±838:59:59.999999
-	TypeYear                        // uvarint
-	TypeText                        // bytes: UTF-8
-	TypeBinary                      // bytes: BINARY re-padded to its length, VARBINARY and BLOB as they are
-	TypeEnum                        // uvarint: ordinal, 0 = '' (invalid); names are in the schema
-	TypeSet                         // uvarint: bit mask; names are in the schema
-	TypeBit                         // uvarint
-	TypeJSON                        // bytes: JSON text as MySQL prints it (MariaDB: the stored text)
-	TypeGeometry                    // bytes: 4 bytes little endian SRID + WKB, or none
-	TypeUnsupported                 // never in an image: the table pauses
+	TypeInt     Type = iota + 1 // zigzag varint: TINYINT … BIGINT, signed
+	TypeUint                    // uvarint: the same, UNSIGNED
+	TypeDecimal                 // bytes: exact text as MySQL prints it, e.g. "-12.50"
+	TypeFloat                   // 4 bytes little endian IEEE 754
+	TypeDouble                  // 8 bytes little endian IEEE 754
+	TypeDate                    // uvarint: year<<9 | month<<5 | day; zero and partial dates keep their parts
+	// uvarint: ((year<<9|month<<5|day)<<17 | hour<<12|minute<<6|second) <<20 | microseconds (civil, zero parts kept)
+	TypeDateTime
+	TypeTimestamp   // zigzag varint: microseconds since the epoch, UTC; the zero timestamp is math.MinInt64
+	TypeTime        // zigzag varint: microseconds, ±838:59:59.999999
+	TypeYear        // uvarint
+	TypeText        // bytes: UTF-8
+	TypeBinary      // bytes: BINARY re-padded to its length, VARBINARY and BLOB as they are
+	TypeEnum        // uvarint: ordinal, 0 = '' (invalid); names are in the schema
+	TypeSet         // uvarint: bit mask; names are in the schema
+	TypeBit         // uvarint
+	TypeJSON        // bytes: JSON text as MySQL prints it (MariaDB: the stored text)
+	TypeGeometry    // bytes: 4 bytes little endian SRID + WKB, or none
+	TypeUnsupported // never in an image: the table pauses
 )
 
 // Column is one column of a Schema.

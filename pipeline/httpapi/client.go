@@ -89,7 +89,8 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 		if errors.As(err, &why) {
 			err = why.Err // it names what we do in its own words
 		}
-		return fmt.Errorf("%w: nobody answers as one at %s (is `millrace connect` or `millrace standalone` running there? --daemon or MILLRACE_DAEMON names another): %w",
+		return fmt.Errorf("%w: nobody answers as one at %s (is `millrace connect` or `millrace standalone` running there? --daemon or "+
+			"MILLRACE_DAEMON names another): %w",
 			ErrAway, c.base, err)
 	}
 	defer answer.Body.Close()
@@ -102,7 +103,8 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 		if json.Unmarshal(body, &p) == nil && p.Detail != "" {
 			return errors.New(p.Detail)
 		}
-		return fmt.Errorf("%s answered %s: it is no daemon of Millrace's, or one of another version; --daemon or MILLRACE_DAEMON names another", c.base, answer.Status)
+		return fmt.Errorf("%s answered %s: it is no daemon of Millrace's, or one of another version; --daemon or MILLRACE_DAEMON "+
+			"names another", c.base, answer.Status)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%s answered what no daemon of this version does; --daemon or MILLRACE_DAEMON names another: %w", c.base, err)

@@ -125,7 +125,8 @@ func Handle(mux *http.ServeMux, d Daemon) {
 	})
 	mux.HandleFunc("DELETE /v1/pipelines/{name}", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		done, err := d.Delete(r.Context(), r.PathValue("name"), DeleteOptions{PurgeTopics: q.Get("purge_topics") == "true", PurgeTarget: q.Get("purge_target") == "true"})
+		done, err := d.Delete(r.Context(), r.PathValue("name"),
+			DeleteOptions{PurgeTopics: q.Get("purge_topics") == "true", PurgeTarget: q.Get("purge_target") == "true"})
 		if err != nil {
 			fail(w, err)
 			return

@@ -182,7 +182,8 @@ func (a *Audit) Holds(marks []pipeline.QueueMark, has func(event.Identity) bool)
 	for _, m := range marks {
 		for _, r := range a.Rows[m.Queue] {
 			if r.Seq <= m.Seq && !has(r.ID) {
-				wrong = append(wrong, fmt.Errorf("I10: %s/%d: the mark is %d, row %d (%s) is not in the target", m.Queue.Topic, m.Queue.Queue, m.Seq, r.Seq, r.ID))
+				wrong = append(wrong, fmt.Errorf("I10: %s/%d: the mark is %d, row %d (%s) is not in the target", m.Queue.Topic,
+					m.Queue.Queue, m.Seq, r.Seq, r.ID))
 			}
 		}
 	}

@@ -33,7 +33,8 @@ func (p *Packed) Schema(_ context.Context, id event.SchemaID) (*event.Schema, er
 // transaction, chunk and mark is a message of its own in each queue that it touches.
 func Pack(ctx context.Context, s *Script) (*Packed, error) {
 	p := &Packed{
-		Queues: map[pipeline.QueueID][]*event.Slice{}, schemas: map[event.SchemaID]*event.Schema{}, open: map[pipeline.QueueID]*event.SliceBuilder{},
+		Queues: map[pipeline.QueueID][]*event.Slice{}, schemas: map[event.SchemaID]*event.Schema{},
+		open: map[pipeline.QueueID]*event.SliceBuilder{},
 		head: map[pipeline.QueueID]*event.Slice{}, tx: map[pipeline.QueueID]int{}, rows: map[pipeline.QueueID]uint64{},
 	}
 	src := NewSource(s, SourceConfig{})

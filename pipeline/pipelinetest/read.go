@@ -17,7 +17,8 @@ type scriptReader struct{ s *Script }
 func (r scriptReader) Tables(context.Context) ([]event.TableName, error) { return r.s.Names(), nil }
 func (r scriptReader) Close() error                                      { return nil }
 
-func (r scriptReader) Read(_ context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r scriptReader) Read(_ context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	c := r.s.content(table)
 	if c == nil {
 		return fmt.Errorf("there is no table %s", table)

@@ -447,7 +447,8 @@ func (c *ScriptSource) attemptStep() bool {
 	before := a.Attempt
 	for i, r := range rows {
 		c.out = append(c.out, event.Item{
-			Kind: event.KindRow, Op: event.OpRead, Index: uint64(i), Seq: c.seq(c.counter), Table: t.now, Tx: etx, Attempt: &before, After: image(t.now.Schema, r),
+			Kind: event.KindRow, Op: event.OpRead, Index: uint64(i), Seq: c.seq(c.counter), Table: t.now, Tx: etx, Attempt: &before,
+			After: image(t.now.Schema, r),
 		})
 		c.counter += 2
 		t.rows++
@@ -560,7 +561,8 @@ func (c *ScriptSource) Close() error { return nil }
 // that is asked for no snapshot.
 func Minted(ctx context.Context, s *Script, epoch uint16) (map[event.Identity]event.Seq, error) {
 	c := NewSource(s, SourceConfig{})
-	if _, err := c.Open(ctx, pipeline.Resume{Epoch: epoch, Position: event.Position{Server: s.server, File: "script", Epoch: epoch, Counter: 2}}); err != nil {
+	if _, err := c.Open(ctx, pipeline.Resume{Epoch: epoch, Position: event.Position{Server: s.server, File: "script", Epoch: epoch,
+		Counter: 2}}); err != nil {
 		return nil, err
 	}
 	all := map[event.Identity]event.Seq{}

@@ -178,7 +178,8 @@ func (s *sourceTest) first() {
 		}
 	}
 	st := src.Status()
-	if !st.Connected || st.Server != opened.Server || len(st.Tables) != 1 || st.Tables[0].Paused || st.Tables[0].Attempting || st.Tables[0].Trouble != "" || st.Tables[0].Rows == 0 {
+	if !st.Connected || st.Server != opened.Server || len(st.Tables) != 1 || st.Tables[0].Paused || st.Tables[0].Attempting ||
+		st.Tables[0].Trouble != "" || st.Tables[0].Rows == 0 {
 		s.Errorf("status %+v", st)
 	}
 }

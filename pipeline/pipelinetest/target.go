@@ -339,7 +339,8 @@ func (r targetReader) Tables(context.Context) ([]event.TableName, error) {
 	return slices.Collect(maps.Keys(r.t.tables)), nil
 }
 
-func (r targetReader) Read(_ context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r targetReader) Read(_ context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	schema, rows, err := r.t.rows(table)
 	if err != nil {
 		return err

@@ -43,7 +43,8 @@ func columnsOf(t *event.Table) []column {
 
 // newPlan makes the plan of a definition in which the rule has no faults.
 func newPlan(r *rule, s *event.Schema) *plan {
-	p := &plan{rule: r, whole: true, actions: make([]action, len(s.Columns)), kinds: make([]kind, len(s.Columns)), to: make([]int, len(s.Columns))}
+	p := &plan{rule: r, whole: true, actions: make([]action, len(s.Columns)), kinds: make([]kind, len(s.Columns)),
+		to: make([]int, len(s.Columns))}
 	source := slices.Clone(s.Columns)
 	var out []event.Column
 	for i := range source {

@@ -35,7 +35,8 @@ func NewReader(in SourceReader, rules Rules) *Reader {
 func (r *Reader) OnHidden(f func(context.Context, int) error) { r.onHidden = f }
 
 // Read implements pipeline.Reader.
-func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	v := r.view(table, columns, row)
 	if err := r.SourceReader.Read(ctx, table, v.columns, v.row); err != nil {
 		return err

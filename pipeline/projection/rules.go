@@ -182,12 +182,14 @@ func (r *rule) faults(columns []column, missing func(string) bool) string {
 		c := columns[at]
 		switch k := kindOf(c.native); {
 		case c.key:
-			all = append(all, fmt.Sprintf("the column %s, which tables.%s.columns.%s names, is of the table's key: without its values rows can't be told apart",
+			all = append(all, fmt.Sprintf("the column %s, which tables.%s.columns.%s names, is of the table's key: without its values "+
+				"rows can't be told apart",
 				c.name, r.table, n.action))
 		case n.action == mask && !k.masked():
 			all = append(all, fmt.Sprintf("the column %s is %s, for which there is no value to mask it with: exclude it", c.name, bare(c.native)))
 		case n.action == hash && !k.hashed():
-			all = append(all, fmt.Sprintf("the column %s is %s, and only texts, binary strings and whole numbers are hashed: exclude or mask it", c.name, bare(c.native)))
+			all = append(all, fmt.Sprintf("the column %s is %s, and only texts, binary strings and whole numbers are hashed: exclude or mask it",
+				c.name, bare(c.native)))
 		}
 	}
 	if _, why := r.filter(columns); why != "" {

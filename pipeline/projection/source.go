@@ -73,8 +73,10 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 		found, err := s.look(ctx, name)
 		switch {
 		case errors.Is(err, pipeline.ErrNoTable):
-			problems = append(problems, pipeline.Problem{Thing: "table " + name.String(), Found: "the server does not have it, or shows it to nobody like this user",
-				Wanted: "tables." + r.table + " says what of it may leave", Remedy: "correct the name in the pipeline file, unless the table is still to come"})
+			problems = append(problems, pipeline.Problem{Thing: "table " + name.String(),
+				Found:  "the server does not have it, or shows it to nobody like this user",
+				Wanted: "tables." + r.table + " says what of it may leave", Remedy: "correct the name in the pipeline file, unless the " +
+					"table is still to come"})
 			continue
 		case err != nil:
 			return problems, fmt.Errorf("columns of %s: %w", name, err)
@@ -328,8 +330,10 @@ func (s *Source) resumed(t *table, it *event.Item) {
 func (s *Source) block(t *event.Table, why string, at event.Position) event.Item {
 	s.at(t.Name).blocked = true
 	s.Source.SetPaused(t.Name, true)
-	text := fmt.Sprintf("table %s: %s; correct what tables.%s says in the pipeline file, and resume the table, which reads it anew", t.Name, why, t.Name)
-	s.log.Warn("table paused", slog.String("table", t.Name.String()), slog.String("code", string(event.PauseColumns)), slog.String("reason", text))
+	text := fmt.Sprintf("table %s: %s; correct what tables.%s says in the pipeline file, and resume the table, which reads it anew", t.Name,
+		why, t.Name)
+	s.log.Warn("table paused", slog.String("table", t.Name.String()), slog.String("code", string(event.PauseColumns)),
+		slog.String("reason", text))
 	return event.Item{Kind: event.KindPaused, Table: nameOnly(t), Reason: &event.PauseReason{Code: event.PauseColumns, Text: text, Where: at}}
 }
 
@@ -356,7 +360,8 @@ func paused(t *table, it *event.Item) event.Item {
 	if code == event.PauseUndecodable || code == event.PauseSnapshot || code == event.PauseCharset && t.rule.where != nil {
 		reason := *it.Reason
 		reason.Serial = ""
-		reason.Text = fmt.Sprintf("table %s: its rows can't be read (%s); what was found is not told, because columns or rows of the table are kept back: resume it with a new snapshot",
+		reason.Text = fmt.Sprintf("table %s: its rows can't be read (%s); what was found is not told, because columns or rows of the table are "+
+			"kept back: resume it with a new snapshot",
 			it.Table.Name, reason.Code)
 		out.Reason = &reason
 	}

@@ -98,7 +98,8 @@ func (s *Source) copied(ev *event.Table) string {
 		if !s.most(name, has) {
 			continue
 		}
-		return fmt.Sprintf("it has the columns of %s, of which columns or rows are kept back, and may be a copy of it ({} under tables.%s.columns lets all of it leave, \"!%s\" in source.tables takes it out)",
+		return fmt.Sprintf("it has the columns of %s, of which columns or rows are kept back, and may be a copy of it ({} under "+
+			"tables.%s.columns lets all of it leave, \"!%s\" in source.tables takes it out)",
 			name, ev.Name, ev.Name)
 	}
 	return ""

@@ -338,10 +338,12 @@ func (s *Service) take(ctx context.Context, sink string, table event.TableName, 
 		case verify.Differs:
 			e.Differences, again = got.Differences(), false
 			log.Warn("the self-check found that source and target differ",
-				slog.Int64("missing", got.Missing), slog.Int64("extra", got.Extra), slog.Int64("different", got.Different), slog.Int64("twice", got.Duplicates), slog.String("rows", reason))
+				slog.Int64("missing", got.Missing), slog.Int64("extra", got.Extra), slog.Int64("different", got.Different), slog.Int64("twice",
+					got.Duplicates), slog.String("rows", reason))
 		default:
 			if !told {
-				log.Warn("the self-check could not tell whether source and target are equal", slog.String("state", state), slog.String("reason", reason))
+				log.Warn("the self-check could not tell whether source and target are equal", slog.String("state", state),
+					slog.String("reason", reason))
 			}
 		}
 		if again {

@@ -43,7 +43,8 @@ func (r *reader) columns(f *file, table string, n *yaml.Node) {
 	}
 	for _, key := range f.Tables[table].Key {
 		if in := seen[strings.ToLower(key)]; in != "" {
-			r.issue(config.Child(n, in), path+"."+in, fmt.Sprintf("the column %s is of the table's key", key), "a column of the key leaves as it is, or the table does not")
+			r.issue(config.Child(n, in), path+"."+in, fmt.Sprintf("the column %s is of the table's key", key),
+				"a column of the key leaves as it is, or the table does not")
 		}
 	}
 	if len(c.Hash) > 0 && len(f.HashSalt) < leastSalt {

@@ -117,7 +117,8 @@ func Files(dir string) (paths []string, errs []error) {
 }
 
 func read(doc *config.Document, kinds Kinds) (*Pipeline, error) {
-	f := file{Queues: 4, Delivery: "transactional", Group: DefaultGroup(), OnError: "pause_table", OnDropTable: "keep", Verify: DefaultVerify()}
+	f := file{Queues: 4, Delivery: "transactional", Group: DefaultGroup(), OnError: "pause_table", OnDropTable: "keep",
+		Verify: DefaultVerify()}
 	doc.Decode(doc.Root, "", &f)
 	r := reader{doc: doc, kinds: kinds}
 	p := &Pipeline{
@@ -155,7 +156,8 @@ func (r *reader) top(f *file) {
 		r.issue(r.at("version"), "version", "must be 1", "write version: 1 as the first line")
 	}
 	if !pipelineName.MatchString(f.Name) {
-		r.issue(r.at("name"), "name", fmt.Sprintf("%q is not a pipeline name", f.Name), "use a-z, 0-9 and _, beginning with a letter, 32 characters at most")
+		r.issue(r.at("name"), "name", fmt.Sprintf("%q is not a pipeline name", f.Name),
+			"use a-z, 0-9 and _, beginning with a letter, 32 characters at most")
 	}
 	if f.Queues < 1 || f.Queues > maxQueues {
 		r.issue(r.at("queues"), "queues", fmt.Sprintf("must be from 1 to %d", maxQueues), "")
@@ -233,7 +235,8 @@ func (r *reader) sinks(p *Pipeline) {
 		s.Component = r.component(n, path, r.kinds.Sinks, &head)
 		s.Name, s.Flush = head.Name, head.Flush
 		if !pipelineName.MatchString(s.Name) {
-			r.issue(n, path+".name", fmt.Sprintf("%q is not a sink name", s.Name), "use a-z, 0-9 and _, beginning with a letter, 32 characters at most")
+			r.issue(n, path+".name", fmt.Sprintf("%q is not a sink name", s.Name),
+				"use a-z, 0-9 and _, beginning with a letter, 32 characters at most")
 		}
 		if seen[s.Name] {
 			r.issue(n, path+".name", fmt.Sprintf("the name %q stands twice", s.Name), "")

@@ -31,7 +31,8 @@ func NewServer(cfg ServerConfig, h Handler, log *slog.Logger) *Server {
 		log = slog.New(slog.DiscardHandler)
 	}
 	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, handler: h, log: log, large: &budget{limit: cfg.MaxLargeFrames}, unsent: &unsent{limit: cfg.MaxUnsent}, conns: make(map[*Conn]struct{})}
+	return &Server{cfg: cfg, handler: h, log: log, large: &budget{limit: cfg.MaxLargeFrames}, unsent: &unsent{limit: cfg.MaxUnsent},
+		conns: make(map[*Conn]struct{})}
 }
 
 // Serve accepts on ln until ctx ends or ln fails. It closes ln, stops reading

@@ -126,7 +126,8 @@ func (a *Action) check() error {
 		return fmt.Errorf("%w: a file without a path", ErrCorrupt)
 	case a.Add != nil && len(a.Add.DeletionVector) > 0 && string(a.Add.DeletionVector) != "null":
 		return fmt.Errorf("%w: file %s has a deletion vector", ErrUnsupported, a.Add.Path)
-	case a.Metadata != nil && a.Metadata.Configuration["delta.columnMapping.mode"] != "" && a.Metadata.Configuration["delta.columnMapping.mode"] != "none":
+	case a.Metadata != nil && a.Metadata.Configuration["delta.columnMapping.mode"] != "" &&
+		a.Metadata.Configuration["delta.columnMapping.mode"] != "none":
 		return fmt.Errorf("%w: column mapping", ErrUnsupported)
 	case a.Txn != nil && a.Txn.AppID == "", a.Domain != nil && a.Domain.Domain == "":
 		return fmt.Errorf("%w: a txn or domain without a name", ErrCorrupt)

@@ -239,8 +239,9 @@ func toRow(a *Action) (r checkpointRow) {
 			Stats: optional(f.Stats), Tags: f.Tags}
 	case a.Remove != nil:
 		f := a.Remove
-		r.Remove = &removeRow{Path: f.Path, DeletionTimestamp: optional(f.DeletionTimestamp), ExtendedFileMetadata: optional(f.ExtendedFileMetadata),
-			PartitionValues: f.PartitionValues, Size: optional(f.Size)}
+		r.Remove = &removeRow{Path: f.Path, DeletionTimestamp: optional(f.DeletionTimestamp),
+			ExtendedFileMetadata: optional(f.ExtendedFileMetadata),
+			PartitionValues:      f.PartitionValues, Size: optional(f.Size)}
 	case a.Metadata != nil:
 		m := a.Metadata
 		r.Metadata = &metadataRow{ID: m.ID, Name: optional(m.Name), Description: optional(m.Description),

@@ -37,7 +37,8 @@ const Anywhere int64 = -2
 // each try, and before ErrConflict is said, with what others have committed since it was
 // asked last; its error, or build's, ends it with nothing committed. So does build by making
 // no actions, which is version -1 and no error. Other errors are Commit's.
-func (l *Log) CommitWhile(ctx context.Context, base int64, check func(fresh []Entry) error, build func(*Snapshot) ([]Action, error)) (int64, error) {
+func (l *Log) CommitWhile(ctx context.Context, base int64, check func(fresh []Entry) error,
+	build func(*Snapshot) ([]Action, error)) (int64, error) {
 	var fresh []Entry
 	for {
 		if err := check(fresh); err != nil {

@@ -82,7 +82,8 @@ func (b *Batch) Take(id pipeline.QueueID, s *event.Slice, schema *event.Schema, 
 	case link.Drop:
 		return Step{}, false, nil
 	case link.SeekBack:
-		return Step{}, false, fmt.Errorf("queue %d of %s: a message follows %d, the mark is %d: messages between are missing", id.Queue, s.Table, s.Prev, mark)
+		return Step{}, false, fmt.Errorf("queue %d of %s: a message follows %d, the mark is %d: messages between are missing",
+			id.Queue, s.Table, s.Prev, mark)
 	}
 	step = Step{Q: b.queue(id)}
 	q := &b.next.Queues[step.Q]

@@ -33,7 +33,8 @@ func (c *Config) bucket() *s3.Config {
 // checkPlace says what is wrong with where the lake is.
 func (c *Config) checkPlace() error {
 	if c.Path == "" {
-		return &config.KeyError{Key: "path", Text: "is missing", Remedy: "name a directory or a bucket, e.g. path: ./lake or path: s3://bucket/prefix"}
+		return &config.KeyError{Key: "path", Text: "is missing",
+			Remedy: "name a directory or a bucket, e.g. path: ./lake or path: s3://bucket/prefix"}
 	}
 	if c.inBucket() {
 		if _, _, err := s3.ParsePath(c.Path); err != nil {
@@ -49,13 +50,16 @@ func (c *Config) checkPlace() error {
 	scheme, _, found := strings.Cut(c.Path, "://")
 	switch {
 	case found:
-		return &config.KeyError{Key: "path", Text: fmt.Sprintf("nothing is known of %s://", scheme), Remedy: "name a directory, e.g. ./lake, or s3://bucket/prefix"}
+		return &config.KeyError{Key: "path", Text: fmt.Sprintf("nothing is known of %s://", scheme),
+			Remedy: "name a directory, e.g. ./lake, or s3://bucket/prefix"}
 	case strings.ContainsRune(c.Path, 0):
 		return &config.KeyError{Key: "path", Text: "holds a NUL byte", Remedy: "name a directory, e.g. ./lake"}
 	case c.S3 != s3.DefaultConfig():
-		return &config.KeyError{Key: "s3", Text: "is read with a path s3://bucket/prefix, and " + c.Path + " is a directory", Remedy: "correct path, or take s3 out"}
+		return &config.KeyError{Key: "s3", Text: "is read with a path s3://bucket/prefix, and " + c.Path + " is a directory",
+			Remedy: "correct path, or take s3 out"}
 	case c.Scratch != "":
-		return &config.KeyError{Key: "scratch", Text: "is read with a path s3://bucket/prefix; a directory has its own", Remedy: "correct path, or take scratch out"}
+		return &config.KeyError{Key: "scratch", Text: "is read with a path s3://bucket/prefix; a directory has its own",
+			Remedy: "correct path, or take scratch out"}
 	}
 	return nil
 }
@@ -64,7 +68,8 @@ func (c *Config) checkPlace() error {
 // in the making. It touches nothing. scratch is where a lake in a bucket has its scratch unless
 // the configuration says so; empty is the system's temporary directory. Who closes the store
 // closes the scratch. reg may be nil.
-func OpenStore(cfg *Config, fsys vfs.FS, scratch string, log *slog.Logger, reg prometheus.Registerer) (objects.Store, func() (*objects.Scratch, error), error) {
+func OpenStore(cfg *Config, fsys vfs.FS, scratch string, log *slog.Logger, reg prometheus.Registerer) (objects.Store,
+	func() (*objects.Scratch, error), error) {
 	if !cfg.inBucket() {
 		local := objects.NewLocal(fsys, cfg.Path)
 		return local, local.Scratch, nil

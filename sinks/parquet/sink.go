@@ -39,7 +39,8 @@ func New(cfg Config, fsys vfs.FS, log *slog.Logger, reg prometheus.Registerer) (
 
 // NewIn is New with a store of the caller's, which the sink closes, and a scratch for files in
 // the making, which it does not. cfg.Path is what people and other programs call the store.
-func NewIn(cfg Config, store objects.Store, scratch func() (*objects.Scratch, error), log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
+func NewIn(cfg Config, store objects.Store, scratch func() (*objects.Scratch, error), log *slog.Logger,
+	reg prometheus.Registerer) (*Sink, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -74,7 +75,8 @@ func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 			"give this user write permission and free space, or choose another path"), ctx.Err()
 	}
 	if err := put(); !errors.Is(err, objects.ErrExists) {
-		return problem(fmt.Sprintf("an object was put over another one (%v)", err), "choose a store that puts an object only where none is"), ctx.Err()
+		return problem(fmt.Sprintf("an object was put over another one (%v)", err), "choose a store that puts an object only where none is"),
+			ctx.Err()
 	}
 	return nil, ctx.Err()
 }

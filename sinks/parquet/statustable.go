@@ -46,19 +46,22 @@ func (s *Sink) KeepStatus(ctx context.Context, pipelineName string, rows []pipel
 	if err != nil {
 		return lake.Unwritable("write", s.Show(path.Join(dir, name)), err)
 	}
-	add := delta.Action{Add: &delta.Add{Path: name, PartitionValues: map[string]string{}, Size: size, ModificationTime: now.UnixMilli(), DataChange: true,
+	add := delta.Action{Add: &delta.Add{Path: name, PartitionValues: map[string]string{}, Size: size,
+		ModificationTime: now.UnixMilli(), DataChange: true,
 		Stats: stats, Tags: map[string]string{file.TagRows: strconv.Itoa(len(rows)), file.TagFormat: file.FormatNow}}}
-	_, err = log.CommitWhile(ctx, delta.Anywhere, func([]delta.Entry) error { return nil }, func(snap *delta.Snapshot) ([]delta.Action, error) {
-		actions := []delta.Action{{CommitInfo: map[string]any{"timestamp": now.UnixMilli(), "operation": "WRITE", "operationParameters": map[string]string{}, "engineInfo": lake.Engine}}}
-		if snap.Version < 0 {
-			actions = append(actions, delta.Action{Protocol: lake.Protocol()}, delta.Action{Metadata: statusMetadata(pipelineName, now)})
-		}
-		for _, p := range snap.Paths() {
-			actions = append(actions, delta.Action{Remove: &delta.Remove{Path: p, DeletionTimestamp: now.UnixMilli(), DataChange: true,
-				ExtendedFileMetadata: true, PartitionValues: map[string]string{}, Size: snap.Files[p].Size}})
-		}
-		return append(actions, add), nil
-	})
+	_, err = log.CommitWhile(ctx, delta.Anywhere, func([]delta.Entry) error { return nil },
+		func(snap *delta.Snapshot) ([]delta.Action, error) {
+			actions := []delta.Action{{CommitInfo: map[string]any{"timestamp": now.UnixMilli(), "operation": "WRITE",
+				"operationParameters": map[string]string{}, "engineInfo": lake.Engine}}}
+			if snap.Version < 0 {
+				actions = append(actions, delta.Action{Protocol: lake.Protocol()}, delta.Action{Metadata: statusMetadata(pipelineName, now)})
+			}
+			for _, p := range snap.Paths() {
+				actions = append(actions, delta.Action{Remove: &delta.Remove{Path: p, DeletionTimestamp: now.UnixMilli(), DataChange: true,
+					ExtendedFileMetadata: true, PartitionValues: map[string]string{}, Size: snap.Files[p].Size}})
+			}
+			return append(actions, add), nil
+		})
 	if err != nil {
 		return fmt.Errorf("commit to %s: %w", s.Show(dir), err)
 	}
@@ -70,11 +73,13 @@ func statusMetadata(pipelineName string, now time.Time) *delta.Metadata {
 	for _, l := range statusLeaves() {
 		schema.Fields = append(schema.Fields, delta.Field{Name: l.Name, Type: l.Type.Delta(), Nullable: !l.Required})
 	}
-	return &delta.Metadata{ID: lake.NewID(), Name: pipelineName + "/" + statusDir, Format: delta.Format{Provider: "parquet", Options: map[string]string{}},
+	return &delta.Metadata{ID: lake.NewID(), Name: pipelineName + "/" + statusDir,
+		Format:       delta.Format{Provider: "parquet", Options: map[string]string{}},
 		SchemaString: schema.Text(), PartitionColumns: []string{}, CreatedTime: now.UnixMilli(), Configuration: map[string]string{}}
 }
 
-func (s *Sink) writeStatus(ctx context.Context, name string, rows []pipeline.TableFreshness, now time.Time) (size int64, stats string, err error) {
+func (s *Sink) writeStatus(ctx context.Context, name string, rows []pipeline.TableFreshness, now time.Time) (size int64,
+	stats string, err error) {
 	leaves := statusLeaves()
 	fw, err := s.NewFile(file.NewSchema(leaves), leaves)
 	if err != nil {

@@ -75,7 +75,8 @@ func (l *Log) explain(pos, to, durable int64, cause error) error {
 	case !empty:
 		return l.corrupt(pos, fmt.Errorf("%w; everything up to %d was synced", cause, durable))
 	}
-	return fmt.Errorf("%w: it ends in %s (offset %d), but everything up to %d was synced; bring the rest of the log back, or go on without it by acceptLostTail: true",
+	return fmt.Errorf("%w: it ends in %s (offset %d), but everything up to %d was synced; bring the rest of the log back, or go on without "+
+		"it by acceptLostTail: true",
 		ErrLostTail, l.files.Place(pos), pos, durable)
 }
 

@@ -32,7 +32,8 @@ func (s *Session) Invoke(ctx context.Context, addr string, req *remoting.Command
 // the goroutine that reads the connection or on the caller's, and must not block. It
 // waits for a connection until ctx ends. Requests to one address leave in the order of
 // the calls.
-func (s *Session) InvokeAsync(ctx context.Context, addr string, req *remoting.Command, timeout time.Duration, done func(*remoting.Command, error)) {
+func (s *Session) InvokeAsync(ctx context.Context, addr string, req *remoting.Command, timeout time.Duration,
+	done func(*remoting.Command, error)) {
 	if s.ctx.Err() != nil {
 		done(nil, errEnded)
 		return

@@ -31,14 +31,16 @@ var classes = map[string]class{
 	"tinyint": whole, "smallint": whole, "mediumint": whole, "int": whole, "integer": whole, "bigint": whole, "bit": whole, "year": whole,
 	"decimal": decimal, "numeric": decimal, "float": float, "double": double,
 	"char": text, "varchar": text, "tinytext": text, "text": text, "mediumtext": text, "longtext": text, "enum": enum, "set": set,
-	"binary": binaryClass, "varbinary": binaryClass, "tinyblob": binaryClass, "blob": binaryClass, "mediumblob": binaryClass, "longblob": binaryClass,
-	"date": date, "datetime": datetime, "timestamp": timestamp, "time": clock,
+	"binary": binaryClass, "varbinary": binaryClass, "tinyblob": binaryClass, "blob": binaryClass, "mediumblob": binaryClass,
+	"longblob": binaryClass,
+	"date":     date, "datetime": datetime, "timestamp": timestamp, "time": clock,
 }
 
 // forms are the types that columns of a class have in an image.
 var forms = map[class][]event.Type{
 	whole: {event.TypeInt, event.TypeUint, event.TypeBit, event.TypeYear}, decimal: {event.TypeDecimal}, float: {event.TypeFloat},
-	double: {event.TypeDouble}, text: {event.TypeText}, enum: {event.TypeEnum}, set: {event.TypeSet}, binaryClass: {event.TypeBinary}, date: {event.TypeDate},
+	double: {event.TypeDouble}, text: {event.TypeText}, enum: {event.TypeEnum}, set: {event.TypeSet},
+	binaryClass: {event.TypeBinary}, date: {event.TypeDate},
 	datetime: {event.TypeDateTime}, timestamp: {event.TypeTimestamp}, clock: {event.TypeTime},
 }
 

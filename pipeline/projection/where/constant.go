@@ -63,7 +63,8 @@ func (t typ) number(s string) (bound, error) {
 	front, back, _ := strings.Cut(digits, ".")
 	front, back = strings.TrimLeft(front, "0"), strings.TrimRight(back, "0")
 	if len(back) > mostFraction || len(front) > mostDigits-mostFraction {
-		return bound{}, fmt.Errorf("is compared with a number of more than %d digits before or %d behind the point", mostDigits-mostFraction, mostFraction)
+		return bound{}, fmt.Errorf("is compared with a number of more than %d digits before or %d behind the point",
+			mostDigits-mostFraction, mostFraction)
 	}
 	b := bound{datum: datum{b: []byte(s), negative: digits != s}, fraction: back != ""}
 	if t.class == float || t.class == double {
@@ -108,7 +109,8 @@ func (t typ) moment(s string) (datum, error) {
 	if t.class == timestamp {
 		return datum{i: at.UnixMicro()}, nil
 	}
-	return datum{n: civil(event.Civil{Year: at.Year(), Month: int(at.Month()), Day: at.Day(), Hour: at.Hour(), Minute: at.Minute(), Second: at.Second(),
+	return datum{n: civil(event.Civil{Year: at.Year(), Month: int(at.Month()), Day: at.Day(), Hour: at.Hour(),
+		Minute: at.Minute(), Second: at.Second(),
 		Micro: at.Nanosecond() / 1000})}, nil
 }
 

@@ -139,7 +139,8 @@ func (t *leaf) holds(d datum) truth {
 		return truthOf(t.compare(d, &t.bounds[0]) >= 0 && t.compare(d, &t.bounds[1]) <= 0)
 	}
 	c := t.compare(d, &t.bounds[0])
-	return truthOf([...]bool{equal: c == 0, unequal: c != 0, less: c < 0, lessEqual: c <= 0, greater: c > 0, greaterEqual: c >= 0}[t.op]) // as op counts them
+	// as op counts them
+	return truthOf([...]bool{equal: c == 0, unequal: c != 0, less: c < 0, lessEqual: c <= 0, greater: c > 0, greaterEqual: c >= 0}[t.op])
 }
 
 func (t *leaf) compare(d datum, b *bound) int {

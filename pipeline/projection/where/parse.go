@@ -157,7 +157,8 @@ func (p *parser) one(depth int) (node, error) {
 }
 
 // reserved are words that are no names of columns unless in backquotes.
-var reserved = []string{"and", "or", "not", "in", "is", "null", "like", "between", "binary", "escape", "true", "false", "xor", "div", "mod", "exists", "case",
+var reserved = []string{"and", "or", "not", "in", "is", "null", "like", "between", "binary", "escape", "true", "false", "xor", "div",
+	"mod", "exists", "case",
 	"select", "interval", "regexp", "rlike", "collate"}
 
 func (p *parser) test() (node, error) {

@@ -19,7 +19,8 @@ func (t typ) refuses(q *test, of Column) string {
 	case q.op == like && t.class != text && t.class != binaryClass:
 		return fmt.Sprintf("is %s, to which LIKE does not apply", t.word)
 	case !q.binary && t.class == text:
-		return fmt.Sprintf("is %s, and how that compares is a matter of its collation%s: write BINARY `%s`, which compares byte by byte", t.word, collation(c), q.column)
+		return fmt.Sprintf("is %s, and how that compares is a matter of its collation%s: write BINARY `%s`, which compares byte by byte",
+			t.word, collation(c), q.column)
 	case !q.binary && t.class == set:
 		return fmt.Sprintf("is a SET: write BINARY `%s`, which compares the text of its members", q.column)
 	case !q.binary && t.class == enum:
@@ -52,7 +53,8 @@ func enumRefuses(q *test, c *event.Column) string {
 			return "is an ENUM, which is compared with texts"
 		}
 		if c != nil && a.text != "" && !slices.Contains(c.Members, a.text) {
-			return fmt.Sprintf("has no member '%s': members are written as the table's definition has them (BINARY `%s` takes any text)", a.text, q.column)
+			return fmt.Sprintf("has no member '%s': members are written as the table's definition has them (BINARY `%s` takes any text)", a.text,
+				q.column)
 		}
 	}
 	return ""
@@ -75,7 +77,8 @@ func charsetRefuses(q *test, charset string) string {
 		return fmt.Sprintf("is of the charset %s: it can be compared with ASCII texts alone", charset)
 	}
 	// Both have a second character that becomes a backslash.
-	if (charset == "sjis" || charset == "ujis") && slices.ContainsFunc(q.args, func(a constant) bool { return strings.Contains(a.text, `\`) }) {
+	if (charset == "sjis" || charset == "ujis") &&
+		slices.ContainsFunc(q.args, func(a constant) bool { return strings.Contains(a.text, `\`) }) {
 		return fmt.Sprintf("is of the charset %s, in which a backslash may be one of two characters: it can't be compared with one", charset)
 	}
 	return ""
@@ -96,7 +99,8 @@ func likeRefuses(q *test) string {
 				return "is compared with a pattern in which the escape stands before a character that needs none"
 			}
 		case pattern[i] == '_':
-			return "is compared with a pattern that has _, which is one byte under BINARY: % alone is taken (a plain _ is written !_ with ESCAPE '!')"
+			return "is compared with a pattern that has _, which is one byte under BINARY: % alone is taken (a plain _ is " +
+				"written !_ with ESCAPE '!')"
 		case pattern[i] == '\\':
 			return `is compared with a pattern that has a backslash, which the server takes for an escape`
 		}

@@ -39,7 +39,8 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if c.Region == "" {
-		return &config.KeyError{Key: "region", Text: "is missing", Remedy: "write one, e.g. us-east-1; stores other than Amazon's mostly take that"}
+		return &config.KeyError{Key: "region", Text: "is missing",
+			Remedy: "write one, e.g. us-east-1; stores other than Amazon's mostly take that"}
 	}
 	bad := func(text, remedy string) error {
 		return &config.KeyError{Key: "credentials", Text: text, Remedy: remedy}
@@ -116,7 +117,8 @@ func ParsePath(path string) (bucket, prefix string, err error) {
 	}
 	bucket, prefix, _ = strings.Cut(rest, "/")
 	if !bucketName.MatchString(bucket) {
-		return "", "", fmt.Errorf("%q is no name of a bucket; write s3://bucket/prefix, with 3 to 63 lower-case letters, digits, dots and dashes", bucket)
+		return "", "", fmt.Errorf("%q is no name of a bucket; write s3://bucket/prefix, with 3 to 63 lower-case letters, digits, "+
+			"dots and dashes", bucket)
 	}
 	prefix = strings.TrimSuffix(prefix, "/")
 	if prefix == "" {

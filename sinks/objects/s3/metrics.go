@@ -21,17 +21,21 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer, bucket string) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_s3_" + name, Help: help}, append([]string{"bucket"}, labels...)))
+		return metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_s3_" + name, Help: help},
+			append([]string{"bucket"}, labels...)))
 	}
 	return &metrics{
 		bucket: bucket,
 		requests: counter("requests_total", "Requests to the object store, each attempt for itself, by what was asked and how it was answered: "+
-			"ok, absent (404), taken (412), conflict (409), throttled (429, 503), refused (any other 4xx), failed (any other 5xx), silent (no answer).", "operation", "result"),
+			"ok, absent (404), taken (412), conflict (409), throttled (429, 503), refused (any other 4xx), failed (any other 5xx), silent "+
+			"(no answer).", "operation", "result"),
 		seconds: metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "millrace_s3_request_seconds",
-			Help: "Time until the store's answer began, or until it was given up.", Buckets: prometheus.ExponentialBuckets(0.002, 3, 10)}, []string{"bucket", "operation"})),
+			Help: "Time until the store's answer began, or until it was given up.", Buckets: prometheus.ExponentialBuckets(0.002, 3,
+				10)}, []string{"bucket", "operation"})),
 		sent:     counter("sent_bytes_total", "Bytes of bodies that were sent to the object store and answered.").WithLabelValues(bucket),
 		received: counter("received_bytes_total", "Bytes of bodies that came from the object store.").WithLabelValues(bucket),
-		retries:  counter("retries_total", "Attempts at the object store behind the first, after one that failed, was throttled or was not answered.").WithLabelValues(bucket),
+		retries: counter("retries_total", "Attempts at the object store behind the first, after one that failed, was throttled or was "+
+			"not answered.").WithLabelValues(bucket),
 	}
 }
 

@@ -47,7 +47,8 @@ func (s *Store) Open(ctx context.Context, name string) (objects.Object, error) {
 	o := &object{s: s, ctx: ctx, name: name, turn: make(chan struct{}, 1)}
 	empty := false
 	err := s.retry(ctx, "open", name, tailBytes, func(ctx context.Context) error {
-		out, err := s.client.GetObject(ctx, &sdk.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(name)), Range: aws.String(fmt.Sprintf("bytes=-%d", tailBytes))})
+		out, err := s.client.GetObject(ctx, &sdk.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(name)),
+			Range: aws.String(fmt.Sprintf("bytes=-%d", tailBytes))})
 		if err != nil {
 			if status, _ := answer(err); status == http.StatusRequestedRangeNotSatisfiable {
 				empty = true // there are no last bytes of none

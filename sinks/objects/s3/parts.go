@@ -58,7 +58,8 @@ func (s *Store) complete(ctx context.Context, up *upload, ifNone *string) (verdi
 func (s *Store) uploadParts(ctx context.Context, name, id string, body *source) (*upload, error) {
 	up := &upload{key: s.key(name)}
 	err := s.retry(ctx, "begin upload of", name, 0, func(ctx context.Context) error {
-		out, err := s.client.CreateMultipartUpload(ctx, &sdk.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &up.key, Metadata: map[string]string{idKey: id}})
+		out, err := s.client.CreateMultipartUpload(ctx,
+			&sdk.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &up.key, Metadata: map[string]string{idKey: id}})
 		if err == nil {
 			up.id = aws.ToString(out.UploadId)
 		}

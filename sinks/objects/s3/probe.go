@@ -75,7 +75,8 @@ func (s *Store) check(ctx context.Context, p *put) error {
 	case failed != nil:
 		return s.notConditional(p.name, failed)
 	case won != 1:
-		return fmt.Errorf("%w: %s let %d of %d conditional puts of %s through (choose a store that keeps to them, such as Amazon S3, or MinIO or versitygw in a current version)",
+		return fmt.Errorf("%w: %s let %d of %d conditional puts of %s through (choose a store that keeps to them, such as Amazon S3, or MinIO "+
+			"or versitygw in a current version)",
 			ErrNoConditionalPut, s.serverName(), won, racers, s.url(p.name))
 	}
 	if _, err := objects.ReadAll(ctx, s, p.name, 1<<10); err != nil {
@@ -109,7 +110,8 @@ func (s *Store) checkParts(ctx context.Context, name string) error {
 		switch {
 		case err == nil, !v.taken && !v.again:
 			// It was let through, or the store does not know the condition there.
-			s.log.Warn("the object store does not keep to If-None-Match when an upload in parts is completed; objects are sent in one piece", "store", s.serverName())
+			s.log.Warn("the object store does not keep to If-None-Match when an upload in parts is completed; objects are sent in one piece",
+				"store", s.serverName())
 			s.inParts.Store(false)
 			s.abort(ctx, up)
 			return nil

@@ -146,7 +146,8 @@ func (p *put) send(ctx context.Context) (verdict, error) {
 	if p.body.Size() > partBytes && (!p.once || p.s.inParts.Load()) {
 		return p.sendParts(ctx)
 	}
-	in := &sdk.PutObjectInput{Bucket: &p.s.bucket, Key: aws.String(p.s.key(p.name)), Metadata: map[string]string{idKey: p.id}, IfNoneMatch: p.ifNone(),
+	in := &sdk.PutObjectInput{Bucket: &p.s.bucket, Key: aws.String(p.s.key(p.name)), Metadata: map[string]string{idKey: p.id},
+		IfNoneMatch:   p.ifNone(),
 		ContentLength: aws.Int64(p.body.Size())}
 	return p.s.attempt(ctx, p.body.Size(), func(ctx context.Context) error {
 		in.Body = p.body.section(0, p.body.Size())

@@ -171,7 +171,8 @@ func (t *Table) finish(ctx context.Context, d *dataFile) error {
 	b.added = append(b.added, &delta.Add{
 		Path: path.Join(dir, base), PartitionValues: map[string]string{file.ColDate: on},
 		Size: size, ModificationTime: t.Now().UnixMilli(), DataChange: true,
-		Stats: d.fw.Statistics(), Tags: map[string]string{file.TagFormat: file.FormatNow, file.TagRows: strconv.FormatInt(d.fw.Rows, 10), file.TagColumns: file.Fingerprint(d.fw.Leaves)},
+		Stats: d.fw.Statistics(), Tags: map[string]string{file.TagFormat: file.FormatNow, file.TagRows: strconv.FormatInt(d.fw.Rows, 10),
+			file.TagColumns: file.Fingerprint(d.fw.Leaves)},
 	})
 	return nil
 }

@@ -31,7 +31,8 @@ func (t *Table) checkFiles(ctx context.Context) error {
 			}
 		}
 		if !have[dir][path.Base(p)] {
-			return fmt.Errorf("%s names the file %s, which is not there: the target has lost data; restore it, or reset the pipeline's table so that a new snapshot replaces it",
+			return fmt.Errorf("%s names the file %s, which is not there: the target has lost data; restore it, or reset the pipeline's table so "+
+				"that a new snapshot replaces it",
 				t.shownLog(), p)
 		}
 	}

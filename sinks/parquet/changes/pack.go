@@ -182,7 +182,8 @@ func (c *packing) pack(ctx context.Context, columns file.Columns, from []*delta.
 	if p.err == nil {
 		p.name = path.Join(table, dir, base)
 		p.to = &delta.Add{Path: path.Join(dir, base), PartitionValues: from[0].PartitionValues,
-			Tags: map[string]string{file.TagFormat: file.FormatNow, file.TagRows: strconv.FormatInt(fw.Rows, 10), file.TagColumns: file.Fingerprint(fw.Leaves)}}
+			Tags: map[string]string{file.TagFormat: file.FormatNow, file.TagRows: strconv.FormatInt(fw.Rows, 10),
+				file.TagColumns: file.Fingerprint(fw.Leaves)}}
 		p.to.Size, p.err = fw.Finish(ctx, t.Store, p.name)
 		linked = p.err == nil
 		p.to.Stats, p.to.ModificationTime = fw.Statistics(), t.Now().UnixMilli()

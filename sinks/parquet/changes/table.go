@@ -79,7 +79,8 @@ func (t *Table) claimGeneration(ctx context.Context) error {
 	}, func(snap *delta.Snapshot) ([]delta.Action, error) {
 		actions := []delta.Action{t.CommitInfo("CLAIM")}
 		if snap.Version < 0 {
-			actions = append(actions, delta.Action{Protocol: lake.Protocol()}, delta.Action{Metadata: t.Metadata(lake.NewID(), "changes", file.Columns(nil).Schema(), []string{file.ColDate})})
+			actions = append(actions, delta.Action{Protocol: lake.Protocol()},
+				delta.Action{Metadata: t.Metadata(lake.NewID(), "changes", file.Columns(nil).Schema(), []string{file.ColDate})})
 			actions = append(actions, lake.Fact(domainTable, tableFactOf(&t.Claim, &lake.Facts{Ledger: &ledger.Table{}})))
 		}
 		return append(lake.Upgrade(snap, actions), t.Claimed()), nil

@@ -293,7 +293,8 @@ func (o *output) finish(ctx context.Context, last uint64) error {
 		m.adds = append(m.adds, &delta.Add{
 			Path: base, PartitionValues: map[string]string{}, Size: size, ModificationTime: m.c.Now().UnixMilli(),
 			DataChange: true, Stats: f.fw.Statistics(),
-			Tags: map[string]string{file.TagFormat: file.FormatNow, bucketTag: f.text(), file.TagRows: strconv.FormatInt(f.fw.Rows, 10), minSeqTag: strconv.FormatUint(uint64(f.lo), 10)},
+			Tags: map[string]string{file.TagFormat: file.FormatNow, bucketTag: f.text(), file.TagRows: strconv.FormatInt(f.fw.Rows, 10),
+				minSeqTag: strconv.FormatUint(uint64(f.lo), 10)},
 		})
 	}
 	return nil

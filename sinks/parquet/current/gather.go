@@ -98,33 +98,34 @@ func (m *merge) changes(ctx context.Context, change func(hash uint64, key []byte
 		return change(xxhash.Sum64(key), key, seq, del, row)
 	}
 	for _, a := range m.job.files {
-		err := m.scan(ctx, file.PathOf(m.c.changes.Log().Table(), a), find, func(s *file.Reader) (func([]parquet.Value, parquet.Row) error, error) {
-			seq, err1 := s.TechnicalAt(file.ColSeq, parquet.Int64)
-			op, err2 := s.TechnicalAt(file.ColOp, parquet.ByteArray)
-			q, err3 := s.TechnicalAt(file.ColQ, parquet.Int32)
-			if err := errors.Join(err1, err2, err3); err != nil {
-				return nil, err
-			}
-			return func(vals []parquet.Value, r parquet.Row) error {
-				if vals == nil {
-					return nil
+		err := m.scan(ctx, file.PathOf(m.c.changes.Log().Table(), a), find,
+			func(s *file.Reader) (func([]parquet.Value, parquet.Row) error, error) {
+				seq, err1 := s.TechnicalAt(file.ColSeq, parquet.Int64)
+				op, err2 := s.TechnicalAt(file.ColOp, parquet.ByteArray)
+				q, err3 := s.TechnicalAt(file.ColQ, parquet.Int32)
+				if err := errors.Join(err1, err2, err3); err != nil {
+					return nil, err
 				}
-				o := event.Op(r[op].ByteArray()[0])
-				if o == event.OpBelow {
-					return nil // the floor says it
-				}
-				n := event.Seq(r[seq].Int64())
-				if n < m.floor && !(seeded.On(seeded.FloorPerQueue) && int(r[q].Int32()) != facts.Ledger.FloorQ) {
-					return nil
-				}
-				if seeded.On(seeded.ProgressByNumber) && slices.ContainsFunc(facts.Ledger.Queues, func(x ledger.Queue) bool {
-					return x.ID != facts.Ledger.Queues[r[q].Int32()].ID && n <= x.Seq
-				}) {
-					return nil
-				}
-				return hand(vals, n, o == event.OpDelete)
-			}, nil
-		})
+				return func(vals []parquet.Value, r parquet.Row) error {
+					if vals == nil {
+						return nil
+					}
+					o := event.Op(r[op].ByteArray()[0])
+					if o == event.OpBelow {
+						return nil // the floor says it
+					}
+					n := event.Seq(r[seq].Int64())
+					if n < m.floor && !(seeded.On(seeded.FloorPerQueue) && int(r[q].Int32()) != facts.Ledger.FloorQ) {
+						return nil
+					}
+					if seeded.On(seeded.ProgressByNumber) && slices.ContainsFunc(facts.Ledger.Queues, func(x ledger.Queue) bool {
+						return x.ID != facts.Ledger.Queues[r[q].Int32()].ID && n <= x.Seq
+					}) {
+						return nil
+					}
+					return hand(vals, n, o == event.OpDelete)
+				}, nil
+			})
 		if err != nil {
 			return err
 		}
@@ -191,7 +192,8 @@ func (m *merge) appendRow(dst []byte, vals []parquet.Value) []byte {
 }
 
 // scan reads a file row by row in the layout's columns.
-func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32, bool, file.Type, bool), begin func(*file.Reader) (func([]parquet.Value, parquet.Row) error, error)) error {
+func (m *merge) scan(ctx context.Context, name string, find func(string) (uint32, bool, file.Type, bool),
+	begin func(*file.Reader) (func([]parquet.Value, parquet.Row) error, error)) error {
 	s, err := m.c.OpenFile(ctx, name)
 	if err != nil {
 		return err

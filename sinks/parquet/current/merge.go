@@ -267,7 +267,8 @@ func (m *merge) commit(ctx context.Context) error {
 	schema := m.lay.schema()
 	switch {
 	case snap.Version < 0:
-		actions = append(actions, delta.Action{Protocol: lake.Protocol()}, delta.Action{Metadata: c.Metadata(lake.NewID(), "current", schema, []string{})})
+		actions = append(actions, delta.Action{Protocol: lake.Protocol()},
+			delta.Action{Metadata: c.Metadata(lake.NewID(), "current", schema, []string{})})
 	case snap.Metadata.SchemaString != schema:
 		md := *snap.Metadata
 		md.SchemaString = schema

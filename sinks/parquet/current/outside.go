@@ -61,7 +61,8 @@ func (c *Table) changedBehind(ctx context.Context, f *mergeFact) (bool, error) {
 func (c *Table) changedSince(ctx context.Context, version int64) (bool, error) {
 	entries, err := c.log.Entries(ctx, version+1)
 	if errors.Is(err, delta.ErrGone) {
-		c.Logger.Warn("whether another program has changed current/ cannot be seen any more; it is made anew from changes/", slog.Any("error", err))
+		c.Logger.Warn("whether another program has changed current/ cannot be seen any more; it is made anew from changes/",
+			slog.Any("error", err))
 		return true, nil
 	}
 	return c.changed(entries), err
@@ -73,7 +74,8 @@ func (c *Table) changed(entries []delta.Entry) (yes bool) {
 	for i := range entries {
 		if changesRows(&entries[i]) {
 			yes = true
-			c.Logger.Warn("another program has changed rows of current/, which is made anew from changes/", slog.Int64("version", entries[i].Version))
+			c.Logger.Warn("another program has changed rows of current/, which is made anew from changes/",
+				slog.Int64("version", entries[i].Version))
 		}
 	}
 	return yes

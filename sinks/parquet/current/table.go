@@ -72,7 +72,8 @@ type mergeFact struct {
 
 // Open claims current/ where it exists, and finds out what it lacks.
 func Open(ctx context.Context, o *lake.Owner, cfg Config, changes Changes) (*Table, error) {
-	c := &Table{Owner: o, cfg: cfg, changes: changes, dirty: true, version: -1, pace: pace{interval: time.Duration(cfg.Interval)}, vacuum: o.Now(), done: make(chan error, 1)}
+	c := &Table{Owner: o, cfg: cfg, changes: changes, dirty: true, version: -1, pace: pace{interval: time.Duration(cfg.Interval)},
+		vacuum: o.Now(), done: make(chan error, 1)}
 	var err error
 	if c.log, err = delta.Open(ctx, o.Store, path.Join(o.At, "current")); errors.Is(err, delta.ErrCorrupt) {
 		err = fmt.Errorf("%w; remove the directory %s: it is then made anew from changes/", err, c.shownLog())

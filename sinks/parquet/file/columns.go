@@ -214,7 +214,8 @@ func (cs Columns) Leaves(names []string) ([]Leaf, error) {
 		}
 		c := &cs[at]
 		native := strings.ToLower(c.Native)
-		list = append(list, Leaf{Name: n, Type: c.FileType(), Dictionary: strings.HasPrefix(native, "enum") || strings.HasPrefix(native, "set"), Long: IsLong(native)})
+		list = append(list, Leaf{Name: n, Type: c.FileType(), Dictionary: strings.HasPrefix(native, "enum") ||
+			strings.HasPrefix(native, "set"), Long: IsLong(native)})
 	}
 	return list, nil
 }

@@ -37,7 +37,8 @@ func (x *openIndex) IndexPage(values, nulls int64, _, _ parquet.Value) {
 
 func (x *openIndex) ColumnIndex() format.ColumnIndex {
 	above := bytes.Repeat([]byte{0xFF}, *x.ones+1)
-	index := format.ColumnIndex{NullPages: x.empty, NullCounts: x.nulls, MinValues: make([][]byte, len(x.empty)), MaxValues: make([][]byte, len(x.empty))}
+	index := format.ColumnIndex{NullPages: x.empty, NullCounts: x.nulls, MinValues: make([][]byte, len(x.empty)),
+		MaxValues: make([][]byte, len(x.empty))}
 	for i, empty := range x.empty {
 		if !empty {
 			index.MaxValues[i] = above

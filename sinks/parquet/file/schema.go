@@ -26,7 +26,8 @@ func IsLong(native string) bool {
 	switch base {
 	case "", "tinytext", "tinyblob":
 		return false
-	case "json", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
+	case "json", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
+		"geometrycollection", "geomcollection":
 		return true
 	}
 	return strings.HasSuffix(base, "text") || strings.HasSuffix(base, "blob")

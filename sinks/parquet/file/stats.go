@@ -205,7 +205,8 @@ func statsText(rows int64, names []string, cols []*colStats) string {
 		MaxValues  map[string]json.RawMessage `json:"maxValues,omitempty"`
 		NullCount  map[string]int64           `json:"nullCount,omitempty"`
 	}
-	t := text{NumRecords: rows, MinValues: map[string]json.RawMessage{}, MaxValues: map[string]json.RawMessage{}, NullCount: map[string]int64{}}
+	t := text{NumRecords: rows, MinValues: map[string]json.RawMessage{}, MaxValues: map[string]json.RawMessage{},
+		NullCount: map[string]int64{}}
 	for i, c := range cols {
 		lo, hi, ok := c.bounds()
 		if !ok {

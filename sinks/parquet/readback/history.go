@@ -168,7 +168,8 @@ func (l *lake) columnsOf(ctx context.Context, name string) ([]string, error) {
 	defer file.Close()
 	var names []string
 	err = contained(func() error {
-		opened, err := parquet.OpenFile(file, file.Size(), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+		opened, err := parquet.OpenFile(file, file.Size(), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true),
+			parquet.SkipBloomFilters(true))
 		if err != nil {
 			return err
 		}

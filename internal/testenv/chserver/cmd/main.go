@@ -72,7 +72,8 @@ func run(ctx context.Context, library, dir, listen, optionsText string) error {
 			slog.Error("control address", "error", err)
 		}
 	}()
-	if err := announce(dir, chserver.Addresses{Native: native.Addr().String(), Control: control.Addr().String(), Version: server.Version()}); err != nil {
+	if err := announce(dir, chserver.Addresses{Native: native.Addr().String(), Control: control.Addr().String(),
+		Version: server.Version()}); err != nil {
 		return err
 	}
 	err = server.Serve(ctx, native)

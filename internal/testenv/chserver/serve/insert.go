@@ -101,7 +101,8 @@ func insertHead(st statement, table []described) ([]native.Column, error) {
 	for _, name := range st.columns {
 		c, ok := byName[name]
 		if !ok {
-			return nil, failure(codeNoSuchColumn, "No such column %s in table %s (%s)", name, st.table.database+"."+st.table.table, strings.Join(names(table), ", "))
+			return nil, failure(codeNoSuchColumn, "No such column %s in table %s (%s)", name, st.table.database+"."+st.table.table,
+				strings.Join(names(table), ", "))
 		}
 		head = append(head, c.Column)
 	}
