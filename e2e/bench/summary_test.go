@@ -10,7 +10,7 @@ import (
 )
 
 // figure is a number as the report writes it.
-var figure = regexp.MustCompile(`\d[\d,]*(\.\d+)?`)
+var figure = regexp.MustCompile(`\d+(,\d{3})*(\.\d+)?`)
 
 // foreign are the figures of a text that another one does not have.
 func foreign(text, report string) (list []string) {
