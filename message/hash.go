@@ -3,8 +3,10 @@ package message
 import "unicode/utf8"
 
 // JavaHash is String.hashCode: over UTF-16 units, as tags and keys are hashed.
-func JavaHash(s string) int32 {
-	var h int32
+func JavaHash(s string) int32 { return JavaHashOn(0, s) }
+
+// JavaHashOn is the JavaHash of a text whose beginning has the hash h and whose rest is s.
+func JavaHashOn(h int32, s string) int32 {
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
 			h = 31*h + int32(c)

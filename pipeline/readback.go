@@ -85,7 +85,8 @@ type Placed interface {
 	Place(ctx context.Context) (Place, error)
 }
 
-// ErrStrayed is wrapped by the error of a OneServer whose address leads elsewhere.
+// ErrStrayed says that a connection was made to another server than those before it: the
+// address leads elsewhere by now. A OneServer's error wraps it.
 var ErrStrayed = errors.New("the address leads to another server")
 
 // OneServer is what a source's Reader may be besides. Of, called before it reads, has it read

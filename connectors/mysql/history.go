@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/millrace/millrace/connectors/mysql/account"
 	"github.com/millrace/millrace/connectors/mysql/stream"
 	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline"
@@ -80,7 +79,7 @@ func (r *reader) history(err error) error {
 	switch {
 	case errors.Is(err, stream.ErrPurged), errors.Is(err, stream.ErrBeyond):
 		return fmt.Errorf("%w: reading from %s:%d: %w", pipeline.ErrHistory, r.boundary.File, r.boundary.Pos, err)
-	case errors.Is(err, account.ErrOtherServer):
+	case errors.Is(err, pipeline.ErrStrayed):
 		return fmt.Errorf("%w: %w", pipeline.ErrOtherServer, err)
 	case errors.Is(err, stream.ErrDuplicateID):
 		return fmt.Errorf("%w; set source.server_id to a number of its own", err)

@@ -68,7 +68,7 @@ func TestAnswersOfAnotherServerAreNotUsed(t *testing.T) {
 						}
 					}
 				}
-				if !errors.Is(err, pipeline.ErrOtherServer) || !errors.Is(err, account.ErrOtherServer) {
+				if !errors.Is(err, pipeline.ErrOtherServer) || !errors.Is(err, pipeline.ErrStrayed) {
 					t.Errorf("the opening ended with %v", err)
 				}
 			})

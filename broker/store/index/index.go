@@ -67,37 +67,11 @@ func (x *Index) last() *file {
 
 // Hash is what an index keeps of a key of a topic.
 func Hash(topic, key string) int32 {
-	// JavaHash of topic + "#" + key, without joining them: h(ab) = h(a)·31^len(b) + h(b).
-	h := extend(message.JavaHash(topic), "#")
-	h = extend(h, key)
+	h := message.JavaHashOn(message.JavaHashOn(message.JavaHash(topic), "#"), key) // without joining them
 	if h < 0 {
 		h = -h
 	}
 	return max(h, 0) // the least number has no positive
-}
-
-func extend(h int32, s string) int32 {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return extendWide(h, s)
-		}
-	}
-	for i := range len(s) {
-		h = 31*h + int32(s[i])
-	}
-	return h
-}
-
-func extendWide(h int32, s string) int32 {
-	for _, r := range s {
-		if r >= 0x10000 {
-			r -= 0x10000
-			h = 31*h + 0xD800 + r>>10
-			r = 0xDC00 + r&0x3FF
-		}
-		h = 31*h + r
-	}
-	return h
 }
 
 // Put adds a key of a message.

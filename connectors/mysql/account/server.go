@@ -30,9 +30,6 @@ type Server struct {
 	question int // that was answered last
 }
 
-// ErrOtherServer says that a connection was made to another server than the others.
-var ErrOtherServer = pipeline.ErrStrayed
-
 // NewServer makes a Server that is not known yet. strayed, which may be nil, is told of
 // each connection that was closed for the sake of it, on the goroutine that asked for one.
 func NewServer(strayed func(error)) *Server { return &Server{strayed: strayed} }
@@ -93,7 +90,7 @@ func (s *Server) prove(address string, ask func(question string) (string, error)
 	if got == want {
 		return nil
 	}
-	err = fmt.Errorf("%w: it is %s at %s, and was %s", ErrOtherServer, got, address, want)
+	err = fmt.Errorf("%w: it is %s at %s, and was %s", pipeline.ErrStrayed, got, address, want)
 	if s.strayed != nil {
 		s.strayed(err)
 	}

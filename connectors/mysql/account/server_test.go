@@ -3,6 +3,8 @@ package account
 import (
 	"errors"
 	"testing"
+
+	"github.com/millrace/millrace/pipeline"
 )
 
 // TestConnectionsLeadToOneServer: the first connection says which, either way of making
@@ -15,7 +17,7 @@ func TestConnectionsLeadToOneServer(t *testing.T) {
 	for i, first := range addresses {
 		told := 0
 		a := Account{Address: first, User: "root", TLS: TLS{Mode: Preferred}, Server: NewServer(func(err error) {
-			if errors.Is(err, ErrOtherServer) {
+			if errors.Is(err, pipeline.ErrStrayed) {
 				told++
 			}
 		})}
@@ -32,7 +34,7 @@ func TestConnectionsLeadToOneServer(t *testing.T) {
 			switch {
 			case i == k && (err != nil || told > 0):
 				t.Errorf("the same server: %v, told %d times", err, told)
-			case i != k && (!errors.Is(err, ErrOtherServer) || told != 2):
+			case i != k && (!errors.Is(err, pipeline.ErrStrayed) || told != 2):
 				t.Errorf("from %d to %d: %v, told %d times", i, k, err, told)
 			}
 		}

@@ -192,7 +192,7 @@ func TestAReaderReadsOneServer(t *testing.T) {
 	}
 	one = reader(t, srv)
 	one.Of("another/1")
-	if _, err := one.(*Reader).Tables(t.Context()); !errors.Is(err, account.ErrOtherServer) {
+	if _, err := one.(*Reader).Tables(t.Context()); !errors.Is(err, pipeline.ErrStrayed) {
 		t.Errorf("another server is read: %v", err)
 	}
 }
