@@ -99,26 +99,6 @@ type Assembler struct {
 	moved stream.Event // of rows that waited, at its new place
 }
 
-// waiting is a prepared XA transaction.
-type waiting struct {
-	log   log
-	gone  spans
-	doubt bool
-}
-
-// release is what is being given back: the events of the open transaction, and before the
-// last one those of one that was prepared.
-type release struct {
-	on     bool
-	single *stream.Event // between transactions
-	frame  Frame
-	xa     string
-	cur    walk
-	last   *entry // held back while rows of a prepared one go first
-	rows   *walk
-	from   *waiting
-}
-
 // New makes an Assembler. torn may be nil.
 func New(maria bool, store *Store, torn func(at stream.Place)) *Assembler {
 	return &Assembler{maria: maria, store: store, torn: torn, prepared: map[string]*waiting{}}
@@ -278,18 +258,6 @@ func (a *Assembler) query(e *stream.Event) error {
 	return a.keep(e, f)
 }
 
-// endXA takes XA COMMIT or XA ROLLBACK: of a transaction that was prepared before, or, with
-// servers that do not log the preparation, of the one that it stands in.
-func (a *Assembler) endXA(e *stream.Event, f Frame, id string) error {
-	if !a.begun && !a.rows {
-		return a.end(e, f, id)
-	}
-	if f == XACommit {
-		return a.end(e, Commit, "")
-	}
-	return a.end(e, Rollback, "")
-}
-
 // end takes the last event of a transaction and makes everything that was kept of it
 // available.
 func (a *Assembler) end(e *stream.Event, f Frame, id string) error {
@@ -310,117 +278,4 @@ func (a *Assembler) end(e *stream.Event, f Frame, id string) error {
 		}
 	}
 	return nil
-}
-
-// Next gives the next Step; ok is false when there is none.
-func (a *Assembler) Next() (s Step, ok bool, err error) {
-	o := &a.out
-	if !o.on {
-		return s, false, nil
-	}
-	if o.single != nil {
-		s.Event = o.single
-		o.on, o.single = false, nil
-		return s, true, nil
-	}
-	if o.last != nil {
-		return a.nextWaiting()
-	}
-	for {
-		en, err := o.cur.next()
-		if err != nil {
-			return s, false, err
-		}
-		if en == nil {
-			a.finish()
-			return s, false, nil
-		}
-		last := o.cur.at == a.cur.events
-		if last && o.rows != nil {
-			o.last = en
-			return a.nextWaiting()
-		}
-		if o.frame == Prepared && waits(en.ev.Type) {
-			continue
-		}
-		s = Step{Event: en.ev, Frame: en.frame, Last: last, Withdrawn: a.gone.has(o.cur.at - 1), Doubt: a.doubt}
-		if last {
-			s.XA, s.Unknown = o.xa, o.frame == XACommit && o.from == nil
-		}
-		return s, true, nil
-	}
-}
-
-// nextWaiting gives the rows that waited for the XA COMMIT, and then that.
-func (a *Assembler) nextWaiting() (s Step, ok bool, err error) {
-	o := &a.out
-	for o.rows != nil {
-		en, err := o.rows.next()
-		if err != nil {
-			return s, false, err
-		}
-		if en == nil {
-			o.rows = nil
-			break
-		}
-		if !waits(en.ev.Type) {
-			continue
-		}
-		a.moved = *en.ev                // a second reading finds it as it was
-		a.moved.Place = o.last.ev.Place // it counts here
-		return Step{Event: &a.moved, Frame: en.frame, Withdrawn: o.from.gone.has(o.rows.at - 1), Doubt: o.from.doubt}, true, nil
-	}
-	en := o.last
-	if en == nil {
-		panic("BUG: an XA transaction without its end")
-	}
-	s = Step{Event: en.ev, Frame: en.frame, Last: true, XA: o.xa, Doubt: o.from.doubt}
-	o.last = nil
-	return s, true, nil
-}
-
-// finish notes that every Step of a transaction was taken.
-func (a *Assembler) finish() {
-	switch o := &a.out; o.frame {
-	case Prepared:
-		a.forget(o.xa)
-		a.prepared[o.xa] = a.park()
-	case XACommit, XARollback:
-		a.forget(o.xa)
-	}
-	a.out = release{}
-	a.cur.drop()
-}
-
-// park takes the open transaction out, to wait.
-func (a *Assembler) park() *waiting {
-	w := &waiting{log: a.cur, gone: a.gone, doubt: a.doubt}
-	w.log.park()
-	a.cur, a.gone = log{store: a.store}, nil
-	return w
-}
-
-func (a *Assembler) forget(id string) {
-	if w := a.prepared[id]; w != nil {
-		w.log.drop()
-		delete(a.prepared, id)
-	}
-}
-
-// Holds reports whether the rows of a prepared transaction are held.
-func (a *Assembler) Holds(id string) bool { return a.prepared[id] != nil }
-
-// Forget gives up a prepared transaction: its COMMIT comes as one that is not known.
-func (a *Assembler) Forget(id string) { a.forget(id) }
-
-// Adopt takes over what another Assembler of the same store holds of a prepared
-// transaction.
-func (a *Assembler) Adopt(from *Assembler, id string) {
-	w := from.prepared[id]
-	if w == nil {
-		return
-	}
-	delete(from.prepared, id)
-	a.forget(id)
-	a.prepared[id] = w
 }

@@ -18,7 +18,8 @@
 // database when it names none. Statements in the place of row events say so (written.go,
 // routines.go).
 //
-// An ALTER TABLE is gathered first and applied as a whole (alter.go, arrange.go), as the
+// An ALTER TABLE is gathered first and applied as a whole (alter.go, altercolumn.go,
+// alterkey.go, arrange.go), as the
 // servers do it: names in it are those of the table before it. Which index is the key is
 // judged anew with every change (index.go). A default is converted here only when nothing
 // has to be rounded, cut or looked up in a collation or time zone (defaults.go); else an
