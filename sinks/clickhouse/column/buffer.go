@@ -73,9 +73,13 @@ func (b *Buffer) Append(v event.Value) (Changed, error) {
 	case kindVector:
 		return Kept, b.vector(v)
 	case kindDecimal:
-		return Kept, b.decimal(v)
+		return b.decimals(v)
 	case kindTime:
 		b.whole(uint64(v.Time() / pow10(6-b.typ.scale)))
+	case kindLow:
+		b.low(canonical(b.src, v))
+	case kindAs:
+		return b.chosen(v)
 	default:
 		return b.temporal(v)
 	}
@@ -99,7 +103,7 @@ func (b *Buffer) absent(changed Changed, err error) (Changed, error) {
 func (b *Buffer) null() {
 	b.rows++
 	switch b.typ.kind {
-	case kindEnum:
+	case kindEnum, kindLow:
 		b.names = append(b.names, nil)
 		return
 	case kindVector: // an Array has no NULL: an empty one stands for it
@@ -111,7 +115,7 @@ func (b *Buffer) null() {
 		b.raw = append(b.raw, 0)
 		return
 	}
-	b.raw = append(b.raw, zeros[:b.typ.size]...)
+	b.raw = append(b.raw, make([]byte, b.typ.size)...)
 }
 
 // AppendNothing takes a place without a value: NULL, or 0 or an empty text where there is none.
@@ -119,18 +123,16 @@ func (b *Buffer) AppendNothing() {
 	switch {
 	case b.typ.Nullable || b.typ.kind == kindVector:
 		b.null()
-	case b.typ.kind == kindEnum:
+	case b.typ.dictionary():
 		b.rows++
 		b.names = append(b.names, new(string))
 	case b.typ.size == 0:
 		b.text(nil)
 	default:
 		b.present()
-		b.raw = append(b.raw, zeros[:b.typ.size]...)
+		b.raw = append(b.raw, make([]byte, b.typ.size)...)
 	}
 }
-
-var zeros [32]byte
 
 func (b *Buffer) present() {
 	b.rows++
@@ -162,6 +164,12 @@ func (b *Buffer) enum(ordinal uint64) {
 	}
 	b.rows++
 	b.names = append(b.names, name)
+}
+
+// low takes a text of which there are few.
+func (b *Buffer) low(text string) {
+	b.rows++
+	b.names = append(b.names, &text)
 }
 
 func (b *Buffer) vector(v []byte) error {

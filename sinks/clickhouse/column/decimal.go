@@ -9,6 +9,23 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 )
 
+// decimals takes a number; what a type that was chosen does not hold follows the policy.
+func (b *Buffer) decimals(v event.Value) (Changed, error) {
+	if b.typ.family == 0 {
+		return Kept, b.decimal(v)
+	}
+	text := canonical(b.src, v)
+	err := b.decimal(event.Value(text))
+	if err == nil || !numberText.MatchString(text) {
+		return Kept, err
+	}
+	return b.amiss(v, func() {
+		if err := b.decimal(event.Value(clampedDecimal(text, b.typ.prec, b.typ.scale))); err != nil {
+			panic("BUG: the nearest decimal is none: " + err.Error())
+		}
+	})
+}
+
 // decimal takes an exact decimal text: its digits as one whole number, scaled.
 func (b *Buffer) decimal(v event.Value) error {
 	text, negative := []byte(v), false

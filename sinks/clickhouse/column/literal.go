@@ -13,11 +13,18 @@ import (
 // a new column show.
 func Literal(src *event.Column, t Type, v event.Value, p Policy) (string, error) {
 	b := NewBuffer(src, t, p)
-	if _, err := b.Append(v); err != nil {
+	changed, err := b.Append(v)
+	if err != nil {
 		return "", err
+	}
+	if t.family != 0 && changed != Kept {
+		return "", fmt.Errorf("%s is not held by %s", event.AppendValueText(nil, src, v), t.Name)
 	}
 	if len(b.nulls) == 1 && b.nulls[0] == 1 || len(b.names) == 1 && b.names[0] == nil {
 		return "NULL", nil
+	}
+	if t.family != 0 {
+		return t.constant(src, v)
 	}
 	switch t.kind {
 	case kindInt:
@@ -50,6 +57,15 @@ func Literal(src *event.Column, t Type, v event.Value, p Policy) (string, error)
 	return "", fmt.Errorf("a constant of type %s can't be written", t.Name)
 }
 
+// constant is a value that a type holds which was chosen.
+func (t Type) constant(src *event.Column, v event.Value) (string, error) {
+	text := "unhex('" + hex.EncodeToString([]byte(canonical(src, v))) + "')"
+	if t.family == asUUID && src.Type == event.TypeBinary {
+		text = quote(fmt.Sprintf("%x-%x-%x-%x-%x", []byte(v[:4]), []byte(v[4:6]), []byte(v[6:8]), []byte(v[8:10]), []byte(v[10:])))
+	}
+	return fmt.Sprintf("CAST(%s, %s)", text, quote(t.Name)), nil
+}
+
 func word(le []byte) uint64 {
 	n := uint64(0)
 	for i := len(le) - 1; i >= 0; i-- {
@@ -75,7 +91,7 @@ func quote(s string) string {
 // column, whose type was from; "" where there is none. It never fails on a value.
 func Cast(from, t Type, column string) string {
 	target, null := t.Name, "NULL"
-	if t.kind == kindEnum {
+	if t.dictionary() {
 		target = "String"
 	}
 	if !t.Nullable {

@@ -17,7 +17,7 @@ func (b *Buffer) Into(col driver.Interface) error {
 	if got := string(col.Type()); got != b.typ.Text() {
 		return fmt.Errorf("column %s is %s in the target and not %s", col.Name(), got, b.typ.Text())
 	}
-	if b.typ.kind == kindEnum {
+	if b.typ.dictionary() {
 		return b.enumInto(col)
 	}
 	if b.typ.kind == kindVector {

@@ -3,6 +3,7 @@ package column
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/millrace/millrace/pipeline/event"
@@ -40,15 +41,26 @@ func (b *Buffer) temporal(v event.Value) (Changed, error) {
 	if !day {
 		return b.noDay(v)
 	}
-	if b.typ.kind == kindDate {
-		return b.ranged(v, n, firstDay, lastDay, 1)
+	lo, hi, unit := b.typ.span()
+	return b.ranged(v, n, lo, hi, unit)
+}
+
+// span is what the type holds, and its unit, of days or of microseconds.
+func (t Type) span() (lo, hi, unit int64) {
+	switch {
+	case t.kind == kindDate && t.size == 2:
+		return 0, math.MaxUint16, 1
+	case t.kind == kindDate:
+		return firstDay, lastDay, 1
+	case t.size == 4:
+		return 0, math.MaxUint32*1_000_000 + 999_999, 1_000_000
 	}
-	return b.ranged(v, n, firstMicros, lastMicros, pow10(6-b.typ.scale))
+	return firstMicros, lastMicros, pow10(6 - t.scale)
 }
 
 // ranged takes n, which the type holds between lo and hi, in units of unit.
 func (b *Buffer) ranged(v event.Value, n, lo, hi, unit int64) (Changed, error) {
-	if n >= lo && n <= hi {
+	if n >= lo && n <= hi && (b.typ.family == 0 || n%unit == 0) {
 		b.put(n, unit)
 		return Kept, nil
 	}

@@ -24,6 +24,8 @@ const (
 	kindEnum // a name out of a few: its column is a dictionary
 	kindSet
 	kindVector
+	kindLow // texts, of which there are few: a dictionary
+	kindAs  // what was chosen and is of no source type's own
 )
 
 // Type is a column's type in the target.
@@ -37,6 +39,9 @@ type Type struct {
 	kind        kind
 	size        int // bytes of a fixed-width value
 	prec, scale int
+	family      family // of a type that was chosen
+	// As is the choice, "" for a type of the column's own.
+	As string
 }
 
 // Text is the type as a definition names it.
@@ -44,16 +49,27 @@ func (t Type) Text() string {
 	switch {
 	case !t.Nullable:
 		return t.Name
-	case t.kind == kindEnum:
+	case t.dictionary():
 		return "LowCardinality(Nullable(String))"
 	}
 	return "Nullable(" + t.Name + ")"
 }
 
+// dictionary says that the driver makes a dictionary of the values.
+func (t Type) dictionary() bool { return t.kind == kindEnum || t.kind == kindLow }
+
 // Options are what the target's server can do.
 type Options struct {
 	// Time64 is false on servers before 25.6; TIME is then a number of microseconds.
 	Time64 bool
+	// Chosen are types that the configuration gives to columns, by their names in small letters.
+	Chosen map[string]As
+}
+
+// Choice is the type that was chosen for a column of a name.
+func (o Options) Choice(name string) (As, bool) {
+	a, ok := o.Chosen[strings.ToLower(name)]
+	return a, ok
 }
 
 // Of is the type of the target's column for c. Whole numbers in a key are 64 bits wide: the

@@ -11,7 +11,33 @@ import (
 // viewColumn is a column of a view: its type, and the source's as its comment says.
 type viewColumn struct {
 	name, typ, native string
-	rawDateTime       bool // it holds texts of a date-time column
+	raw               *viewColumn // the column whose texts it holds, nil for none
+}
+
+// word is the source's type without its size.
+func (c *viewColumn) word() string {
+	word, _, _ := strings.Cut(strings.ToLower(c.native), "(")
+	word, _, _ = strings.Cut(word, " ")
+	return word
+}
+
+// moments says that the source's values are dates with a time.
+func (c *viewColumn) moments() bool {
+	return c.word() == "datetime" || c.word() == "timestamp" || strings.HasPrefix(c.plain(), "DateTime")
+}
+
+// scale is how many digits the source's decimals have behind the point, -1 for what is none.
+func (c *viewColumn) scale() int {
+	var p, s int
+	switch word := c.word(); word {
+	case "decimal", "numeric":
+		if n, _ := fmt.Sscanf(strings.ToLower(c.native), word+"(%d,%d)", &p, &s); n > 0 && s >= 0 && s <= maxScale {
+			return s
+		}
+	case "tinyint", "smallint", "mediumint", "int", "integer", "bigint":
+		return 0
+	}
+	return -1
 }
 
 // plain is the type without what wraps it.
@@ -43,9 +69,13 @@ func (c *viewColumn) expression() string {
 	switch t := c.plain(); {
 	case t == "Float32" || t == "Float64":
 		return q
-	case t == "String" && c.binary():
+	case (t == "String" || strings.HasPrefix(t, "FixedString")) && c.binary():
 		return "lower(hex(" + q + "))"
-	case strings.HasPrefix(t, "DateTime64"):
+	case t == "UUID" && c.binary():
+		return "replaceAll(toString(" + q + "), '-', '')"
+	case t == "Bool":
+		return "toString(CAST(" + q + ", '" + c.wrapped("UInt8") + "'))"
+	case strings.HasPrefix(t, "DateTime"):
 		return "toString(CAST(" + q + ", '" + c.wrapped("DateTime64(6, \\'UTC\\')") + "'))"
 	case strings.HasPrefix(t, "Time64"):
 		return "toString(CAST(" + q + ", '" + c.wrapped("Time64(6)") + "'))"
@@ -86,16 +116,16 @@ func (c *viewColumn) destination() any {
 func (c *viewColumn) cell(dest any) pipeline.Cell {
 	switch v := dest.(type) {
 	case *float32:
-		return text(strconv.FormatFloat(float64(*v), 'g', -1, 32))
+		return c.number(float64(*v), 32)
 	case **float32:
 		if *v != nil {
-			return text(strconv.FormatFloat(float64(**v), 'g', -1, 32))
+			return c.number(float64(**v), 32)
 		}
 	case *float64:
-		return text(strconv.FormatFloat(*v, 'g', -1, 64))
+		return c.number(*v, 64)
 	case **float64:
 		if *v != nil {
-			return text(strconv.FormatFloat(**v, 'g', -1, 64))
+			return c.number(**v, 64)
 		}
 	case *string:
 		return c.text(*v)
@@ -109,6 +139,20 @@ func (c *viewColumn) cell(dest any) pipeline.Cell {
 	return pipeline.Cell{Null: true}
 }
 
+// number is a floating number in the form of the source's.
+func (c *viewColumn) number(f float64, bits int) pipeline.Cell {
+	if scale := c.scale(); scale >= 0 {
+		return text(scaled(strconv.FormatFloat(f, 'f', -1, bits), scale))
+	}
+	switch c.word() { // whatever the column is
+	case "float":
+		bits = 32
+	case "double":
+		bits = 64
+	}
+	return text(strconv.FormatFloat(f, 'g', -1, bits))
+}
+
 func text(s string) pipeline.Cell { return pipeline.Cell{Text: []byte(s)} }
 
 // text brings the server's text into the form of pipeline.Cell.
@@ -118,13 +162,37 @@ func (c *viewColumn) text(s string) pipeline.Cell {
 		return pipeline.Cell{Null: true} // no vector is empty
 	case strings.HasPrefix(t, "Time64"):
 		return text(micros(s))
+	case t == "String" && c.word() == "time":
+		return text(micros(padded(s)))
+	case t == "String" && c.raw == nil && c.moments(), c.raw != nil && c.raw.moments():
+		return text(padded(s))
+	case c.raw != nil && c.raw.binary():
+		return text(strings.TrimPrefix(s, "0x"))
+	case c.scale() >= 0 && t != "String":
+		return text(scaled(s, c.scale()))
 	case strings.HasPrefix(t, "Decimal"):
 		return text(digits(s, t))
-	case c.rawDateTime:
-		whole, fraction, _ := strings.Cut(s, ".")
-		return text(whole + "." + (fraction + "000000")[:6])
 	}
 	return text(s)
+}
+
+// padded is a time with six digits behind the second.
+func padded(s string) string {
+	whole, fraction, _ := strings.Cut(s, ".")
+	return whole + "." + (fraction + "000000")[:6]
+}
+
+// scaled is a number with as many digits behind the point, if those that go are zeros.
+func scaled(s string, scale int) string {
+	whole, behind, _ := strings.Cut(s, ".")
+	behind = strings.TrimRight(behind, "0")
+	if len(behind) < scale {
+		behind += strings.Repeat("0", scale-len(behind))
+	}
+	if behind == "" {
+		return whole
+	}
+	return whole + "." + behind
 }
 
 // micros is a time of day, or a span, in microseconds.

@@ -54,6 +54,7 @@ type place struct {
 	database, view string
 	complete       int64
 	log            *changelog
+	kept           string
 }
 
 // changelog is what the ledger says of the view of a changelog: its columns' names.
@@ -82,6 +83,8 @@ type found struct {
 	Born  uint64     `json:"born"`
 	Held  int64      `json:"held"`
 	Log   *changelog `json:"log"`
+	// Kept is the column that is NULL in the source's rows, and in no other.
+	Kept string `json:"kept"`
 }
 
 // complete is the least of the queues' times, or, under an attempt, what held before it.
@@ -117,7 +120,7 @@ func (r *Reader) places(ctx context.Context) (map[event.TableName]place, error) 
 		}
 		name := event.TableName{DB: f.DB, Table: f.Table}
 		if database, view := r.o.Target(name); f.Pipeline == r.o.Pipeline && f.Database == database && f.View == view {
-			out[name] = place{database, view, f.complete(), f.Log}
+			out[name] = place{database, view, f.complete(), f.Log, f.Kept}
 		}
 	}
 	return out, rows.Err()
@@ -145,7 +148,7 @@ func (r *Reader) Read(ctx context.Context, table event.TableName,
 		return fmt.Errorf("find %s in the ledger %s.ledger: %w", table, r.o.Control, pipeline.ErrNoTable)
 	}
 	// The view that has the texts of what columns can't hold, if there is one.
-	more := place{database: p.database, view: p.view + "__raw", log: p.log}
+	more := place{database: p.database, view: p.view + "__raw", log: p.log, kept: p.kept}
 	cols, err := r.columns(ctx, more)
 	if err == nil && len(cols) > 0 {
 		p = more
@@ -161,12 +164,20 @@ func (r *Reader) Read(ctx context.Context, table event.TableName,
 	if p.log != nil {
 		cols = slices.DeleteFunc(cols, func(c viewColumn) bool { return slices.Contains(p.log.Extra, c.name) })
 	}
+	if p.kept != "" {
+		n := len(cols)
+		if cols = slices.DeleteFunc(cols, func(c viewColumn) bool { return c.name == p.kept }); len(cols) == n {
+			return fmt.Errorf("the view %s.%s does not tell rows that were kept though they were deleted: it has no column %s yet", p.database, p.view, p.kept)
+		}
+	}
 	shown, list := make([]pipeline.ReadColumn, len(cols)), make([]string, len(cols))
 	for i, c := range cols {
 		shown[i].Name, shown[i].Own, list[i] = c.name, c.native == "", c.expression()
 		if of, ok := strings.CutPrefix(c.native, "text of "); ok {
 			shown[i].RawOf = of
-			cols[i].rawDateTime = slices.ContainsFunc(cols, func(c viewColumn) bool { return c.name == of && strings.HasPrefix(c.plain(), "DateTime64") })
+			if at := slices.IndexFunc(cols, func(c viewColumn) bool { return c.name == of }); at >= 0 {
+				cols[i].raw = &cols[at]
+			}
 		}
 	}
 	if err := columns(shown); err != nil {
@@ -183,6 +194,9 @@ func (r *Reader) Read(ctx context.Context, table event.TableName,
 // Without a key, rows are there as often as they came and did not go.
 func (p *place) from(cols []viewColumn) string {
 	view := name(p.database, p.view)
+	if p.kept != "" {
+		return view + " WHERE " + quoted(p.kept) + " IS NULL"
+	}
 	if p.log == nil {
 		return view
 	}
