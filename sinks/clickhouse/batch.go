@@ -26,6 +26,8 @@ type step struct {
 	// added are columns and tables that stores has and the target lacks.
 	added map[int][]int // columns by store number; nil makes the table
 	rows  int
+	// carries are what its ENDs leave behind of rows that were kept though they went.
+	carries []carrying
 	// landed are the highest numbers of a changelog's rows that were there already, by queue.
 	landed map[int]event.Seq
 }
@@ -40,6 +42,7 @@ type block struct {
 	// old are the source columns of the store's key, where the definition has another one.
 	old   []int
 	raws  map[int]*rawTexts // by source column
+	keep  keeping
 	seq   []uint64
 	mark  []uint8 // _del, _sign or _op
 	q     []uint16
@@ -108,7 +111,7 @@ func (b *batch) renumber(done *step) {
 		for i := range st.stores {
 			s := &st.stores[i]
 			if i < len(done.stores) {
-				s.Number = done.stores[i].Number
+				s.Number, s.Kept = done.stores[i].Number, done.stores[i].Kept
 			} else { // begun since
 				s.Number = max(s.Number, st.stores[i-1].Number+1)
 			}
@@ -124,21 +127,22 @@ func (b *batch) next() {
 
 func (b *block) rows() int { return len(b.seq) }
 
-// rawTexts are the texts of a column's values that it can't hold.
+// rawTexts are values of a column that few rows have: the texts of those that another one can't
+// hold, or when a row went.
 type rawTexts struct {
 	nulls, raw []byte
 	rows       int
 }
 
-// pad brings the texts up to so many rows.
-func (r *rawTexts) pad(rows int) {
+// pad brings them up to so many rows; a NULL takes size bytes.
+func (r *rawTexts) pad(rows, size int) {
 	for ; r.rows < rows; r.rows++ {
-		r.nulls, r.raw = append(r.nulls, 1), append(r.raw, 0)
+		r.nulls, r.raw = append(r.nulls, 1), append(r.raw, make([]byte, size)...)
 	}
 }
 
-// keep takes the text of a value of the row that is being written.
-func (b *block) keep(i int, v event.Value) {
+// keepText takes the text of a value of the row that is being written.
+func (b *block) keepText(i int, v event.Value) {
 	r := b.raws[i]
 	if r == nil {
 		r = &rawTexts{}
@@ -147,7 +151,7 @@ func (b *block) keep(i int, v event.Value) {
 		}
 		b.raws[i] = r
 	}
-	r.pad(b.rows())
+	r.pad(b.rows(), 1)
 	text := event.AppendValueText(nil, &b.schema.Columns[i], v)
 	r.nulls, r.rows = append(r.nulls, 0), r.rows+1
 	r.raw = append(binary.AppendUvarint(r.raw, uint64(len(text))), text...)

@@ -55,8 +55,12 @@ func (s *Sink) unclaimed(ctx context.Context, claim pipeline.Claim) (*Table, err
 	if err != nil {
 		return nil, err
 	}
+	shape, types := s.cfg.shape(claim.Table), known.types
+	if types.Chosen, err = shape.chosen(); err != nil {
+		return nil, err
+	}
 	return &Table{
-		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: known.types, shape: s.cfg.shape(claim.Table),
+		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: types, shape: shape,
 		shown: map[ddl.Name]string{}, defined: map[ddl.Name]string{},
 		log: s.log.With("pipeline", claim.Pipeline, "sink", claim.Sink, "table", claim.Table.String(), "generation", claim.Generation),
 	}, nil
@@ -80,6 +84,9 @@ func (t *Table) steps() []func(context.Context) error {
 
 // finish is the last step.
 func (t *Table) finish(ctx context.Context) error {
+	if err := t.carryAgain(ctx); err != nil {
+		return err
+	}
 	t.reset()
 	return t.showNow(ctx)
 }

@@ -38,7 +38,7 @@ type Config struct {
 	// SchemaChange is what is done with changes of definitions.
 	SchemaChange SchemaChange `yaml:"schema_change"`
 	// Deletes is what becomes of rows that go.
-	Deletes string `yaml:"deletes"`
+	Deletes Deletes `yaml:"deletes"`
 	// PartitionBy and TTL are expressions over the columns of the tables that are made.
 	PartitionBy string `yaml:"partition_by"`
 	TTL         string `yaml:"ttl"`

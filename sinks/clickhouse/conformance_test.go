@@ -62,10 +62,11 @@ func dropLater(t testing.TB, d testenv.ClickHouseDatabase, name string) {
 var shapes = map[string]func(*Config){
 	"mirror":    func(*Config) {},
 	"changelog": func(c *Config) { c.Mode = Changelog },
-	"sorted": func(c *Config) {
-		c.Tables = map[string]Shape{}
-		for _, t := range pipelinetest.Everything(1).Names()[:2] {
-			c.Tables[t.String()] = Shape{OrderBy: []string{"v", "id"}, PartitionBy: "cityHash64(v) % 3"}
+	"shaped": func(c *Config) {
+		names := pipelinetest.Everything(1).Names()
+		c.Tables = map[string]Shape{
+			names[0].String(): {OrderBy: []string{"v", "id"}, PartitionBy: "cityHash64(v) % 3"},
+			names[1].String(): {Deletes: Deletes{Mode: SoftDeletes}, PartitionBy: "id % 3"}, // who reads it passes over what was kept
 		}
 	},
 }

@@ -47,6 +47,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 // and are the same rows; a view that is old is put right by the next claim.
 func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) error {
 	st.needRaws()
+	t.needKept(st)
 	if err := t.alter(ctx, st); err != nil {
 		return err
 	}
@@ -61,6 +62,9 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 			return err
 		}
 		out.Bytes, out.Files = out.Bytes+b.bytes, out.Files+1
+	}
+	if err := t.carryAll(ctx, st); err != nil {
+		return err
 	}
 	out.Rows += st.rows
 	rec := *t.rec
@@ -217,7 +221,7 @@ func (t *Table) unmade(s *store, err error) error {
 	if server.Code(err) == 0 || errors.Is(err, pipeline.ErrUnwritable) || errors.Is(err, pipeline.ErrSuperseded) {
 		return err
 	}
-	return fmt.Errorf("%w: make %s: %w (see order_by, partition_by, ttl and settings of the sink)", pipeline.ErrUnwritable, s.name(t.target).Plain(), err)
+	return fmt.Errorf("%w: make %s: %w (see order_by, partition_by, ttl, columns and settings of the sink)", pipeline.ErrUnwritable, s.name(t.target).Plain(), err)
 }
 
 // maxLeft is how many tables of a store's name are passed over.
@@ -295,9 +299,13 @@ func (t *Table) insert(ctx context.Context, st *step, b *block) error {
 			return column.Fill(col, b.rows(), b.technical(c.Name, t.claim.Generation))
 		})
 	}
+	if r := &b.keep.rawTexts; r.rows > 0 {
+		r.pad(b.rows(), goneSize)
+		put(ddl.DeletedAt, func(col driver.Interface) error { return column.Fill(col, b.rows(), r.nulls, r.raw) })
+	}
 	for i := range b.schema.Columns {
 		if r := b.raws[i]; r != nil {
-			r.pad(b.rows())
+			r.pad(b.rows(), 1)
 			put(s.Columns[s.raw(b.schema.Columns[i].ID)].Name, func(col driver.Interface) error { return column.Fill(col, b.rows(), r.nulls, r.raw) })
 		}
 	}
@@ -350,7 +358,13 @@ func (t *Table) describe(rec *record, led *ledger.Table) error {
 	if err != nil {
 		return err
 	}
-	rec.Log, err = s.log(v)
+	if rec.Log, err = s.log(v); err != nil {
+		return err
+	}
+	more, err := t.rawView(s, v)
+	if err == nil {
+		rec.Kept, rec.Raws = more.Kept, rec.raws()
+	}
 	return err
 }
 
@@ -364,12 +378,13 @@ func (t *Table) showNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	more, err := t.rawView(s, v)
+	if err != nil {
+		return err
+	}
+	t.shape.Deletes.showGone(s, v)
 	views := []*ddl.View{v}
-	if hasRaw(t.rec.Stores) {
-		more, err := s.rawView(v)
-		if err != nil {
-			return err
-		}
+	if t.rec.raws() {
 		views = append(views, more)
 	}
 	for _, v := range views {

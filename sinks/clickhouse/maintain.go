@@ -74,7 +74,11 @@ func (t *Table) checkFence(ctx context.Context) error {
 // clean has the server remove what no reader sees any more. The marks do not count on these
 // rows: the entry of the ledger that raised the floor said so.
 func (t *Table) clean(ctx context.Context) error {
+	shown := shownAt(t.rec.Stores, t.whole())
 	for i := range t.rec.Stores {
+		if i < shown && t.shape.Deletes.keeps() {
+			continue // what was kept in it may have to be copied again, and the table goes as a whole
+		}
 		err := t.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s < ? SETTINGS lightweight_deletes_sync = 0", t.rec.Stores[i].name(t.target), ddl.Ident(ddl.Seq)), uint64(t.led.Floor))
 		if err != nil && !isMissing(err) {
 			return err

@@ -47,7 +47,7 @@ func (s *Sink) Purge(ctx context.Context, pipelineName string) (removed []string
 func (s *Sink) purgeTable(ctx context.Context, r *record) error {
 	target := ddl.Name{Database: r.Database, Table: r.View}
 	drops := []string{fmt.Sprintf("DROP VIEW IF EXISTS %s", target)}
-	if hasRaw(r.Stores) {
+	if r.raws() {
 		drops = append(drops, fmt.Sprintf("DROP VIEW IF EXISTS %s", ddl.Name{Database: r.Database, Table: r.View + rawSuffix}))
 	}
 	for i := range r.Stores {

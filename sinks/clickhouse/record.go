@@ -45,6 +45,11 @@ type record struct {
 	// in a changelog.
 	Mode Mode       `json:"mode,omitempty"`
 	Log  *logRecord `json:"log,omitempty"`
+	// Kept is the column of the view by which readers tell rows that were kept though they went;
+	// "" is none, and every row is the source's.
+	Kept string `json:"kept,omitempty"`
+	// Raws says that there is a view with more than the target's own, once there was one for ever.
+	Raws bool `json:"raws,omitempty"`
 	// Sweep is the removal of deleted rows that is under way. Below Swept deletions may be gone,
 	// and a mark proves nothing by its rows.
 	Sweep *sweep    `json:"sweep,omitempty"`
@@ -107,6 +112,9 @@ func parseRecord(text string) (*record, error) {
 	}
 	return r, nil
 }
+
+// raws says that there is a view with more than the target's own has.
+func (r *record) raws() bool { return r.Raws || hasRaw(r.Stores) }
 
 func (r *record) text() string {
 	b, err := json.Marshal(r)
@@ -188,6 +196,11 @@ type store struct {
 	// Left is when the view was seen to show a newer store, in microseconds by the server's
 	// clock; 0 while it was not.
 	Left int64 `json:"left,omitempty"`
+	// Rule is what was kept back of the source's columns and rows in all that the store has taken;
+	// severalRules where that was not always the same.
+	Rule *string `json:"rule,omitempty"`
+	// Kept says where the rows come from that were kept though they went before its snapshot.
+	Kept *keptRecord `json:"kept,omitempty"`
 }
 
 // targetColumn holds the values of one source column, by identity, in one type, under one
@@ -200,6 +213,10 @@ type targetColumn struct {
 	Raw bool `json:"raw,omitempty"`
 	// Before columns hold what was there before the change.
 	Before bool `json:"before,omitempty"`
+	// Gone is the column of when a row went that was kept. It is of no source column.
+	Gone bool `json:"gone,omitempty"`
+	// As is the type as the configuration chose it, "" where it is the source column's own.
+	As string `json:"as,omitempty"`
 	// Lit is the expression that rows show which were written before the column was there.
 	Lit string `json:"default,omitempty"`
 

@@ -319,3 +319,36 @@ func ids(t testing.TB, c Config) string {
 	}
 	return strings.Join(out, " ")
 }
+
+// The view with texts of what columns can't hold stays what it is when the table is removed in
+// which they were first met.
+func TestTheViewOfTextsOutlivesItsFirstTable(t *testing.T) {
+	ch := testenv.ClickHouseWithFaults(t, chserver.Options{})
+	c, m := targetOn(t, ch.ClickHouseDatabase), schemas{}
+	c.Table, c.Rewind = "texts", 0
+	s := m.add([]event.Column{number(1, "id", 4), {ID: 2, Name: "d", Type: event.TypeDate, Native: "date", Nullable: true}}, 0)
+	mk := func(k event.Kind, prev, seq, begin event.Seq) *event.Slice {
+		return mark(k, s, prev, event.Mark{Seq: seq, Attempt: begin, Queues: 1})
+	}
+	read := func(seq event.Seq, img event.Image) event.Row {
+		return event.Row{Op: event.OpRead, Index: uint64(seq), Seq: seq, After: img}
+	}
+	o := own(t, c, m, 1, false).write(0, mk(event.KindBegin, 0, 10, 10), rows(s, 10, read(12, image(t, s, 1, date(9999, 12, 31)))), mk(event.KindEnd, 12, 14, 10)).flush()
+	same(t, "first", exact(t, c), []string{"id=1 d=9999-12-31"})
+	o.write(0, mk(event.KindBegin, 14, 20, 20), rows(s, 20, read(22, image(t, s, 1, date(2026, 1, 1)))), mk(event.KindEnd, 22, 24, 20)).flush()
+	for range 2 { // notes that the first table is left, then, as if a minute had gone, removes it
+		for i := range o.rec.Stores {
+			if left := &o.rec.Stores[i].Left; *left > 0 {
+				*left -= 2 * leastLeft.Microseconds()
+			}
+		}
+		if err := o.minutes(ch, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(o.rec.Stores) != 1 {
+		t.Fatalf("there are %d stores", len(o.rec.Stores))
+	}
+	o.write(0, mark(event.KindTruncate, s, 24, event.Mark{Seq: 30, Queues: 1}), rows(s, 30, create(32, image(t, s, 2, date(2026, 2, 2))))).flush()
+	same(t, "emptied", exact(t, c), []string{"id=2 d=2026-02-02"})
+}

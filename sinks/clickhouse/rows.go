@@ -144,6 +144,10 @@ func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, se
 		return err
 	}
 	tx := &w.slice.Txs[r.Tx]
+	if r.Op == event.OpDelete && b.keep.keeps(w.vals) {
+		b.keep.gone(b.rows(), tx.CommitTime.UnixMicro())
+		op = event.OpUpdate
+	}
 	if b.layout == ddl.Changes {
 		if err := w.image(b, b.before, r, r.Before, false); err != nil {
 			return err
@@ -179,7 +183,7 @@ func (w *rowWriter) image(b *block, side *side, r *event.Row, img event.Image, o
 		if changed == column.Kept || side != b.now {
 			continue
 		}
-		b.keep(i, v)
+		b.keepText(i, v)
 		if own {
 			w.t.changed(b.schema.Columns[i].Name, changed)
 		}

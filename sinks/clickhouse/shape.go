@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/internal/config"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 )
 
@@ -32,12 +33,51 @@ type Shape struct {
 	// PartitionBy and TTL are expressions over the columns of <table>__cdc.
 	PartitionBy string `yaml:"partition_by"`
 	TTL         string `yaml:"ttl"`
-	// Deletes is what becomes of a row that goes: apply.
-	Deletes string `yaml:"deletes"`
+	// Deletes is what becomes of a row that goes.
+	Deletes Deletes `yaml:"deletes"`
+	// Columns has more to say of columns, by the source's names.
+	Columns map[string]ColumnShape `yaml:"columns"`
 	// SchemaChange is what is done with changes of the definition.
 	SchemaChange SchemaChange `yaml:"schema_change"`
 	// Settings are those of the tables that are made, beside the sink's.
 	Settings map[string]string `yaml:"settings"`
+}
+
+// ColumnShape is how a column is made.
+type ColumnShape struct {
+	// Type is the target's, in place of the source type's own.
+	Type string `yaml:"type"`
+}
+
+// chosen are the types that columns are given, by their names in small letters.
+func (s Shape) chosen() (map[string]column.As, error) {
+	out := map[string]column.As{}
+	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
+		if _, twice := out[strings.ToLower(name)]; twice || name == "" {
+			return nil, &config.KeyError{Key: "columns." + name, Text: "must be the name of a column, and stand once, in whatever letters"}
+		}
+		a, err := column.ParseAs(s.Columns[name].Type)
+		if err != nil {
+			return nil, &config.KeyError{Key: "columns." + name + ".type", Text: err.Error()}
+		}
+		out[strings.ToLower(name)] = a
+	}
+	return out, nil
+}
+
+// unknown is a column that the configuration names and the table has not, and has not had since
+// its target was made; "" is none.
+func (s Shape) unknown(schema *event.Schema, stores []store) string {
+	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
+		known := slices.ContainsFunc(schema.Columns, func(c event.Column) bool { return strings.EqualFold(c.Name, name) })
+		for i := range stores {
+			known = known || slices.ContainsFunc(stores[i].Columns, func(c targetColumn) bool { return strings.EqualFold(c.Of.Name, name) })
+		}
+		if !known {
+			return name
+		}
+	}
+	return ""
 }
 
 var sourceTable = regexp.MustCompile(`^[^.]+\..+$`)
@@ -58,12 +98,8 @@ func (s Shape) validate(at string) error {
 	if s.Mode != Mirror && s.Mode != Changelog {
 		return bad("mode", "%q must be mirror or changelog", s.Mode)
 	}
-	switch s.Deletes {
-	case "apply":
-	case "soft", "ignore":
-		return bad("deletes", "%q is not supported yet: use apply, and mode: changelog to keep what went: there a deletion is a row", s.Deletes)
-	default:
-		return bad("deletes", "%q must be apply", s.Deletes)
+	if err := s.Deletes.validate(at+"deletes", s.Mode); err != nil {
+		return err
 	}
 	if err := s.SchemaChange.validate(at + "schema_change"); err != nil {
 		return err
@@ -73,6 +109,10 @@ func (s Shape) validate(at string) error {
 	}
 	if s.Mode == Mirror && s.TTL != "" {
 		return bad("ttl", "a mirror has the source's rows, of which ttl takes some away, the newest version before an older one too; delete them in the source, or use mode: changelog")
+	}
+	if _, err := s.chosen(); err != nil {
+		key := err.(*config.KeyError)
+		return bad(key.Key, "%s", key.Text)
 	}
 	for i, name := range s.OrderBy {
 		if name == "" || slices.Contains(s.OrderBy[:i], name) {
@@ -116,9 +156,9 @@ func (c *Config) validateShapes() error {
 func (c *Config) shape(t event.TableName) Shape {
 	own := c.Tables[t.String()]
 	s := Shape{
-		Mode: cmp.Or(own.Mode, c.Mode, Mirror), OrderBy: own.OrderBy,
+		Mode: cmp.Or(own.Mode, c.Mode, Mirror), OrderBy: own.OrderBy, Columns: own.Columns,
 		SchemaChange: own.SchemaChange.over(c.SchemaChange),
-		Deletes:      cmp.Or(own.Deletes, c.Deletes, "apply"),
+		Deletes:      own.Deletes.over(c.Deletes),
 		PartitionBy:  cmp.Or(own.PartitionBy, c.PartitionBy), TTL: cmp.Or(own.TTL, c.TTL), Settings: map[string]string{},
 	}
 	maps.Copy(s.Settings, c.Settings)
@@ -143,9 +183,19 @@ func (t *Table) checkShape() error {
 // plan is what a store for rows of a definition is: its rows' layout, and the identities of
 // its key's columns. stores know the names that these have in other definitions.
 func (s Shape) plan(schema *event.Schema, stores []store) (ddl.Layout, []uint32, error) {
-	switch {
-	case s.Mode == Changelog:
+	if s.Mode == Changelog {
 		return ddl.Changes, nil, nil
+	}
+	layout, key, err := s.planRows(schema, stores)
+	if err != nil {
+		return 0, nil, err
+	}
+	return layout, key, s.Deletes.checkKey(schema, key)
+}
+
+// planRows is plan for a table that has the source's rows.
+func (s Shape) planRows(schema *event.Schema, stores []store) (ddl.Layout, []uint32, error) {
+	switch {
 	case len(schema.PrimaryKey) == 0 && len(s.OrderBy) > 0:
 		return 0, nil, errors.New("order_by is for tables with a primary key, which this one has not: leave it out")
 	case len(schema.PrimaryKey) == 0:

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/pipeline/projection/where"
 )
 
 // shaped is the configuration with a shape for the tests' table.
@@ -161,10 +162,12 @@ func TestShapesThatATableCanNotHave(t *testing.T) {
 		"lacks":      {Shape{OrderBy: []string{"v", "id"}}, []int{0, 1}, "order_by lacks column shop of the primary key"},
 		"unknown":    {Shape{OrderBy: []string{"id", "vv"}}, []int{0}, "order_by names column vv, which the table does not have"},
 		"keyless":    {Shape{OrderBy: []string{"id"}}, nil, "order_by is for tables with a primary key"},
+		"kept":       {Shape{Deletes: Deletes{Mode: SoftDeletes}}, nil, "deletes: soft is for tables with a primary key"},
+		"kept twice": {Shape{Deletes: Deletes{Mode: IgnoreDeletes}, OrderBy: []string{"v", "id"}}, []int{0}, "an order_by with columns beside the primary key's don't go together"},
 		"torn":       {Shape{PartitionBy: "intDiv(shop, 10)"}, []int{0}, `partition_by "intDiv(shop, 10)" names shop, which is no column of the sorting key (id)`},
 		"torn too":   {Shape{PartitionBy: "toYYYYMM(_ts)"}, []int{0}, "names _ts, which is no column of the sorting key (id)"},
-		"no setting": {Shape{Settings: map[string]string{"index_granulariti": "1"}}, []int{0}, "(see order_by, partition_by, ttl and settings of the sink)"},
-		"no column":  {Shape{Mode: Changelog, PartitionBy: "nothing % 3"}, []int{0}, "(see order_by, partition_by, ttl and settings of the sink)"},
+		"no setting": {Shape{Settings: map[string]string{"index_granulariti": "1"}}, []int{0}, "(see order_by, partition_by, ttl, columns and settings of the sink)"},
+		"no column":  {Shape{Mode: Changelog, PartitionBy: "nothing % 3"}, []int{0}, "(see order_by, partition_by, ttl, columns and settings of the sink)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := shaped(targetOn(t, d), c.shape)
@@ -225,26 +228,27 @@ func TestABlockOfManyPartitions(t *testing.T) {
 
 func TestMistakesOfShapesAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		`mode: "signed" is not supported yet: use mirror`:    func(c *Config) { c.Mode = "signed" },
-		`mode: "mirrored" must be mirror or changelog`:       func(c *Config) { c.Mode = "mirrored" },
-		`tables.shop.a.b.mode: "x" must be`:                  func(c *Config) { c.Tables = map[string]Shape{"shop.a.b": {Mode: "x"}} },
-		`tables.orders: must be named database.table`:        func(c *Config) { c.Tables = map[string]Shape{"orders": {}} },
-		`tables.shop.a.order_by: a changelog is ordered by`:  func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Mode: Changelog, OrderBy: []string{"a"}}} },
-		`tables.shop.a.order_by: "a" must be the name of a`:  func(c *Config) { c.Tables = map[string]Shape{"shop.a": {OrderBy: []string{"a", "a"}}} },
-		`tables.shop.a.settings.A B: is no setting`:          func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Settings: map[string]string{"A B": "1"}}} },
-		`deletes: "soft" is not supported yet: use apply`:    func(c *Config) { c.Deletes = "soft" },
-		`schema_change: "evolve" is not supported yet: use`:  func(c *Config) { c.SchemaChange.Other = "evolve" },
-		`tables.shop.a.schema_change: "x" must be lenient`:   func(c *Config) { c.Tables = map[string]Shape{"shop.a": {SchemaChange: SchemaChange{Other: "x"}}} },
-		`schema_change.add: there is no such event; there`:   func(c *Config) { c.SchemaChange.Events = map[string]string{"add": exception} },
-		`schema_change.truncate: "ignore" is not supported`:  func(c *Config) { c.SchemaChange.Events = map[string]string{"truncate": "ignore"} },
-		`deletes: "drop" must be apply`:                      func(c *Config) { c.Deletes = "drop" },
-		`ttl: a mirror has the source's rows`:                func(c *Config) { c.TTL = "toDateTime(_ts)" },
-		`partition_by: "id) ORDER BY (x" is no expression`:   func(c *Config) { c.PartitionBy = "id) ORDER BY (x" },
-		`partition_by: "f(id" is no expression: a ( is not`:  func(c *Config) { c.PartitionBy = "f(id" },
-		`partition_by: "id, x" is no expression: a comma`:    func(c *Config) { c.PartitionBy = "id, x" },
-		`partition_by: "id; x" is no expression: ';' stand`:  func(c *Config) { c.PartitionBy = "id; x" },
-		`partition_by: "id -- x" is no expression: a comme`:  func(c *Config) { c.PartitionBy = "id -- x" },
-		`partition_by: "'id" is no expression: its ' is not`: func(c *Config) { c.PartitionBy = "'id" },
+		`mode: "signed" is not supported yet: use mirror`:     func(c *Config) { c.Mode = "signed" },
+		`mode: "mirrored" must be mirror or changelog`:        func(c *Config) { c.Mode = "mirrored" },
+		`tables.shop.a.b.mode: "x" must be`:                   func(c *Config) { c.Tables = map[string]Shape{"shop.a.b": {Mode: "x"}} },
+		`tables.orders: must be named database.table`:         func(c *Config) { c.Tables = map[string]Shape{"orders": {}} },
+		`tables.shop.a.order_by: a changelog is ordered by`:   func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Mode: Changelog, OrderBy: []string{"a"}}} },
+		`tables.shop.a.order_by: "a" must be the name of a`:   func(c *Config) { c.Tables = map[string]Shape{"shop.a": {OrderBy: []string{"a", "a"}}} },
+		`tables.shop.a.settings.A B: is no setting`:           func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Settings: map[string]string{"A B": "1"}}} },
+		`deletes: "soft" is for mode: mirror; in a changelog`: func(c *Config) { c.Mode, c.Deletes.Mode = Changelog, SoftDeletes },
+		`deletes.when: says which deletions are soft or`:      func(c *Config) { c.Deletes = Deletes{ApplyDeletes, new(where.Expr)} },
+		`schema_change: "evolve" is not supported yet: use`:   func(c *Config) { c.SchemaChange.Other = "evolve" },
+		`tables.shop.a.schema_change: "x" must be lenient`:    func(c *Config) { c.Tables = map[string]Shape{"shop.a": {SchemaChange: SchemaChange{Other: "x"}}} },
+		`schema_change.add: there is no such event; there`:    func(c *Config) { c.SchemaChange.Events = map[string]string{"add": exception} },
+		`schema_change.truncate: "ignore" is not supported`:   func(c *Config) { c.SchemaChange.Events = map[string]string{"truncate": "ignore"} },
+		`deletes: "drop" must be apply, soft or ignore`:       func(c *Config) { c.Deletes.Mode = "drop" },
+		`ttl: a mirror has the source's rows`:                 func(c *Config) { c.TTL = "toDateTime(_ts)" },
+		`partition_by: "id) ORDER BY (x" is no expression`:    func(c *Config) { c.PartitionBy = "id) ORDER BY (x" },
+		`partition_by: "f(id" is no expression: a ( is not`:   func(c *Config) { c.PartitionBy = "f(id" },
+		`partition_by: "id, x" is no expression: a comma`:     func(c *Config) { c.PartitionBy = "id, x" },
+		`partition_by: "id; x" is no expression: ';' stand`:   func(c *Config) { c.PartitionBy = "id; x" },
+		`partition_by: "id -- x" is no expression: a comme`:   func(c *Config) { c.PartitionBy = "id -- x" },
+		`partition_by: "'id" is no expression: its ' is not`:  func(c *Config) { c.PartitionBy = "'id" },
 	} {
 		c := DefaultConfig()
 		c.Address = []string{"ch1:9000"}

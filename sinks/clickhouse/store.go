@@ -33,14 +33,21 @@ func (s *store) check() error {
 	if len(s.Key) == 0 && s.Layout == ddl.Versions { // as it was written before there were others
 		s.Layout = ddl.Signs
 	}
+	if s.Rule == nil && len(s.Schema) > 0 { // as it was written before it was noted
+		schema, err := event.ParseSchema(s.Schema)
+		if err != nil {
+			return err
+		}
+		s.ruled(schema.Projection)
+	}
 	for i := range s.Columns {
 		c := &s.Columns[i]
-		if c.Raw {
+		if c.Raw || c.Gone {
 			c.typ = column.RawText()
 			continue
 		}
 		for _, time64 := range []bool{true, false} {
-			t, err := s.typeOf(&c.Of, c.Before, column.Options{Time64: time64})
+			t, err := s.typeAs(&c.Of, c.As, c.Before, column.Options{Time64: time64})
 			if err == nil && t.Text() == c.Type {
 				c.typ = t
 			}
@@ -58,23 +65,49 @@ func (s *store) clone() store {
 	return c
 }
 
-// typeOf is the type of the store's column for c, or for what c was before a change.
-func (s *store) typeOf(c *event.Column, before bool, o column.Options) (column.Type, error) {
-	t, err := column.Of(c, slices.Contains(s.Key, c.ID), o)
+// typeAs is the type of the store's column for c, or for what c was before a change; as was chosen
+// for it, "" is its own.
+func (s *store) typeAs(c *event.Column, as string, before bool, o column.Options) (column.Type, error) {
+	key := slices.Contains(s.Key, c.ID)
+	t, err := column.Of(c, key, o)
+	if as != "" {
+		var a column.As
+		if a, err = column.ParseAs(as); err == nil {
+			t, err = a.Of(c, key)
+		}
+	}
 	if before {
 		t = t.OrNull()
 	}
 	return t, err
 }
 
-// held is typeOf for what the store has or gets. A server that is brought past 25.6 has Time64
+// choice is the type that was chosen for a column: under its name, or under the one that it had
+// when its column here was made. That of a key's column stays what it was made as.
+func (s *store) choice(c *event.Column, before bool, o column.Options) string {
+	old := s.newest(c.ID, before)
+	if old != nil && slices.Contains(s.Key, c.ID) {
+		return old.As
+	}
+	if a, ok := o.Choice(c.Name); ok {
+		return a.Text()
+	}
+	if old != nil && old.As != "" {
+		if a, ok := o.Choice(old.Of.Name); ok {
+			return a.Text()
+		}
+	}
+	return ""
+}
+
+// held is the type of what the store has or gets for c. A server that is brought past 25.6 has Time64
 // from then on: a TIME stays what its first column in the store is, for its values are no Time64
 // and a key's type can't be changed.
 func (s *store) held(c *event.Column, before bool, o column.Options) (column.Type, error) {
 	if old := s.newest(c.ID, before); old != nil && c.Type == event.TypeTime && old.Of.Type == event.TypeTime {
 		o.Time64 = old.typ.Name != "Int64"
 	}
-	return s.typeOf(c, before, o)
+	return s.typeAs(c, s.choice(c, before, o), before, o)
 }
 
 // keyOf are the identities of a definition's key.
@@ -98,7 +131,7 @@ func (s *store) fits(schema *event.Schema, layout ddl.Layout, key []uint32, o co
 // find is the newest column of a type that holds a source column's values, -1 for none.
 func (s *store) find(id uint32, typ string, before bool) int {
 	for i := len(s.Columns) - 1; i >= 0; i-- {
-		if c := &s.Columns[i]; c.Of.ID == id && c.Type == typ && !c.Raw && c.Before == before {
+		if c := &s.Columns[i]; c.isOf(id) && c.Type == typ && c.Before == before {
 			return i
 		}
 	}
@@ -122,7 +155,7 @@ func (s *store) ensure(c *event.Column, before, newest bool, o column.Options, p
 	if before {
 		name += beforeSuffix
 	}
-	col := targetColumn{Name: s.freeName(name), Type: t.Text(), Of: *c, Before: before, typ: t}
+	col := targetColumn{Name: s.freeName(name), Type: t.Text(), Of: *c, Before: before, As: t.As, typ: t}
 	col.Of.Members, col.Of.Default = nil, nil
 	if old != nil {
 		col.Lit = column.Cast(old.typ, t, ddl.Ident(old.Name))
@@ -152,14 +185,22 @@ func (s *store) ensureRaw(c *event.Column) (at int, added bool) {
 	return len(s.Columns) - 1, true
 }
 
-// newest is the column that holds a source column's values up to now.
+// newest is the column that holds a source column's values up to now, nil for none.
 func (s *store) newest(id uint32, before bool) *targetColumn {
-	for i := len(s.Columns) - 1; i >= 0; i-- {
-		if c := &s.Columns[i]; c.Of.ID == id && !c.Raw && c.Before == before {
-			return c
-		}
+	if i := s.last(id, before); i >= 0 {
+		return &s.Columns[i]
 	}
 	return nil
+}
+
+// last is the place of the newest, -1 for none.
+func (s *store) last(id uint32, before bool) int {
+	for i := len(s.Columns) - 1; i >= 0; i-- {
+		if c := &s.Columns[i]; c.isOf(id) && c.Before == before {
+			return i
+		}
+	}
+	return -1
 }
 
 // freeName is a name that no column of the store has had. The server's own hidden columns
@@ -175,8 +216,14 @@ func (s *store) freeName(name string) string {
 	return name
 }
 
+// isOf reports whether the column holds values of a source column.
+func (c *targetColumn) isOf(id uint32) bool { return c.Of.ID == id && !c.Raw && !c.Gone }
+
 // definition is the column as the table has it.
 func (c *targetColumn) definition() ddl.Column {
+	if c.Gone {
+		return ddl.Column{Name: c.Name, Type: c.Type, Comment: "when the row went"}
+	}
 	if c.Raw {
 		return ddl.Column{Name: c.Name, Type: c.Type, Comment: "text of " + c.Of.Name}
 	}
@@ -206,7 +253,7 @@ func (s *store) create(target ddl.Name, control string, shape Shape) *ddl.Table 
 // keyNames are the names of the key's columns, in its order.
 func (s *store) keyNames() (out []string) {
 	for _, id := range s.Key {
-		i := slices.IndexFunc(s.Columns, func(c targetColumn) bool { return c.Of.ID == id })
+		i := slices.IndexFunc(s.Columns, func(c targetColumn) bool { return c.isOf(id) })
 		out = append(out, s.Columns[i].Name)
 	}
 	return out
@@ -247,10 +294,13 @@ func (s *store) viewColumn(v *ddl.View, c *event.Column, before bool, name, comm
 		return err
 	}
 	at := s.find(c.ID, t.Text(), before)
+	if at < 0 { // another type was chosen: the next rows bring its column
+		at = s.last(c.ID, before)
+	}
 	if at < 0 {
 		panic("BUG: a definition was taken in without its columns")
 	}
-	v.Columns = append(v.Columns, ddl.ViewColumn{Name: name, Type: t.Text(), Comment: comment, From: s.Columns[at].Name})
+	v.Columns = append(v.Columns, ddl.ViewColumn{Name: name, Type: s.Columns[at].Type, Comment: comment, From: s.Columns[at].Name})
 	return nil
 }
 
@@ -297,10 +347,10 @@ func (s *store) rawView(v *ddl.View) (*ddl.View, error) {
 	return &more, nil
 }
 
-// hasRaw says that values were met that their column can't hold.
+// hasRaw says that values were met that their column can't hold, or that rows may be kept that went.
 func hasRaw(stores []store) bool {
 	return slices.ContainsFunc(stores, func(s store) bool {
-		return slices.ContainsFunc(s.Columns, func(c targetColumn) bool { return c.Raw })
+		return slices.ContainsFunc(s.Columns, func(c targetColumn) bool { return c.Raw || c.Gone })
 	})
 }
 

@@ -23,6 +23,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 		return err // nothing of the slice was taken
 	}
 	st := t.batch.last()
+	was, floor := st.shown(), st.led.Next().Floor
 	take, ok, err := st.led.Take(q, s, schema, t.sink.now())
 	if err != nil || !ok {
 		return err
@@ -30,6 +31,9 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	if err := t.encode(ctx, st, s, take, schema); err != nil {
 		t.reset()
 		return err
+	}
+	if s.Kind == event.KindEnd {
+		t.switches(st, was, floor)
 	}
 	if s.Kind == event.KindTruncate {
 		// What comes behind it is not to be seen beside what goes.
@@ -114,6 +118,9 @@ func (t *Table) define(st *step, schema *event.Schema, s *event.Slice) error {
 	if err != nil {
 		return err
 	}
+	if _, err := t.shape.Deletes.bind(schema, st.stores); err != nil {
+		return err
+	}
 	feeds := st.feeds(schema, since, t.types)
 	if !slices.Contains(feeds, own) {
 		feeds = append(feeds, own)
@@ -132,10 +139,14 @@ func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) er
 	if len(stored.Schema) > 0 && at <= stored.SchemaAt {
 		return nil
 	}
+	if name := t.shape.unknown(schema, st.stores); name != "" {
+		return fmt.Errorf("columns of the sink names %s, which the table does not have: correct the name, or take it out until the column is there", name)
+	}
 	if err := t.ensureAll(st, i, schema); err != nil {
 		return err
 	}
 	stored = &st.stores[i]
+	stored.ruled(schema.Projection)
 	stored.Schema, stored.SchemaAt = event.AppendSchema(nil, schema), at
 	return nil
 }
@@ -191,6 +202,11 @@ func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 	}
 	b := &block{store: i, layout: st.stores[i].Layout, schema: schema, old: t.apartKey(st, i, schema)}
 	var err error
+	t.ensureGone(st, i)
+	if b.keep.filter, err = t.shape.Deletes.bind(schema, st.stores); err != nil {
+		return nil, err
+	}
+	b.keep.on = st.stores[i].gone() >= 0 && t.shape.Deletes.keeps()
 	if b.now, err = t.side(st, i, schema, false); err != nil {
 		return nil, err
 	}

@@ -54,6 +54,7 @@ func TestStatements(t *testing.T) {
 		Columns: []Column{{Name: "id", Type: "Int64", Comment: "int"}, {Name: "v", Type: "Nullable(String)", Default: "'x'"}}, Settings: map[string]string{"b": "2", "a": "1"}}
 	keyless := &Table{Layout: Signs, Name: Name{"shop", "log__cdc"}, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}}}
 	view := &View{Name: Name{"shop", "orders"}, Of: keyed.Name, Floor: 7, Columns: []ViewColumn{{Name: "id", Type: "Int64", Comment: "int", From: "id"}, {Name: "w", Type: "Nullable(String)", From: "v"}}}
+	alive := &View{Name: view.Name, Of: view.Of, Floor: view.Floor, Columns: view.Columns, Alive: true}
 	signed := &View{Name: Name{"shop", "log"}, Of: keyless.Name, Layout: Signs, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}}}
 	changes := &Table{Layout: Changes, Name: keyless.Name, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}, {Name: "v__before", Type: "Nullable(String)"}},
 		PartitionBy: "toYYYYMM(_ts)", TTL: "toDateTime(_ts) + INTERVAL 1 YEAR", Settings: map[string]string{"a": "1"}}
@@ -70,6 +71,7 @@ func TestStatements(t *testing.T) {
 			strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = MergeTree PARTITION BY toYYYYMM(_ts) ORDER BY (`_seq`) TTL toDateTime(_ts) + INTERVAL 1 YEAR SETTINGS a = 1"},
 		{"view of a changelog", story.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String, `_seq` UInt64) AS SELECT _t.`v` AS `v`, _t.`_seq` AS `_seq` FROM `shop`.`log__cdc` AS _t"},
 		{"view", view.Replace(), "CREATE OR REPLACE VIEW `shop`.`orders` (`id` Int64 COMMENT 'int', `w` Nullable(String)) AS SELECT _t.`id` AS `id`, _t.`v` AS `w` FROM `shop`.`orders__cdc` AS _t FINAL WHERE _t.`_seq` >= 7"},
+		{"view of what is left", alive.Replace(), "CREATE OR REPLACE VIEW `shop`.`orders` (`id` Int64 COMMENT 'int', `w` Nullable(String)) AS SELECT _t.`id` AS `id`, _t.`v` AS `w` FROM `shop`.`orders__cdc` AS _t FINAL WHERE _t.`_seq` >= 7 AND _t.`_deleted_at` IS NULL"},
 		{"signed", signed.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String) AS SELECT _r._c0 AS `v` FROM (SELECT _t.`v` AS _c0, toInt64(sum(_t.`_sign`)) AS _n FROM `shop`.`log__cdc` AS _t FINAL GROUP BY _c0 HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i"},
 		{"add", Add(keyed.Name, Column{Name: "a`b", Type: "Int32", Default: "1"}), "ALTER TABLE `shop`.`orders__cdc` ADD COLUMN IF NOT EXISTS `a\\`b` Int32 DEFAULT 1"},
 	} {

@@ -17,6 +17,8 @@ const (
 	Ts    = "_ts"    // commit in the source
 	Tx    = "_tx"    // of a changelog: the source's transaction
 	Below = "_below" // of a changelog's x: rows with lower numbers are gone
+
+	DeletedAt = "_deleted_at" // of rows that were kept though they went: when they did
 )
 
 // Layout is what the rows of a table are.

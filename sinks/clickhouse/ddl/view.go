@@ -19,6 +19,10 @@ type View struct {
 	Layout  Layout
 	// Floor: rows below it are gone.
 	Floor uint64
+	// Alive has rows passed over that were kept though they went; Kept is the column of the view
+	// that tells them, "" for none.
+	Alive bool
+	Kept  string
 }
 
 // Replace makes the view, or puts it in the place of the one that is there. A filter by
@@ -39,8 +43,8 @@ func (v *View) Replace() string {
 	from := fmt.Sprintf("%s AS _t FINAL", v.Of)
 	if v.Layout == Changes { // nothing of a changelog goes, and no row of it is there twice
 		from = fmt.Sprintf("%s AS _t", v.Of)
-	} else if v.Floor > 0 {
-		from += fmt.Sprintf(" WHERE _t.%s >= %d", Ident(Seq), v.Floor)
+	} else {
+		from += v.where()
 	}
 	body := fmt.Sprintf("SELECT %s FROM %s", strings.Join(outer, ", "), from)
 	if v.Layout == Signs {
@@ -48,4 +52,19 @@ func (v *View) Replace() string {
 			strings.Join(outer, ", "), strings.Join(inner, ", "), Ident(Sign), from, strings.Join(group, ", "))
 	}
 	return fmt.Sprintf("CREATE OR REPLACE VIEW %s (%s) AS %s", v.Name, strings.Join(head, ", "), body)
+}
+
+// where passes over what is gone.
+func (v *View) where() string {
+	var terms []string
+	if v.Floor > 0 {
+		terms = append(terms, fmt.Sprintf("_t.%s >= %d", Ident(Seq), v.Floor))
+	}
+	if v.Alive {
+		terms = append(terms, fmt.Sprintf("_t.%s IS NULL", Ident(DeletedAt)))
+	}
+	if len(terms) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(terms, " AND ")
 }
