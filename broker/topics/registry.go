@@ -181,7 +181,8 @@ func (r *Registry) Delete(name string, force bool) (existed bool, err error) {
 		}
 		if w := c.Writer(); w != "" && !force {
 			return fmt.Errorf("topic %s belongs to writer %s, which would go on without what it holds; delete its pipeline instead "+
-				"(millrace pipeline delete %s), or this topic alone by force (millrace admin topic delete %s --yes --force): %w", name, w, w, name, ErrOwned)
+				"(millrace pipeline delete %s), or this topic alone by force (millrace admin topic delete %s --yes --force): %w",
+				name, w, w, name, ErrOwned)
 		}
 		t.queues -= int64(c.Queues())
 		delete(t.topics, name)

@@ -74,7 +74,8 @@ func (as *attempts) wishes(ctx context.Context) error {
 		case t == nil || !t.defined():
 			as.source.log.Warn("snapshot not begun: the table is not captured", slog.String("table", r.table.String()))
 		case t.paused != nil:
-			as.source.log.Warn("snapshot not begun: the table is paused", slog.String("table", r.table.String()), slog.String("reason", string(t.paused.Code)))
+			as.source.log.Warn("snapshot not begun: the table is paused", slog.String("table", r.table.String()),
+				slog.String("reason", string(t.paused.Code)))
 		default:
 			a := as.of(t)
 			own := a != nil && a.own && a.ev.Begin == 0
@@ -132,7 +133,8 @@ func (as *attempts) begin(a *attempt) {
 	ev, at := a.ev, as.stand.here()
 	a.last = at
 	as.stand.emit(event.Item{Kind: event.KindBegin, Seq: ev.Begin, Table: a.t.ev, Commit: &at, Attempt: &ev})
-	as.source.log.Info("snapshot begins", slog.String("table", a.t.name.String()), slog.Uint64("attempt", uint64(ev.Begin)), slog.String("cause", ev.Cause))
+	as.source.log.Info("snapshot begins", slog.String("table", a.t.name.String()), slog.Uint64("attempt", uint64(ev.Begin)),
+		slog.String("cause", ev.Cause))
 }
 
 // hand hands rows over as one chunk with fresh numbers, and the end of the chunk.
@@ -171,7 +173,8 @@ func (as *attempts) finish(a *attempt) {
 	seq := as.stand.reserve(1)
 	ev, at := a.ev, as.stand.here()
 	as.stand.emit(event.Item{Kind: event.KindEnd, Seq: seq, Table: a.t.ev, Commit: &at, Attempt: &ev})
-	as.source.log.Info("snapshot complete", slog.String("table", a.t.name.String()), slog.Uint64("attempt", uint64(ev.Begin)), slog.Uint64("rows", ev.Rows))
+	as.source.log.Info("snapshot complete", slog.String("table", a.t.name.String()), slog.Uint64("attempt", uint64(ev.Begin)),
+		slog.Uint64("rows", ev.Rows))
 	again := a.again
 	as.drop(a)
 	if again {

@@ -232,7 +232,8 @@ func (as *attempts) touch(t *table, before, after event.Image) error {
 		}
 	}
 	if a.bytes > maxTouched {
-		as.source.log.Warn("snapshot windows discarded", slog.String("table", t.name.String()), slog.String("reason", "too many rows changed while they were read"))
+		as.source.log.Warn("snapshot windows discarded", slog.String("table", t.name.String()),
+			slog.String("reason", "too many rows changed while they were read"))
 		as.discard(t)
 	}
 	return nil

@@ -106,7 +106,8 @@ func (as *audits) step() {
 	if len(as.open) == 0 {
 		return
 	}
-	for _, name := range slices.SortedFunc(maps.Keys(as.open), func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) }) {
+	for _, name := range slices.SortedFunc(maps.Keys(as.open),
+		func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) }) {
 		as.advance(as.open[name], here, now)
 	}
 }
@@ -229,7 +230,8 @@ func (as *audits) unanswered(q *inquiry, err error) {
 	}
 	q.asked, q.failures = false, q.failures+1
 	q.notYet = time.Now().Add(backoff(q.failures))
-	as.source.log.Warn("definition not compared", slog.String("table", q.name.String()), slog.Any("error", err), slog.Int("failures", q.failures))
+	as.source.log.Warn("definition not compared", slog.String("table", q.name.String()), slog.Any("error", err),
+		slog.Int("failures", q.failures))
 }
 
 // questionTimeout bounds one question: a statement that holds the table's metadata lock

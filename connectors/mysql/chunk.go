@@ -246,7 +246,8 @@ func (j *chunkJob) read(ctx context.Context, conn *snapshot.Conn, hi snapshot.Ke
 	}
 	row, err := conn.Row(ctx, j.plan.Behind(last, hi)+lock)
 	if err == nil && row != nil {
-		return fmt.Errorf("%w: of a range of the table %d came, and more are there; see sql_select_limit and what stands between", errCut, len(ch.images))
+		return fmt.Errorf("%w: of a range of the table %d came, and more are there; see sql_select_limit and what stands between", errCut,
+			len(ch.images))
 	}
 	return err
 }

@@ -132,7 +132,8 @@ func (c *Config) unreached(err error) error {
 	if account.Refused(err) != 0 {
 		return fmt.Errorf("connect to %s as %s: %w", c.Address, c.User, err)
 	}
-	return fmt.Errorf("connect to %s as %s: %w; see that the server runs there and can be reached, and that source.address is right", c.Address, c.User, err)
+	return fmt.Errorf("connect to %s as %s: %w; see that the server runs there and can be reached, and that source.address is right",
+		c.Address, c.User, err)
 }
 
 // serverID is the configured replica number or a random one far above those that

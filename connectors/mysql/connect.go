@@ -69,7 +69,8 @@ func (r *reader) lost(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if errors.Is(err, stream.ErrPurged) || errors.Is(err, stream.ErrBeyond) || errors.Is(err, stream.ErrDenied) || errors.Is(err, stream.ErrDuplicateID) {
+	if errors.Is(err, stream.ErrPurged) || errors.Is(err, stream.ErrBeyond) || errors.Is(err, stream.ErrDenied) ||
+		errors.Is(err, stream.ErrDuplicateID) {
 		return r.history(err)
 	}
 	r.s.setError(err)
@@ -77,7 +78,8 @@ func (r *reader) lost(ctx context.Context, err error) error {
 	r.disconnected()
 	broken := errors.Is(err, stream.ErrCorrupt) || errors.Is(err, stream.ErrUnreadable)
 	if broken && r.verify != nil {
-		return fmt.Errorf("%w: %s:%d, where the last transaction that was read ended, is no place of the server's log: it was restored or its log replaced: %w",
+		return fmt.Errorf("%w: %s:%d, where the last transaction that was read ended, is no place of the server's log: it was restored "+
+			"or its log replaced: %w",
 			pipeline.ErrHistory, r.verify.File, r.verify.Pos, err)
 	}
 	if broken && r.faults > 3 {

@@ -167,7 +167,8 @@ func (ts *tables) leaveOut(t *table, why string, seq event.Seq) {
 		return
 	}
 	t.blind, ts.changed = why, true
-	ts.log.Warn("rows are left out until the table's definition is known; a snapshot follows", slog.String("table", t.name.String()), slog.String("reason", why))
+	ts.log.Warn("rows are left out until the table's definition is known; a snapshot follows", slog.String("table", t.name.String()),
+		slog.String("reason", why))
 	if s := t.schema(); s != nil { // the attempt is recorded as due together with the place
 		ts.tell(event.Item{Kind: event.KindDDL, Seq: seq, Table: t.ev, DDL: &event.DDL{Old: s, New: s, Due: why}}, t)
 	}

@@ -136,9 +136,11 @@ func (o *opening) process(st *held.Step) error {
 func (o *opening) onOther(e *stream.Event) error {
 	switch {
 	case e.Type == stream.IncidentEvent:
-		return fmt.Errorf("%w: the server wrote an INCIDENT at %s:%d: changes are missing from its log", pipeline.ErrHistory, e.Place.File, e.Place.Start)
+		return fmt.Errorf("%w: the server wrote an INCIDENT at %s:%d: changes are missing from its log", pipeline.ErrHistory,
+			e.Place.File, e.Place.Start)
 	case e.Type == stream.MariaPartialRowData:
-		return fmt.Errorf("the log has rows in parts at %s:%d, which are not read yet; set binlog_row_event_fragment_threshold on the server high enough", e.Place.File, e.Place.Start)
+		return fmt.Errorf("the log has rows in parts at %s:%d, which are not read yet; set binlog_row_event_fragment_threshold on the server "+
+			"high enough", e.Place.File, e.Place.Start)
 	case e.Type == stream.HeartbeatEvent, e.Type == stream.HeartbeatV2Event:
 	case !o.tx.open:
 		if started(e) {
@@ -267,7 +269,8 @@ func (o *opening) endStatement() {
 // otherOrder is the error of a transaction of which a part was read from another server
 // and whose rows lie differently here: where to go on in it cannot be known.
 func (o *opening) otherOrder() error {
-	return fmt.Errorf("%w: a part of transaction %s was read from another server, and its rows lie differently on this one", pipeline.ErrHistory, o.tx.id())
+	return fmt.Errorf("%w: a part of transaction %s was read from another server, and its rows lie differently on this one",
+		pipeline.ErrHistory, o.tx.id())
 }
 
 // onLoad takes a LOAD DATA of a session that logs statements. It has no number: nothing

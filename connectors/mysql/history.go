@@ -20,7 +20,8 @@ func (r *reader) startByFile(ctx context.Context, start stream.Start) (stream.St
 		return start, err
 	}
 	if !ok {
-		return start, fmt.Errorf("%w: the server no longer has %s (purged, or another log); a new snapshot is needed. Keep logs longer: binlog_expire_logs_seconds",
+		return start, fmt.Errorf("%w: the server no longer has %s (purged, or another log); a new snapshot is needed. Keep logs longer: "+
+			"binlog_expire_logs_seconds",
 			pipeline.ErrHistory, start.File)
 	}
 	if start.Pos > size {
@@ -55,7 +56,8 @@ func (r *reader) checkExecuted(ctx context.Context) error {
 			return errors.Join(errors.New("compare gtid_executed"), err)
 		}
 		if row[0] != "0" {
-			return fmt.Errorf("%w: transactions that were read are missing on the server (the reader has %s); it fell behind the one that was read before",
+			return fmt.Errorf("%w: transactions that were read are missing on the server (the reader has %s); it fell behind the "+
+				"one that was read before",
 				pipeline.ErrHistory, r.setText)
 		}
 	}
@@ -109,7 +111,8 @@ func (r *reader) proveHistory(e *stream.Event) (skip bool, err error) {
 		r.skipTo = place{} // there is nothing behind the boundary in its file: the next one holds what comes
 		return false, nil
 	}
-	if e.Artificial() || e.Type == stream.FormatEvent || e.Type == stream.HeartbeatEvent || e.Type == stream.HeartbeatV2Event || e.Type == stream.RotateEvent {
+	if e.Artificial() || e.Type == stream.FormatEvent || e.Type == stream.HeartbeatEvent || e.Type == stream.HeartbeatV2Event ||
+		e.Type == stream.RotateEvent {
 		return true, nil
 	}
 	if v := r.verify; v != nil {
@@ -119,7 +122,8 @@ func (r *reader) proveHistory(e *stream.Event) (skip bool, err error) {
 		r.verify = nil
 		p := e.Place
 		if got := printOf(p); got != *v && !seeded.On(seeded.FingerprintUnchecked) {
-			return false, fmt.Errorf("%w: the last transaction that was read ended at %s:%d with an event of type %d, time %d, %d bytes, checksum %08x; there the server now has type %d, time %d, %d bytes, checksum %08x: it was restored or its log replaced",
+			return false, fmt.Errorf("%w: the last transaction that was read ended at %s:%d with an event of type %d, time %d, %d bytes, checksum "+
+				"%08x; there the server now has type %d, time %d, %d bytes, checksum %08x: it was restored or its log replaced",
 				pipeline.ErrHistory, v.File, v.Pos, v.Type, v.Time, v.Size, v.Checksum, p.Type, p.Time, p.Size, p.Checksum)
 		}
 	}

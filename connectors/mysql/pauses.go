@@ -20,20 +20,30 @@ type pause struct {
 
 // The pauses of the source.
 var (
-	pauseRequest   = pause{event.PauseRequest, "paused by request", ""}
-	pausePartial   = pause{event.PauseRowValueOptions, "table {table}: the log holds partial JSON updates", "SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot"}
-	pauseImage     = pause{event.PauseRowImage, "table {table}: the log holds partial rows", "SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot"}
-	pauseDecode    = pause{event.PauseUndecodable, "table {table}, rows at {at}: {detail}", "resume it with a new snapshot, or report the value"}
+	pauseRequest = pause{event.PauseRequest, "paused by request", ""}
+	pausePartial = pause{event.PauseRowValueOptions, "table {table}: the log holds partial JSON updates",
+		"SET GLOBAL binlog_row_value_options='' and resume it with a new snapshot"}
+	pauseImage = pause{event.PauseRowImage, "table {table}: the log holds partial rows",
+		"SET GLOBAL binlog_row_image='FULL', have sessions reconnect, and resume it with a new snapshot"}
+	pauseDecode = pause{event.PauseUndecodable, "table {table}, rows at {at}: {detail}",
+		"resume it with a new snapshot, or report the value"}
 	pauseShape     = pause{event.PauseSchema, "table {table}: {detail}", "Resume it with a new snapshot, which reads the definition anew"}
 	pauseKey       = pause{event.PauseKey, "{detail}", "correct tables.{table}.key in the pipeline file"}
-	pauseVersioned = pause{event.PauseVersioned, "table {table}: " + versionedText, "take the table out with \"!{table}\", or ALTER TABLE {name} DROP SYSTEM VERSIONING and resume it with a new snapshot"}
-	pauseType      = pause{event.PauseType, "table {table}: {detail}", "convert the column, or take the table out with \"!{table}\""}
-	pauseCharset   = pause{event.PauseCharset, "table {table}: {detail}", "convert the column, or take the table out with \"!{table}\""}
-	pauseKeyText   = pause{event.PauseCharset, "table {table}: {detail}", "convert the column to utf8mb4, correct the row's key at the source, or take the table out with \"!{table}\"; then resume it with a new snapshot"}
-	pauseSnapshot  = pause{event.PauseSnapshot, "the snapshot of {table} cannot be read: {detail}", "mend the cause, then resume the table: a new snapshot follows"}
-	pauseStatement = pause{event.PauseStatement, "table {table} was changed by a statement without row events at {at}", "SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot"}
-	pauseCalled    = pause{event.PauseStatement, "table {table} may have been changed by a statement without row events at {at}: {detail}", "SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot"}
-	pausePrivilege = pause{event.PausePrivilege, "{detail}", "GRANT SELECT ON {db}.* TO the user {user}, and resume the table with a new snapshot"}
+	pauseVersioned = pause{event.PauseVersioned, "table {table}: " + versionedText,
+		"take the table out with \"!{table}\", or ALTER TABLE {name} DROP SYSTEM VERSIONING and resume it with a new snapshot"}
+	pauseType    = pause{event.PauseType, "table {table}: {detail}", "convert the column, or take the table out with \"!{table}\""}
+	pauseCharset = pause{event.PauseCharset, "table {table}: {detail}", "convert the column, or take the table out with \"!{table}\""}
+	pauseKeyText = pause{event.PauseCharset, "table {table}: {detail}",
+		"convert the column to utf8mb4, correct the row's key at the source, or take the table out with \"!{table}\"; then resume " +
+			"it with a new snapshot"}
+	pauseSnapshot = pause{event.PauseSnapshot, "the snapshot of {table} cannot be read: {detail}",
+		"mend the cause, then resume the table: a new snapshot follows"}
+	pauseStatement = pause{event.PauseStatement, "table {table} was changed by a statement without row events at {at}",
+		"SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot"}
+	pauseCalled = pause{event.PauseStatement, "table {table} may have been changed by a statement without row events at {at}: {detail}",
+		"SET GLOBAL binlog_format='ROW', have sessions reconnect, and resume it with a new snapshot"}
+	pausePrivilege = pause{event.PausePrivilege, "{detail}",
+		"GRANT SELECT ON {db}.* TO the user {user}, and resume the table with a new snapshot"}
 )
 
 // versionedText is why a table that keeps its former rows is not captured: its log has
@@ -93,7 +103,8 @@ func (ts *tables) hold(ctx context.Context, t *table, hold bool) error {
 		t.paused = why // nobody waits for it any more; the wish stays
 		return err
 	case err != nil:
-		ts.log.Warn("table resumed; its rows are left out until its definition can be read", slog.String("table", t.name.String()), slog.Any("error", err))
+		ts.log.Warn("table resumed; its rows are left out until its definition can be read",
+			slog.String("table", t.name.String()), slog.Any("error", err))
 		ts.resumeUnread(t)
 		return nil
 	}

@@ -39,8 +39,10 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 	if p.server, err = ask(ctx, db, who); err != nil {
 		return nil, s.cfg.unreached(err)
 	}
-	p.vars, err = variables(ctx, db, "log_bin", "binlog_format", "binlog_row_image", "binlog_row_value_options", "gtid_mode", "gtid_strict_mode",
-		"sync_binlog", "binlog_expire_logs_seconds", "expire_logs_days", "server_id", "log_replica_updates", "log_slave_updates", "binlog_storage_engine", "vitess_version")
+	p.vars, err = variables(ctx, db, "log_bin", "binlog_format", "binlog_row_image", "binlog_row_value_options",
+		"gtid_mode", "gtid_strict_mode",
+		"sync_binlog", "binlog_expire_logs_seconds", "expire_logs_days", "server_id", "log_replica_updates", "log_slave_updates",
+		"binlog_storage_engine", "vitess_version")
 	if err != nil {
 		return nil, err
 	}
@@ -72,25 +74,31 @@ func (p *preflight) logSettings() {
 		p.fatal("binlog_storage_engine", e, "empty", "start the server without binlog_storage_engine: a log inside of InnoDB is not read yet")
 	}
 	if f := v["binlog_format"]; f != "" && f != "ROW" && !p.cfg.AllowStatementFormat {
-		p.fatal("binlog_format", f, "ROW", "SET GLOBAL binlog_format='ROW'; and binlog_format=ROW in the server's configuration; sessions that are open keep the old value")
+		p.fatal("binlog_format", f, "ROW", "SET GLOBAL binlog_format='ROW'; and binlog_format=ROW in the server's configuration; sessions that "+
+			"are open keep the old value")
 	}
 	if i := v["binlog_row_image"]; i != "" && i != "FULL" {
-		p.fatal("binlog_row_image", i, "FULL", "SET GLOBAL binlog_row_image='FULL'; and binlog_row_image=FULL in the server's configuration; sessions that are open keep the old value")
+		p.fatal("binlog_row_image", i, "FULL", "SET GLOBAL binlog_row_image='FULL'; and binlog_row_image=FULL in the server's configuration; "+
+			"sessions that are open keep the old value")
 	}
 	if o := v["binlog_row_value_options"]; o != "" {
 		p.fatal("binlog_row_value_options", o, "empty", "SET GLOBAL binlog_row_value_options=''; and take it out of the server's configuration")
 	}
 	if n := v["sync_binlog"]; n != "1" {
-		p.warn("sync_binlog", n, "1", "SET GLOBAL sync_binlog=1; otherwise a crash of the machine can take back changes that were read, which pauses the pipeline until a new snapshot")
+		p.warn("sync_binlog", n, "1", "SET GLOBAL sync_binlog=1; otherwise a crash of the machine can take back changes that were read, which "+
+			"pauses the pipeline until a new snapshot")
 	}
 	if p.server.maria && v["gtid_strict_mode"] != "ON" {
-		p.warn("gtid_strict_mode", v["gtid_strict_mode"], "ON", "SET GLOBAL gtid_strict_mode=ON; otherwise two servers may write different transactions under one GTID")
+		p.warn("gtid_strict_mode", v["gtid_strict_mode"], "ON",
+			"SET GLOBAL gtid_strict_mode=ON; otherwise two servers may write different transactions under one GTID")
 	}
 	if !p.server.maria && v["gtid_mode"] != "ON" {
-		p.warn("gtid_mode", v["gtid_mode"], "ON", "turn GTIDs on (gtid_mode=ON, enforce_gtid_consistency=ON); without them another server cannot take this one's place, and snapshots lock the rows they read")
+		p.warn("gtid_mode", v["gtid_mode"], "ON", "turn GTIDs on (gtid_mode=ON, enforce_gtid_consistency=ON); without them another server "+
+			"cannot take this one's place, and snapshots lock the rows they read")
 	}
 	if v["log_replica_updates"] == "OFF" || v["log_slave_updates"] == "OFF" {
-		p.warn("log_replica_updates", "OFF", "ON", "if this server is a replica, start it with log_replica_updates=ON (log_slave_updates); otherwise it does not log what it replicates")
+		p.warn("log_replica_updates", "OFF", "ON", "if this server is a replica, start it with log_replica_updates=ON (log_slave_updates); "+
+			"otherwise it does not log what it replicates")
 	}
 	p.retention()
 }
@@ -103,7 +111,8 @@ func (p *preflight) retention() {
 		seconds, name = days*86400, "expire_logs_days"
 	}
 	if seconds > 0 && seconds < 86400 {
-		p.warn(name, p.vars[name], "a day or more", "SET GLOBAL "+name+" to what the pipeline may be stopped for; logs purged before they are read force a new snapshot")
+		p.warn(name, p.vars[name], "a day or more", "SET GLOBAL "+name+
+			" to what the pipeline may be stopped for; logs purged before they are read force a new snapshot")
 	}
 }
 
@@ -133,11 +142,13 @@ func (p *preflight) identity(ctx context.Context) {
 		}
 		dest[0] = &id
 		if rows.Scan(dest...) == nil && p.cfg.ServerID != 0 && id.String == strconv.FormatUint(uint64(p.cfg.ServerID), 10) {
-			p.fatal("source.server_id", id.String, "a number that no other replica uses", "stop the other reader, or change source.server_id, or leave it out")
+			p.fatal("source.server_id", id.String, "a number that no other replica uses",
+				"stop the other reader, or change source.server_id, or leave it out")
 		}
 	}
 	if d := p.server.ahead.Abs(); d > 30*time.Second {
-		p.warn("clock", fmt.Sprintf("the server's is %s off", p.server.ahead.Round(time.Second)), "in step", "synchronise the clocks of both machines; lag is corrected for it, times in logs are not")
+		p.warn("clock", fmt.Sprintf("the server's is %s off", p.server.ahead.Round(time.Second)), "in step",
+			"synchronise the clocks of both machines; lag is corrected for it, times in logs are not")
 	}
 }
 
@@ -195,7 +206,8 @@ func (p *preflight) tables(ctx context.Context) error {
 		return err
 	}
 	if len(loaded) == 0 {
-		p.warn("tables", "none", "at least one", "the patterns take in no table that the account can see; GRANT SELECT on them, or correct source.tables")
+		p.warn("tables", "none", "at least one", "the patterns take in no table that the account can see; GRANT SELECT on them, "+
+			"or correct source.tables")
 	}
 	names := slices.SortedFunc(maps.Keys(loaded), func(a, b event.TableName) int { return strings.Compare(a.String(), b.String()) })
 	cascades, err := p.server.cascades(ctx, p.db, names)
@@ -205,7 +217,8 @@ func (p *preflight) tables(ctx context.Context) error {
 	for _, n := range names {
 		p.table(ctx, n, loaded[n])
 		if cascades[n] {
-			p.warn("table "+n.String(), "a foreign key with CASCADE or SET NULL changes it", "no such key", "MariaDB logs such changes nowhere; do them in the application. A snapshot of the table follows each one that is noticed")
+			p.warn("table "+n.String(), "a foreign key with CASCADE or SET NULL changes it", "no such key",
+				"MariaDB logs such changes nowhere; do them in the application. A snapshot of the table follows each one that is noticed")
 		}
 	}
 	for name := range p.cfg.Keys {
@@ -223,12 +236,14 @@ func (p *preflight) tables(ctx context.Context) error {
 func (p *preflight) table(ctx context.Context, n event.TableName, l *schema.Loaded) {
 	thing := "table " + n.String()
 	if l.Versioned {
-		p.warn(thing, versionedText, "a table without former rows", "take the table out with \"!"+n.String()+"\", or ALTER TABLE "+schema.QuoteTable(n)+" DROP SYSTEM VERSIONING; until then it is paused")
+		p.warn(thing, versionedText, "a table without former rows", "take the table out with \"!"+n.String()+"\", or ALTER TABLE "+
+			schema.QuoteTable(n)+" DROP SYSTEM VERSIONING; until then it is paused")
 		return
 	}
 	for i := range l.Schema.Columns {
 		if err := decode.Supported(&l.Schema.Columns[i]); err != nil {
-			p.warn(thing, err.Error(), "columns that can be captured", "convert the column, or take the table out with \"!"+n.String()+"\"; until then it is paused")
+			p.warn(thing, err.Error(), "columns that can be captured", "convert the column, or take the table out with \"!"+n.String()+
+				"\"; until then it is paused")
 			return
 		}
 	}
@@ -240,10 +255,12 @@ func (p *preflight) table(ctx context.Context, n event.TableName, l *schema.Load
 			"nothing, if no row is larger; one that is pauses the table and is named by its key")
 	}
 	if len(l.Schema.PrimaryKey) == 0 {
-		p.warn(thing, "neither a primary key nor a unique key over NOT NULL columns", "a key", "add one; without it the table becomes a changelog with signs, and its snapshot stops the reader while it is read")
+		p.warn(thing, "neither a primary key nor a unique key over NOT NULL columns", "a key",
+			"add one; without it the table becomes a changelog with signs, and its snapshot stops the reader while it is read")
 	}
 	if e := strings.ToUpper(l.Engine); e != "INNODB" && e != "ROCKSDB" {
-		p.warn(thing, "engine "+l.Engine, "InnoDB", "ALTER TABLE "+schema.QuoteTable(n)+" ENGINE=InnoDB; a snapshot of a table without transactions can miss writes made while it is read")
+		p.warn(thing, "engine "+l.Engine, "InnoDB", "ALTER TABLE "+schema.QuoteTable(n)+
+			" ENGINE=InnoDB; a snapshot of a table without transactions can miss writes made while it is read")
 	}
 }
 

@@ -89,7 +89,8 @@ func (q questions) lockedDefinition(ctx context.Context, srv *server, name event
 // everything is the definition of all tables that the filter takes in, read after low was
 // executed, and the log's end behind it. A table that is being changed may be shown as it
 // will be: what differs is to be asked for by itself.
-func (q questions) everything(ctx context.Context, srv *server, f schema.Filter, low event.Position) (map[event.TableName]*schema.Loaded, place, error) {
+func (q questions) everything(ctx context.Context, srv *server, f schema.Filter,
+	low event.Position) (map[event.TableName]*schema.Loaded, place, error) {
 	conn, err := q.db.Conn(ctx)
 	if err != nil {
 		return nil, place{}, err

@@ -117,7 +117,8 @@ func (r *reader) takeUp(ctx context.Context, from pipeline.Resume) (fresh bool, 
 	}
 	if other {
 		if !r.server.gtid || at.GTIDSet == "" {
-			return fresh, fmt.Errorf("%w: the server is %s, the position is from %s, and without GTIDs it cannot be found there; begin anew with a snapshot",
+			return fresh, fmt.Errorf("%w: the server is %s, the position is from %s, and without GTIDs it cannot be found there; "+
+				"begin anew with a snapshot",
 				pipeline.ErrHistory, r.server.identity, at.Server)
 		}
 		at.File, at.Pos, at.Print = "", 0, event.Fingerprint{}

@@ -66,7 +66,8 @@ func (o *opening) onRows(e *stream.Event, withdrawn bool) error {
 		if h.TableID == 0xffffff { // MySQL's dummy event that only ends a statement
 			return nil
 		}
-		return fmt.Errorf("%w: rows at %s:%d of table id %d, which no TABLE_MAP announced", pipeline.ErrHistory, e.Place.File, e.Place.Start, h.TableID)
+		return fmt.Errorf("%w: rows at %s:%d of table id %d, which no TABLE_MAP announced", pipeline.ErrHistory, e.Place.File,
+			e.Place.Start, h.TableID)
 	}
 	m.rows = true
 	if h.Flags&decode.EndOfStatement != 0 {
@@ -112,7 +113,8 @@ func (o *opening) captured(e *stream.Event, m *mapped, h decode.Rows, k rowsKind
 	if !o.tables.plan(m, startOf(e), event.MakeSeq(o.epoch, base)) {
 		return nil
 	}
-	if seeded.On(seeded.EventSkippedOnReconnect) && event.MakeSeq(o.epoch, base) > o.passed && o.s.Status().Reconnects > 0 && seeded.Once(seeded.EventSkippedOnReconnect) {
+	if seeded.On(seeded.EventSkippedOnReconnect) && event.MakeSeq(o.epoch, base) > o.passed && o.s.Status().Reconnects > 0 &&
+		seeded.Once(seeded.EventSkippedOnReconnect) {
 		return nil
 	}
 	mark, items := len(o.buf), len(o.out)
@@ -198,10 +200,12 @@ func (o *opening) change(t *table, tx *event.Tx, op event.Op, seq event.Seq, ind
 	if !split {
 		return o.row(event.Item{Kind: event.KindRow, Op: op, Index: index, Seq: seq, Table: t.ev, Tx: tx, Before: before, After: after}, t)
 	}
-	if err := o.row(event.Item{Kind: event.KindRow, Op: event.OpDelete, Index: index, Seq: seq, Table: t.ev, Tx: tx, Before: before}, t); err != nil {
+	if err := o.row(event.Item{Kind: event.KindRow, Op: event.OpDelete, Index: index, Seq: seq, Table: t.ev, Tx: tx,
+		Before: before}, t); err != nil {
 		return err
 	}
-	return o.row(event.Item{Kind: event.KindRow, Op: event.OpCreate, Part: 1, Index: index, Seq: seq + 1, Table: t.ev, Tx: tx, After: after}, t)
+	return o.row(event.Item{Kind: event.KindRow, Op: event.OpCreate, Part: 1, Index: index, Seq: seq + 1, Table: t.ev,
+		Tx: tx, After: after}, t)
 }
 
 // row hands one item over, unless that was done before the connection, or the process,

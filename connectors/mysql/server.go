@@ -59,7 +59,8 @@ func ask(ctx context.Context, db *sql.DB, who account.Account) (server, error) {
 	var now string
 	var lower int
 	sent := time.Now()
-	if err := db.QueryRowContext(ctx, "SELECT VERSION(), @@lower_case_table_names, UTC_TIMESTAMP(6)").Scan(&s.version, &lower, &now); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT VERSION(), @@lower_case_table_names, UTC_TIMESTAMP(6)").Scan(&s.version,
+		&lower, &now); err != nil {
 		return s, fmt.Errorf("ask the server who it is: %w", err)
 	}
 	if t, err := time.Parse("2006-01-02 15:04:05.999999", now); err == nil {

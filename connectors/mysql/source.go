@@ -52,7 +52,8 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Source, erro
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Source{cfg: cfg, log: log, serverID: cfg.serverID(), metrics: m, wake: make(chan struct{}, 1), holds: map[event.TableName]bool{}}, nil
+	return &Source{cfg: cfg, log: log, serverID: cfg.serverID(), metrics: m, wake: make(chan struct{}, 1),
+		holds: map[event.TableName]bool{}}, nil
 }
 
 // Open implements pipeline.Source.

@@ -210,7 +210,8 @@ func (ts *tables) load(ctx context.Context, r pipeline.Resume, fresh bool) error
 		if ts.all[name] != nil {
 			continue
 		}
-		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned, unsure: unsure{loadedAt: end}}
+		t := &table{name: name, charset: l.Charset, collation: l.Collation, keyName: l.Key, indexes: l.Indexes, versioned: l.Versioned,
+			unsure: unsure{loadedAt: end}}
 		if !fresh && ts.cfg.Snapshot.Mode != pipeline.SnapshotNever {
 			// What it was at the position is not known. Its rows come with the attempt that is
 			// due, or from its CREATE TABLE on.

@@ -177,5 +177,6 @@ func (ts *tables) takeUp(all map[event.TableName]unsure, other bool) {
 // tellDue tells that an attempt of the table is owed: until it has ended the table is not
 // whole.
 func (ts *tables) tellDue(t *table, cause string) {
-	ts.ground.emit(event.Item{Kind: event.KindDue, Seq: ts.ground.number(), Table: t.named(), Attempt: &event.Attempt{Table: t.name, Cause: cause}})
+	ts.ground.emit(event.Item{Kind: event.KindDue, Seq: ts.ground.number(), Table: t.named(),
+		Attempt: &event.Attempt{Table: t.name, Cause: cause}})
 }

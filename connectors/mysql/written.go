@@ -45,7 +45,8 @@ func (ts *tables) called(at place, st schema.Statement) error {
 	if r.unread == "" {
 		switch hidden, err := ts.ask.hiddenTriggers(ctx, r.names); {
 		case err == nil && len(hidden) > 0:
-			r.unread = "the triggers of " + hidden[0].String() + " are not shown to the user, if it has any; " + triggerRemedy(hidden[0], ts.cfg.User)
+			r.unread = "the triggers of " + hidden[0].String() + " are not shown to the user, if it has any; " +
+				triggerRemedy(hidden[0], ts.cfg.User)
 		case err != nil && unanswerable(ctx, err):
 			r.unread = "what the user may see could not be read: " + err.Error()
 		case err != nil:
@@ -165,9 +166,12 @@ type body struct {
 
 // bodyQuestions are where the texts of routines, views and triggers are.
 var bodyQuestions = []struct{ what, sql string }{
-	{"routine", "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE (LOWER(ROUTINE_SCHEMA), LOWER(ROUTINE_NAME)) IN "},
-	{"view", "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE (LOWER(TABLE_SCHEMA), LOWER(TABLE_NAME)) IN "},
-	{"trigger", "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE (LOWER(EVENT_OBJECT_SCHEMA), LOWER(EVENT_OBJECT_TABLE)) IN "},
+	{"routine", "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE (LOWER(ROUTINE_SCHEMA), " +
+		"LOWER(ROUTINE_NAME)) IN "},
+	{"view", "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE (LOWER(TABLE_SCHEMA), " +
+		"LOWER(TABLE_NAME)) IN "},
+	{"trigger", "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE (LOWER(EVENT_OBJECT_SCHEMA), " +
+		"LOWER(EVENT_OBJECT_TABLE)) IN "},
 }
 
 // maxNames is how many names one question has.

@@ -108,10 +108,12 @@ func (o *opening) decidedXA(st *held.Step, at uint64) error {
 	seq := event.MakeSeq(o.epoch, at)
 	if st.Unknown && !o.tx.known {
 		if o.passed > seq {
-			return fmt.Errorf("%w: a part of the XA transaction %s was handed over, and the server no longer has the rest: it was prepared in a part of its log that is gone",
+			return fmt.Errorf("%w: a part of the XA transaction %s was handed over, and the server no longer has the rest: it was prepared in a "+
+				"part of its log that is gone",
 				pipeline.ErrHistory, st.XA)
 		}
-		o.attemptsDue(o.tables.captured(), seq, "XA COMMIT "+st.XA, "an XA transaction was committed that was prepared in a part of the log that was not read")
+		o.attemptsDue(o.tables.captured(), seq, "XA COMMIT "+st.XA,
+			"an XA transaction was committed that was prepared in a part of the log that was not read")
 	}
 	if st.Doubt {
 		o.doubted(st, at)
@@ -129,7 +131,8 @@ func (r *reader) fetchXA(ctx context.Context, other bool) error {
 		again, err := r.fetchRange(ctx, x, other)
 		switch {
 		case errors.Is(err, errGone):
-			r.s.log.Warn("an open XA transaction cannot be read again: a snapshot of every table follows when it is committed", "xid", x.id, "file", x.file, "pos", x.from, "error", err)
+			r.s.log.Warn("an open XA transaction cannot be read again: a snapshot of every table follows when it is committed", "xid", x.id,
+				"file", x.file, "pos", x.from, "error", err)
 		case err != nil:
 			return fmt.Errorf("read the open XA transaction %s at %s:%d again: %w", x.id, x.file, x.from, err)
 		default:
@@ -215,7 +218,8 @@ func (r *reader) logged(ctx context.Context, gtid string) (bool, error) {
 
 // gone joins errGone to what the server says of a log that it does not have.
 func gone(err error) error {
-	if errors.Is(err, stream.ErrPurged) || errors.Is(err, stream.ErrBeyond) || errors.Is(err, stream.ErrUnreadable) || errors.Is(err, stream.ErrCorrupt) {
+	if errors.Is(err, stream.ErrPurged) || errors.Is(err, stream.ErrBeyond) || errors.Is(err, stream.ErrUnreadable) ||
+		errors.Is(err, stream.ErrCorrupt) {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	return err

@@ -179,7 +179,8 @@ func (s *Subscription) States() []QueueState {
 	states := make([]QueueState, 0, len(s.queues))
 	for _, id := range s.cfg.Queues {
 		q := s.queues[id]
-		states = append(states, QueueState{Queue: id, Wait: q.link.Wait, Mark: q.link.Mark, Behind: max(0, q.end-q.offset), Unflushed: int64(len(q.sent)), LastCommit: q.commit, Read: q.answered, Trouble: q.trouble})
+		states = append(states, QueueState{Queue: id, Wait: q.link.Wait, Mark: q.link.Mark, Behind: max(0, q.end-q.offset),
+			Unflushed: int64(len(q.sent)), LastCommit: q.commit, Read: q.answered, Trouble: q.trouble})
 	}
 	return states
 }
@@ -319,7 +320,8 @@ func (s *Subscription) take(ctx context.Context, q *queueReading, p *pulled, m *
 	case link.SeekBack:
 		return true, s.seek(ctx, q)
 	}
-	d := Delivery{pulled: p, Queue: q.id, Offset: m.QueueOffset, Slice: slice, Adopted: v == link.Adopt, size: min(int64(len(m.Body))+256, s.cfg.PrefetchBytes)}
+	d := Delivery{pulled: p, Queue: q.id, Offset: m.QueueOffset, Slice: slice, Adopted: v == link.Adopt,
+		size: min(int64(len(m.Body))+256, s.cfg.PrefetchBytes)}
 	if err := s.room.Acquire(ctx, d.size); err != nil {
 		return false, err
 	}
@@ -351,7 +353,8 @@ func (s *Subscription) unread(q *queueReading, m *client.ReceivedMessage, cause 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q.link.Wait == WaitNone {
-		return &RefusedError{UpTo: q.link.Mark, Cause: fmt.Errorf("%w: the message at offset %d of %s: %w", pipeline.ErrRecord, m.QueueOffset, queueText(q.q), cause)}
+		return &RefusedError{UpTo: q.link.Mark, Cause: fmt.Errorf("%w: the message at offset %d of %s: %w", pipeline.ErrRecord,
+			m.QueueOffset, queueText(q.q), cause)}
 	}
 	q.offset = m.QueueOffset + 1
 	return nil

@@ -46,7 +46,8 @@ func lagUnknown(p *pipeline.Status, t *pipeline.TableStatus, s *pipeline.SinkSum
 	case t.State == pipeline.StateSnapshot:
 		return "its snapshot is " + because("under way", t.Reason) + lacks
 	case unfounded:
-		return fmt.Sprintf("it was never read as a whole, and what it held before is not in the target; `millrace pipeline snapshot %s %s` reads it", p.Name, t.Name)
+		return fmt.Sprintf("it was never read as a whole, and what it held before is not in the target; `millrace pipeline snapshot %s "+
+			"%s` reads it", p.Name, t.Name)
 	}
 	return "the target is not known to have all that the queues hold"
 }

@@ -18,7 +18,8 @@ import (
 func (p *pipe) lived(t event.TableName, e life.Event, before, after life.Table) {
 	switch {
 	case e.Kind == life.Dropped:
-		p.log.Warn("table dropped at the source: its target stays as it is", slog.String("table", t.String()), slog.String("reason", after.Gone().Text))
+		p.log.Warn("table dropped at the source: its target stays as it is", slog.String("table", t.String()),
+			slog.String("reason", after.Gone().Text))
 	case e.Kind == life.Opened: // the source is told by what it is opened with
 	case after.Halted() && after.Why() != before.Why():
 		p.tablePaused(t, after.Why())

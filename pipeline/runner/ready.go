@@ -70,7 +70,8 @@ func (f *findings) table(name string, t *pipeline.TableStatus) {
 		f.asked = append(f.asked, "table "+t.Name+" of pipeline "+name)
 	}
 	for _, one := range t.Sinks {
-		if one.State == pipeline.StateWaiting && (t.State == pipeline.StateDropped || t.State == pipeline.StateExcluded || t.Code == event.PauseRequest) {
+		if one.State == pipeline.StateWaiting && (t.State == pipeline.StateDropped || t.State == pipeline.StateExcluded ||
+			t.Code == event.PauseRequest) {
 			continue // the snapshot that it waits for comes only when the table is wanted again
 		}
 		if pipeline.Blocks(one.State, one.Code) {

@@ -113,8 +113,8 @@ func (p *pipe) unknown(source []event.TableName) (out []event.TableName, runs bo
 // unnoticed says of a table that the source has it and nothing of it is taken.
 func (p *pipe) unnoticed(t *pipeline.TableStatus) {
 	t.State, t.Code, t.Snapshot = pipeline.StateUnnoticed, "", 0
-	t.Reason = fmt.Sprintf("the source has the table, and the pipeline has read past that without taking note of it: nothing of it is in the targets; "+
-		"`millrace pipeline pause %s` and `resume %s` have it read", p.spec.Name, p.spec.Name)
+	t.Reason = fmt.Sprintf("the source has the table, and the pipeline has read past that without taking note of it: nothing of "+
+		"it is in the targets; `millrace pipeline pause %s` and `resume %s` have it read", p.spec.Name, p.spec.Name)
 }
 
 // whyNot is why a table can't be compared now; "" when it can.

@@ -74,10 +74,12 @@ func (p *pipe) ask(verb string) (*asking, error) {
 		if reason != "" {
 			reason = " (" + reason + ")"
 		}
-		return nil, fmt.Errorf("%s: pipeline %s is %s%s; nothing was asked of it: ask again when it runs: %w", verb, p.spec.Name, state, reason, httpapi.ErrState)
+		return nil, fmt.Errorf("%s: pipeline %s is %s%s; nothing was asked of it: ask again when it runs: %w", verb, p.spec.Name, state,
+			reason, httpapi.ErrState)
 	}
 	if now := source.Status(); !now.Connected {
-		return nil, fmt.Errorf("%s: the source of %s can't be read now (%s); nothing was asked of it: ask again when it can: %w", verb, p.spec.Name, now.LastError, httpapi.ErrState)
+		return nil, fmt.Errorf("%s: the source of %s can't be read now (%s); nothing was asked of it: ask again when it can: %w", verb,
+			p.spec.Name, now.LastError, httpapi.ErrState)
 	}
 	return &asking{p, verb, source, publisher}, nil
 }
@@ -140,7 +142,8 @@ func (a *asking) conclude(o *httpapi.Outcome, err error) {
 		o.Result, o.Reason = httpapi.Refused, err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
 		o.Result = httpapi.Pending
-		o.Reason = fmt.Sprintf("nothing was recorded within %s: the source is away or within a long transaction, or the broker is away", recordWait)
+		o.Reason = fmt.Sprintf("nothing was recorded within %s: the source is away or within a long transaction, or the broker is away",
+			recordWait)
 	default:
 		o.Result, o.Reason = httpapi.Pending, err.Error()
 	}
@@ -153,7 +156,8 @@ func (a *asking) fault(o httpapi.Outcome) error {
 	case o.Result == httpapi.Done:
 		return nil
 	case o.Result == httpapi.Pending:
-		return fmt.Errorf("%s: %w: pipeline %s forgets it if the process ends now; see its status and ask again: %s", a.verb, httpapi.ErrPending, a.pipe.spec.Name, o.Reason)
+		return fmt.Errorf("%s: %w: pipeline %s forgets it if the process ends now; see its status and ask again: %s", a.verb,
+			httpapi.ErrPending, a.pipe.spec.Name, o.Reason)
 	}
 	return fmt.Errorf("%s: %s: %w", a.verb, o.Reason, httpapi.ErrState)
 }

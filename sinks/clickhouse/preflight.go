@@ -39,7 +39,8 @@ func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 	if _, err := s.prepare(ctx); err != nil {
 		return []pipeline.Problem{{Fatal: true, Thing: "database " + s.cfg.ControlDatabase, Found: err.Error(),
 			Wanted: "a database in which the user may make tables",
-			Remedy: fmt.Sprintf("GRANT CREATE DATABASE, CREATE TABLE, SELECT, INSERT ON %s.* TO %s", ddl.Ident(s.cfg.ControlDatabase), ddl.Ident(s.cfg.User))}}, nil
+			Remedy: fmt.Sprintf("GRANT CREATE DATABASE, CREATE TABLE, SELECT, INSERT ON %s.* TO %s", ddl.Ident(s.cfg.ControlDatabase),
+				ddl.Ident(s.cfg.User))}}, nil
 	}
 	more, err := s.proveFence(ctx)
 	return append(problems, more...), err
@@ -64,7 +65,8 @@ func (s *Sink) privileges() []string {
 	for _, p := range []string{"CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "SELECT", "INSERT"} {
 		out = append(out, p+" ON "+control)
 	}
-	for _, p := range []string{"CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "DROP VIEW", "ALTER ADD COLUMN", "ALTER DELETE", "SELECT", "INSERT"} {
+	for _, p := range []string{"CREATE DATABASE", "CREATE TABLE", "CREATE VIEW", "DROP VIEW", "ALTER ADD COLUMN",
+		"ALTER DELETE", "SELECT", "INSERT"} {
 		out = append(out, p+" ON "+own)
 	}
 	return append(out, "SELECT ON system.processes", "KILL QUERY ON *.*", dropTable+" ON "+own)
@@ -80,7 +82,8 @@ func (s *Sink) missingPrivileges(ctx context.Context) (problems []pipeline.Probl
 			return problems
 		}
 		if granted == 0 {
-			problems = append(problems, pipeline.Problem{Fatal: !strings.HasPrefix(p, dropTable), Thing: "privilege " + p, Found: "not granted to " + s.cfg.User,
+			problems = append(problems, pipeline.Problem{Fatal: !strings.HasPrefix(p, dropTable), Thing: "privilege " + p,
+				Found:  "not granted to " + s.cfg.User,
 				Wanted: "granted", Remedy: "GRANT " + p + " TO " + ddl.Ident(s.cfg.User)})
 		}
 	}
@@ -100,7 +103,8 @@ const (
 // opened, under one that is open, and under one that was opened and is closed.
 func (s *Sink) proveFence(ctx context.Context) ([]pipeline.Problem, error) {
 	write := func(generation uint64) error {
-		return s.conn.Exec(ctx, comment("preflight"), "INSERT INTO "+s.control(ddl.LedgerTable)+" (target, slot, ver, _gen, state) SELECT ?, 0, 0, ?, ''", probe, generation)
+		return s.conn.Exec(ctx, comment("preflight"), "INSERT INTO "+s.control(ddl.LedgerTable)+
+			" (target, slot, ver, _gen, state) SELECT ?, 0, 0, ?, ''", probe, generation)
 	}
 	into := func(table string, generation uint64) error {
 		return s.conn.Exec(ctx, comment("preflight"), "INSERT INTO "+s.control(table)+" SELECT ?, ?, 1", probe, generation)

@@ -63,7 +63,8 @@ func (t *Table) keep(rec *record) {
 // serverNow is the time by the server's clock, as its entries of the ledger have it.
 func (t *Table) serverNow(ctx context.Context) (now time.Time, err error) {
 	micros := int64(0)
-	err = t.sink.conn.Query(ctx, t.comment(), "SELECT toUnixTimestamp64Micro(now64(6))", func(scan func(...any) error) error { return scan(&micros) })
+	err = t.sink.conn.Query(ctx, t.comment(), "SELECT toUnixTimestamp64Micro(now64(6))",
+		func(scan func(...any) error) error { return scan(&micros) })
 	return time.UnixMicro(micros), err
 }
 

@@ -71,7 +71,8 @@ func (c SchemaChange) validate(at string) error {
 		case lenient, exception:
 			return nil
 		case "evolve", "ignore":
-			return &config.KeyError{Key: key, Text: fmt.Sprintf("%q is not supported yet: use lenient, which follows the source in the view and keeps in <table>__cdc what went", choice)}
+			return &config.KeyError{Key: key, Text: fmt.Sprintf("%q is not supported yet: use lenient, which follows the source in the view and "+
+				"keeps in <table>__cdc what went", choice)}
 		}
 		return &config.KeyError{Key: key, Text: fmt.Sprintf("%q must be lenient or exception", choice)}
 	}
@@ -82,7 +83,8 @@ func (c SchemaChange) validate(at string) error {
 	}
 	for _, event := range slices.Sorted(maps.Keys(c.Events)) {
 		if !slices.Contains(events, event) {
-			return &config.KeyError{Key: at + "." + event, Text: fmt.Sprintf("there is no such event; there are %s, and other", strings.Join(events, ", "))}
+			return &config.KeyError{Key: at + "." + event, Text: fmt.Sprintf("there is no such event; there are %s, and other",
+				strings.Join(events, ", "))}
 		}
 		if err := check(at+"."+event, c.Events[event]); err != nil {
 			return err
@@ -119,7 +121,8 @@ func (t *Table) unwanted(ctx context.Context, s *event.Slice, schema *event.Sche
 	}
 	for _, event := range found {
 		if t.shape.SchemaChange.of(event) == exception {
-			return t.refused(fmt.Errorf("%s is not wanted here (schema_change: exception); say schema_change: {%s: lenient, other: exception} to let it in", event, event),
+			return t.refused(fmt.Errorf("%s is not wanted here (schema_change: exception); say schema_change: {%s: lenient, other: exception} "+
+				"to let it in", event, event),
 				"statement numbered %d: %s", s.Lo, s.Mark.SQL)
 		}
 	}

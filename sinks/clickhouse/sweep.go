@@ -95,13 +95,15 @@ const maxPause = 24 * time.Hour
 func (t *Table) mutating(ctx context.Context, name ddl.Name) (bool, error) {
 	var n uint64
 	var reason string
-	err := t.sink.conn.Query(ctx, t.comment(), "SELECT count(), anyIf(latest_fail_reason, latest_fail_reason != '') FROM system.mutations WHERE database = ? AND table = ? AND is_done = 0",
+	err := t.sink.conn.Query(ctx, t.comment(), "SELECT count(), anyIf(latest_fail_reason, latest_fail_reason != '') FROM system.mutations "+
+		"WHERE database = ? AND table = ? AND is_done = 0",
 		func(scan func(...any) error) error { return scan(&n, &reason) }, name.Database, name.Table)
 	if err != nil || reason == "" {
 		return n > 0, err
 	}
 	t.sweeping.asked = false
-	err = t.exec(ctx, "KILL MUTATION WHERE database = ? AND table = ? AND latest_fail_reason != '' AND position(command, '_del') > 0", name.Database, name.Table)
+	err = t.exec(ctx, "KILL MUTATION WHERE database = ? AND table = ? AND latest_fail_reason != '' AND position(command, '_del') > 0",
+		name.Database, name.Table)
 	if err != nil {
 		return true, err
 	}
@@ -168,10 +170,13 @@ func (t *Table) countDeleted(ctx context.Context, s *store, below event.Seq) (ro
 // ask has the server remove rows of keys of which what is below the number is so.
 func (t *Table) ask(ctx context.Context, s *store, which, having string) error {
 	w, name, key := t.rec.Sweep, s.name(t.target), ddl.Idents(s.keyNames())
-	deleted := fmt.Sprintf("SELECT %[2]s FROM %[1]s WHERE _del = 1 AND _seq < %[3]d AND cityHash64(%[2]s) %% %[4]d = %[5]d", name, key, w.Below, w.Parts, w.Part)
-	keys := fmt.Sprintf("SELECT %[2]s FROM %[1]s WHERE _seq < %[3]d AND (%[2]s) IN (%[4]s) GROUP BY %[2]s HAVING %[5]s", name, key, w.Below, deleted, having)
+	deleted := fmt.Sprintf("SELECT %[2]s FROM %[1]s WHERE _del = 1 AND _seq < %[3]d AND cityHash64(%[2]s) %% %[4]d = %[5]d", name, key,
+		w.Below, w.Parts, w.Part)
+	keys := fmt.Sprintf("SELECT %[2]s FROM %[1]s WHERE _seq < %[3]d AND (%[2]s) IN (%[4]s) GROUP BY %[2]s HAVING %[5]s", name, key,
+		w.Below, deleted, having)
 	t.sweeping.began = t.sink.now()
-	err := t.exec(ctx, fmt.Sprintf("ALTER TABLE %s DELETE WHERE %s AND _seq < %d AND (%s) IN (%s) SETTINGS mutations_sync = 0", name, which, w.Below, key, keys))
+	err := t.exec(ctx, fmt.Sprintf("ALTER TABLE %s DELETE WHERE %s AND _seq < %d AND (%s) IN (%s) SETTINGS mutations_sync = 0", name,
+		which, w.Below, key, keys))
 	t.sweeping.asked = err == nil
 	return err
 }

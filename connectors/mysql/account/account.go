@@ -74,7 +74,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	defer cancel()
 	conn, err := c.made(bounded, made, seen)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("the server at %s said nothing for %s while a connection was made; see whether it is frozen: %w", c.account.Address, c.patience, err)
+		return nil, fmt.Errorf("the server at %s said nothing for %s while a connection was made; see whether it is frozen: %w",
+			c.account.Address, c.patience, err)
 	}
 	return conn, err
 }

@@ -38,15 +38,19 @@ func (a *Account) explain(err error, seen *greeting) error {
 	var header tls.RecordHeaderError
 	switch {
 	case errors.As(err, &name):
-		return fmt.Errorf("the server's certificate is of another name: %w; set source.tls.server_name to a name that it holds, or source.tls.mode to verify_ca", err)
+		return fmt.Errorf("the server's certificate is of another name: %w; set source.tls.server_name to a name that it holds, or "+
+			"source.tls.mode to verify_ca", err)
 	case errors.As(err, &untrusted):
-		return fmt.Errorf("the server's certificate is not trusted: %w; set source.tls.ca to the file of the authority that signed it, or source.tls.mode to required", err)
+		return fmt.Errorf("the server's certificate is not trusted: %w; set source.tls.ca to the file of the authority that signed it, or "+
+			"source.tls.mode to required", err)
 	case errors.As(err, &invalid), errors.As(err, &broken):
 		return fmt.Errorf("the server's certificate is not good: %w; give the server another one, or set source.tls.mode to required", err)
 	case errors.As(err, &header):
 		return fmt.Errorf("the server did not answer in TLS: %w", err)
-	case errors.Is(err, mysqldriver.ErrNoTLS), a.TLS.Mode != Preferred && a.TLS.Mode != Disabled && a.TLS.Mode != "" && seen.offer == offersNone:
-		return fmt.Errorf("the server offers no TLS and source.tls.mode is %s: %w; give the server a certificate (ssl_cert, ssl_key), or set source.tls.mode to preferred",
+	case errors.Is(err, mysqldriver.ErrNoTLS), a.TLS.Mode != Preferred && a.TLS.Mode != Disabled && a.TLS.Mode != "" &&
+		seen.offer == offersNone:
+		return fmt.Errorf("the server offers no TLS and source.tls.mode is %s: %w; give the server a certificate (ssl_cert, ssl_key), or set "+
+			"source.tls.mode to preferred",
 			a.TLS.Mode, err)
 	case errors.Is(err, mysqldriver.ErrUnknownPlugin):
 		return fmt.Errorf("%w: the account uses none of mysql_native_password, caching_sha2_password, sha256_password and ed25519; "+
@@ -83,7 +87,8 @@ func (a *Account) denied(seen *greeting) string {
 	case a.usedTLS(seen):
 		return first + ", or the account demands another certificate than source.tls.cert"
 	}
-	return first + ", or TLS is demanded (REQUIRE SSL of the account, require_secure_transport of the server), which this connection had not: " + a.wantTLS(seen)
+	return first + ", or TLS is demanded (REQUIRE SSL of the account, require_secure_transport of the server), which this " +
+		"connection had not: " + a.wantTLS(seen)
 }
 
 // wantTLS is how a connection without TLS becomes one with it.

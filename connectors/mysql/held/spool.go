@@ -142,11 +142,13 @@ func parseRecord(b []byte, names []string, e *entry) error {
 	}
 	e.frame = Frame(b[4])
 	*e.ev = stream.Event{
-		Type: b[5], Flags: binary.LittleEndian.Uint16(b[6:]), Time: binary.LittleEndian.Uint32(b[8:]), ServerID: binary.LittleEndian.Uint32(b[12:]),
-		Packed: b[16] == 1, Body: b[spoolHead:],
+		Type: b[5], Flags: binary.LittleEndian.Uint16(b[6:]), Time: binary.LittleEndian.Uint32(b[8:]),
+		ServerID: binary.LittleEndian.Uint32(b[12:]),
+		Packed:   b[16] == 1, Body: b[spoolHead:],
 		Place: stream.Place{
 			File: names[name], Start: binary.LittleEndian.Uint64(b[19:]), End: binary.LittleEndian.Uint64(b[27:]),
-			Type: b[35], Time: binary.LittleEndian.Uint32(b[36:]), Size: binary.LittleEndian.Uint32(b[40:]), Checksum: binary.LittleEndian.Uint32(b[44:]),
+			Type: b[35], Time: binary.LittleEndian.Uint32(b[36:]), Size: binary.LittleEndian.Uint32(b[40:]),
+			Checksum: binary.LittleEndian.Uint32(b[44:]),
 		},
 	}
 	return nil

@@ -66,7 +66,8 @@ func (s *Store) create() (vfs.File, error) {
 }
 
 func (s *Store) explain(err error) error {
-	return fmt.Errorf("hold a transaction back in %s until its end is known: %w; make room there, or have the daemon keep its data elsewhere", s.dir, err)
+	return fmt.Errorf("hold a transaction back in %s until its end is known: %w; make room there, or have the daemon keep its "+
+		"data elsewhere", s.dir, err)
 }
 
 // entry is an event and what it is to its transaction.

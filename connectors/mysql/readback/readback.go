@@ -77,7 +77,8 @@ func (r *Reader) Tables(ctx context.Context) (names []event.TableName, err error
 }
 
 // Read streams every row of a table, in one statement.
-func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) (err error) {
+func (r *Reader) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) (err error) {
 	defer r.silent.explain(&err)
 	p, err := r.plan(ctx, table)
 	if err != nil {

@@ -34,6 +34,7 @@ func (s *silence) Print(v ...any) {
 // explain says in an error of a connection that ended so why it did.
 func (s *silence) explain(err *error) {
 	if errors.Is(*err, driver.ErrInvalidConn) && s.met.Swap(false) {
-		*err = fmt.Errorf("%w: the server at %s said nothing for %s; see whether it is frozen, or a lock on the table is held (SHOW PROCESSLIST)", *err, s.address, patience)
+		*err = fmt.Errorf("%w: the server at %s said nothing for %s; see whether it is frozen, or a lock on the table is held (SHOW "+
+			"PROCESSLIST)", *err, s.address, patience)
 	}
 }

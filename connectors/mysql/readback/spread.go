@@ -25,7 +25,8 @@ const countedRows = 10_000
 func (r *Reader) RowsAbout(ctx context.Context, table event.TableName) (n int64, err error) {
 	defer r.silent.explain(&err)
 	from := (&plan{table: table}).from()
-	if err := r.db.QueryRowContext(ctx, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s LIMIT %d) t", from, countedRows+1)).Scan(&n); err != nil {
+	if err := r.db.QueryRowContext(ctx, fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s LIMIT %d) t", from,
+		countedRows+1)).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count %s: %w", table, err)
 	}
 	if n <= countedRows {

@@ -19,11 +19,10 @@
 // routines.go).
 //
 // An ALTER TABLE is gathered first and applied as a whole (alter.go, altercolumn.go,
-// alterkey.go, arrange.go), as the
-// servers do it: names in it are those of the table before it. Which index is the key is
-// judged anew with every change (index.go). A default is converted here only when nothing
-// has to be rounded, cut or looked up in a collation or time zone (defaults.go); else an
-// attempt is due.
+// alterkey.go, arrange.go), as the servers do it: names in it are those of the table
+// before it. Which index is the key is judged anew with every change (index.go). A
+// default is converted here only when nothing has to be rounded, cut or looked up in a
+// collation or time zone (defaults.go); else an attempt is due.
 //
 // Temporary tables are told by the event's flag and by what their sessions did
 // (temporary.go). After a start those of sessions that go on are not known; a statement

@@ -158,7 +158,8 @@ func each(ctx context.Context, q Querier, query string, fn func(v []sql.NullStri
 }
 
 func loadTables(ctx context.Context, q Querier, where string, match func(event.TableName) bool, out map[event.TableName]*builder) error {
-	return each(ctx, q, "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.TABLE_COLLATION, t.ENGINE, t.TABLE_ROWS, t.TABLE_TYPE FROM information_schema.TABLES t "+
+	return each(ctx, q, "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.TABLE_COLLATION, t.ENGINE, t.TABLE_ROWS, t.TABLE_TYPE FROM "+
+		"information_schema.TABLES t "+
 		"WHERE t.TABLE_TYPE IN ('BASE TABLE','SYSTEM VERSIONED') AND "+where, func(v []sql.NullString) error {
 		name := event.TableName{DB: v[0].String, Table: v[1].String}
 		if !match(name) {
@@ -178,8 +179,10 @@ func CharsetOf(collation string) string {
 }
 
 func loadColumns(ctx context.Context, q Querier, where string, tables map[event.TableName]*builder) error {
-	return each(ctx, q, "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.COLUMN_TYPE, c.CHARACTER_SET_NAME, c.COLLATION_NAME, c.IS_NULLABLE, c.EXTRA "+
-		"FROM information_schema.COLUMNS c WHERE "+where+" ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION", func(v []sql.NullString) error {
+	return each(ctx, q, "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.COLUMN_TYPE, c.CHARACTER_SET_NAME, c.COLLATION_NAME, "+
+		"c.IS_NULLABLE, c.EXTRA "+
+		"FROM information_schema.COLUMNS c WHERE "+where+
+		" ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION", func(v []sql.NullString) error {
 		b := tables[event.TableName{DB: v[0].String, Table: v[1].String}]
 		if b == nil {
 			return nil
@@ -189,7 +192,8 @@ func loadColumns(ctx context.Context, q Querier, where string, tables map[event.
 			return fmt.Errorf("%s.%s: %w", v[0].String, v[1].String, err)
 		}
 		extra := strings.ToUpper(v[7].String)
-		c.Generated = strings.Contains(extra, "GENERATED") && !strings.Contains(extra, "DEFAULT_GENERATED") || strings.Contains(extra, "PERSISTENT")
+		c.Generated = strings.Contains(extra, "GENERATED") && !strings.Contains(extra, "DEFAULT_GENERATED") ||
+			strings.Contains(extra, "PERSISTENT")
 		b.columns = append(b.columns, c)
 		return nil
 	})
@@ -197,19 +201,20 @@ func loadColumns(ctx context.Context, q Querier, where string, tables map[event.
 
 // loadJSON finds MariaDB's JSON columns: LONGTEXT that must be valid JSON.
 func loadJSON(ctx context.Context, q Querier, tables map[event.TableName]*builder) error {
-	return each(ctx, q, "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS", func(v []sql.NullString) error {
-		b := tables[event.TableName{DB: v[0].String, Table: v[1].String}]
-		if b == nil {
-			return nil
-		}
-		for i := range b.columns {
-			c := &b.columns[i]
-			if c.Type == event.TypeText && strings.EqualFold(c.Native, "longtext") && isJSONCheck(v[3].String, c.Name) {
-				c.Type = event.TypeJSON
+	return each(ctx, q, "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS",
+		func(v []sql.NullString) error {
+			b := tables[event.TableName{DB: v[0].String, Table: v[1].String}]
+			if b == nil {
+				return nil
 			}
-		}
-		return nil
-	})
+			for i := range b.columns {
+				c := &b.columns[i]
+				if c.Type == event.TypeText && strings.EqualFold(c.Native, "longtext") && isJSONCheck(v[3].String, c.Name) {
+					c.Type = event.TypeJSON
+				}
+			}
+			return nil
+		})
 }
 
 func isJSONCheck(clause, column string) bool {
@@ -219,7 +224,8 @@ func isJSONCheck(clause, column string) bool {
 
 func loadKeys(ctx context.Context, q Querier, where string, tables map[event.TableName]*builder) error {
 	return each(ctx, q, "SELECT s.TABLE_SCHEMA, s.TABLE_NAME, s.INDEX_NAME, s.NON_UNIQUE, s.COLUMN_NAME, s.SUB_PART "+
-		"FROM information_schema.STATISTICS s WHERE "+where+" ORDER BY s.TABLE_SCHEMA, s.TABLE_NAME, s.INDEX_NAME, s.SEQ_IN_INDEX", func(v []sql.NullString) error {
+		"FROM information_schema.STATISTICS s WHERE "+where+
+		" ORDER BY s.TABLE_SCHEMA, s.TABLE_NAME, s.INDEX_NAME, s.SEQ_IN_INDEX", func(v []sql.NullString) error {
 		b := tables[event.TableName{DB: v[0].String, Table: v[1].String}]
 		if b == nil {
 			return nil

@@ -55,7 +55,8 @@ func classify(err error) error {
 			return fmt.Errorf("%w: %w", ErrPurged, err)
 		case has("same server_uuid", "same server_id", "server_uuid/server_id", "slave_uuid"):
 			return fmt.Errorf("%w: %w", ErrDuplicateID, err)
-		case has("impossible position", "position > file size", "more gtids than", "which is not in the master", "not in the source", "bogus data", "log event entry exceeded", "corrupt", "event too", "read error"):
+		case has("impossible position", "position > file size", "more gtids than", "which is not in the master", "not in the source",
+			"bogus data", "log event entry exceeded", "corrupt", "event too", "read error"):
 			return fmt.Errorf("%w: %w", ErrBeyond, err)
 		}
 		return fmt.Errorf("%w: %w", ErrUnreadable, err)

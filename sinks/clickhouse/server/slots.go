@@ -34,7 +34,8 @@ func (s slots) take(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return fmt.Errorf("%w: all %d connections of this sink are busy, and none came free in %s: the server is slow to answer the other tables (see timeout of the sink; it goes on by itself)",
+		return fmt.Errorf("%w: all %d connections of this sink are busy, and none came free in %s: the server is slow to answer the other "+
+			"tables (see timeout of the sink; it goes on by itself)",
 			pipeline.ErrUnwritable, cap(s.free), s.wait)
 	}
 }
