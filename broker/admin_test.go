@@ -94,8 +94,10 @@ func TestADeletedTopicBeginsAnew(t *testing.T) {
 func TestTopicsThatAreRefused(t *testing.T) {
 	r := newRig(t, nil)
 	for _, name := range []string{"../etc", "a/b", "", "a b", "TBW102", "broker-a", "SCHEDULE_TOPIC_XXXX", strings.Repeat("x", 128)} {
-		h := &protocol.CreateTopicHeader{Topic: name, DefaultTopic: "TBW102", ReadQueueNums: 1, WriteQueueNums: 1, Perm: 6, TopicFilterType: "SINGLE_TAG"}
-		if ans := r.call(protocol.UpdateAndCreateTopic, h, nil); ans.Code != protocol.InvalidParameter && name != "" || ans.Code == protocol.Success {
+		h := &protocol.CreateTopicHeader{Topic: name, DefaultTopic: "TBW102", ReadQueueNums: 1, WriteQueueNums: 1, Perm: 6,
+			TopicFilterType: "SINGLE_TAG"}
+		if ans := r.call(protocol.UpdateAndCreateTopic, h, nil); ans.Code != protocol.InvalidParameter && name != "" ||
+			ans.Code == protocol.Success {
 			t.Errorf("create %q: %v", name, protocol.AsError(ans))
 		}
 	}

@@ -46,7 +46,8 @@ func TestANewTopicHasARouteAtOnce(t *testing.T) {
 	for n := range 40 {
 		made, sent := fmt.Sprint("made-", n), fmt.Sprint("sent-", n)
 		r.createTopic(made, 3, "")
-		if ans := route(made); ans.Code != protocol.Success || !strings.Contains(string(ans.Body), here) || !strings.Contains(string(ans.Body), `"writeQueueNums":3`) {
+		if ans := route(made); ans.Code != protocol.Success || !strings.Contains(string(ans.Body), here) ||
+			!strings.Contains(string(ans.Body), `"writeQueueNums":3`) {
 			t.Fatalf("%s: %d %s %s", made, ans.Code, ans.Remark, ans.Body)
 		}
 		r.createTopic(made, 5, "")

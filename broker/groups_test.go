@@ -129,7 +129,8 @@ func TestConnectionsAsToolsSeeThem(t *testing.T) {
 	if err := protocol.DecodeBody(r.ok(protocol.GetConsumerConnectionList, &protocol.ConsumerGroupHeader{ConsumerGroup: "g"}, nil).Body, &c); err != nil {
 		t.Fatal(err)
 	}
-	if s := c.SubscriptionTable["orders"]; len(c.ConnectionSet) != 1 || c.ConnectionSet[0].ClientID != "a" || s.SubVersion != 3 || !slices.Equal(s.TagsSet, []string{"red", "blue"}) {
+	if s := c.SubscriptionTable["orders"]; len(c.ConnectionSet) != 1 || c.ConnectionSet[0].ClientID != "a" || s.SubVersion != 3 ||
+		!slices.Equal(s.TagsSet, []string{"red", "blue"}) {
 		t.Fatalf("%+v", c)
 	}
 	var p protocol.ProducerConnection

@@ -118,7 +118,8 @@ func TestOffsetsOutsideOfTheQueueAreRefusedAndCounted(t *testing.T) {
 		queue  int32
 		offset int64
 		code   int
-	}{{0, 1, protocol.PullNotFound}, {0, 2, protocol.PullOffsetMoved}, {0, 1 << 40, protocol.PullOffsetMoved}, {1, 0, protocol.PullNotFound}, {1, 5, protocol.PullOffsetMoved}} {
+	}{{0, 1, protocol.PullNotFound}, {0, 2, protocol.PullOffsetMoved}, {0, 1 << 40, protocol.PullOffsetMoved},
+		{1, 0, protocol.PullNotFound}, {1, 5, protocol.PullOffsetMoved}} {
 		h := pullHeader("orders", c.queue, c.offset)
 		h.SysFlag |= protocol.PullFlagSuspend // to no avail
 		h.SuspendTimeoutMillis = 0

@@ -93,7 +93,8 @@ func (r *rig) up() {
 	r.stop = once(run(r.t, b.Run))
 	r.t.Cleanup(r.stop)
 	waitFor(r.t, "the registration", func() bool {
-		return r.names == nil || r.ask(r.names.Addr(), protocol.GetRouteInfoByTopic, &protocol.GetRouteInfoHeader{Topic: "broker-a"}, nil).Code == protocol.Success
+		return r.names == nil || r.ask(r.names.Addr(), protocol.GetRouteInfoByTopic, &protocol.GetRouteInfoHeader{Topic: "broker-a"},
+			nil).Code == protocol.Success
 	})
 }
 

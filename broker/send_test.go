@@ -85,7 +85,8 @@ func TestSendsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: Java clients need the region in every answer to a send", name)
 		}
 	}
-	if ans := r.call(protocol.SendMessageV2, nil, []byte("x")); ans.Code != protocol.SystemError || !strings.Contains(ans.Remark, "field a is missing") {
+	if ans := r.call(protocol.SendMessageV2, nil, []byte("x")); ans.Code != protocol.SystemError ||
+		!strings.Contains(ans.Remark, "field a is missing") {
 		t.Errorf("no header: %v", protocol.AsError(ans))
 	}
 	for _, q := range []int32{0, 1} {

@@ -134,7 +134,8 @@ func TestTransactionsCommitRollBackAndAreAskedFor(t *testing.T) {
 		return TransactionCommit
 	}))
 	for body, state := range map[string]TransactionState{"rolled back": TransactionRollback, "unknown": TransactionUnknown} {
-		r, err := p.SendInTransaction(within(t), message.New("T", []byte(body)), func(context.Context, *message.Message) TransactionState { return state })
+		r, err := p.SendInTransaction(within(t), message.New("T", []byte(body)),
+			func(context.Context, *message.Message) TransactionState { return state })
 		if err != nil || r.State != state {
 			t.Fatalf("%s: %+v, %v", body, r, err)
 		}
@@ -211,7 +212,8 @@ func TestOwnedQueue(t *testing.T) {
 	}
 	// END is final and idempotent.
 	res, err = w.Resolve(ctx, "a", []HalfRef{h1, h3}, []HalfRef{h1})
-	if err != nil || res[0].Code != ResolveCommitted || res[0].Err != nil || res[1].Code != ResolveRolledBack || res[1].Err == nil || res[2].Code != ResolveCommitted || res[2].Err == nil {
+	if err != nil || res[0].Code != ResolveCommitted || res[0].Err != nil || res[1].Code != ResolveRolledBack || res[1].Err == nil ||
+		res[2].Code != ResolveCommitted || res[2].Err == nil {
 		t.Fatalf("again: %+v, %v", res, err)
 	}
 
@@ -220,7 +222,8 @@ func TestOwnedQueue(t *testing.T) {
 		t.Fatalf("another opener under the same term: %v", err)
 	}
 	st, err = second.Open(ctx, "a", 2, "second")
-	if err != nil || st.Queues[0].Hi != 20 || st.Queues[0].To != "g:20" || st.Queues[0].Max != 2 || len(st.Halves) != 1 || st.Halves[0].Ref() != h2 || st.Halves[0].Term != 1 {
+	if err != nil || st.Queues[0].Hi != 20 || st.Queues[0].To != "g:20" || st.Queues[0].Max != 2 || len(st.Halves) != 1 ||
+		st.Halves[0].Ref() != h2 || st.Halves[0].Term != 1 {
 		t.Fatalf("%+v, %v", st, err)
 	}
 	for what, err := range map[string]error{

@@ -123,7 +123,8 @@ func (c *realCluster) topic(name string, queues int32, writer string) []message.
 	c.t.Helper()
 	s := c.session()
 	defer s.Close()
-	h := protocol.CreateTopicHeader{Topic: name, DefaultTopic: message.TopicAutoCreate, ReadQueueNums: queues, WriteQueueNums: queues, Perm: 6, TopicFilterType: protocol.FilterSingleTag}
+	h := protocol.CreateTopicHeader{Topic: name, DefaultTopic: message.TopicAutoCreate, ReadQueueNums: queues, WriteQueueNums: queues,
+		Perm: 6, TopicFilterType: protocol.FilterSingleTag}
 	if writer != "" {
 		h.Attributes = "+millrace.writer=" + writer
 	}

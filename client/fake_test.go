@@ -50,7 +50,8 @@ func (f *fakeServer) start(addr string) {
 	}
 	f.addr = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	srv := rpc.NewServer(rpc.ServerConfig{Opened: f.opened, DrainTimeout: time.Millisecond}, rpc.HandlerFunc(f.handle), slog.New(slog.DiscardHandler))
+	srv := rpc.NewServer(rpc.ServerConfig{Opened: f.opened, DrainTimeout: time.Millisecond}, rpc.HandlerFunc(f.handle),
+		slog.New(slog.DiscardHandler))
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(ctx, l) }()
 	f.stop = sync.OnceFunc(func() {

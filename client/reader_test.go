@@ -122,7 +122,8 @@ func newTestReader(t testing.TB, c *fakeCluster, opts ...ReaderOption) *Reader {
 
 func TestAnEndThatLagsIsNotALostTail(t *testing.T) {
 	c := newFakeCluster(t, "a")
-	answers := []*remoting.Command{pullAnswer(protocol.PullOffsetMoved, 3, 0, 3), pullAnswer(protocol.PullNotFound, 4, 0, 5), pullAnswer(protocol.Success, 6, 0, 6, 5)}
+	answers := []*remoting.Command{pullAnswer(protocol.PullOffsetMoved, 3, 0, 3), pullAnswer(protocol.PullNotFound, 4, 0, 5),
+		pullAnswer(protocol.Success, 6, 0, 6, 5)}
 	c.broker["a"].on(protocol.LitePullMessage, func(*remoting.Command) *remoting.Command {
 		a := answers[0]
 		answers = answers[1:]
@@ -148,7 +149,8 @@ func TestPullAsksForWhatItWasTold(t *testing.T) {
 	})
 	r := newTestReader(t, c, WithGroup("g"))
 	res, err := r.Pull(within(t), readQueue, 5, PullOptions{MaxMsgs: 7, MaxBytes: 1000, Wait: 2 * time.Second})
-	if err != nil || len(res.Messages) != 1 || string(res.Messages[0].Body) != "body 5" || res.Messages[0].Queue() != readQueue || res.Max != 9 {
+	if err != nil || len(res.Messages) != 1 || string(res.Messages[0].Body) != "body 5" ||
+		res.Messages[0].Queue() != readQueue || res.Max != 9 {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	var h protocol.PullHeader
@@ -196,7 +198,8 @@ func TestReaderOffsets(t *testing.T) {
 		t.Error(err)
 	}
 	var h protocol.UpdateConsumerOffsetHeader
-	if err := h.Decode(b.requests(protocol.UpdateConsumerOffset)[0]); err != nil || h.CommitOffset != 8 || h.ConsumerGroup != DefaultReaderGroup {
+	if err := h.Decode(b.requests(protocol.UpdateConsumerOffset)[0]); err != nil || h.CommitOffset != 8 ||
+		h.ConsumerGroup != DefaultReaderGroup {
 		t.Errorf("%+v, %v", h, err)
 	}
 }

@@ -73,7 +73,8 @@ func TestOpenReadsTheState(t *testing.T) {
 		t.Fatalf("state %+v\nwant  %+v", st, want)
 	}
 	var h protocol.OpenWriterHeader
-	if err := h.Decode(c.broker["a"].requests(protocol.OpenWriter)[0]); err != nil || h != (protocol.OpenWriterHeader{Writer: "pipe", Term: 4, Opener: "opener"}) {
+	if err := h.Decode(c.broker["a"].requests(protocol.OpenWriter)[0]); err != nil ||
+		h != (protocol.OpenWriterHeader{Writer: "pipe", Term: 4, Opener: "opener"}) {
 		t.Fatalf("request %+v, %v", h, err)
 	}
 }
@@ -120,7 +121,8 @@ func TestMessagesCarryTheirLink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]string{"mr_p": "pipe", "mr_term": "5", "mr_lo": "10", "mr_hi": "20", "mr_prev": "8", "mr_from": "g:1", "mr_to": "g:2", "mine": "kept"}
+		want := map[string]string{"mr_p": "pipe", "mr_term": "5", "mr_lo": "10", "mr_hi": "20", "mr_prev": "8", "mr_from": "g:1",
+			"mr_to": "g:2", "mine": "kept"}
 		state := message.TransactionNone
 		if i == 1 {
 			want["TRAN_MSG"], want["PGROUP"], state = "true", "pipe", message.TransactionPrepared
@@ -129,7 +131,8 @@ func TestMessagesCarryTheirLink(t *testing.T) {
 			}
 		}
 		want[message.PropertyUniqueKey] = props[message.PropertyUniqueKey]
-		if fmt.Sprint(props) != fmt.Sprint(want) || message.TransactionState(h.SysFlag) != state || h.Topic != "owned" || h.QueueID != 1 || h.ProducerGroup != "pipe" {
+		if fmt.Sprint(props) != fmt.Sprint(want) || message.TransactionState(h.SysFlag) != state || h.Topic != "owned" || h.QueueID != 1 ||
+			h.ProducerGroup != "pipe" {
 			t.Errorf("send %d: %+v\nproperties %v\nwant       %v", i, h, props, want)
 		}
 	}
@@ -179,7 +182,8 @@ func TestUnansweredSendIsUncertain(t *testing.T) {
 func TestWriterMustBeOpen(t *testing.T) {
 	c := newFakeCluster(t, "a")
 	w := newTestWriter(t, c)
-	if _, err := w.Send(within(t), ownedQueue, message.New("", []byte("x")), Link{Lo: 1, Hi: 2}); !errors.Is(err, ErrNotOpen) || !errors.Is(err, ErrNotSent) {
+	if _, err := w.Send(within(t), ownedQueue, message.New("", []byte("x")), Link{Lo: 1, Hi: 2}); !errors.Is(err, ErrNotOpen) ||
+		!errors.Is(err, ErrNotSent) {
 		t.Fatalf("send: %v", err)
 	}
 	if _, err := w.Resolve(within(t), "a", nil, nil); !errors.Is(err, ErrNotOpen) {
@@ -235,7 +239,8 @@ func TestResolveTellsEachOutcome(t *testing.T) {
 		}})
 	})
 	ref := func(id string) HalfRef { return HalfRef{ID: id, TransactionID: id[:1]} }
-	got, err := w.Resolve(within(t), "a", []HalfRef{ref("a@1"), ref("b@2"), ref("c@3"), ref("d@4"), ref("e@5")}, []HalfRef{ref("f@6"), ref("g@7")})
+	got, err := w.Resolve(within(t), "a", []HalfRef{ref("a@1"), ref("b@2"), ref("c@3"), ref("d@4"), ref("e@5")},
+		[]HalfRef{ref("f@6"), ref("g@7")})
 	if err != nil {
 		t.Fatal(err)
 	}

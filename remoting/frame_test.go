@@ -61,8 +61,10 @@ func TestMalformedHeadersAreRefused(t *testing.T) {
 	for _, header := range []string{
 		``, `[]`, `"x"`, `{`, `{}x`, `{"code"}`, `{"code":}`, `{"code":1,}`, `{,}`, `{code:1}`, `{'code':1}`,
 		`{"code":"1"}`, `{"code":1.5}`, `{"code":01}`, `{"code":2147483648}`, `{"code":99999999999999999999}`, `{"code":-}`, `{"code":1e2}`,
-		`{"extFields":[]}`, `{"extFields":"x"}`, `{"extFields":{"a":{}}}`, `{"extFields":{"a":[]}}`, `{"extFields":{"a":tru}}`, `{"extFields":{"a":nul}}`,
-		`{"extFields":{"a":"\x"}}`, `{"extFields":{"a":"\u12"}}`, "{\"extFields\":{\"a\":\"\n\"}}", `{"extFields":{"a":"}}`, `{"extFields":{"a":1 "b":2}}`,
+		`{"extFields":[]}`, `{"extFields":"x"}`, `{"extFields":{"a":{}}}`, `{"extFields":{"a":[]}}`, `{"extFields":{"a":tru}}`,
+		`{"extFields":{"a":nul}}`,
+		`{"extFields":{"a":"\x"}}`, `{"extFields":{"a":"\u12"}}`, "{\"extFields\":{\"a\":\"\n\"}}", `{"extFields":{"a":"}}`,
+		`{"extFields":{"a":1 "b":2}}`,
 		`{"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
 	} {
 		if c, err := remoting.ParseFrame(jsonFrame(header)); !errors.Is(err, remoting.ErrBadHeader) {

@@ -90,7 +90,8 @@ func TestThePipelineFileIsUnderstood(t *testing.T) {
 	if _, err := parse("type: parquet, path: ./lake, flush: {rows: 2000000, bytes: 1GiB}"); err != nil {
 		t.Errorf("a lake has no bound: %v", err)
 	}
-	if _, err := parse("type: parquet, path: ./lake, keep: {removed_times: -1}"); err == nil || !strings.Contains(err.Error(), "sinks[0].keep.removed_times: ") {
+	if _, err := parse("type: parquet, path: ./lake, keep: {removed_times: -1}"); err == nil ||
+		!strings.Contains(err.Error(), "sinks[0].keep.removed_times: ") {
 		t.Errorf("a wrong key: %v", err)
 	}
 }

@@ -41,7 +41,8 @@ func TestAnOffsetBelowTheMinimumIsCounted(t *testing.T) {
 	p := New(Config{}, Deps{Metrics: NewMetrics(nil)})
 	c := &pullCall{p: p, header: protocol.PullHeader{Topic: "orders", ConsumerGroup: "g", QueueOffset: 3}}
 	code, remark := c.judge(&store.GetResult{Status: store.OffsetTooSmall, Min: 10, Max: 20, NextOffset: 10})
-	if code != protocol.PullOffsetMoved || remark != "OFFSET_TOO_SMALL" || p.Metrics.BelowMin.Load() != 1 || p.Metrics.flow("orders", "g").belowMin.Load() != 1 {
+	if code != protocol.PullOffsetMoved || remark != "OFFSET_TOO_SMALL" || p.Metrics.BelowMin.Load() != 1 ||
+		p.Metrics.flow("orders", "g").belowMin.Load() != 1 {
 		t.Fatalf("%d %s, counted %d", code, remark, p.Metrics.BelowMin.Load())
 	}
 }

@@ -55,7 +55,8 @@ func elsewhere(code int) bool {
 		return true
 	}
 	switch code {
-	case protocol.QueryBrokerOffset, protocol.GetTopicConfigList, protocol.GetTopicNameList, protocol.TriggerDeleteFiles, protocol.GetClientConfig:
+	case protocol.QueryBrokerOffset, protocol.GetTopicConfigList, protocol.GetTopicNameList, protocol.TriggerDeleteFiles,
+		protocol.GetClientConfig:
 		return true
 	}
 	return false

@@ -195,7 +195,8 @@ func crashes(opts []vfs.CrashOpts, base *vfs.Mem, l *ledger, work func(vfs.FS)) 
 		for _, o := range opts {
 			o.Seed += uint64(steps) * 1000
 			states = append(states, crashState{
-				step:   fmt.Sprintf("before step %d (%s %s, %d bytes at %d), mode %d, seed %d", steps, op.Kind, op.Path, op.Len, op.Offset, o.Mode, o.Seed),
+				step: fmt.Sprintf("before step %d (%s %s, %d bytes at %d), mode %d, seed %d", steps, op.Kind, op.Path, op.Len,
+					op.Offset, o.Mode, o.Seed),
 				fs:     base.CrashClone(o),
 				ledger: known,
 			})

@@ -170,7 +170,8 @@ func TestADamagedQueueOffsetCostsOneMessage(t *testing.T) {
 			}
 			// Who reads many at a time gets those in front of it, then the error.
 			from := int64(max(0, i-5))
-			if res, err := s.Get("orders", 0, from, GetOptions{MaxMsgs: 32}); err != nil || int64(res.Count) != int64(i)-from || res.NextOffset != int64(i) {
+			if res, err := s.Get("orders", 0, from, GetOptions{MaxMsgs: 32}); err != nil || int64(res.Count) != int64(i)-from ||
+				res.NextOffset != int64(i) {
 				t.Errorf("message %d says %d: from %d on %d messages, next %d: %v", i, offset, from, res.Count, res.NextOffset, err)
 			}
 			s.Close()
@@ -343,7 +344,8 @@ func TestALostTailIsFoundAndNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fsys, at := killed(t, cfg, 120)
 			cut(fsys, at)
-			if _, err := Open(cfg, fsys, nil, nil); !errors.Is(err, ErrLostTail) || !strings.Contains(err.Error(), "/store/commitlog/") || !strings.Contains(err.Error(), "acceptLostTail") {
+			if _, err := Open(cfg, fsys, nil, nil); !errors.Is(err, ErrLostTail) || !strings.Contains(err.Error(), "/store/commitlog/") ||
+				!strings.Contains(err.Error(), "acceptLostTail") {
 				t.Fatalf("%v; want ErrLostTail that names the file and the way out", err)
 			}
 			accept := cfg

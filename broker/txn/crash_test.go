@@ -139,7 +139,8 @@ func (r *rig) half(name, topic string, queue int32, props []byte) (halfOf, error
 			done(store.PutResult{Err: err})
 		}
 	})
-	return halfOf{Ref: txn.Ref{First: res.PhysicalOffset, Key: "K" + name, TransactionID: "K" + name}, offset: res.QueueOffset, queue: queue}, res.Err
+	return halfOf{Ref: txn.Ref{First: res.PhysicalOffset, Key: "K" + name, TransactionID: "K" + name},
+		offset: res.QueueOffset, queue: queue}, res.Err
 }
 
 func (r *rig) send(queue int32, term, hi, prev uint64, body string) error {

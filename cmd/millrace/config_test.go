@@ -71,7 +71,8 @@ func TestEveryExampleConfigurationIsRight(t *testing.T) {
 func TestAForeignFileThatMeansMoreIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "broker.conf")
-	text := "brokerName=broker-a\ndeleteWhen=04\nstorePathRootDir=" + filepath.ToSlash(dir) + "/store\naclEnable=true\nenableDLegerCommitLog=true\nenableControllerMode=false\n"
+	text := "brokerName=broker-a\ndeleteWhen=04\nstorePathRootDir=" + filepath.ToSlash(dir) +
+		"/store\naclEnable=true\nenableDLegerCommitLog=true\nenableControllerMode=false\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -47,11 +47,13 @@ func TestATableThatCannotBeReadDoesNotEndTheOthers(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	if out, status = execute(t, "pipeline", "verify", "--table", "shop.nosuch", file); status != exitRuntime || !strings.Contains(out, "captures no table shop.nosuch") {
+	if out, status = execute(t, "pipeline", "verify", "--table", "shop.nosuch", file); status != exitRuntime ||
+		!strings.Contains(out, "captures no table shop.nosuch") {
 		t.Errorf("status %d: %s", status, out)
 	}
 	out, status = execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", "--sample", "50%", "--seed", "7", file)
-	if want := "BEHIND: sampled 2 of about 2 rows (seed 7): the target does not have the table"; status != exitRuntime || !strings.Contains(out, want) || strings.Contains(out, "equal") {
+	if want := "BEHIND: sampled 2 of about 2 rows (seed 7): the target does not have the table"; status != exitRuntime ||
+		!strings.Contains(out, want) || strings.Contains(out, "equal") {
 		t.Errorf("status %d, no %q in\n%s", status, want, out)
 	}
 	out, _ = execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", "--sample", "1", "--json", "--table", "shop.gone", file)
@@ -70,14 +72,16 @@ func TestATableThatCannotBeReadDoesNotEndTheOthers(t *testing.T) {
 		t.Errorf("a table that only the target has is not named:\n%s", out)
 	}
 	out, status = execute(t, "pipeline", "verify", "--wait", "1ms", "--quiet", "--json", "--table", "shop.dropped", file)
-	if status != exitOK || !strings.Contains(out, `"state": "orphan"`) || !strings.Contains(out, `"orphaned": "the target has`) || strings.Contains(out, "shop.gone") {
+	if status != exitOK || !strings.Contains(out, `"state": "orphan"`) || !strings.Contains(out, `"orphaned": "the target has`) ||
+		strings.Contains(out, "shop.gone") {
 		t.Errorf("status %d: %s", status, out)
 	}
 	for args, want := range map[string]string{
 		"--sample 0": `--sample "0" is neither a number of rows`, "--sample 101%": `--sample "101%" is neither`,
 		"--seed 5": "--seed chooses a sample: it needs --sample", "--history --sample 5": "--history compares whole tables",
 	} {
-		if out, status := execute(t, append([]string{"pipeline", "verify", file}, strings.Fields(args)...)...); status != exitConfiguration || !strings.Contains(out, want) {
+		if out, status := execute(t, append([]string{"pipeline", "verify", file}, strings.Fields(args)...)...); status != exitConfiguration ||
+			!strings.Contains(out, want) {
 			t.Errorf("%s: status %d: %s", args, status, out)
 		}
 	}

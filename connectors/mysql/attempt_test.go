@@ -89,12 +89,14 @@ func TestWithoutAKeyEachRowCountsOnce(t *testing.T) {
 func TestATableTakenInLater(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
 		b := event.TableName{DB: "shop", Table: "b"}
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.b (id INT PRIMARY KEY, w VARCHAR(9), v INT)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)",
+			"CREATE TABLE shop.b (id INT PRIMARY KEY, w VARCHAR(9), v INT)")
 		s := newSource(t, testConfig(srv, "shop.a"))
 		opened := openSource(t, s, pipeline.Resume{})
 		at := opened.Position
 		s.Close()
-		exec(t, db, "INSERT INTO shop.b VALUES (1,'x',1),(2,'y',2)", "ALTER TABLE shop.b DROP COLUMN w", "INSERT INTO shop.b VALUES (3,3)", "DELETE FROM shop.b WHERE id=1")
+		exec(t, db, "INSERT INTO shop.b VALUES (1,'x',1),(2,'y',2)", "ALTER TABLE shop.b DROP COLUMN w", "INSERT INTO shop.b VALUES (3,3)",
+			"DELETE FROM shop.b WHERE id=1")
 		next := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, next, pipeline.Resume{Position: at, Epoch: at.Epoch, Schemas: schemasOf(nil, opened)})
 		next.RequestSnapshot([]event.TableName{b}, "new table")
@@ -115,7 +117,8 @@ func TestAKeyThatIsGoneStopsItsTableAlone(t *testing.T) {
 		cfg.Keys, cfg.TableQueues = map[string][]string{"shop.a": {"region"}}, map[string]int{"shop.a": 7}
 		s := newSource(t, cfg)
 		openSource(t, s, pipeline.Resume{})
-		exec(t, db, "INSERT INTO shop.a VALUES (1,1)", "ALTER TABLE shop.a DROP COLUMN region", "INSERT INTO shop.a VALUES (2)", "INSERT INTO shop.b VALUES (99)")
+		exec(t, db, "INSERT INTO shop.a VALUES (1,1)", "ALTER TABLE shop.a DROP COLUMN region", "INSERT INTO shop.a VALUES (2)",
+			"INSERT INTO shop.b VALUES (99)")
 		var why *event.PauseReason
 		for _, it := range collect(t, s, upTo("-> 99")) {
 			if it.Table != nil && it.Table.Name == tableA && it.Table.Queues != 7 {
@@ -125,7 +128,8 @@ func TestAKeyThatIsGoneStopsItsTableAlone(t *testing.T) {
 				why = it.Reason
 			}
 		}
-		if why == nil || why.Code != "key" || !strings.Contains(why.Text, "shop.a has no column region") || !strings.Contains(why.Text, "tables.shop.a.key") {
+		if why == nil || why.Code != "key" || !strings.Contains(why.Text, "shop.a has no column region") ||
+			!strings.Contains(why.Text, "tables.shop.a.key") {
 			t.Errorf("paused: %+v", why)
 		}
 	})

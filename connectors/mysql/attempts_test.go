@@ -192,7 +192,8 @@ func sameRows(t testing.TB, got, want []string) {
 
 func TestSnapshotUnderWritesEqualsTheTable(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (g VARCHAR(10), id INT, v INT, PRIMARY KEY (g, id))", "CREATE TABLE shop.k (v INT, w INT)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (g VARCHAR(10), id INT, v INT, PRIMARY KEY (g, id))",
+			"CREATE TABLE shop.k (v INT, w INT)")
 		const n = 3000
 		for i := 0; i < n; i += 500 {
 			var vals []string

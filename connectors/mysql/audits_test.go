@@ -48,7 +48,8 @@ func TestADefinitionThatIsNotTheServersIsFound(t *testing.T) {
 }
 
 func unloggedIsFound(t *testing.T, srv *testenv.Server, db *sql.DB, alter, difference string) {
-	exec(t, db, "DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, x INT NOT NULL, y INT)", "INSERT INTO shop.a VALUES (1,10,20)")
+	exec(t, db, "DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, x INT NOT NULL, y INT)",
+		"INSERT INTO shop.a VALUES (1,10,20)")
 	cfg := testConfig(srv, "shop.*")
 	cfg.AuditEvery = 100 * time.Millisecond
 	s := newSource(t, cfg)
@@ -78,11 +79,13 @@ func unloggedIsFound(t *testing.T, srv *testenv.Server, db *sql.DB, alter, diffe
 // the server's any more, though no statement of the log says so.
 func TestDefinitionsAreComparedAtEachConnection(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, x INT, y INT)", "CREATE TABLE shop.gone (id INT PRIMARY KEY)", "INSERT INTO shop.a VALUES (1,10,20)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, x INT, y INT)",
+			"CREATE TABLE shop.gone (id INT PRIMARY KEY)", "INSERT INTO shop.a VALUES (1,10,20)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		opened := openSource(t, s, pipeline.Resume{})
 		s.Close()
-		unlogged(t, db, "ALTER TABLE shop.a MODIFY x INT AFTER y", "DROP TABLE shop.gone", "CREATE TABLE shop.made (id INT PRIMARY KEY)", "INSERT INTO shop.made VALUES (7)")
+		unlogged(t, db, "ALTER TABLE shop.a MODIFY x INT AFTER y", "DROP TABLE shop.gone", "CREATE TABLE shop.made (id INT PRIMARY KEY)",
+			"INSERT INTO shop.made VALUES (7)")
 		next := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, next, pipeline.Resume{Position: opened.Position, Schemas: schemasOf(nil, opened)})
 		gone, g := false, newTarget(t)
@@ -103,7 +106,8 @@ func TestARowOfATableThatIsNotKnownIsNotDropped(t *testing.T) {
 		openSource(t, s, pipeline.Resume{})
 		unlogged(t, db, "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(9))", "INSERT INTO shop.a VALUES (1,'before')",
 			"CREATE TABLE shop.out (id INT PRIMARY KEY)", "CREATE TABLE other.a (id INT PRIMARY KEY)")
-		exec(t, db, "INSERT INTO shop.out VALUES (1)", "INSERT INTO other.a VALUES (1)", "INSERT INTO shop.a VALUES (2,'live')", "UPDATE shop.a SET v='x' WHERE id=1")
+		exec(t, db, "INSERT INTO shop.out VALUES (1)", "INSERT INTO other.a VALUES (1)", "INSERT INTO shop.a VALUES (2,'live')",
+			"UPDATE shop.a SET v='x' WHERE id=1")
 		g := newTarget(t)
 		made := false
 		drive(t, s, g, func(it *event.Item) bool {

@@ -277,7 +277,8 @@ func TestForeignKeysOfMariaDBMakeASnapshotDue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.p (id INT PRIMARY KEY)", "CREATE TABLE shop.a (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.p(id) ON DELETE CASCADE)",
+	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.p (id INT PRIMARY KEY)",
+		"CREATE TABLE shop.a (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.p(id) ON DELETE CASCADE)",
 		"INSERT INTO shop.p VALUES (1),(2),(3)", "INSERT INTO shop.a VALUES (1,1),(2,2)",
 		"CREATE USER reader@'%'", "GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO reader@'%'")
 	cfg := testConfig(srv, "shop.*")
@@ -288,7 +289,8 @@ func TestForeignKeysOfMariaDBMakeASnapshotDue(t *testing.T) {
 	g := newTarget(t)
 	drive(t, s, g, func(it *event.Item) bool { return g.ends == 1 })
 	// A key that is made while the log is read does it too.
-	exec(t, db, "CREATE TABLE shop.child (id INT PRIMARY KEY, p INT)", "ALTER TABLE shop.child ADD FOREIGN KEY (p) REFERENCES shop.p(id) ON DELETE CASCADE",
+	exec(t, db, "CREATE TABLE shop.child (id INT PRIMARY KEY, p INT)",
+		"ALTER TABLE shop.child ADD FOREIGN KEY (p) REFERENCES shop.p(id) ON DELETE CASCADE",
 		"INSERT INTO shop.child VALUES (7,3)", "DELETE FROM shop.p WHERE id=3")
 	drive(t, s, newTarget(t), func(it *event.Item) bool { return it.Kind == event.KindEnd && it.Table.Name.Table == "child" })
 	delete(g.rows, "")

@@ -17,7 +17,8 @@ import (
 )
 
 // samples are texts of many scripts; a charset that lacks a character has "?" for it.
-var samples = []string{"plain  ", "", " x ", "café ÄÖÜ ¥€", "Привет, Ж", "日本語表許髙", "備註默認", "한국어", "ελληνικά", "שלום", "ไทย", "Łódź", "a\\b'c\"", "😀𠀋"}
+var samples = []string{"plain  ", "", " x ", "café ÄÖÜ ¥€", "Привет, Ж", "日本語表許髙", "備註默認", "한국어", "ελληνικά", "שלום", "ไทย",
+	"Łódź", "a\\b'c\"", "😀𠀋"}
 
 // unmapped is a sequence of the form of a character that is none, nil if there is none.
 func unmapped(name string) []byte {
@@ -67,9 +68,12 @@ func TestEveryCharset(t *testing.T) {
 				rows = append(rows, fmt.Sprintf("(%d,_utf8mb4 X'%x',_utf8mb4 X'%x','a',_utf8mb4 X'%x')", i, string([]rune(text)[:min(9, len([]rune(text)))]), text, text))
 				keys = append(keys, fmt.Sprintf("(_utf8mb4 X'%x')", text))
 			}
-			exec(t, db, fmt.Sprintf("INSERT INTO shop.t_%s VALUES %s", cs, strings.Join(rows, ",")), fmt.Sprintf("INSERT IGNORE INTO shop.k_%s VALUES %s", cs, strings.Join(keys, ",")))
-			expected[event.TableName{DB: "shop", Table: "t_" + cs}] = serverRows(t, db, fmt.Sprintf("SELECT id, CONVERT(c USING utf8mb4), CONVERT(v USING utf8mb4), e, CONVERT(x USING utf8mb4) FROM shop.t_%s", cs))
-			expected[event.TableName{DB: "shop", Table: "k_" + cs}] = serverRows(t, db, fmt.Sprintf("SELECT CONVERT(k USING utf8mb4) FROM shop.k_%s", cs))
+			exec(t, db, fmt.Sprintf("INSERT INTO shop.t_%s VALUES %s", cs, strings.Join(rows, ",")),
+				fmt.Sprintf("INSERT IGNORE INTO shop.k_%s VALUES %s", cs, strings.Join(keys, ",")))
+			expected[event.TableName{DB: "shop", Table: "t_" + cs}] = serverRows(t, db,
+				fmt.Sprintf("SELECT id, CONVERT(c USING utf8mb4), CONVERT(v USING utf8mb4), e, CONVERT(x USING utf8mb4) FROM shop.t_%s", cs))
+			expected[event.TableName{DB: "shop", Table: "k_" + cs}] = serverRows(t, db,
+				fmt.Sprintf("SELECT CONVERT(k USING utf8mb4) FROM shop.k_%s", cs))
 			if b := unmapped(cs); b != nil {
 				lossy["shop.t_"+cs] = 1
 				exec(t, db, fmt.Sprintf("INSERT INTO shop.t_%[1]s (id,v,e) VALUES (1000,CONVERT(CONCAT('<',X'%[2]x','>') USING %[1]s),'a')", cs, b))
@@ -215,13 +219,15 @@ func TestStatementsAreReadInTheirClientsCharset(t *testing.T) {
 // it could not read, and columns behind a VECTOR, with full row metadata.
 func TestValuesThatAreOdd(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop CHARACTER SET utf8mb4", "SET GLOBAL binlog_row_metadata=FULL", "CREATE TABLE shop.last (id INT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop CHARACTER SET utf8mb4", "SET GLOBAL binlog_row_metadata=FULL",
+			"CREATE TABLE shop.last (id INT PRIMARY KEY)")
 		db.SetMaxIdleConns(0)
 		columns, row, want := "g POINT NOT NULL, c CHAR(5) CHARACTER SET gbk, d VARCHAR(5) CHARACTER SET latin1", "(id,c,d) VALUES (%d,'备','é')", "0x,备,é"
 		if srv.Kind == "mysql" {
 			columns, row, want = "g VECTOR(2), c CHAR(5) CHARACTER SET gbk, d VARCHAR(5) CHARACTER SET latin1", "VALUES (%d,STRING_TO_VECTOR('[1,2]'),'备','é')", "0x0000803f00000040,备,é"
 		}
-		exec(t, db, "CREATE TABLE shop.g (id INT PRIMARY KEY, "+columns+")", "CREATE TABLE shop.h LIKE shop.g", "INSERT IGNORE INTO shop.g "+fmt.Sprintf(row, 1))
+		exec(t, db, "CREATE TABLE shop.g (id INT PRIMARY KEY, "+columns+")", "CREATE TABLE shop.h LIKE shop.g",
+			"INSERT IGNORE INTO shop.g "+fmt.Sprintf(row, 1))
 		s := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, s, pipeline.Resume{})
 		exec(t, db, "INSERT IGNORE INTO shop.g "+fmt.Sprintf(row, 2), "INSERT IGNORE INTO shop.h "+fmt.Sprintf(row, 3),
@@ -252,7 +258,8 @@ func TestKeysThatWouldBecomeOne(t *testing.T) {
 			"CREATE TABLE shop.k (k VARCHAR(9) CHARACTER SET cp932 COLLATE cp932_bin PRIMARY KEY)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, s, pipeline.Resume{})
-		exec(t, db, "INSERT INTO shop.k VALUES (CONVERT(X'81ca' USING cp932))", "INSERT INTO shop.k VALUES (CONVERT(X'eef9' USING cp932))", "INSERT INTO shop.last VALUES (4711)")
+		exec(t, db, "INSERT INTO shop.k VALUES (CONVERT(X'81ca' USING cp932))", "INSERT INTO shop.k VALUES (CONVERT(X'eef9' USING cp932))",
+			"INSERT INTO shop.last VALUES (4711)")
 		var rows []string
 		reason := event.PauseReason{}
 		for _, it := range collect(t, s, upTo("4711")) {
@@ -263,7 +270,8 @@ func TestKeysThatWouldBecomeOne(t *testing.T) {
 				rows = append(rows, imageText(it.After, it.Table.Schema))
 			}
 		}
-		if !slices.Equal(rows, []string{"￢", "4711"}) || reason.Code != event.PauseCharset || !strings.Contains(reason.Text, "column k varchar(9)") || !strings.Contains(reason.Text, "0xeef9 twice") {
+		if !slices.Equal(rows, []string{"￢", "4711"}) || reason.Code != event.PauseCharset ||
+			!strings.Contains(reason.Text, "column k varchar(9)") || !strings.Contains(reason.Text, "0xeef9 twice") {
 			t.Errorf("rows %q, paused %s: %s", rows, reason.Code, reason.Text)
 		}
 	})

@@ -59,7 +59,8 @@ func TestRowsAreReadUnderTheDefinitionOfTheirPlace(t *testing.T) {
 // index, when the server, asked now, would name another one: dropping the first is noticed.
 func TestTheIndexThatIsTheKeyIsNotTakenForAnother(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (x INT NOT NULL, y INT NOT NULL, UNIQUE KEY zz (x))", "CREATE TABLE shop.b (id INT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (x INT NOT NULL, y INT NOT NULL, UNIQUE KEY zz (x))",
+			"CREATE TABLE shop.b (id INT PRIMARY KEY)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		opened := openSource(t, s, pipeline.Resume{})
 		s.Close()
@@ -68,7 +69,8 @@ func TestTheIndexThatIsTheKeyIsNotTakenForAnother(t *testing.T) {
 		openSource(t, next, pipeline.Resume{Position: opened.Position, Schemas: schemasOf(nil, opened)})
 		exec(t, db, "ALTER TABLE shop.a DROP INDEX zz", "INSERT INTO shop.b VALUES (99)")
 		for _, it := range collect(t, next, upTo("-> 99")) {
-			if it.Kind == event.KindDDL && it.DDL.New != nil && len(it.DDL.New.PrimaryKey) == 1 && it.DDL.New.PrimaryKey[0] == 1 && it.DDL.Due != "" {
+			if it.Kind == event.KindDDL && it.DDL.New != nil && len(it.DDL.New.PrimaryKey) == 1 &&
+				it.DDL.New.PrimaryKey[0] == 1 && it.DDL.Due != "" {
 				return
 			}
 		}
@@ -107,7 +109,8 @@ func TestATableIsResumedWhenTheServerAnswersAgain(t *testing.T) {
 // others do not wait for it, and it goes on by itself behind the lock.
 func TestALockedTableIsResumedWhenItIsFree(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.b (id INT PRIMARY KEY)", "INSERT INTO shop.a VALUES (1,1)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.b (id INT PRIMARY KEY)",
+			"INSERT INTO shop.a VALUES (1,1)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, s, pipeline.Resume{})
 		s.SetPaused(tableA, true)

@@ -139,7 +139,8 @@ func describe(it *event.Item) string {
 	case event.KindResumed:
 		fmt.Fprintf(&b, "resumed %s", it.Table.Name)
 	case event.KindBegin, event.KindEnd, event.KindChunkEnd:
-		fmt.Fprintf(&b, "%s %s", map[event.Kind]string{event.KindBegin: "begin", event.KindEnd: "end", event.KindChunkEnd: "chunk"}[it.Kind], it.Table.Name)
+		fmt.Fprintf(&b, "%s %s", map[event.Kind]string{event.KindBegin: "begin", event.KindEnd: "end", event.KindChunkEnd: "chunk"}[it.Kind],
+			it.Table.Name)
 	case event.KindHeartbeat:
 		b.WriteString("beat")
 	}

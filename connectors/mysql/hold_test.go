@@ -14,7 +14,8 @@ import (
 // unseen between the two.
 func TestATablePausedByRequestStaysPaused(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE shop.b (id INT PRIMARY KEY, v VARCHAR(20))")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))",
+			"CREATE TABLE shop.b (id INT PRIMARY KEY, v VARCHAR(20))")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		opened := openSource(t, s, pipeline.Resume{})
 		s.SetPaused(tableA, true)
@@ -51,12 +52,14 @@ func TestATablePausedByRequestStaysPaused(t *testing.T) {
 // Columns that are still there keep their identity, new ones get one of their own.
 func TestBeginningAnewReadsDefinitions(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, old INT, v VARCHAR(20))", "CREATE TABLE shop.gone (id INT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, old INT, v VARCHAR(20))",
+			"CREATE TABLE shop.gone (id INT PRIMARY KEY)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		opened := openSource(t, s, pipeline.Resume{})
 		before := schemasOf(nil, opened)
 		s.Close()
-		exec(t, db, "ALTER TABLE shop.a DROP COLUMN old, ADD COLUMN fresh INT FIRST", "DROP TABLE shop.gone", "INSERT INTO shop.a VALUES (7, 1, 'x')")
+		exec(t, db, "ALTER TABLE shop.a DROP COLUMN old, ADD COLUMN fresh INT FIRST", "DROP TABLE shop.gone",
+			"INSERT INTO shop.a VALUES (7, 1, 'x')")
 
 		next := newSource(t, testConfig(srv, "shop.*"))
 		opened = openSource(t, next, pipeline.Resume{Epoch: 2, Schemas: before, Attempts: []event.Attempt{{Table: tableA, Cause: "test"}}})

@@ -55,7 +55,8 @@ func TestASnapshotThatFailsWhileItIsReadIsCounted(t *testing.T) {
 					t.Errorf("failure %d: the status is %+v", n, st)
 				}
 			}
-			if (table.paused != nil) != c.paused || c.paused && (table.paused.Code != event.PauseSnapshot || !strings.Contains(table.paused.Text, c.err.Error())) {
+			if (table.paused != nil) != c.paused || c.paused &&
+				(table.paused.Code != event.PauseSnapshot || !strings.Contains(table.paused.Text, c.err.Error())) {
 				t.Errorf("paused: %+v", table.paused)
 			}
 		})

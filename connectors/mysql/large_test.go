@@ -30,7 +30,8 @@ func TestALargeRowCanBeChanged(t *testing.T) {
 		if !said {
 			t.Errorf("the preflight has no word about the column: %+v", problems)
 		}
-		exec(t, db, "INSERT INTO shop.a VALUES (1,0,REPEAT('x',3000000)),(2,0,REPEAT('x',1000000))", "UPDATE shop.a SET n=1", "INSERT INTO shop.a VALUES (99,9,'end')")
+		exec(t, db, "INSERT INTO shop.a VALUES (1,0,REPEAT('x',3000000)),(2,0,REPEAT('x',1000000))", "UPDATE shop.a SET n=1",
+			"INSERT INTO shop.a VALUES (99,9,'end')")
 		ops := func(s *Source) (out string) {
 			for _, it := range collect(t, s, upTo("99,9,")) {
 				if it.Kind == event.KindRow {

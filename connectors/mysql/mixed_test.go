@@ -42,7 +42,8 @@ func TestWhatAFailedStatementLeftBehindIsNotMissed(t *testing.T) {
 				for i, body := range []string{"INSERT INTO shop.m (v) VALUES (NEW.id)", "INSERT INTO shop.m (v) VALUES (LENGTH(UUID())+NEW.id)"} {
 					for name, script := range scripts {
 						t.Run(fmt.Sprintf("%s/trigger %d", name, i+1), func(t *testing.T) {
-							exec(t, db, "DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)",
+							exec(t, db, "DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)",
+								"CREATE TABLE shop.z (id INT PRIMARY KEY)",
 								"CREATE TABLE shop.m (id INT AUTO_INCREMENT PRIMARY KEY, v INT) ENGINE=MyISAM", "CREATE TRIGGER shop.before_a BEFORE INSERT ON shop.a FOR EACH ROW "+body)
 							s := newSource(t, testConfig(srv, "shop.*"))
 							openSource(t, s, pipeline.Resume{})

@@ -14,7 +14,8 @@ import (
 // statements that are not understood: the target must end equal to the table.
 func TestTablesThatChangeTheirNameConverge(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop CHARACTER SET utf8mb4", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO shop.a VALUES (1,'one'),(2,'two')")
+		exec(t, db, "CREATE DATABASE shop CHARACTER SET utf8mb4", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))",
+			"INSERT INTO shop.a VALUES (1,'one'),(2,'two')")
 		s := newSource(t, testConfig(srv, "shop.a"))
 		openSource(t, s, pipeline.Resume{})
 		g := newTarget(t)
@@ -84,7 +85,8 @@ func TestFewestPrivileges(t *testing.T) {
 		if srv.Kind == "mariadb" {
 			monitor = "BINLOG MONITOR"
 		}
-		exec(t, db, "CREATE USER millrace@'%' IDENTIFIED BY 'a secret'", "GRANT REPLICATION SLAVE, "+monitor+" ON *.* TO millrace@'%'", "GRANT SELECT, LOCK TABLES ON shop.* TO millrace@'%'",
+		exec(t, db, "CREATE USER millrace@'%' IDENTIFIED BY 'a secret'", "GRANT REPLICATION SLAVE, "+monitor+" ON *.* TO millrace@'%'",
+			"GRANT SELECT, LOCK TABLES ON shop.* TO millrace@'%'",
 			"INSERT INTO shop.a VALUES (1,'one')", "INSERT INTO shop.k VALUES (5)")
 		cfg := testConfig(srv, "shop.*")
 		cfg.User, cfg.Password = "millrace", "a secret"

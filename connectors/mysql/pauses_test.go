@@ -69,7 +69,8 @@ func stillTables(t *testing.T, away bool) (*tables, *still) {
 		t.Fatal(err)
 	}
 	at := &still{counter: 10}
-	return &tables{cfg: &cfg, log: slog.New(slog.DiscardHandler), ctx: t.Context(), db: db, server: &server{maria: true}, filter: filter, ground: at, attempts: at, audits: at,
+	return &tables{cfg: &cfg, log: slog.New(slog.DiscardHandler), ctx: t.Context(), db: db, server: &server{maria: true}, filter: filter,
+		ground: at, attempts: at, audits: at,
 		ask: questions{db}, metrics: m, all: map[event.TableName]*table{}, maps: map[uint64]*mapped{}, cascades: map[event.TableName]bool{}}, at
 }
 
@@ -134,13 +135,15 @@ func TestAPauseOutlivesItsDefinition(t *testing.T) {
 	why := event.PauseReason{Code: event.PausePrivilege, Text: "not shown"}
 	ts.keepPaused(map[event.TableName]event.PauseReason{known.name: event.Requested(), hidden: why, out: why})
 	as := &attempts{tables: ts}
-	if st := as.describe(ts.at(hidden)); !st.Paused || ts.at(hidden).paused.Code != event.PausePrivilege || known.paused.Code != event.PauseRequest {
+	if st := as.describe(ts.at(hidden)); !st.Paused || ts.at(hidden).paused.Code != event.PausePrivilege ||
+		known.paused.Code != event.PauseRequest {
 		t.Errorf("the status is %+v; the known one is paused for %s", st, known.paused.Code)
 	}
 	if ts.all[out] != nil {
 		t.Error("a table is captured that the patterns leave out")
 	}
-	if err := ts.hold(t.Context(), ts.all[hidden], false); err != nil || len(at.items) == 0 || at.items[0].Kind != event.KindResumed || len(at.inquired) != 1 {
+	if err := ts.hold(t.Context(), ts.all[hidden], false); err != nil || len(at.items) == 0 ||
+		at.items[0].Kind != event.KindResumed || len(at.inquired) != 1 {
 		t.Errorf("resumed: %v, %+v, asked for %v", err, at.items, at.inquired)
 	}
 }
@@ -159,11 +162,13 @@ func TestAStatementThatCannotBeFollowedIsNotAskedForAgain(t *testing.T) {
 	if err := ts.called(place{file: "f", pos: 4}, call); err != nil {
 		t.Error(err)
 	}
-	if len(at.items) != 1 || table.paused == nil || table.paused.Code != event.PauseStatement || !strings.Contains(table.paused.Text, "what it calls could not be read") {
+	if len(at.items) != 1 || table.paused == nil || table.paused.Code != event.PauseStatement ||
+		!strings.Contains(table.paused.Text, "what it calls could not be read") {
 		t.Errorf("handed over %+v; paused: %+v", at.items, table.paused)
 	}
 	made := []schema.Change{{Table: event.TableName{DB: "shop", Table: "child"}}}
-	if err := ts.newCascades([]byte("CREATE TABLE shop.child (id INT REFERENCES shop.a (id))"), made); err != nil || !ts.cascades[made[0].Table] {
+	if err := ts.newCascades([]byte("CREATE TABLE shop.child (id INT REFERENCES shop.a (id))"), made); err != nil ||
+		!ts.cascades[made[0].Table] {
 		t.Errorf("%v; changed by a foreign key: %v", err, ts.cascades)
 	}
 	ts, at = stillTables(t, true)

@@ -18,7 +18,8 @@ func TestPreflightNamesEachSettingAndItsRemedy(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer db.Close()
-			exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.nokey (v INT)", "CREATE TABLE shop.greek (id INT PRIMARY KEY, v VARCHAR(9) CHARACTER SET greek)",
+			exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.nokey (v INT)",
+				"CREATE TABLE shop.greek (id INT PRIMARY KEY, v VARCHAR(9) CHARACTER SET greek)",
 				"CREATE TABLE shop.p (id INT PRIMARY KEY)", "CREATE TABLE shop.c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.p(id) ON DELETE CASCADE)",
 				"CREATE USER poor@'%' IDENTIFIED BY 'pw'", "GRANT SELECT ON shop.p TO poor@'%'")
 			cfg := testConfig(srv, "shop.*")
@@ -50,7 +51,8 @@ func TestPreflightNamesEachSettingAndItsRemedy(t *testing.T) {
 			for _, p := range problems {
 				text += p.Thing + "\n"
 			}
-			if !strings.Contains(text, "REPLICATION SLAVE") || !strings.Contains(text, "REPLICATION CLIENT") && !strings.Contains(text, "BINLOG MONITOR") {
+			if !strings.Contains(text, "REPLICATION SLAVE") || !strings.Contains(text, "REPLICATION CLIENT") &&
+				!strings.Contains(text, "BINLOG MONITOR") {
 				t.Errorf("missing privileges are not named:\n%s", text)
 			}
 		})

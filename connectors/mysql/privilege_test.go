@@ -15,7 +15,8 @@ import (
 // with the remedy, the others flow, and when the privilege is there it is resumed.
 func TestATableThatMayNotBeReadIsNotTakenForDropped(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE shop.b (id INT PRIMARY KEY, v VARCHAR(20))",
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))",
+			"CREATE TABLE shop.b (id INT PRIMARY KEY, v VARCHAR(20))",
 			"CREATE USER 'reader'@'%' IDENTIFIED BY 'r'", "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'reader'@'%'")
 		cfg := testConfig(srv, "shop.*")
 		cfg.User, cfg.Password = "reader", "r"

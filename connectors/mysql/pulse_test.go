@@ -171,7 +171,8 @@ func TestASourceThatIsAwaySaysSo(t *testing.T) {
 				openSource(t, s, pipeline.Resume{})
 				keepReading(t, s)
 				first := awaitStatus(t, s, "a time", func(st pipeline.SourceStatus) bool { return st.Connected && st.Read.Time > 0 })
-				awaitStatus(t, s, "a later time of a server that nobody writes to", func(st pipeline.SourceStatus) bool { return st.Read.Time > first.Read.Time })
+				awaitStatus(t, s, "a later time of a server that nobody writes to",
+					func(st pipeline.SourceStatus) bool { return st.Read.Time > first.Read.Time })
 				c.take(r, srv)
 				t.Cleanup(func() { c.give(r, srv) })
 				away := awaitStatus(t, s, "its absence", func(st pipeline.SourceStatus) bool { return !st.Connected && st.LastError != "" })
@@ -212,7 +213,8 @@ func TestALogThatGoesOnWhileNothingComes(t *testing.T) {
 		written := time.Now()
 		st := awaitStatus(t, s, "the word", func(st pipeline.SourceStatus) bool { return st.Stalled != "" })
 		if ahead := s.Status().Ahead; st.Read.Time > written.Add(ahead+time.Second).UnixMicro() {
-			t.Errorf("a row that was not read was written at %s; the source says that it has everything up to %s", written, time.UnixMicro(st.Read.Time))
+			t.Errorf("a row that was not read was written at %s; the source says that it has everything up to %s", written,
+				time.UnixMicro(st.Read.Time))
 		}
 		r.dumb.Store(false)
 		awaitStatus(t, s, "the row", func(st pipeline.SourceStatus) bool {

@@ -43,7 +43,8 @@ func workload(t *testing.T, db *sql.DB, rows int) {
 }
 
 func prepare(t *testing.T, db *sql.DB) {
-	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(60))", "CREATE TABLE shop.other (id INT PRIMARY KEY)", "CREATE TABLE shop.k (v INT)")
+	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(60))",
+		"CREATE TABLE shop.other (id INT PRIMARY KEY)", "CREATE TABLE shop.k (v INT)")
 }
 
 func schemasOf(all []seen, opened pipeline.Opened) map[event.TableName]*event.Schema {
@@ -98,7 +99,8 @@ func after(order []string, first map[string]event.Seq, seq event.Seq) []string {
 	return slices.DeleteFunc(slices.Clone(order), func(id string) bool { return first[id] <= seq })
 }
 
-func checkFrom(t *testing.T, srv *testenv.Server, at event.Position, schemas map[event.TableName]*event.Schema, want []string, first map[string]event.Seq, tables string) {
+func checkFrom(t *testing.T, srv *testenv.Server, at event.Position, schemas map[event.TableName]*event.Schema, want []string,
+	first map[string]event.Seq, tables string) {
 	t.Helper()
 	s := newSource(t, testConfig(srv, tables))
 	openSource(t, s, pipeline.Resume{Position: at, Epoch: at.Epoch, Schemas: schemas})
@@ -131,7 +133,8 @@ func TestLostConnectionsRepeatNothing(t *testing.T) {
 			if n%7000 == 0 {
 				torn.o.rd.Drop()
 			}
-			return it.Kind == event.KindCommit && strings.Contains(it.text, "commit") && n > 100 && torn.o.tables.all[event.TableName{DB: "shop", Table: "a"}].rows > 0 && endSeen(want, order, it.Seq)
+			return it.Kind == event.KindCommit && strings.Contains(it.text, "commit") && n > 100 &&
+				torn.o.tables.all[event.TableName{DB: "shop", Table: "a"}].rows > 0 && endSeen(want, order, it.Seq)
 		}))
 		if torn.Status().Reconnects == 0 {
 			t.Error("no connection was lost")

@@ -75,7 +75,8 @@ var rolledBack = [][]string{
 }
 
 func rolledBackTables(t *testing.T, db *sql.DB) {
-	exec(t, db, "CREATE DATABASE r", "CREATE TABLE r.b (id INT PRIMARY KEY)", "CREATE TABLE r.d (id INT PRIMARY KEY)", "CREATE TABLE r.k (v INT)",
+	exec(t, db, "CREATE DATABASE r", "CREATE TABLE r.b (id INT PRIMARY KEY)", "CREATE TABLE r.d (id INT PRIMARY KEY)",
+		"CREATE TABLE r.k (v INT)",
 		"CREATE TABLE r.m (id INT PRIMARY KEY) ENGINE=MyISAM", "CREATE TABLE r.fires (id INT PRIMARY KEY)", "CREATE TABLE r.z (id INT PRIMARY KEY)",
 		"CREATE TRIGGER r.x AFTER INSERT ON r.fires FOR EACH ROW INSERT INTO r.m VALUES (NEW.id+1000)")
 	if _, err := db.Exec("CREATE TABLE r.ar (id INT PRIMARY KEY) ENGINE=Aria"); err != nil {
@@ -138,7 +139,8 @@ func TestALargeRolledBackTransaction(t *testing.T) {
 	s := newSource(t, cfg)
 	openSource(t, s, pipeline.Resume{})
 	fill := "INSERT INTO r.big SELECT seq, REPEAT('x', 150) FROM seq_1_to_40000"
-	newSession(t, db).run("BEGIN", "INSERT INTO r.d VALUES (1)", "SAVEPOINT a", "CREATE TEMPORARY TABLE r.tt (a INT)", fill, "ROLLBACK TO a", "INSERT INTO r.d VALUES (2)", "COMMIT",
+	newSession(t, db).run("BEGIN", "INSERT INTO r.d VALUES (1)", "SAVEPOINT a", "CREATE TEMPORARY TABLE r.tt (a INT)", fill,
+		"ROLLBACK TO a", "INSERT INTO r.d VALUES (2)", "COMMIT",
 		"BEGIN", fill, "CREATE TEMPORARY TABLE r.tu (a INT)", "ROLLBACK", "BEGIN", fill, "UPDATE r.big SET v='y' WHERE id<10", "COMMIT")
 	exec(t, db, "INSERT INTO r.z VALUES (999)")
 	drops, items := 0, 0
@@ -183,7 +185,8 @@ func TestNoFlagTellsHowATransactionEnds(t *testing.T) {
 	exec(t, db, "FLUSH BINARY LOGS")
 	s := newSession(t, db)
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
-		s.run("BEGIN", "INSERT INTO r.b VALUES (1)", "DROP TEMPORARY TABLE IF EXISTS r.none", "INSERT INTO r.b VALUES (2)", end, "DELETE FROM r.b")
+		s.run("BEGIN", "INSERT INTO r.b VALUES (1)", "DROP TEMPORARY TABLE IF EXISTS r.none",
+			"INSERT INTO r.b VALUES (2)", end, "DELETE FROM r.b")
 	}
 	exec(t, db, "FLUSH BINARY LOGS")
 	_, file := lastLog(t, db)

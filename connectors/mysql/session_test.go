@@ -19,12 +19,14 @@ import (
 // rows out, hide columns, keep views open and read statements otherwise.
 func TestNoSettingOfTheServerCutsASnapshot(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v CHAR(5))", "CREATE TABLE shop.k (v INT)", "CREATE TABLE shop.z (id INT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v CHAR(5))", "CREATE TABLE shop.k (v INT)",
+			"CREATE TABLE shop.z (id INT PRIMARY KEY)")
 		rows := make([]string, 320)
 		for i := range rows {
 			rows[i] = fmt.Sprintf("(%d,'x ')", i)
 		}
-		exec(t, db, "INSERT INTO shop.a VALUES "+strings.Join(rows, ","), "INSERT INTO shop.k SELECT id FROM shop.a", "INSERT INTO shop.z VALUES (1)")
+		exec(t, db, "INSERT INTO shop.a VALUES "+strings.Join(rows, ","), "INSERT INTO shop.k SELECT id FROM shop.a",
+			"INSERT INTO shop.z VALUES (1)")
 		want := map[string][]string{}
 		for _, n := range []string{"a", "k", "z"} {
 			want[n] = serverRows(t, db, "SELECT * FROM shop."+n)

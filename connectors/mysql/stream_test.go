@@ -12,7 +12,8 @@ import (
 
 func TestChangesComeInOrderWithRisingNumbers(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE shop.other (id INT PRIMARY KEY)",
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))",
+			"CREATE TABLE shop.other (id INT PRIMARY KEY)",
 			"CREATE TABLE shop.k (v INT)")
 		s := newSource(t, testConfig(srv, "shop.*", "!shop.other"))
 		openSource(t, s, pipeline.Resume{})

@@ -40,7 +40,8 @@ func TestAnswersOfAnotherServerAreNotUsed(t *testing.T) {
 				}
 				defer elsewhere.Close()
 				exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(40))", "INSERT INTO shop.a VALUES (1,'here')")
-				exec(t, elsewhere, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(40), w INT)", "INSERT INTO shop.a VALUES (1,'elsewhere',1)",
+				exec(t, elsewhere, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(40), w INT)",
+					"INSERT INTO shop.a VALUES (1,'elsewhere',1)",
 					"FLUSH BINARY LOGS", "FLUSH BINARY LOGS", "INSERT INTO shop.a VALUES (2,'elsewhere',2)")
 				r := newRoad(t, srv.Addr)
 				cfg := testConfig(srv, "shop.*")

@@ -41,7 +41,8 @@ func TestWhoIsShownTriggers(t *testing.T) {
 // not see pauses every table with the grant that helps. With the grant one is paused alone.
 func TestTriggersThatAreNotShown(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.b (id INT PRIMARY KEY)",
+		exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)",
+			"CREATE TABLE shop.b (id INT PRIMARY KEY)",
 			"CREATE TABLE other.log (id INT PRIMARY KEY)", "CREATE TRIGGER other.t AFTER INSERT ON other.log FOR EACH ROW INSERT INTO shop.b VALUES (NEW.id)",
 			"CREATE USER reader@'%'", "GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO reader@'%'")
 		cfg := testConfig(srv, "shop.*")

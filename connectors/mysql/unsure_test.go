@@ -33,7 +33,8 @@ func kept(t *testing.T, all []seen, opened pipeline.Opened, is func(seen) bool) 
 // that is in the definition already is not applied again.
 func TestARestartKnowsWhatWasReadFromTheServer(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, x VARCHAR(20), y VARCHAR(20)) CHARSET utf8mb4", "CREATE TABLE shop.z (id INT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, x VARCHAR(20), y VARCHAR(20)) CHARSET utf8mb4",
+			"CREATE TABLE shop.z (id INT PRIMARY KEY)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		opened := openSource(t, s, pipeline.Resume{})
 		exec(t, db, "ALTER TABLE shop.a CONVERT TO CHARACTER SET utf8mb4", "INSERT INTO shop.a VALUES (2,'is x','is y')",
@@ -185,7 +186,8 @@ func TestARestartWithinAStatementOverTables(t *testing.T) {
 		}
 		exec(t, db, "INSERT INTO shop.z VALUES (1)", "RENAME TABLE shop.x1 TO shop.a, shop.x2 TO shop.b")
 		for _, n := range two {
-			exec(t, db, "INSERT INTO "+n.String()+" VALUES (2,'is x','is y')", "ALTER TABLE "+n.String()+" CHANGE x y VARCHAR(20), CHANGE y x VARCHAR(20)")
+			exec(t, db, "INSERT INTO "+n.String()+" VALUES (2,'is x','is y')", "ALTER TABLE "+n.String()+
+				" CHANGE x y VARCHAR(20), CHANGE y x VARCHAR(20)")
 		}
 		exec(t, db, "INSERT INTO shop.z VALUES (9001)")
 		all := collect(t, s, upTo("9001"))
@@ -242,7 +244,8 @@ func TestARestartWithinAStatementOverTables(t *testing.T) {
 // one that is paused stays paused.
 func TestADroppedTableLeavesNothing(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.held (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.held (id INT PRIMARY KEY)",
+			"CREATE TABLE shop.z (id INT PRIMARY KEY)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, s, pipeline.Resume{})
 		s.SetPaused(event.TableName{DB: "shop", Table: "held"}, true)
@@ -250,7 +253,8 @@ func TestADroppedTableLeavesNothing(t *testing.T) {
 		exec(t, db, "DROP TABLE shop.a, shop.held")
 		for i := range 20 {
 			name := fmt.Sprintf("shop.day%d", i)
-			exec(t, db, "CREATE TABLE "+name+" (id INT PRIMARY KEY)", "INSERT INTO "+name+" VALUES (1)", "RENAME TABLE "+name+" TO "+name+"_old", "DROP TABLE "+name+"_old")
+			exec(t, db, "CREATE TABLE "+name+" (id INT PRIMARY KEY)", "INSERT INTO "+name+" VALUES (1)", "RENAME TABLE "+name+" TO "+name+"_old",
+				"DROP TABLE "+name+"_old")
 		}
 		exec(t, db, "INSERT INTO shop.z VALUES (9001)")
 		all := collect(t, s, upTo("9001"))

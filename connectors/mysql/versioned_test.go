@@ -25,13 +25,15 @@ func TestSystemVersionedTablesAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.b (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE shop.altered (id INT PRIMARY KEY, v INT)",
+	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.b (id INT PRIMARY KEY, v VARCHAR(20))",
+		"CREATE TABLE shop.altered (id INT PRIMARY KEY, v INT)",
 		"CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(20))"+implicitHistory, "CREATE TABLE shop.explicit (id INT PRIMARY KEY, v INT"+explicitHistory,
 		"CREATE TABLE shop.keyless (id INT, v INT)"+implicitHistory, "INSERT INTO shop.a VALUES (1,'old')")
 	names := []string{"a", "explicit", "keyless", "altered", "created", "alike", "renamed"}
 	s := newSource(t, testConfig(srv, "shop.*"))
 	opened := openSource(t, s, pipeline.Resume{})
-	exec(t, db, "UPDATE shop.a SET v = 'new'", "INSERT INTO shop.explicit (id, v) VALUES (1,1)", "UPDATE shop.explicit SET v = 2", "INSERT INTO shop.keyless VALUES (1,1)",
+	exec(t, db, "UPDATE shop.a SET v = 'new'", "INSERT INTO shop.explicit (id, v) VALUES (1,1)", "UPDATE shop.explicit SET v = 2",
+		"INSERT INTO shop.keyless VALUES (1,1)",
 		"ALTER TABLE shop.altered ADD SYSTEM VERSIONING", "INSERT INTO shop.altered VALUES (1,1)",
 		"CREATE TABLE shop.created (id INT PRIMARY KEY, v INT"+explicitHistory, "INSERT INTO shop.created (id, v) VALUES (1,1)",
 		"CREATE TABLE shop.alike LIKE shop.explicit", "INSERT INTO shop.alike (id, v) VALUES (1,1)",
@@ -48,7 +50,8 @@ func TestSystemVersionedTablesAreNamed(t *testing.T) {
 		}
 	}
 	for _, n := range names {
-		if why := said[n]; !strings.HasPrefix(why, "versioned: table shop."+n+": system-versioned tables") || !strings.Contains(why, `"!shop.`+n+`"`) {
+		if why := said[n]; !strings.HasPrefix(why, "versioned: table shop."+n+": system-versioned tables") ||
+			!strings.Contains(why, `"!shop.`+n+`"`) {
 			t.Errorf("table %s: %q", n, why)
 		}
 	}
@@ -86,7 +89,8 @@ func TestSystemVersionedTablesAreNamed(t *testing.T) {
 func TestBothTablesOfAnExchangedPartitionAreReadAnew(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
 		const parts = " PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE)"
-		exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.parts (id INT PRIMARY KEY, v INT)"+parts, "CREATE TABLE other.parts (id INT PRIMARY KEY, v INT)"+parts,
+		exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.parts (id INT PRIMARY KEY, v INT)"+parts,
+			"CREATE TABLE other.parts (id INT PRIMARY KEY, v INT)"+parts,
 			"CREATE TABLE shop.a (id INT PRIMARY KEY, v INT)", "CREATE TABLE shop.b (id INT PRIMARY KEY, v VARCHAR(20))")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, s, pipeline.Resume{})

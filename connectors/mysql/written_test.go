@@ -79,7 +79,8 @@ func TestWhatAStatementReachesIsPaused(t *testing.T) {
 // TestWhatCannotBeReadIsTakenToReachEverything hides the body of what a statement calls.
 func TestWhatCannotBeReadIsTakenToReachEverything(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "SET GLOBAL log_bin_trust_function_creators=1", "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.b (id INT PRIMARY KEY)",
+		exec(t, db, "SET GLOBAL log_bin_trust_function_creators=1", "CREATE DATABASE shop", "CREATE DATABASE other",
+			"CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.b (id INT PRIMARY KEY)",
 			"CREATE FUNCTION other.addit(x INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO shop.b VALUES (x); RETURN x; END",
 			"CREATE USER reader@'%'", "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO reader@'%'", "GRANT SELECT ON shop.* TO reader@'%'")
 		cfg := testConfig(srv, "shop.*")
@@ -110,7 +111,8 @@ func TestWhatCannotBeReadIsTakenToReachEverything(t *testing.T) {
 // and over; the server is asked once what that reaches, and again behind a definition.
 func TestPlainStatementsAreAskedForOnce(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
-		exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)", "CREATE TABLE other.log (id INT AUTO_INCREMENT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE DATABASE other", "CREATE TABLE shop.a (id INT PRIMARY KEY)",
+			"CREATE TABLE shop.z (id INT PRIMARY KEY)", "CREATE TABLE other.log (id INT AUTO_INCREMENT PRIMARY KEY)")
 		s := newSource(t, testConfig(srv, "shop.*"))
 		openSource(t, s, pipeline.Resume{})
 		session := newSession(t, db)

@@ -44,7 +44,8 @@ type xaRig struct {
 }
 
 func newXARig(t *testing.T, srv *testenv.Server, db *sql.DB) *xaRig {
-	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(200))", "CREATE TABLE shop.b (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)",
+	exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(200))",
+		"CREATE TABLE shop.b (id INT PRIMARY KEY)", "CREATE TABLE shop.z (id INT PRIMARY KEY)",
 		"CREATE TABLE shop.m (id INT PRIMARY KEY) ENGINE=MyISAM")
 	cfg := testConfig(srv, "shop.*")
 	cfg.Held = HeldConfig{Dir: t.TempDir(), Memory: 64 << 10}
@@ -149,11 +150,13 @@ func TestRowsOfXATransactionsComeWithTheirCommit(t *testing.T) {
 
 		phase := newSession(t, db)
 		phase.run("XA START 'phase'", "INSERT INTO shop.a VALUES (4,'at once')", "XA END 'phase'", "XA COMMIT 'phase' ONE PHASE")
-		phase.run("XA START 'never'", "INSERT INTO shop.a VALUES (40,'never')", "CREATE TEMPORARY TABLE shop.tt (a INT)", "INSERT INTO shop.a VALUES (41,'never')", "XA END 'never'", "XA ROLLBACK 'never'")
+		phase.run("XA START 'never'", "INSERT INTO shop.a VALUES (40,'never')", "CREATE TEMPORARY TABLE shop.tt (a INT)",
+			"INSERT INTO shop.a VALUES (41,'never')", "XA END 'never'", "XA ROLLBACK 'never'")
 		r.reach()
 		r.same("one phase")
 
-		saves := xaSession(t, db, "saves", "INSERT INTO shop.a VALUES (5,'stays')", "SAVEPOINT s", "INSERT INTO shop.m VALUES (1)", "INSERT INTO shop.a VALUES (6,'goes')",
+		saves := xaSession(t, db, "saves", "INSERT INTO shop.a VALUES (5,'stays')", "SAVEPOINT s", "INSERT INTO shop.m VALUES (1)",
+			"INSERT INTO shop.a VALUES (6,'goes')",
 			"DELETE FROM shop.b", "ROLLBACK TO s", "INSERT INTO shop.a VALUES (7,'stays')")
 		r.reach()
 		saves("COMMIT")
@@ -193,7 +196,8 @@ func TestOpenXATransactionsOutliveARestart(t *testing.T) {
 		r := newXARig(t, srv, db)
 		r.open(pipeline.Resume{})
 		r.reach()
-		one := xaSession(t, db, "one", "INSERT INTO shop.a "+numbered(3000), "SAVEPOINT s", "INSERT INTO shop.m VALUES (1)", "DELETE FROM shop.a", "ROLLBACK TO s")
+		one := xaSession(t, db, "one", "INSERT INTO shop.a "+numbered(3000), "SAVEPOINT s", "INSERT INTO shop.m VALUES (1)",
+			"DELETE FROM shop.a", "ROLLBACK TO s")
 		exec(t, db, "FLUSH BINARY LOGS")
 		two := xaSession(t, db, "two", "INSERT INTO shop.b VALUES (1)")
 		r.reach()
@@ -448,7 +452,8 @@ func FuzzOpenXA(f *testing.F) {
 func TestThousandsOfPreparedTransactions(t *testing.T) {
 	onServers(t, func(t *testing.T, srv *testenv.Server, db *sql.DB) {
 		const n = 500
-		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(400))", "CREATE TABLE shop.z (id INT PRIMARY KEY)")
+		exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.a (id INT PRIMARY KEY, v VARCHAR(400))",
+			"CREATE TABLE shop.z (id INT PRIMARY KEY)")
 		cfg := testConfig(srv, "shop.*")
 		cfg.Held = HeldConfig{Dir: t.TempDir(), Memory: 16 << 10}
 		s := newSource(t, cfg)

@@ -99,6 +99,7 @@ func TestTwoReadersWithOneServerID(t *testing.T) {
 	r.add("one")
 	r.add("two")
 	r.start()
-	r.says("one of them", func() string { return r.reason("one")() + r.reason("two")() }, "another replica uses the same server_id", "set source.server_id")
+	r.says("one of them", func() string { return r.reason("one")() + r.reason("two")() },
+		"another replica uses the same server_id", "set source.server_id")
 	r.besides()
 }

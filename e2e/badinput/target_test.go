@@ -116,7 +116,8 @@ func TestAConsumerOffsetBeyondTheLog(t *testing.T) {
 				t.Logf("offset %d is refused: %v", offset, err)
 			}
 			var above *client.OffsetAboveError
-			if _, err := reader.Pull(t.Context(), q, 1<<40, client.PullOptions{}); !errors.As(err, &above) || !strings.Contains(err.Error(), "offset") {
+			if _, err := reader.Pull(t.Context(), q, 1<<40, client.PullOptions{}); !errors.As(err, &above) ||
+				!strings.Contains(err.Error(), "offset") {
 				t.Errorf("a pull beyond the log: %v", err)
 			}
 		}

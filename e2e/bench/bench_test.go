@@ -51,7 +51,8 @@ func TestReportSaysWhatWasNotReached(t *testing.T) {
 			{Work: "pull", System: rocketmqName, PerSecond: 400_000, Messages: 1, OtherCores: 1.5},
 		},
 		Pipeline: &pipelineResult{Many: []backlogSample{{PerSecond: 400_000, Equal: true}, {PerSecond: 100_000, Equal: true}, {PerSecond: 360_000}}, Single: []backlogSample{{PerSecond: 14_999, Equal: true}},
-			Changes: freshnessSample{Rows: 100}, Rates: []rateSample{{Wanted: 10_000, Held: true, Changes: freshnessSample{PerSecond: 9_998}}, {Wanted: 15_000, Writer: true}}},
+			Changes: freshnessSample{Rows: 100}, Rates: []rateSample{{Wanted: 10_000, Held: true, Changes: freshnessSample{PerSecond: 9_998}},
+				{Wanted: 15_000, Writer: true}}},
 		Memory: &memoryResult{IdleRSSMiB: 20, Big: []transaction{{Rows: 1_000_000, PeakMiB: 200}, {Rows: 5_000_000, PeakMiB: 230}}},
 	}
 	text := report(r, 3, 6*time.Second)

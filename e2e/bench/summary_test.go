@@ -49,7 +49,8 @@ func TestReadmeSaysWhatTheReportSays(t *testing.T) {
 
 // TestSummaryHoldsOnlyFiguresOfTheReport makes both from one run.
 func TestSummaryHoldsOnlyFiguresOfTheReport(t *testing.T) {
-	back := backlogSample{Rows: 200_000, Seconds: 1.7, PerSecond: 117_647.1, CPUMicros: 10.876, PeakMiB: 154.3, BarePerSecond: 132_356, Equal: true}
+	back := backlogSample{Rows: 200_000, Seconds: 1.7, PerSecond: 117_647.1, CPUMicros: 10.876, PeakMiB: 154.3,
+		BarePerSecond: 132_356, Equal: true}
 	rate := rateSample{Wanted: 15_000, Held: true, Changes: freshnessSample{PerSecond: 14_998.7, P50: 0.333, P99: 0.671}}
 	r := &results{
 		Started: time.Date(2026, 12, 1, 18, 0, 0, 0, time.UTC), Machine: machine{Cores: 2, CPU: "a CPU", MemoryGiB: 24},
@@ -57,8 +58,10 @@ func TestSummaryHoldsOnlyFiguresOfTheReport(t *testing.T) {
 			{Work: "send-64", System: millraceName, PerSecond: 100_001, Messages: 1}, {Work: "send-64", System: rocketmqName, PerSecond: 48_123, Messages: 1},
 			{Work: "rate-10k", System: millraceName, PerSecond: 10_001, P99: 5.314, Messages: 1}, {Work: "rate-10k", System: rocketmqName, PerSecond: 10_002, P99: 38.801, Messages: 1},
 		},
-		Pipeline: &pipelineResult{MariaDB: "10", Many: []backlogSample{back}, Mixed: []backlogSample{back}, Snapshot: back, Changes: freshnessSample{Rows: 5}, Rates: []rateSample{rate}},
-		OLAP:     &olapResult{Version: "26.7", Backlogs: []olapSample{{Name: mixedName, Rows: 200_000, PerSecond: 91_234.5, Equal: true}}, Rates: []rateSample{rate}},
+		Pipeline: &pipelineResult{MariaDB: "10", Many: []backlogSample{back}, Mixed: []backlogSample{back}, Snapshot: back,
+			Changes: freshnessSample{Rows: 5}, Rates: []rateSample{rate}},
+		OLAP: &olapResult{Version: "26.7", Backlogs: []olapSample{{Name: mixedName, Rows: 200_000, PerSecond: 91_234.5, Equal: true}},
+			Rates: []rateSample{rate}},
 		Store:    &storeResult{Loads: []storeSample{{Name: manyName, Local: back, Store: back}}},
 		Memory:   &memoryResult{IdleRSSMiB: 22.61, Big: []transaction{{Rows: 1_000_000, PeakMiB: 196.4}}},
 		Failures: []string{"idle: nobody answers"},

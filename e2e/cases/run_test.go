@@ -44,7 +44,8 @@ func TestEveryTableIsRightOrSaysThatItIsNot(t *testing.T) {
 	servers := map[string]func(testing.TB, ...string) *testenv.Server{"mariadb": testenv.MariaDB, "mysql": testenv.MySQL}
 	for kind, start := range servers {
 		t.Run(kind, func(t *testing.T) {
-			s := &scene{cases: all, srv: start(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()), olap: testenv.ClickHouse(t), sessions: map[string]*sql.Conn{}}
+			s := &scene{cases: all, srv: start(t, "--log-bin-trust-function-creators=1"), lake: filepath.ToSlash(t.TempDir()),
+				olap: testenv.ClickHouse(t), sessions: map[string]*sql.Conn{}}
 			s.play(t, kind)
 		})
 	}

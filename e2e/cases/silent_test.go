@@ -35,7 +35,8 @@ type silentCase struct {
 
 // switchedOn are what heeds statements and compares definitions, off, and two bugs beside that.
 var switchedOn = []seeded.Bug{
-	seeded.LogTakenAtItsWord, seeded.AlterPartByPart, seeded.AuditNeverRuns, seeded.RolledBackRowsKept, seeded.ChunkCutShort, seeded.NamesChangeHands,
+	seeded.LogTakenAtItsWord, seeded.AlterPartByPart, seeded.AuditNeverRuns, seeded.RolledBackRowsKept, seeded.ChunkCutShort,
+	seeded.NamesChangeHands,
 }
 
 var silent = []silentCase{
@@ -56,12 +57,14 @@ var silent = []silentCase{
 	}, says: map[string]string{"nn": "only in the source: u=NULL v=1"}},
 	{aCase: aCase{
 		name: "statements that begin with a comment or SET STATEMENT",
-		before: plain("CREATE TABLE ad (id INT PRIMARY KEY, a INT)", "INSERT INTO ad VALUES (1, 1)", "CREATE TABLE swp (id INT PRIMARY KEY, a INT, b INT)", "INSERT INTO swp VALUES (1, 1, 2)",
+		before: plain("CREATE TABLE ad (id INT PRIMARY KEY, a INT)", "INSERT INTO ad VALUES (1, 1)",
+			"CREATE TABLE swp (id INT PRIMARY KEY, a INT, b INT)", "INSERT INTO swp VALUES (1, 1, 2)",
 			"CREATE TABLE tru (id INT PRIMARY KEY, v INT)", "INSERT INTO tru VALUES (1, 1), (2, 2)", "CREATE TABLE t (id INT PRIMARY KEY, v INT)",
 			"CREATE TABLE rn (id INT PRIMARY KEY, a INT)", "INSERT INTO rn VALUES (1, 1)",
 			"CREATE TABLE par (id INT PRIMARY KEY, v INT) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))",
 			"INSERT INTO par VALUES (1, 1), (11, 11)"),
-		live: plain("/* x */ ALTER TABLE t RENAME TO t9, ADD COLUMN u UUID", "/* ApplicationName=DBeaver 24.1 - Main */ CREATE TABLE u1 (id UUID PRIMARY KEY, v INT)", "INSERT INTO u1 VALUES (UUID(), 1)",
+		live: plain("/* x */ ALTER TABLE t RENAME TO t9, ADD COLUMN u UUID",
+			"/* ApplicationName=DBeaver 24.1 - Main */ CREATE TABLE u1 (id UUID PRIMARY KEY, v INT)", "INSERT INTO u1 VALUES (UUID(), 1)",
 			"/*M!100100 CREATE TABLE u6 (id INT PRIMARY KEY, v INT) */", "INSERT INTO u6 VALUES (1, 1)",
 			"SET STATEMENT max_statement_time=100 FOR ALTER TABLE ad ADD COLUMN z INT DEFAULT 5", "SET STATEMENT max_statement_time=100 FOR TRUNCATE TABLE tru",
 			"SET STATEMENT lock_wait_timeout=10 FOR ALTER TABLE swp MODIFY a INT AFTER b", "INSERT INTO swp (id, a, b) VALUES (2, 100, 200)",
@@ -74,12 +77,14 @@ var silent = []silentCase{
 	}},
 	{aCase: aCase{
 		name: "a client that speaks GBK",
-		live: plain("SET NAMES gbk", gbk("CREATE TABLE `订单` (id INT PRIMARY KEY, `名称` VARCHAR(10)) DEFAULT CHARSET utf8mb4"), gbk("INSERT INTO `订单` VALUES (1, '一')")),
+		live: plain("SET NAMES gbk", gbk("CREATE TABLE `订单` (id INT PRIMARY KEY, `名称` VARCHAR(10)) DEFAULT CHARSET utf8mb4"),
+			gbk("INSERT INTO `订单` VALUES (1, '一')")),
 	}, says: map[string]string{"订单": lacking}},
 	{aCase: aCase{
-		name:   "members with a backslash",
-		before: plain(`CREATE TABLE e (id INT PRIMARY KEY, a ENUM('a,b','back\\slash')) DEFAULT CHARSET utf8mb4`, `INSERT INTO e VALUES (1,'a,b'), (2,'back\\slash')`),
-		live:   plain("INSERT INTO e SELECT id + 100, a FROM e"),
+		name: "members with a backslash",
+		before: plain(`CREATE TABLE e (id INT PRIMARY KEY, a ENUM('a,b','back\\slash')) DEFAULT CHARSET utf8mb4`,
+			`INSERT INTO e VALUES (1,'a,b'), (2,'back\\slash')`),
+		live: plain("INSERT INTO e SELECT id + 100, a FROM e"),
 	}, says: map[string]string{"e": `differs: id=102: a is back\slash in the source, back\\slash in the target`}},
 	{aCase: aCase{
 		name:   "a default that the server converts",
@@ -88,17 +93,21 @@ var silent = []silentCase{
 	}, says: map[string]string{"d": "differs: id=1: f is 1.24 in the source, NULL in the target"}},
 	{aCase: aCase{
 		name: "functions and files write in sessions that log statements",
-		before: plain("CREATE TABLE fn (id INT PRIMARY KEY, v INT)", "CREATE TABLE fd (id INT PRIMARY KEY, v INT)", "CREATE TABLE st (id INT PRIMARY KEY, v INT)",
+		before: plain("CREATE TABLE fn (id INT PRIMARY KEY, v INT)", "CREATE TABLE fd (id INT PRIMARY KEY, v INT)",
+			"CREATE TABLE st (id INT PRIMARY KEY, v INT)",
 			"CREATE TABLE ld (id INT PRIMARY KEY, v INT)", "SELECT 1, 1 UNION SELECT 2, 2 INTO OUTFILE '$DIR/rows.csv' FIELDS TERMINATED BY ','",
 			"CREATE FUNCTION addit(x INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO fn VALUES (x, x); RETURN x; END",
 			"CREATE FUNCTION again(x INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO fd VALUES (x, x); RETURN x; END"),
 		live: plain("SET SESSION binlog_format = 'STATEMENT'", "SELECT addit(7)", "DO again(8)", "INSERT INTO st VALUES (1, 1)",
 			"LOAD DATA INFILE '$DIR/rows.csv' INTO TABLE ld FIELDS TERMINATED BY ','"),
-	}, says: map[string]string{"fn": "only in the source: id=7", "fd": "only in the source: id=8", "st": "only in the source: id=1", "ld": "only in the source: id=1"}},
+	}, says: map[string]string{"fn": "only in the source: id=7", "fd": "only in the source: id=8", "st": "only in the source: id=1",
+		"ld": "only in the source: id=1"}},
 	{aCase: aCase{
-		name:   "temporary tables that have a captured table's name",
-		before: plain("CREATE TABLE tru (id INT PRIMARY KEY, v INT)", "INSERT INTO tru VALUES (1, 1), (2, 2)", "CREATE TABLE alt (id INT PRIMARY KEY, v INT)", "INSERT INTO alt VALUES (1, 1)"),
-		live: plain("SET SESSION binlog_format = 'MIXED'", "CREATE TEMPORARY TABLE tru (x VARCHAR(10), y INT)", "TRUNCATE TABLE tru", "DROP TEMPORARY TABLE tru",
+		name: "temporary tables that have a captured table's name",
+		before: plain("CREATE TABLE tru (id INT PRIMARY KEY, v INT)", "INSERT INTO tru VALUES (1, 1), (2, 2)",
+			"CREATE TABLE alt (id INT PRIMARY KEY, v INT)", "INSERT INTO alt VALUES (1, 1)"),
+		live: plain("SET SESSION binlog_format = 'MIXED'", "CREATE TEMPORARY TABLE tru (x VARCHAR(10), y INT)", "TRUNCATE TABLE tru",
+			"DROP TEMPORARY TABLE tru",
 			"CREATE TEMPORARY TABLE alt (id INT, v INT)", "ALTER TABLE alt ADD COLUMN z INT DEFAULT 9", "DROP TEMPORARY TABLE alt"),
 	}, says: map[string]string{"tru": "only in the source: id=1", "alt": "the target has the columns z, which the source does not have"}},
 	{aCase: aCase{
@@ -280,13 +289,15 @@ func (s *scene) found(t *testing.T, name event.TableName, want string) {
 	if !strings.HasPrefix(want, "the target ") { // what the target lacks as a whole is waited for to the end
 		wait = patience
 	}
-	got, err := verify.Check(t.Context(), server, lake, name, verify.Options{Wait: wait, Pause: 50 * time.Millisecond, Complete: func() time.Time {
-		return s.lakes(name).CompleteTo.Current
-	}})
+	got, err := verify.Check(t.Context(), server, lake, name,
+		verify.Options{Wait: wait, Pause: 50 * time.Millisecond, Complete: func() time.Time {
+			return s.lakes(name).CompleteTo.Current
+		}})
 	if err != nil { // which is said as it is
 		got.Unreadable = err.Error()
 	}
-	said := fmt.Sprintf("%s: %s%s%s: %d rows: %s", got.State(), got.Unreadable, got.Orphaned, got.Problem, got.Differences(), strings.Join(got.Examples, "; "))
+	said := fmt.Sprintf("%s: %s%s%s: %d rows: %s", got.State(), got.Unreadable, got.Orphaned, got.Problem, got.Differences(),
+		strings.Join(got.Examples, "; "))
 	t.Log(said)
 	if wait == patience && got.State() == verify.Behind {
 		t.Errorf("it is not certain: %s", got.Behind)

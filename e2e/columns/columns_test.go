@@ -101,7 +101,8 @@ func (l *lines) bytes() []byte {
 }
 
 func newScene(t *testing.T, server *testenv.Server, house *testenv.ClickHouseDatabase) *scene {
-	s := &scene{t: t, house: house, lake: filepath.ToSlash(t.TempDir()), log: &lines{}, reg: prometheus.NewRegistry(), broker: inprocess.New(t, nil)}
+	s := &scene{t: t, house: house, lake: filepath.ToSlash(t.TempDir()), log: &lines{}, reg: prometheus.NewRegistry(),
+		broker: inprocess.New(t, nil)}
 	var err error
 	if s.db, err = server.Open(""); err != nil {
 		t.Fatal(err)
@@ -259,7 +260,8 @@ func (s *scene) play() {
 		s.t.Errorf("the lake shows the columns %s", got)
 	}
 	s.changes(100)
-	s.exec("ALTER TABLE shop.people ADD COLUMN extra INT DEFAULT 5 AFTER email", "ALTER TABLE shop.people ALTER email SET DEFAULT 'hunter2-other'",
+	s.exec("ALTER TABLE shop.people ADD COLUMN extra INT DEFAULT 5 AFTER email",
+		"ALTER TABLE shop.people ALTER email SET DEFAULT 'hunter2-other'",
 		"ALTER TABLE shop.people MODIFY notes TEXT", "ALTER TABLE shop.people DROP COLUMN notes")
 	s.changes(200)
 	// It is excluded from the start, and its default is one that the server is asked about.
@@ -341,7 +343,8 @@ func (s *scene) orders(from int) {
 			item = "hunter2 ordered"
 		}
 		kind := map[bool]string{true: "'open', 1, 'hunter2', 'thing'", false: "'kept', 2, 'x', 'hunter2'"}[i%2 == 0]
-		s.exec(fmt.Sprintf("INSERT INTO shop.orders (id, region, item) VALUES (%d, %s, '%s')", i, region, item), "INSERT INTO shop.moves VALUES ("+kind+")")
+		s.exec(fmt.Sprintf("INSERT INTO shop.orders (id, region, item) VALUES (%d, %s, '%s')", i, region, item),
+			"INSERT INTO shop.moves VALUES ("+kind+")")
 	}
 	// Of each region one moves out, one is deleted, and one comes back.
 	s.exec(fmt.Sprintf("UPDATE shop.orders SET region = 9, item = 'hunter2 went' WHERE id BETWEEN %d AND %d", from+6, from+11),
@@ -372,11 +375,13 @@ func (s *scene) filters() {
 	s.orders(5000)
 	s.equal("orders")
 	// Rows that no change is logged of come to leave.
-	s.exec("UPDATE shop.orders SET item = 'was deleted' WHERE deleted = 1 AND region IN (2, 3)", "ALTER TABLE shop.orders DROP COLUMN deleted, ADD COLUMN deleted INT NOT NULL DEFAULT 0")
+	s.exec("UPDATE shop.orders SET item = 'was deleted' WHERE deleted = 1 AND region IN (2, 3)",
+		"ALTER TABLE shop.orders DROP COLUMN deleted, ADD COLUMN deleted INT NOT NULL DEFAULT 0")
 	s.equal("orders")
 	s.exec("ALTER TABLE shop.orders DROP COLUMN deleted")
 	s.paused("orders", event.PauseColumns)
-	s.exec("INSERT INTO shop.orders (id, region, item) VALUES (9000, 8, 'hunter2')", "ALTER TABLE shop.orders ADD COLUMN deleted INT NOT NULL DEFAULT 0")
+	s.exec("INSERT INTO shop.orders (id, region, item) VALUES (9000, 8, 'hunter2')",
+		"ALTER TABLE shop.orders ADD COLUMN deleted INT NOT NULL DEFAULT 0")
 	if _, err := s.daemon.Do(s.t.Context(), "shop", "shop.orders", httpapi.Resume); err != nil {
 		s.t.Fatal(err)
 	}

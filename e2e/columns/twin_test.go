@@ -34,9 +34,10 @@ type wideType struct {
 }
 
 var (
-	wholes = []string{"0", "1", "-1", "7", "127", "-128", "2.5", "-0.5", "7.0", "99999999999999999999", "-9223372036854775808", "18446744073709551615"}
-	texts  = []string{"''", "'a'", "'A'", "'ab'", "'a '", "'b'", "'é'", "'e'", "'日本'", "'🐎x'", "'a%'", "'it''s'"}
-	ascii  = []string{"''", "'a'", "'A'", "'ab'", "'a '", "'b'", "'e'"}
+	wholes = []string{"0", "1", "-1", "7", "127", "-128", "2.5", "-0.5", "7.0", "99999999999999999999",
+		"-9223372036854775808", "18446744073709551615"}
+	texts = []string{"''", "'a'", "'A'", "'ab'", "'a '", "'b'", "'é'", "'e'", "'日本'", "'🐎x'", "'a%'", "'it''s'"}
+	ascii = []string{"''", "'a'", "'A'", "'ab'", "'a '", "'b'", "'e'"}
 	// wide are the columns of the twin's table.
 	wide = []wideType{
 		{native: "TINYINT", values: []string{"0", "1", "-1", "7", "127", "-128"}, constants: wholes},
@@ -109,7 +110,8 @@ func newTwin(t *testing.T, server *testenv.Server, random *rand.Rand) *twin {
 	for i, c := range wide {
 		columns = append(columns, fmt.Sprintf("c%d %s NULL", i, c.native))
 	}
-	w.exec("SET SESSION sql_mode='', time_zone='+00:00'", "SET NAMES utf8mb4", "CREATE DATABASE shop", "CREATE TABLE shop.wide ("+strings.Join(columns, ", ")+")")
+	w.exec("SET SESSION sql_mode='', time_zone='+00:00'", "SET NAMES utf8mb4", "CREATE DATABASE shop", "CREATE TABLE shop.wide ("+
+		strings.Join(columns, ", ")+")")
 	w.capture()
 	w.readBack()
 	return w
@@ -313,7 +315,8 @@ func (w *twin) test() string {
 	case n < 4 && !c.equalOnly:
 		return fmt.Sprintf("%s %sBETWEEN %s AND %s", name, negated, constant(), constant())
 	case n < 6 && c.like:
-		pattern := []string{"'a%'", "'%b'", "'%a%'", "'%'", "''", "'a!%%' ESCAPE '!'", "'%é%'", "'%!''s' ESCAPE '''", "'a'", "'%a%b'"}[w.random.IntN(10)]
+		pattern := []string{"'a%'", "'%b'", "'%a%'", "'%'", "''", "'a!%%' ESCAPE '!'", "'%é%'", "'%!''s' ESCAPE '''", "'a'",
+			"'%a%b'"}[w.random.IntN(10)]
 		if strings.Contains(pattern, "!''") {
 			pattern = "'%s'"
 		}

@@ -36,7 +36,8 @@ func rulesOf(t testing.TB, condition string, hash bool) projection.Rules {
 // whole is a script's reader that reads tables as a whole alone, and knows their types.
 type whole struct{ pipeline.Reader }
 
-func (w whole) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (w whole) Read(ctx context.Context, table event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	return w.Reader.Read(ctx, table, func(found []pipeline.ReadColumn) error {
 		found = slices.Clone(found)
 		for i := range found {
@@ -46,11 +47,13 @@ func (w whole) Read(ctx context.Context, table event.TableName, columns func([]p
 	}, row)
 }
 
-func (whole) ReadAfter(context.Context, event.TableName, []pipeline.Cell, int, func([]pipeline.ReadColumn) error, func([]pipeline.Cell) error) error {
+func (whole) ReadAfter(context.Context, event.TableName, []pipeline.Cell, int, func([]pipeline.ReadColumn) error,
+	func([]pipeline.Cell) error) error {
 	return errors.ErrUnsupported
 }
 
-func (whole) ReadKeys(context.Context, event.TableName, [][]pipeline.Cell, func([]pipeline.ReadColumn) error, func([]pipeline.Cell) error) error {
+func (whole) ReadKeys(context.Context, event.TableName, [][]pipeline.Cell, func([]pipeline.ReadColumn) error,
+	func([]pipeline.Cell) error) error {
 	return errors.ErrUnsupported
 }
 
@@ -86,9 +89,10 @@ func newRules(t testing.TB, seed uint64) *world {
 	}
 	var rules projection.Rules
 	w.plan.Source = func(*spec.Pipeline) (pipeline.Source, error) {
-		return projection.New(pipelinetest.NewSource(w.script, pipelinetest.SourceConfig{}), rules, func(context.Context, event.TableName) ([]pipeline.ReadColumn, error) {
-			return nil, pipeline.ErrNoTable
-		}, nil), nil
+		return projection.New(pipelinetest.NewSource(w.script, pipelinetest.SourceConfig{}), rules,
+			func(context.Context, event.TableName) ([]pipeline.ReadColumn, error) {
+				return nil, pipeline.ErrNoTable
+			}, nil), nil
 	}
 	w.plan.Config = func(*spec.Pipeline) json.RawMessage {
 		b, err := json.Marshal(rules.InForce())

@@ -130,7 +130,8 @@ func TestTheBinaryNeedsNothingBesideItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	http := freePort(t)
-	cmd := exec.Command("/millrace", "standalone", "--data", "/data", "--http", http, "--namesrv-listen", freePort(t), "--broker-listen", freePort(t))
+	cmd := exec.Command("/millrace", "standalone", "--data", "/data", "--http", http, "--namesrv-listen", freePort(t),
+		"--broker-listen", freePort(t))
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}

@@ -21,7 +21,8 @@ func TestADroppedTablesRowsArriveAfterARestart(t *testing.T) {
 	s := newStage(ctx, t)
 	flush := func(interval string) {
 		t.Helper()
-		text := strings.Replace(fmt.Sprintf(pipelineFile, s.server.Addr, s.lake), "flush: {rows: 20000, bytes: 8MiB, interval: 500ms}", "flush: {rows: 10000000, bytes: 1GiB, interval: "+interval+"}", 1)
+		text := strings.Replace(fmt.Sprintf(pipelineFile, s.server.Addr, s.lake), "flush: {rows: 20000, bytes: 8MiB, interval: 500ms}",
+			"flush: {rows: 10000000, bytes: 1GiB, interval: "+interval+"}", 1)
 		if err := os.WriteFile(s.file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +57,8 @@ func TestADroppedTablesRowsArriveAfterARestart(t *testing.T) {
 	arrived := func(why string) {
 		t.Helper()
 		cart(why, func(one pipeline.TableStatus) bool {
-			return one.State == pipeline.StateDropped && len(one.Sinks) == 1 && one.Sinks[0].Total != nil && *one.Sinks[0].Total == 507 && one.Sinks[0].Behind == 0
+			return one.State == pipeline.StateDropped && len(one.Sinks) == 1 && one.Sinks[0].Total != nil && *one.Sinks[0].Total == 507 &&
+				one.Sinks[0].Behind == 0
 		})
 		if _, twice, err := duplicates(ctx, changes); err != nil || len(twice) > 0 {
 			t.Errorf("%s: %v twice, %v", why, twice, err)

@@ -38,7 +38,8 @@ func startCluster(t *testing.T, brokerArgs ...string) *cluster {
 	dir := t.TempDir()
 	c := &cluster{namesAddr: loopback(freePort(t)), brokerAddr: loopback(freePort(t)), store: filepath.Join(dir, "store")}
 	c.names = &program{t: t, dir: dir, name: "namesrv", args: []string{"namesrv", "--listen", c.namesAddr}}
-	c.broker = &program{t: t, dir: dir, name: "broker", args: append([]string{"broker", "--listen", c.brokerAddr, "--namesrv", c.namesAddr, "--data", c.store}, brokerArgs...)}
+	c.broker = &program{t: t, dir: dir, name: "broker",
+		args: append([]string{"broker", "--listen", c.brokerAddr, "--namesrv", c.namesAddr, "--data", c.store}, brokerArgs...)}
 	c.names.start()
 	c.broker.start()
 	listening(t, c.names, c.namesAddr)
@@ -277,14 +278,17 @@ func TestGarbageRequests(t *testing.T) {
 	c := startCluster(t)
 	c.served(t, "the start")
 	deep := strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)
-	topics := []string{"../../etc/passwd", "a/b", "a\x00b", strings.Repeat("t", 300), "", "..", ".", " ", "%RETRY%", "%RETRY%../x", "SCHEDULE_TOPIC_XXXX",
+	topics := []string{"../../etc/passwd", "a/b", "a\x00b", strings.Repeat("t", 300), "", "..", ".", " ", "%RETRY%",
+		"%RETRY%../x", "SCHEDULE_TOPIC_XXXX",
 		"RMQ_SYS_TRANS_HALF_TOPIC", "тема", "a\nb", "-", strings.Repeat("é", 100), "TBW102", "alive"}
-	numbers := []string{"-1", "2147483647", "2147483648", "-2147483648", "9223372036854775807", "-9223372036854775808", "99999999999999999999", "x", "", "1.5", "1e3", "NaN", "0x10"}
+	numbers := []string{"-1", "2147483647", "2147483648", "-2147483648", "9223372036854775807", "-9223372036854775808",
+		"99999999999999999999", "x", "", "1.5", "1e3", "NaN", "0x10"}
 	var requests []*remoting.Command
 	for _, topic := range topics {
 		requests = append(requests, send(topic, 0, "body"), send(topic, -1, "body"),
 			request(protocol.GetMaxOffset, "topic", topic, "queueId", "0"),
-			request(protocol.UpdateAndCreateTopic, "topic", topic, "defaultTopic", "TBW102", "readQueueNums", "4", "writeQueueNums", "4", "perm", "6", "topicFilterType", "SINGLE_TAG", "topicSysFlag", "0", "order", "false"),
+			request(protocol.UpdateAndCreateTopic, "topic", topic, "defaultTopic", "TBW102", "readQueueNums", "4", "writeQueueNums", "4", "perm",
+				"6", "topicFilterType", "SINGLE_TAG", "topicSysFlag", "0", "order", "false"),
 			request(protocol.DeleteTopicInBroker, "topic", topic),
 			request(protocol.GetTopicStatsInfo, "topic", topic),
 			request(protocol.GetRouteInfoByTopic, "topic", topic),
@@ -293,7 +297,8 @@ func TestGarbageRequests(t *testing.T) {
 			request(protocol.UpdateAndCreateSubscriptionGroup, "x", topic))
 	}
 	for _, n := range numbers {
-		pull := []string{"consumerGroup", "g", "topic", "alive", "queueId", "0", "queueOffset", "0", "maxMsgNums", "32", "sysFlag", "4", "commitOffset", "0",
+		pull := []string{"consumerGroup", "g", "topic", "alive", "queueId", "0", "queueOffset", "0", "maxMsgNums", "32", "sysFlag",
+			"4", "commitOffset", "0",
 			"suspendTimeoutMillis", "0", "subscription", "*", "subVersion", "0", "expressionType", "TAG"}
 		for i := 4; i < len(pull); i += 2 {
 			fields := slices.Clone(pull)
@@ -314,13 +319,17 @@ func TestGarbageRequests(t *testing.T) {
 				request(code, "topic", "alive", "queueId", "0", "consumerGroup", "g", "timestamp", n, "commitOffset", n, "offset", n))
 		}
 		requests = append(requests,
-			request(protocol.UpdateAndCreateTopic, "topic", "numbers", "defaultTopic", "TBW102", "readQueueNums", n, "writeQueueNums", n, "perm", n, "topicFilterType", "SINGLE_TAG", "topicSysFlag", n, "order", "false"),
-			request(protocol.EndTransaction, "producerGroup", "g", "tranStateTableOffset", n, "commitLogOffset", n, "commitOrRollback", "8", "fromTransactionCheck", "false", "msgId", "m", "transactionId", "t"),
-			request(protocol.EndTransaction, "producerGroup", "g", "tranStateTableOffset", "0", "commitLogOffset", "0", "commitOrRollback", n, "fromTransactionCheck", "false", "msgId", "m", "transactionId", "t"),
+			request(protocol.UpdateAndCreateTopic, "topic", "numbers", "defaultTopic", "TBW102", "readQueueNums", n, "writeQueueNums", n, "perm",
+				n, "topicFilterType", "SINGLE_TAG", "topicSysFlag", n, "order", "false"),
+			request(protocol.EndTransaction, "producerGroup", "g", "tranStateTableOffset", n, "commitLogOffset", n, "commitOrRollback", "8",
+				"fromTransactionCheck", "false", "msgId", "m", "transactionId", "t"),
+			request(protocol.EndTransaction, "producerGroup", "g", "tranStateTableOffset", "0", "commitLogOffset", "0", "commitOrRollback", n,
+				"fromTransactionCheck", "false", "msgId", "m", "transactionId", "t"),
 			request(protocol.OpenWriter, "writer", "w", "term", n, "opener", "o"),
 			request(protocol.OpenWriter, "writer", "../w\x00", "term", "1", "opener", strings.Repeat("o", 1<<20)),
 			request(protocol.Resolve, "writer", "w", "term", n),
-			request(protocol.RegisterBroker, "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr", "", "brokerId", n, "compressed", "false", "bodyCrc32", "0"),
+			request(protocol.RegisterBroker, "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr", "", "brokerId", n,
+				"compressed", "false", "bodyCrc32", "0"),
 			request(protocol.WipeWritePermOfBroker, "brokerName", n))
 	}
 	for code := range 400 {
@@ -328,12 +337,15 @@ func TestGarbageRequests(t *testing.T) {
 	}
 	for _, body := range []string{"", "null", "[]", "{}", "x", deep, `{"clientID":5}`, `{"clientID":"c","consumerDataSet":[null]}`, `{"clientID":"c","consumerDataSet":[{"groupName":"g","subscriptionDataSet":[null,{"topic":"../x"}]}]}`,
 		`{"commit":[{"id":"x@-1","transactionId":"t"},{"id":"","transactionId":""},null],"rollback":[{"id":"k@9223372036854775807","transactionId":"k"}]}`,
-		`{"groupName":"../../x"}`, `{"groupName":"g","retryQueueNums":2147483647}`, `{"topicConfigSerializeWrapper":{"topicConfigTable":{"a":null}}}`, strings.Repeat(`{"a":`, 50_000)} {
+		`{"groupName":"../../x"}`, `{"groupName":"g","retryQueueNums":2147483647}`,
+		`{"topicConfigSerializeWrapper":{"topicConfigTable":{"a":null}}}`, strings.Repeat(`{"a":`, 50_000)} {
 		for _, code := range []int{protocol.HeartBeat, protocol.Resolve, protocol.UpdateAndCreateSubscriptionGroup, protocol.RegisterBroker, protocol.QueryDataVersion, protocol.SendBatchMessage, protocol.SendMessage} {
-			req := request(code, "writer", "w", "term", "1", "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr", "", "brokerId", "0", "compressed", "true", "bodyCrc32", "0")
+			req := request(code, "writer", "w", "term", "1", "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr", "",
+				"brokerId", "0", "compressed", "true", "bodyCrc32", "0")
 			req.Body = []byte(body)
 			requests = append(requests, req)
-			other := request(code, "writer", "w", "term", "1", "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr", "", "brokerId", "0", "compressed", "false", "bodyCrc32", "0")
+			other := request(code, "writer", "w", "term", "1", "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr",
+				"", "brokerId", "0", "compressed", "false", "bodyCrc32", "0")
 			other.Body = req.Body
 			requests = append(requests, other)
 		}
@@ -430,7 +442,8 @@ func TestOwnedQueuesRefuseStrangers(t *testing.T) {
 	must(protocol.Duplicate, send("owned", 0, "x", link("5", "1", "9", "0")...), "again")
 	must(protocol.Gap, send("owned", 0, "x", link("5", "10", "18446744073709551615", "8")...), "gap at the end of numbers")
 	for i, bad := range [][]string{link("x", "10", "11", "9"), link("5", "-1", "11", "9"), link("5", "12", "11", "9"), link("5", "10", "", "9"),
-		link("18446744073709551616", "10", "11", "9"), {"mr_p", "p"}, {"mr_p", "other", "mr_term", "5", "mr_lo", "10", "mr_hi", "11", "mr_prev", "9", "mr_from", "a", "mr_to", "b"}} {
+		link("18446744073709551616", "10", "11", "9"), {"mr_p", "p"},
+		{"mr_p", "other", "mr_term", "5", "mr_lo", "10", "mr_hi", "11", "mr_prev", "9", "mr_from", "a", "mr_to", "b"}} {
 		if ans := w.ask(send("owned", 0, "x", bad...)); ans == nil || ans.Code == protocol.Success {
 			t.Errorf("bad link %d %v is answered %v", i, bad, ans)
 		}
@@ -527,7 +540,8 @@ func heartbeats(t *testing.T, addr string, groups, subscriptions, rounds int) []
 		for g := range groups {
 			d := protocol.ConsumerData{GroupName: fmt.Sprintf("flood_%d_%d", i, g)}
 			for s := range subscriptions {
-				d.SubscriptionDataSet = append(d.SubscriptionDataSet, protocol.SubscriptionData{Topic: fmt.Sprint("t", s), SubString: strings.Repeat("a||b||", 8)})
+				d.SubscriptionDataSet = append(d.SubscriptionDataSet,
+					protocol.SubscriptionData{Topic: fmt.Sprint("t", s), SubString: strings.Repeat("a||b||", 8)})
 			}
 			beat.ConsumerDataSet = append(beat.ConsumerDataSet, d)
 			beat.ProducerDataSet = append(beat.ProducerDataSet, protocol.ProducerData{GroupName: d.GroupName})
@@ -548,7 +562,8 @@ func pulls(t *testing.T, addr string, connections, each int) []*wire {
 	for i := 0; tags.Len() < 16_000; i++ {
 		fmt.Fprintf(&tags, "%x||", i)
 	}
-	req := request(protocol.PullMessage, "consumerGroup", "g", "topic", "alive", "queueId", "1", "queueOffset", "0", "maxMsgNums", "32", "sysFlag", "6", "commitOffset", "0",
+	req := request(protocol.PullMessage, "consumerGroup", "g", "topic", "alive", "queueId", "1", "queueOffset", "0", "maxMsgNums", "32",
+		"sysFlag", "6", "commitOffset", "0",
 		"suspendTimeoutMillis", "15000", "subscription", tags.String(), "subVersion", "0", "expressionType", "TAG")
 	b, err := remoting.AppendFrame(nil, req)
 	if err != nil {
@@ -567,7 +582,8 @@ func unread(t *testing.T, addr string, connections int) []*wire {
 		w.ask(send("alive", 2, strings.Repeat("x", 1<<20)))
 	}
 	w.close()
-	req := request(protocol.PullMessage, "consumerGroup", "g", "topic", "alive", "queueId", "2", "queueOffset", "0", "maxMsgNums", "32", "maxMsgBytes", "4194304", "sysFlag", "4",
+	req := request(protocol.PullMessage, "consumerGroup", "g", "topic", "alive", "queueId", "2", "queueOffset", "0", "maxMsgNums", "32",
+		"maxMsgBytes", "4194304", "sysFlag", "4",
 		"commitOffset", "0", "suspendTimeoutMillis", "0", "subscription", "*", "subVersion", "0", "expressionType", "TAG")
 	b, _ := remoting.AppendFrame(nil, req)
 	return write(open(t, addr, connections), bytes.Repeat(b, 500))
@@ -581,7 +597,8 @@ func registrations(t *testing.T, addr string, connections int) []*wire {
 		_, _ = z.Write(make([]byte, 1<<20))
 	}
 	_ = z.Close()
-	req := request(protocol.RegisterBroker, "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr", "", "brokerId", "0", "compressed", "true", "bodyCrc32", "0")
+	req := request(protocol.RegisterBroker, "brokerName", "b", "brokerAddr", "1.2.3.4:5", "clusterName", "c", "haServerAddr", "",
+		"brokerId", "0", "compressed", "true", "bodyCrc32", "0")
 	req.Body = packed.Bytes()
 	b, _ := remoting.AppendFrame(nil, req)
 	return write(open(t, addr, connections), bytes.Repeat(b, 5))

@@ -67,7 +67,8 @@ func TestResetOfTheServersLogsIsNamed(t *testing.T) {
 	// And while the pipeline reads, at a place that is the end of a transaction again.
 	s.run(ctx, "INSERT INTO shop.blue VALUES (100003, 1)")
 	s.settled(ctx)
-	s.run(ctx, "RESET MASTER", "INSERT INTO shop.blue VALUES (100004, 1)", "INSERT INTO shop.blue VALUES (100002, 1)", "UPDATE shop.orders SET total = total + 1 WHERE id < 2000")
+	s.run(ctx, "RESET MASTER", "INSERT INTO shop.blue VALUES (100004, 1)", "INSERT INTO shop.blue VALUES (100002, 1)",
+		"UPDATE shop.orders SET total = total + 1 WHERE id < 2000")
 	s.pausedByHistory(ctx)
 	s.anew(ctx)
 }

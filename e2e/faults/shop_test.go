@@ -133,7 +133,8 @@ func change(r *rand.Rand) (string, []any) {
 	id := 1 + r.IntN(orders/10)
 	switch r.IntN(14) {
 	case 0, 1, 2:
-		return "INSERT INTO shop.orders (customer, total, note, at) VALUES (?, ?, 'new', NOW(6)), (?, ?, NULL, NOW(6))", []any{r.IntN(1000), r.IntN(9000), r.IntN(1000), r.IntN(9000)}
+		return "INSERT INTO shop.orders (customer, total, note, at) VALUES (?, ?, 'new', NOW(6)), (?, ?, NULL, NOW(6))",
+			[]any{r.IntN(1000), r.IntN(9000), r.IntN(1000), r.IntN(9000)}
 	case 3, 4:
 		return "UPDATE shop.orders SET total = total + 1 WHERE id BETWEEN ? AND ?", []any{id, id + r.IntN(40)}
 	case 5:
@@ -145,7 +146,8 @@ func change(r *rand.Rand) (string, []any) {
 	case 8:
 		return "UPDATE shop.items SET quantity = quantity + 1 WHERE order_id BETWEEN ? AND ?", []any{id, id + 20}
 	case 9:
-		return "INSERT INTO shop.audit (who, what, n) VALUES (?, 'same', 1), (?, 'same', 1)", []any{fmt.Sprintf("clerk%d", r.IntN(7)), fmt.Sprintf("clerk%d", r.IntN(7))}
+		return "INSERT INTO shop.audit (who, what, n) VALUES (?, 'same', 1), (?, 'same', 1)",
+			[]any{fmt.Sprintf("clerk%d", r.IntN(7)), fmt.Sprintf("clerk%d", r.IntN(7))}
 	case 10:
 		return "UPDATE shop.audit SET n = COALESCE(n, 0) + 1 WHERE who = ? LIMIT 3", []any{fmt.Sprintf("clerk%d", r.IntN(7))}
 	case 11:
@@ -153,7 +155,8 @@ func change(r *rand.Rand) (string, []any) {
 	case 12:
 		return "REPLACE INTO shop.cart (id, content) VALUES (?, ?)", []any{r.IntN(900), []byte{byte(r.IntN(256)), 0}}
 	default:
-		return fmt.Sprintf("INSERT INTO shop.%s VALUES (?, ?) ON DUPLICATE KEY UPDATE v = v + 1", []string{"blue", "green"}[r.IntN(2)]), []any{r.IntN(1000), r.IntN(5)}
+		return fmt.Sprintf("INSERT INTO shop.%s VALUES (?, ?) ON DUPLICATE KEY UPDATE v = v + 1", []string{"blue", "green"}[r.IntN(2)]),
+			[]any{r.IntN(1000), r.IntN(5)}
 	}
 }
 
@@ -164,9 +167,11 @@ func (l *load) schema(ctx context.Context, r *rand.Rand) error {
 	case 0:
 		statements = []string{fmt.Sprintf("ALTER TABLE shop.orders ADD COLUMN c%d VARCHAR(16) NOT NULL DEFAULT 'web%d'", n, n)}
 	case 1:
-		statements = []string{fmt.Sprintf("ALTER TABLE shop.items ADD COLUMN c%d INT NULL AFTER line", n), fmt.Sprintf("ALTER TABLE shop.items DROP COLUMN c%d", n)}
+		statements = []string{fmt.Sprintf("ALTER TABLE shop.items ADD COLUMN c%d INT NULL AFTER line", n),
+			fmt.Sprintf("ALTER TABLE shop.items DROP COLUMN c%d", n)}
 	case 2:
-		statements = []string{"TRUNCATE TABLE shop.cart", "INSERT INTO shop.cart (id, content) SELECT seq, UNHEX(MD5(seq)) FROM shop.seq_1_to_200"}
+		statements = []string{"TRUNCATE TABLE shop.cart",
+			"INSERT INTO shop.cart (id, content) SELECT seq, UNHEX(MD5(seq)) FROM shop.seq_1_to_200"}
 	case 3:
 		statements = []string{"RENAME TABLE shop.blue TO shop.grey, shop.green TO shop.blue, shop.grey TO shop.green"}
 	case 4, 5:
@@ -174,9 +179,11 @@ func (l *load) schema(ctx context.Context, r *rand.Rand) error {
 	case 6:
 		statements = []string{[]string{"ALTER TABLE shop.cart MODIFY id BIGINT NOT NULL", "ALTER TABLE shop.cart MODIFY id INT NOT NULL"}[r.IntN(2)]}
 	case 7:
-		statements = []string{fmt.Sprintf("ALTER TABLE shop.audit ADD COLUMN c%d INT NULL DEFAULT %d", n, n), fmt.Sprintf("ALTER TABLE shop.audit DROP COLUMN c%d", n)}
+		statements = []string{fmt.Sprintf("ALTER TABLE shop.audit ADD COLUMN c%d INT NULL DEFAULT %d", n, n),
+			fmt.Sprintf("ALTER TABLE shop.audit DROP COLUMN c%d", n)}
 	default:
-		statements = []string{fmt.Sprintf("CREATE TABLE shop.made%d (id INT PRIMARY KEY, v INT)", n), fmt.Sprintf("INSERT INTO shop.made%d SELECT seq, seq FROM shop.seq_1_to_20", n)}
+		statements = []string{fmt.Sprintf("CREATE TABLE shop.made%d (id INT PRIMARY KEY, v INT)", n),
+			fmt.Sprintf("INSERT INTO shop.made%d SELECT seq, seq FROM shop.seq_1_to_20", n)}
 	}
 	for _, s := range statements {
 		if _, err := l.db.ExecContext(ctx, s); err != nil {

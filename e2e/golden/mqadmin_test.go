@@ -62,8 +62,9 @@ func (s *stub) body(req *remoting.Command) any {
 		return &protocol.ConsumeStats{ConsumeTps: 1.5, OffsetTable: map[message.Queue]protocol.OffsetWrapper{
 			mq: {BrokerOffset: 4711, ConsumerOffset: 4700, PullOffset: 4705, LastTimestamp: 1700000000123}}}
 	case protocol.GetConsumerConnectionList:
-		return &protocol.ConsumerConnection{ConnectionSet: connections, SubscriptionTable: map[string]protocol.SubscriptionData{"orders": subscription},
-			ConsumeType: protocol.ConsumePassively, MessageModel: protocol.ModelClustering, ConsumeFromWhere: protocol.FromLastOffset}
+		return &protocol.ConsumerConnection{ConnectionSet: connections,
+			SubscriptionTable: map[string]protocol.SubscriptionData{"orders": subscription},
+			ConsumeType:       protocol.ConsumePassively, MessageModel: protocol.ModelClustering, ConsumeFromWhere: protocol.FromLastOffset}
 	case protocol.GetProducerConnectionList:
 		return &protocol.ProducerConnection{ConnectionSet: connections}
 	case protocol.GetAllSubscriptionGroupConfig:

@@ -18,7 +18,8 @@ import (
 func startProducer(t *testing.T, c *cluster) rocketmq.Producer {
 	t.Helper()
 	p, err := rocketmq.NewProducer(
-		producer.WithNsResolver(c.resolver()), producer.WithGroupName("interop-p"), producer.WithInstanceName("p-"+t.Name()), producer.WithRetry(2))
+		producer.WithNsResolver(c.resolver()), producer.WithGroupName("interop-p"),
+		producer.WithInstanceName("p-"+t.Name()), producer.WithRetry(2))
 	if err == nil {
 		err = p.Start()
 	}
@@ -140,7 +141,8 @@ func TestGoClientSendsInEveryWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the answer to the asynchronous send", func() bool { return acks.Load() == 1 })
-	if _, err := p.SendSync(ctx, primitive.NewMessage("ways", []byte("late")).WithDelayTimeLevel(3)); err == nil || !strings.Contains(err.Error(), "not supported yet") {
+	if _, err := p.SendSync(ctx, primitive.NewMessage("ways", []byte("late")).WithDelayTimeLevel(3)); err == nil ||
+		!strings.Contains(err.Error(), "not supported yet") {
 		t.Fatalf("a delayed message: %v", err)
 	}
 
@@ -189,7 +191,8 @@ func TestGoClientRunsTransactions(t *testing.T) {
 	c.createTopic(t, "payments", 2)
 	d := &decisions{}
 	p, err := rocketmq.NewTransactionProducer(d,
-		producer.WithNsResolver(c.resolver()), producer.WithGroupName("interop-t"), producer.WithInstanceName("t-"+t.Name()), producer.WithRetry(1))
+		producer.WithNsResolver(c.resolver()), producer.WithGroupName("interop-t"),
+		producer.WithInstanceName("t-"+t.Name()), producer.WithRetry(1))
 	if err == nil {
 		err = p.Start()
 	}
@@ -242,16 +245,17 @@ func TestGoClientKeepsWhatItsHandlerRefused(t *testing.T) {
 		consumer.WithNsResolver(c.resolver()), consumer.WithGroupName("interop-c"), consumer.WithInstance("failing-"+t.Name()),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset))
 	if err == nil {
-		err = failing.Subscribe("refused", consumer.MessageSelector{}, func(_ context.Context, msgs ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
-			for _, m := range msgs {
-				if string(m.Body) == "bad" {
-					tries.Add(1)
-					return consumer.ConsumeRetryLater, nil
+		err = failing.Subscribe("refused", consumer.MessageSelector{},
+			func(_ context.Context, msgs ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
+				for _, m := range msgs {
+					if string(m.Body) == "bad" {
+						tries.Add(1)
+						return consumer.ConsumeRetryLater, nil
+					}
+					got.add("failing", string(m.Body))
 				}
-				got.add("failing", string(m.Body))
-			}
-			return consumer.ConsumeSuccess, nil
-		})
+				return consumer.ConsumeSuccess, nil
+			})
 	}
 	if err == nil {
 		err = failing.Start()

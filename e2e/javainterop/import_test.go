@@ -60,7 +60,8 @@ func TestAJavaStoreIsTakenForWhatItIs(t *testing.T) {
 	cfg.StorePathRootDir, cfg.MappedFileSizeCommitLog = filepath.ToSlash(s.store()), 128<<20
 	cfg.MaxHashSlotNum, cfg.MaxIndexNum = 1000, 4000
 	for range 2 {
-		if _, err := broker.New(cfg, broker.Deps{Log: testLog()}); !errors.Is(err, store.ErrLostTail) || !strings.Contains(err.Error(), "storePathCommitLog") {
+		if _, err := broker.New(cfg, broker.Deps{Log: testLog()}); !errors.Is(err, store.ErrLostTail) ||
+			!strings.Contains(err.Error(), "storePathCommitLog") {
 			t.Fatalf("a store without its log: %v", err)
 		}
 	}

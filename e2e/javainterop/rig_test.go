@@ -125,7 +125,8 @@ func newReader(t *testing.T, names string) *client.Reader {
 
 func newProducer(t *testing.T, names string, check client.TransactionChecker) *client.Producer {
 	t.Helper()
-	opts := []client.ProducerOption{client.WithNameServers(names), client.WithGroup("javainterop-p"), client.WithHeartbeatInterval(time.Second)}
+	opts := []client.ProducerOption{client.WithNameServers(names), client.WithGroup("javainterop-p"),
+		client.WithHeartbeatInterval(time.Second)}
 	if check != nil {
 		opts = append(opts, client.WithTransactionChecker(check))
 	}

@@ -71,7 +71,8 @@ func TestJavaTools(t *testing.T) {
 			got <- struct{}{}
 		}
 		return nil
-	}, client.WithNameServers(names), client.WithSubscription("orders", "*"), client.WithStart(client.StartFirst()), client.WithHeartbeatInterval(time.Second))
+	}, client.WithNameServers(names), client.WithSubscription("orders", "*"), client.WithStart(client.StartFirst()),
+		client.WithHeartbeatInterval(time.Second))
 	if err == nil {
 		err = c.Start(t.Context())
 	}
@@ -136,7 +137,8 @@ func TestJavaClient(t *testing.T) {
 	}
 	got := regexp.MustCompile(`(?m)^(pushed|polled|done).*$`).FindAllString(out, -1)
 	slices.Sort(got)
-	want := []string{"done", "polled blue", "pushed async", "pushed batch-0", "pushed batch-1", "pushed batch-2", "pushed batch-3", "pushed batch-4",
+	want := []string{"done", "polled blue", "pushed async", "pushed batch-0", "pushed batch-1", "pushed batch-2",
+		"pushed batch-3", "pushed batch-4",
 		"pushed checked", "pushed committed", "pushed large-compressed com", "pushed oneway", "pushed selected", "pushed sync"}
 	if !slices.Equal(got, want) {
 		t.Errorf("it got\n%q\nnot\n%q\n%s", got, want, out)

@@ -95,7 +95,8 @@ func TestAPipelineFindsWhatIsWrongInItsTarget(t *testing.T) {
 		t.Errorf("%+v, before that verified through %s", keyed, through)
 	}
 	// One row became another, and one is there once too often.
-	if log.Differences != 3 || !strings.Contains(log.Reason, "only in the target: ") || !strings.Contains(log.Reason, "v=altered") || !strings.Contains(log.Reason, "only in the source: ") {
+	if log.Differences != 3 || !strings.Contains(log.Reason, "only in the target: ") || !strings.Contains(log.Reason, "v=altered") ||
+		!strings.Contains(log.Reason, "only in the source: ") {
 		t.Errorf("%+v", log)
 	}
 	for _, want := range []string{

@@ -21,7 +21,8 @@ func TestATableThatIsNotTakenInIsFoundOnAnIdleServer(t *testing.T) {
 			Captured: func(n event.TableName) bool { return n.DB == "shop" || n.DB == "backroom" },
 		})
 	}
-	r.exec("CREATE DATABASE shop", "CREATE DATABASE backroom", "CREATE TABLE shop.keyed (id INT PRIMARY KEY)", "INSERT INTO shop.keyed VALUES (1)",
+	r.exec("CREATE DATABASE shop", "CREATE DATABASE backroom", "CREATE TABLE shop.keyed (id INT PRIMARY KEY)",
+		"INSERT INTO shop.keyed VALUES (1)",
 		"CREATE TABLE backroom.files (id INT PRIMARY KEY)", "INSERT INTO backroom.files VALUES (1)")
 	r.start()
 	r.await("the table to be said", func() bool {

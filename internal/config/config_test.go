@@ -167,7 +167,8 @@ func TestPropertiesWarnOfWhatTheyDoNotKnow(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As in Java, the last of two counts.
-	if len(warnings) != 2 || !strings.Contains(warnings[0], "mapedFileSizeCommitLog") || !strings.Contains(warnings[1], "enableDLegerCommitLog") {
+	if len(warnings) != 2 || !strings.Contains(warnings[0], "mapedFileSizeCommitLog") ||
+		!strings.Contains(warnings[1], "enableDLegerCommitLog") {
 		t.Errorf("warnings %q", warnings)
 	}
 	if len(d.Issues) != 2 || d.Issues[0].Line != 6 || d.Issues[1].Line != 7 || !strings.Contains(d.Issues[1].Text, "aclEnable=true") {

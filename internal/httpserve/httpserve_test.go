@@ -32,11 +32,13 @@ func TestReadyNamesThePartThatIsNot(t *testing.T) {
 		t.Errorf("ready: %d %s", code, body)
 	}
 	fault = errors.New("the disk is full")
-	if code, body := ask(t, mux, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, `"store": "the disk is full"`) || !strings.Contains(body, `"other": "ready"`) {
+	if code, body := ask(t, mux, "/readyz"); code != http.StatusServiceUnavailable ||
+		!strings.Contains(body, `"store": "the disk is full"`) || !strings.Contains(body, `"other": "ready"`) {
 		t.Errorf("not ready: %d %s", code, body)
 	}
 	fault = Remark("one of two is paused by request")
-	if code, body := ask(t, mux, "/readyz"); code != http.StatusOK || !strings.Contains(body, `"store": "ready; one of two is paused by request"`) {
+	if code, body := ask(t, mux, "/readyz"); code != http.StatusOK ||
+		!strings.Contains(body, `"store": "ready; one of two is paused by request"`) {
 		t.Errorf("a remark: %d %s", code, body)
 	}
 	if code, _ := ask(t, mux, "/healthz"); code != http.StatusOK {

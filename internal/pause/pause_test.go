@@ -27,7 +27,8 @@ func TestFor(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				err := For(ctx, c.d)
-				if took := time.Since(began); took != c.took || (err != nil) != c.interrupted || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if took := time.Since(began); took != c.took || (err != nil) != c.interrupted ||
+					err != nil && !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("after %s: %v", took, err)
 				}
 			})

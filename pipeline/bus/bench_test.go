@@ -45,10 +45,11 @@ func BenchmarkAdd(b *testing.B) {
 
 func benchmarkAdd(b *testing.B, rows int) {
 	t := event.TableName{DB: "shop", Table: "orders"}
-	p, err := newPublisher(PublisherConfig{Pipeline: "p", Broker: "b"}, slog.New(slog.DiscardHandler), func(context.Context) (publisherDeps, error) {
-		tw := newTwin()
-		return publisherDeps{writer: &sieve{}, reader: tw, topics: tw}, nil
-	})
+	p, err := newPublisher(PublisherConfig{Pipeline: "p", Broker: "b"}, slog.New(slog.DiscardHandler),
+		func(context.Context) (publisherDeps, error) {
+			tw := newTwin()
+			return publisherDeps{writer: &sieve{}, reader: tw, topics: tw}, nil
+		})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -168,8 +168,9 @@ func copyQueue(ctx context.Context, r *client.Reader, q message.Queue, to *twinQ
 			from, _ := m.Property(message.PropertyFrom)
 			end, _ := m.Property(message.PropertyTo)
 			to.messages = append(to.messages, twinMessage{
-				m:    message.Message{Topic: q.Topic, Body: m.Body},
-				link: client.Link{Lo: number(message.PropertyLo), Hi: number(message.PropertyHi), Prev: number(message.PropertyPrev), From: from, To: end},
+				m: message.Message{Topic: q.Topic, Body: m.Body},
+				link: client.Link{Lo: number(message.PropertyLo), Hi: number(message.PropertyHi),
+					Prev: number(message.PropertyPrev), From: from, To: end},
 			})
 		}
 		at = got.Next
@@ -304,7 +305,8 @@ func TestADeliveryIsItsReadersUntilDone(t *testing.T) {
 	}
 	e := NewEndpoint(EndpointConfig{NameServers: c.names, Broker: "b", Worker: "w"}, slog.New(slog.DiscardHandler))
 	defer e.Close(context.Background())
-	sub, err := e.Subscribe(t.Context(), "p", "lake", SubscriptionConfig{Table: subTable, Queues: []pipeline.QueueID{{Broker: "b", Topic: topic}}})
+	sub, err := e.Subscribe(t.Context(), "p", "lake",
+		SubscriptionConfig{Table: subTable, Queues: []pipeline.QueueID{{Broker: "b", Topic: topic}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,7 +127,8 @@ func (f *findings) queue(t *twin, h *seen, q message.Queue, listed map[listing]u
 		if sl.Prev != last || sl.Lo <= last {
 			f.add("I1: %s at %d: %d to %d names %d, the one before is %d", queueText(q), i, sl.Lo, sl.Hi, sl.Prev, last)
 		}
-		if m.link.Lo != uint64(sl.Lo) || m.link.Hi != uint64(sl.Hi) || m.link.Prev != uint64(sl.Prev) || m.link.To != sl.To.String() || m.link.From != sl.From.String() {
+		if m.link.Lo != uint64(sl.Lo) || m.link.Hi != uint64(sl.Hi) || m.link.Prev != uint64(sl.Prev) || m.link.To != sl.To.String() ||
+			m.link.From != sl.From.String() {
 			f.add("%s at %d: the link %+v is not the slice's", queueText(q), i, m.link)
 		}
 		last = sl.Hi

@@ -52,7 +52,8 @@ func newRig(s *script, cfg PublisherConfig) *rig {
 
 // tight makes groups and slices small, so that a short script has every kind of them.
 func tight(r *rand.Rand) PublisherConfig {
-	c := PublisherConfig{GroupBytes: 100 + r.IntN(900), SliceBytes: 150 + r.IntN(400), GroupInterval: time.Hour, BaseGroups: 3 + r.IntN(10), WindowGroups: 1 + r.IntN(4)}
+	c := PublisherConfig{GroupBytes: 100 + r.IntN(900), SliceBytes: 150 + r.IntN(400), GroupInterval: time.Hour, BaseGroups: 3 + r.IntN(10),
+		WindowGroups: 1 + r.IntN(4)}
 	if r.IntN(2) == 0 {
 		c.GroupInterval = 1 // every transaction its own group
 	}

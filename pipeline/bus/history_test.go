@@ -44,7 +44,8 @@ func TestAHistoryThatIsGivenUpIsDueEverywhere(t *testing.T) {
 	}
 	second.shut(context.WithoutCancel(t.Context()))
 	if !after.Position.IsZero() || after.Epoch <= before.Epoch || len(after.Attempts) != len(before.Schemas) {
-		t.Errorf("position %+v, epoch %d (was %d), %d attempts for %d tables", after.Position, after.Epoch, before.Epoch, len(after.Attempts), len(before.Schemas))
+		t.Errorf("position %+v, epoch %d (was %d), %d attempts for %d tables", after.Position, after.Epoch, before.Epoch,
+			len(after.Attempts), len(before.Schemas))
 	}
 	for _, a := range after.Attempts {
 		if a.Begin != 0 {

@@ -215,7 +215,8 @@ func TestOneStatementIsOneGroup(t *testing.T) {
 	}
 	for _, table := range []*event.Table{x, y} {
 		s, props := b.slices(table, 1)
-		if m := s[len(s)-1]; m.Kind != event.KindDDL || m.Mark.Old != table.Schema.ID || m.Schema != scriptSchema(table.Name, 1).ID || props[len(s)-1][message.PropertyTags] != "ddl" {
+		if m := s[len(s)-1]; m.Kind != event.KindDDL || m.Mark.Old != table.Schema.ID || m.Schema != scriptSchema(table.Name, 1).ID ||
+			props[len(s)-1][message.PropertyTags] != "ddl" {
 			t.Errorf("mark of %s: %+v", table.Name, m)
 		}
 	}
@@ -261,7 +262,8 @@ func TestAStatementOverTablesIsWholeOrNot(t *testing.T) {
 		_, paused := again.resume.Paused[z.Name]
 		passed := again.resume.Position.Done >= seq || again.resume.Position.Pos > tx.Start.Pos
 		if there == altered || altered != passed || passed && !paused {
-			t.Errorf("crash at request %d: the statement is passed %t, but x dropped %t, y altered %t, z paused %t", step, passed, !there, altered, paused)
+			t.Errorf("crash at request %d: the statement is passed %t, but x dropped %t, y altered %t, z paused %t", step, passed,
+				!there, altered, paused)
 		}
 		if passed {
 			whole++
@@ -339,7 +341,8 @@ func TestHeartbeatsGoToIdleQueuesOnly(t *testing.T) {
 	b.add(beat) // the first one starts the clock
 	b.add(beat)
 	b.flush()
-	if s, props := b.slices(x, 0); s[len(s)-1].Kind != event.KindHeartbeat || s[len(s)-1].Hi != end || props[len(s)-1][message.PropertyTags] != "beat" {
+	if s, props := b.slices(x, 0); s[len(s)-1].Kind != event.KindHeartbeat || s[len(s)-1].Hi != end ||
+		props[len(s)-1][message.PropertyTags] != "beat" {
 		t.Errorf("the idle queue ends with %+v", s[len(s)-1])
 	}
 	if s, _ := b.slices(y, 0); s[len(s)-1].Kind != event.KindRow {

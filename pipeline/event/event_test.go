@@ -99,7 +99,8 @@ func TestNullAndAbsentAreDifferent(t *testing.T) {
 	}
 	var c Cursor
 	c.Reset(img, s)
-	if !c.Next() || !c.Present() || c.Value() != nil || !c.Next() || c.Present() || !c.Next() || c.Value().Int() != 1 || c.Next() || c.Err() != nil {
+	if !c.Next() || !c.Present() || c.Value() != nil || !c.Next() || c.Present() || !c.Next() || c.Value().Int() != 1 ||
+		c.Next() || c.Err() != nil {
 		t.Errorf("walk of %x went wrong: %v", img, c.Err())
 	}
 	if IsFull(img, s) {
@@ -258,7 +259,8 @@ func sampleSlices() []*Slice {
 		},
 		{
 			Kind: KindDDL, Table: s.Name, Schema: s.ID, Lo: 8, Hi: 8, Prev: 7, From: Identity{"g", 0, PartDDL}, To: Identity{"g", 0, PartDDL},
-			Mark: &Mark{Seq: 8, ID: Identity{"g", 0, PartDDL}, Time: t0, SQL: "alter table t add c int", Old: SchemaID{1}, Due: "why", Queues: 4, Schema: s.ID},
+			Mark: &Mark{Seq: 8, ID: Identity{"g", 0, PartDDL}, Time: t0, SQL: "alter table t add c int", Old: SchemaID{1}, Due: "why",
+				Queues: 4, Schema: s.ID},
 		},
 	}
 }

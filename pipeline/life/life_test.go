@@ -177,8 +177,10 @@ func check(t *testing.T, got Table, w twin) {
 	if w.gone().Code == "" {
 		wantStood = w.pause().Where
 	}
-	is := fmt.Sprint(s, c, r, got.Flows(), got.Halted(), got.Wished(), got.Stands(), got.Held(), got.Gone(), a.Begin, a.Cause, there, stood, stands)
-	want := fmt.Sprint(state, code, reason, state == pipeline.StateRunning, w.pause().Code != "", w.asked(), w.pause().Code != "" || w.asked(), w.held(), w.gone(),
+	is := fmt.Sprint(s, c, r, got.Flows(), got.Halted(), got.Wished(), got.Stands(), got.Held(), got.Gone(), a.Begin,
+		a.Cause, there, stood, stands)
+	want := fmt.Sprint(state, code, reason, state == pipeline.StateRunning, w.pause().Code != "", w.asked(), w.pause().Code != "" ||
+		w.asked(), w.held(), w.gone(),
 		begin, cause, attempt, wantStood, w.gone().Code != "" || w.pause().Code != "" || w.asked())
 	if is != want {
 		t.Fatalf("after %s\n  is   %s\n  want %s", w, is, want)

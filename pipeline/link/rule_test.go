@@ -7,7 +7,8 @@ import (
 )
 
 func rows(prev event.Seq, seqs ...event.Seq) *event.Slice {
-	s := &event.Slice{Kind: event.KindRow, Prev: prev, Lo: seqs[0], Hi: seqs[len(seqs)-1], Txs: []event.SliceTx{{ID: "tx", End: true, EndSeq: seqs[len(seqs)-1] + 1}}}
+	s := &event.Slice{Kind: event.KindRow, Prev: prev, Lo: seqs[0], Hi: seqs[len(seqs)-1],
+		Txs: []event.SliceTx{{ID: "tx", End: true, EndSeq: seqs[len(seqs)-1] + 1}}}
 	for _, n := range seqs {
 		s.Rows = append(s.Rows, event.Row{Seq: n, Index: uint64(n)})
 	}

@@ -180,7 +180,8 @@ func TestWhatIsRefused(t *testing.T) {
 func TestASchemaCarriesWhatItWasMadeOf(t *testing.T) {
 	secret := col(2, "secret", event.TypeText, "varchar(20)")
 	secret.HasDefault, secret.Default = true, []byte("hunter2")
-	source := event.NewSchema(people, []event.Column{col(1, "id", event.TypeInt, "int"), secret, col(3, "note", event.TypeText, "text")}, []int{0})
+	source := event.NewSchema(people, []event.Column{col(1, "id", event.TypeInt, "int"), secret, col(3, "note", event.TypeText, "text")},
+		[]int{0})
 	for _, rule := range []Rule{{Exclude: []string{"secret"}}, {Mask: []string{"secret"}}, {Hash: []string{"secret"}}} {
 		rules := Rules{Salt: salt, Tables: map[string]Rule{"shop.people": rule}}
 		out := newPlan(rules.of(people), source).out
@@ -301,7 +302,8 @@ type oneRow struct {
 	cells   []pipeline.Cell
 }
 
-func (r oneRow) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r oneRow) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	if err := columns(r.columns); err != nil {
 		return err
 	}
@@ -315,16 +317,17 @@ func readThrough(t *testing.T, rules Rules, columns []event.Column, cells []pipe
 		in.columns = append(in.columns, pipeline.ReadColumn{Name: c.Name, Key: i == 0, Type: c.Native})
 	}
 	n := 0
-	err := NewReader(in, rules).Read(t.Context(), people, func(c []pipeline.ReadColumn) error { n = len(c); return nil }, func(cells []pipeline.Cell) error {
-		for _, c := range cells {
-			if c.Null {
-				got = append(got, "NULL")
-			} else {
-				got = append(got, string(c.Text))
+	err := NewReader(in, rules).Read(t.Context(), people, func(c []pipeline.ReadColumn) error { n = len(c); return nil },
+		func(cells []pipeline.Cell) error {
+			for _, c := range cells {
+				if c.Null {
+					got = append(got, "NULL")
+				} else {
+					got = append(got, string(c.Text))
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
 	if err != nil || n != len(got) {
 		t.Fatalf("%d columns, %d cells, %v", n, len(got), err)
 	}

@@ -61,7 +61,8 @@ var errNoMore = errors.New("the script is over")
 // place is a table of numbers: id, region, n, and a text.
 func place() *event.Table {
 	return &event.Table{Name: people, KeyColumns: []int{0}, Queues: 1, Schema: event.NewSchema(people, []event.Column{
-		col(1, "id", event.TypeInt, "int"), col(2, "region", event.TypeInt, "int"), col(3, "n", event.TypeInt, "int"), col(4, "secret", event.TypeText, "text"),
+		col(1, "id", event.TypeInt, "int"), col(2, "region", event.TypeInt, "int"), col(3, "n", event.TypeInt, "int"),
+		col(4, "secret", event.TypeText, "text"),
 	}, []int{0})}
 }
 
@@ -117,7 +118,8 @@ func TestAChangeIsWhatIsSeenOfIt(t *testing.T) {
 	} {
 		for _, rule := range []Rule{{Where: condition(t, "region = 7")}, {Where: condition(t, "region = 7"), Exclude: []string{"region", "secret"}}} {
 			inner := &scripted{table: table, items: []event.Item{{Kind: event.KindRow, Op: c.op, Part: 1, Index: 3, Seq: 44, Table: table,
-				Before: c.before.image(t, table.Schema), After: c.after.image(t, table.Schema)}, {Kind: event.KindCommit, Commit: &event.Position{Counter: 9}}}}
+				Before: c.before.image(t, table.Schema), After: c.after.image(t, table.Schema)},
+				{Kind: event.KindCommit, Commit: &event.Position{Counter: 9}}}}
 			s := New(inner, Rules{Tables: map[string]Rule{"shop.people": rule}}, nil, nil)
 			hidden := 0
 			s.Hidden = func(event.TableName) func() { return func() { hidden++ } }
@@ -265,7 +267,8 @@ func TestAConditionFollowsItsColumns(t *testing.T) {
 			}
 			continue
 		}
-		if len(items) != 1 || items[0].DDL.SQL == withheld || !strings.Contains(items[0].DDL.Due, c.due) || c.due == "" && items[0].DDL.Due != "" {
+		if len(items) != 1 || items[0].DDL.SQL == withheld || !strings.Contains(items[0].DDL.Due, c.due) ||
+			c.due == "" && items[0].DDL.Due != "" {
 			t.Errorf("%s: %+v", what, items[0].DDL)
 		}
 	}
@@ -294,7 +297,8 @@ type keyed struct {
 	after []int
 }
 
-func (k *keyed) ReadAfter(_ context.Context, _ event.TableName, after []pipeline.Cell, n int, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (k *keyed) ReadAfter(_ context.Context, _ event.TableName, after []pipeline.Cell, n int, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	from := 0
 	if after != nil {
 		from, _ = strconv.Atoi(string(after[0].Text))

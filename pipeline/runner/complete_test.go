@@ -112,7 +112,8 @@ func TestATableThatIsNeverReadSaysSo(t *testing.T) {
 		water = r.pipeline().CompleteTo.Broker
 	}
 	s := r.table(r.orders).Sinks[0]
-	if _, known := s.Lag.Target.Value(); known || !strings.Contains(s.LagUnknown, "never read as a whole") || !s.CompleteTo.Current.IsZero() || !completeTo(t, lake, r.orders).IsZero() {
+	if _, known := s.Lag.Target.Value(); known || !strings.Contains(s.LagUnknown, "never read as a whole") ||
+		!s.CompleteTo.Current.IsZero() || !completeTo(t, lake, r.orders).IsZero() {
 		t.Errorf("of a table that was never read: %+v", s)
 	}
 	r.do("shop.orders", httpapi.Snapshot)
@@ -160,10 +161,12 @@ func TestTwoSinksEachAtItsPace(t *testing.T) {
 	for _, when := range []string{"in one process", "after a restart"} {
 		r.waitFor(when, func() bool {
 			items := r.table(r.items).Sinks
-			return sink("two").Code == event.PauseTarget && sink("one").State == pipeline.StateRunning && len(items) == 2 && items[0].State == pipeline.StateRunning
+			return sink("two").Code == event.PauseTarget && sink("one").State == pipeline.StateRunning && len(items) == 2 &&
+				items[0].State == pipeline.StateRunning
 		})
 		p := r.pipeline()
-		if s := sink("two"); s.CompleteTo.Target.After(stood.Target) || p.CompleteTo.Target.After(s.CompleteTo.Target) || p.State != pipeline.StateRunning ||
+		if s := sink("two"); s.CompleteTo.Target.After(stood.Target) || p.CompleteTo.Target.After(s.CompleteTo.Target) ||
+			p.State != pipeline.StateRunning ||
 			r.table(r.orders).State != pipeline.StateRunning || len(p.Sinks) != 2 {
 			t.Errorf("%s: stood at %+v, %+v", when, stood, p)
 		}

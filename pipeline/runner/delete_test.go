@@ -45,7 +45,8 @@ func TestADeletedPipelineLeavesWhatItIsAskedTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(r.plan.Dir, "pipelines", "orders.yaml")
-	if kept := strings.Join(done.Kept, "; "); !strings.Contains(kept, file+".deleted") || !strings.Contains(kept, "whatever there is of topics orders--*") || !strings.Contains(kept, "whatever sink check holds") {
+	if kept := strings.Join(done.Kept, "; "); !strings.Contains(kept, file+".deleted") ||
+		!strings.Contains(kept, "whatever there is of topics orders--*") || !strings.Contains(kept, "whatever sink check holds") {
 		t.Errorf("kept: %s", kept)
 	}
 	if len(done.Removed) != 0 || len(r.topics()) == 0 {
@@ -71,7 +72,8 @@ func TestADeletedPipelineLeavesWhatItIsAskedTo(t *testing.T) {
 	if _, err := r.daemon.Delete(t.Context(), "nobody", httpapi.DeleteOptions{}); !errors.Is(err, httpapi.ErrUnknown) {
 		t.Errorf("a pipeline that is none: %v", err)
 	}
-	if _, err := r.daemon.Delete(t.Context(), "orders", httpapi.DeleteOptions{PurgeTarget: true}); err == nil || !strings.Contains(err.Error(), "by hand") {
+	if _, err := r.daemon.Delete(t.Context(), "orders", httpapi.DeleteOptions{PurgeTarget: true}); err == nil ||
+		!strings.Contains(err.Error(), "by hand") {
 		t.Errorf("a sink that can't purge: %v", err)
 	}
 }

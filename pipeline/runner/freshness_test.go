@@ -24,7 +24,8 @@ func TestATargetThatLostDataIsNotComplete(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	q := pipeline.QueueID{Topic: "t"}
 	full := level{marks: []pipeline.QueueMark{{Queue: q, Known: true, Seq: event.MakeSeq(1, 100)}}, changes: at, current: at}
-	older := level{marks: []pipeline.QueueMark{{Queue: q, Known: true, Seq: event.MakeSeq(1, 50)}}, changes: at.Add(-time.Hour), current: at.Add(-time.Hour)}
+	older := level{marks: []pipeline.QueueMark{{Queue: q, Known: true, Seq: event.MakeSeq(1, 50)}}, changes: at.Add(-time.Hour),
+		current: at.Add(-time.Hour)}
 	for _, c := range []struct {
 		name            string
 		now             level

@@ -118,17 +118,20 @@ func TestAPausedPipelineKeepsWhatItShows(t *testing.T) {
 	r.start()
 	r.equal()
 	r.streaming()
-	r.waitFor("targets that are known to be fresh", func() bool { p := r.pipeline(); return p.Lag.Target.Below(30) && p.Lag.Current.Below(30) })
+	r.waitFor("targets that are known to be fresh",
+		func() bool { p := r.pipeline(); return p.Lag.Target.Below(30) && p.Lag.Current.Below(30) })
 	r.do("shop.items", httpapi.Pause)
 	r.do("", httpapi.Pause)
 	check := func(when string) time.Time {
 		t.Helper()
 		p := r.pipeline()
-		if p.State != pipeline.StatePaused || p.Code != event.PauseRequest || p.Position.File != "script" || p.Since.IsZero() || len(p.Tables) != 2 {
+		if p.State != pipeline.StatePaused || p.Code != event.PauseRequest || p.Position.File != "script" ||
+			p.Since.IsZero() || len(p.Tables) != 2 {
 			t.Fatalf("%s: %+v", when, p)
 		}
 		for _, table := range p.Tables {
-			if table.State != pipeline.StatePaused || len(table.Sinks) != 1 || table.Sinks[0].State != pipeline.StatePaused || table.Sinks[0].CompleteTo.Target.IsZero() {
+			if table.State != pipeline.StatePaused || len(table.Sinks) != 1 || table.Sinks[0].State != pipeline.StatePaused ||
+				table.Sinks[0].CompleteTo.Target.IsZero() {
 				t.Fatalf("%s: %+v", when, table)
 			}
 		}
@@ -153,7 +156,9 @@ func TestAVerbIsAnsweredByWhatIsSoThen(t *testing.T) {
 	r.do("", httpapi.Resume)
 	r.do("", httpapi.Snapshot)
 	for _, table := range r.pipeline().Tables {
-		if read := table.State == pipeline.StateRunning && table.Rows > 0; table.State != pipeline.StateDue && table.State != pipeline.StateSnapshot && !read { // since it was resumed: shop.items has one row
+		// since it was resumed: shop.items has one row
+		if read := table.State == pipeline.StateRunning && table.Rows > 0; table.State != pipeline.StateDue &&
+			table.State != pipeline.StateSnapshot && !read {
 			t.Errorf("after the wish for a snapshot: %+v", table)
 		}
 	}

@@ -97,7 +97,8 @@ func gather(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetName()+"="+l.GetValue())
 			}
-			values[fmt.Sprintf("%s{%s} %s", f.GetName(), strings.Join(labels, " "), f.GetType())] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			values[fmt.Sprintf("%s{%s} %s", f.GetName(), strings.Join(labels, " "), f.GetType())] = m.GetGauge().GetValue() +
+				m.GetCounter().GetValue()
 		}
 	}
 	return values

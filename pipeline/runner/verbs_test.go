@@ -31,11 +31,13 @@ func TestAVerbOnAllDoesWhatCanBeDone(t *testing.T) {
 		}
 	}
 	r.do("shop.items", httpapi.Pause)
-	says(httpapi.Snapshot, "shop.items refused table shop.items is paused; resume it, which reads it anew: by request", "unchanged table shop.left is not captured any more", "shop.orders done ")
+	says(httpapi.Snapshot, "shop.items refused table shop.items is paused; resume it, which reads it anew: by request",
+		"unchanged table shop.left is not captured any more", "shop.orders done ")
 	if s := r.table(r.items); s.State != pipeline.StatePaused {
 		t.Errorf("the paused table is %+v", s)
 	}
-	says(httpapi.Resume, "shop.items done ", "shop.left unchanged table shop.left is not captured any more", "shop.orders unchanged table shop.orders is not paused")
+	says(httpapi.Resume, "shop.items done ", "shop.left unchanged table shop.left is not captured any more",
+		"shop.orders unchanged table shop.orders is not paused")
 	r.waitFor("all that is captured to flow", func() bool {
 		return r.table(r.items).State == pipeline.StateRunning && r.table(r.orders).State == pipeline.StateRunning
 	})
@@ -58,7 +60,8 @@ func (r *rig) leaveOut(t *testing.T) (left string, names []string) {
 	r.setSource(cfg)
 	r.start()
 	r.waitFor("a table that is left out", func() bool {
-		return r.table(third).State == pipeline.StateExcluded && r.table(r.orders).State == pipeline.StateRunning && r.table(r.items).State == pipeline.StateRunning
+		return r.table(third).State == pipeline.StateExcluded && r.table(r.orders).State == pipeline.StateRunning &&
+			r.table(r.items).State == pipeline.StateRunning
 	})
 	return third.Name.String(), []string{"shop.items", "shop.left", "shop.orders"}
 }
@@ -95,7 +98,8 @@ func TestAPausedPipelineAnswersVerbs(t *testing.T) {
 	r.refusedFor(httpapi.Resume, "", "stays paused", "mistakes", "version")
 	r.restart()
 	r.waitFor("the file to be read", func() bool { return len(r.daemon.Statuses()) == 1 })
-	if _, err := r.daemon.Do(t.Context(), "orders", "", httpapi.Resume); !errors.Is(err, httpapi.ErrState) || !strings.Contains(err.Error(), "mistakes") {
+	if _, err := r.daemon.Do(t.Context(), "orders", "", httpapi.Resume); !errors.Is(err, httpapi.ErrState) ||
+		!strings.Contains(err.Error(), "mistakes") {
 		t.Errorf("of a pipeline whose file has mistakes: %v", err)
 	}
 	r.plan.Write(t, "orders.yaml", file)

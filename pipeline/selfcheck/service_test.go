@@ -84,11 +84,13 @@ func (r reader) give(ids []int, columns func([]pipeline.ReadColumn) error, row f
 	return nil
 }
 
-func (r reader) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r reader) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	return r.give(r.after(-1, 1<<30), columns, row)
 }
 
-func (r reader) ReadAfter(_ context.Context, _ event.TableName, after []pipeline.Cell, n int, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r reader) ReadAfter(_ context.Context, _ event.TableName, after []pipeline.Cell, n int, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	last := -1
 	if after != nil {
 		last, _ = strconv.Atoi(string(after[0].Text))
@@ -96,7 +98,8 @@ func (r reader) ReadAfter(_ context.Context, _ event.TableName, after []pipeline
 	return r.give(r.after(last, n), columns, row)
 }
 
-func (r reader) ReadKeys(_ context.Context, _ event.TableName, keys [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r reader) ReadKeys(_ context.Context, _ event.TableName, keys [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	var ids []int
 	for _, k := range keys {
 		id, _ := strconv.Atoi(string(k[0].Text))
@@ -133,7 +136,8 @@ var (
 )
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, source: map[string]*table{}, target: map[string]*table{}, skip: map[string]string{}, broken: map[string]error{}, reached: true,
+	r := &rig{t: t, source: map[string]*table{}, target: map[string]*table{}, skip: map[string]string{},
+		broken: map[string]error{}, reached: true,
 		place: pipeline.Place{File: "log.000001", Pos: 4}}
 	for _, n := range []event.TableName{orders, items} {
 		r.source[n.String()], r.target[n.String()] = filled(500), filled(500)
@@ -216,7 +220,8 @@ func (n named) Place(context.Context) (pipeline.Place, error) {
 	return n.rig.place, nil
 }
 
-func (n named) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (n named) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	r, err := n.reader(name)
 	if err != nil {
 		return err
@@ -224,7 +229,8 @@ func (n named) Read(ctx context.Context, name event.TableName, columns func([]pi
 	return r.Read(ctx, name, columns, row)
 }
 
-func (n named) ReadAfter(ctx context.Context, name event.TableName, after []pipeline.Cell, k int, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (n named) ReadAfter(ctx context.Context, name event.TableName, after []pipeline.Cell, k int,
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
 	r, err := n.reader(name)
 	if err != nil {
 		return err
@@ -232,7 +238,8 @@ func (n named) ReadAfter(ctx context.Context, name event.TableName, after []pipe
 	return r.ReadAfter(ctx, name, after, k, columns, row)
 }
 
-func (n named) ReadKeys(ctx context.Context, name event.TableName, keys [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (n named) ReadKeys(ctx context.Context, name event.TableName, keys [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	r, err := n.reader(name)
 	if err != nil {
 		return err
@@ -283,7 +290,8 @@ func TestARoundNamesWhatDiffers(t *testing.T) {
 			t.Errorf("no %q in %q", want, got.Reason)
 		}
 	}
-	if got := s.Verified("lake", items); got.State != verify.Equal || got.Reason != "" || got.Through.Before(began) || got.Through.After(got.At) {
+	if got := s.Verified("lake", items); got.State != verify.Equal || got.Reason != "" || got.Through.Before(began) ||
+		got.Through.After(got.At) {
 		t.Errorf("%+v", got)
 	}
 	if s := r.service(); s.Verified("lake", items).Through.IsZero() || s.Verified("lake", orders).Differences != 3 {
@@ -347,10 +355,12 @@ func TestWhatCannotBeLookedAtIsSaidAndTriedAgain(t *testing.T) {
 	r.broken["shop.items"] = errors.New("the connection is gone")
 	s := r.service()
 	r.until(s, "both", func() bool { return s.Verified("lake", orders).State != "" && s.Verified("lake", items).State != "" })
-	if got := s.Verified("lake", orders); got.State != pipeline.VerifiedSkipped || got.Reason != "the table is paused" || !got.Through.IsZero() {
+	if got := s.Verified("lake", orders); got.State != pipeline.VerifiedSkipped ||
+		got.Reason != "the table is paused" || !got.Through.IsZero() {
 		t.Errorf("%+v", got)
 	}
-	if got := s.Verified("lake", items); got.State != verify.Unreadable || !strings.Contains(got.Reason, "the connection is gone") || !got.Through.IsZero() {
+	if got := s.Verified("lake", items); got.State != verify.Unreadable ||
+		!strings.Contains(got.Reason, "the connection is gone") || !got.Through.IsZero() {
 		t.Errorf("%+v", got)
 	}
 	r.mu.Lock()

@@ -83,12 +83,14 @@ func TestALogIsReplayed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text := fmt.Sprintf("%d %d %d %d", got.Missing, got.Extra, got.Different, got.Duplicates); text != c.want || got.Equal() != (c.want == "0 0 0 0") {
+		if text := fmt.Sprintf("%d %d %d %d", got.Missing, got.Extra, got.Different, got.Duplicates); text != c.want ||
+			got.Equal() != (c.want == "0 0 0 0") {
 			t.Errorf("%s: %s, %+v", c.name, text, got)
 		}
 	}
 	p := past{log: []string{"1 q 1 a"}, keyed: true}
-	if _, err := History(t.Context(), p, p, event.TableName{}, ""); err == nil || !strings.Contains(err.Error(), `change 1 has the operation "q"`) {
+	if _, err := History(t.Context(), p, p, event.TableName{}, ""); err == nil ||
+		!strings.Contains(err.Error(), `change 1 has the operation "q"`) {
 		t.Errorf("%v", err)
 	}
 	if _, err := History(t.Context(), side("id"), side("id"), event.TableName{}, ""); err == nil {

@@ -24,7 +24,8 @@ func (slow) Place(context.Context) (pipeline.Place, error) {
 	return pipeline.Place{Time: time.Now()}, nil
 }
 
-func (s slow) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (s slow) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	*s.begun = append(*s.begun, time.Now())
 	if err := pause.For(ctx, s.took); err != nil {
 		return err
@@ -91,7 +92,8 @@ func TestWhatCannotHealIsNotWaitedFor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				far := func() bool { return time.Since(began) > time.Hour } // it takes an hour to come there
-				o := Options{Dir: t.TempDir(), Wait: 24 * time.Hour, Pause: time.Second, Reached: func(context.Context, pipeline.Place) (bool, error) { return far(), nil }}
+				o := Options{Dir: t.TempDir(), Wait: 24 * time.Hour, Pause: time.Second,
+					Reached: func(context.Context, pipeline.Place) (bool, error) { return far(), nil }}
 				got, err := Check(t.Context(), slow{c.source, 0, new([]time.Time)}, c.target, event.TableName{}, o)
 				if d := time.Since(began); err != nil || got.State() != Differs || got.Problem == "" || d < time.Hour || d > 2*time.Hour {
 					t.Errorf("after %s: %s, %+v, %v", d, got.State(), got, err)
@@ -117,7 +119,8 @@ type late struct {
 func (late) Tables(context.Context) ([]event.TableName, error) { return nil, nil }
 func (late) Close() error                                      { return nil }
 
-func (l late) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (l late) Read(ctx context.Context, name event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	if l.come() {
 		return l.after.Read(ctx, name, columns, row)
 	}

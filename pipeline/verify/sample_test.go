@@ -76,7 +76,8 @@ func TestASampleLooksAtBothSides(t *testing.T) {
 			if c.kind != "" {
 				want = Differs
 			}
-			if got.State() != want || got.Equal() || got.Sample.Keys < c.keys[0] || got.Sample.Keys > c.keys[1] || got.Sample.About != int64(len(w.source)) {
+			if got.State() != want || got.Equal() || got.Sample.Keys < c.keys[0] || got.Sample.Keys > c.keys[1] ||
+				got.Sample.About != int64(len(w.source)) {
 				t.Errorf("%s: %+v %s", got.State(), got, got.Sample)
 			}
 			for _, example := range got.Examples {
@@ -123,8 +124,10 @@ func TestWhatGivesNoSampleIsSaid(t *testing.T) {
 	} {
 		w := quiet(c.rows)
 		w.keyless = c.keyless
-		got, err := Check(t.Context(), exact{reader{w, false, nil}, ""}, reader{w, true, nil}, event.TableName{}, Options{Dir: t.TempDir(), Sample: &c.sample})
-		if err != nil || got.State() != c.state || got.Sample != nil || !strings.HasPrefix(got.Skipped, c.text) || got.SourceRows != 0 && c.state == Skipped {
+		got, err := Check(t.Context(), exact{reader{w, false, nil}, ""}, reader{w, true, nil}, event.TableName{},
+			Options{Dir: t.TempDir(), Sample: &c.sample})
+		if err != nil || got.State() != c.state || got.Sample != nil || !strings.HasPrefix(got.Skipped, c.text) ||
+			got.SourceRows != 0 && c.state == Skipped {
 			t.Errorf("%+v: %+v, %v", c, got, err)
 		}
 	}
@@ -145,7 +148,8 @@ func TestSizesOfSamples(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "0", "-1", "1.5", "0%", "101%", "-1%", "NaN%", "Inf%", "%", "1 %", "x", "99999999999999999999"} {
-		if got, err := ParseSample(text); err == nil || !strings.Contains(err.Error(), strconv.Quote(text)+" is neither") || strings.Contains(err.Error(), "%!") {
+		if got, err := ParseSample(text); err == nil || !strings.Contains(err.Error(), strconv.Quote(text)+" is neither") ||
+			strings.Contains(err.Error(), "%!") {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}

@@ -40,7 +40,8 @@ type change struct {
 }
 
 func newWorld(rng *rand.Rand, keyless bool) *world {
-	w := &world{rng: rng, keyless: keyless, left: 50 + rng.IntN(400), source: map[int]string{}, target: map[int]string{}, stuck: map[int]bool{}, asked: map[int]bool{}}
+	w := &world{rng: rng, keyless: keyless, left: 50 + rng.IntN(400), source: map[int]string{}, target: map[int]string{},
+		stuck: map[int]bool{}, asked: map[int]bool{}}
 	for range 20 + rng.IntN(200) {
 		w.change(true)
 	}
@@ -185,7 +186,8 @@ func (r reader) rows(keys []int, columns func([]pipeline.ReadColumn) error, row 
 	return nil
 }
 
-func (r reader) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r reader) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	from := r.source
 	if r.isTarget {
 		from = r.target
@@ -197,7 +199,8 @@ func (r reader) Read(_ context.Context, _ event.TableName, columns func([]pipeli
 	return r.rows(keys, columns, row)
 }
 
-func (r reader) ReadAfter(_ context.Context, _ event.TableName, after []pipeline.Cell, n int, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r reader) ReadAfter(_ context.Context, _ event.TableName, after []pipeline.Cell, n int, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	if r.keyless {
 		return errors.ErrUnsupported
 	}
@@ -230,7 +233,8 @@ func (r reader) Spread(_ context.Context, _ event.TableName, n int, random func(
 	return out, nil
 }
 
-func (r reader) ReadKeys(_ context.Context, _ event.TableName, wanted [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (r reader) ReadKeys(_ context.Context, _ event.TableName, wanted [][]pipeline.Cell, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	var keys []int
 	for _, k := range wanted {
 		n, err := strconv.Atoi(string(k[0].Text))
@@ -440,7 +444,8 @@ type endless struct {
 func (endless) Tables(context.Context) ([]event.TableName, error) { return nil, nil }
 func (endless) Close() error                                      { return nil }
 
-func (e endless) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (e endless) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	if err := columns([]pipeline.ReadColumn{{Name: "id", Key: true}, {Name: "v"}}); err != nil {
 		return err
 	}

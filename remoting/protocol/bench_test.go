@@ -15,7 +15,8 @@ func BenchmarkSendV2(b *testing.B) {
 			req := remoting.NewRequest(protocol.SendMessageV2)
 			req.Serialization = form
 			h := protocol.SendHeader{ProducerGroup: "group_p", Topic: "orders", DefaultTopic: "TBW102", DefaultTopicQueueNums: 4,
-				BornTimestamp: 1700000000123, Properties: "UNIQ_KEY\x017F0000010BB818B4AAC27D2B5E6A0000\x02WAIT\x01true\x02", MaxReconsumeTimes: protocol.SomeInt32(16)}
+				BornTimestamp: 1700000000123, Properties: "UNIQ_KEY\x017F0000010BB818B4AAC27D2B5E6A0000\x02WAIT\x01true\x02",
+				MaxReconsumeTimes: protocol.SomeInt32(16)}
 			h.Encode(req)
 			req.Body = make([]byte, 128)
 			frame, err := remoting.AppendFrame(nil, req)

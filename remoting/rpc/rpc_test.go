@@ -227,7 +227,8 @@ func TestClientSaysWhatItCouldNotDial(t *testing.T) {
 	addr := ln.Addr().String()
 	ln.Close()
 	c := newClient(t, rpc.ClientConfig{})
-	if _, err := c.Invoke(within(t, 25*time.Second), addr, remoting.NewRequest(1)); !errors.Is(err, rpc.ErrDial) || !strings.Contains(err.Error(), addr) {
+	if _, err := c.Invoke(within(t, 25*time.Second), addr, remoting.NewRequest(1)); !errors.Is(err, rpc.ErrDial) ||
+		!strings.Contains(err.Error(), addr) {
 		t.Fatalf("got %v", err)
 	}
 	// The next attempt waits, and the caller's deadline holds meanwhile.

@@ -29,7 +29,8 @@ func BenchmarkWrite(b *testing.B) {
 		for range message {
 			seq += 2
 			list = append(list, create(seq, image(b, s, i64(int64(seq)), i64(7), "some text of a row", fmt.Sprint(seq), "12345.67",
-				civil(event.Civil{Year: 2026, Month: 8, Day: 21, Hour: 12, Micro: int(seq) % 1e6}), f64(float64(seq)), u64(uint64(seq)%2+1), date(2026, 8, int(seq)%28+1), "short")))
+				civil(event.Civil{Year: 2026, Month: 8, Day: 21, Hour: 12, Micro: int(seq) % 1e6}), f64(float64(seq)), u64(uint64(seq)%2+1),
+				date(2026, 8, int(seq)%28+1), "short")))
 		}
 		if prev == 2 {
 			prev = 0

@@ -30,7 +30,8 @@ func TestSomebodysViewIsLeftAlone(t *testing.T) {
 		if err := conn.Exec(t.Context(), "CREATE OR REPLACE VIEW "+name+" AS "+body); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := claimed(t, c, m, uint64(3+i), false); !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), "somebody else's view") {
+		if _, err := claimed(t, c, m, uint64(3+i), false); !errors.Is(err, pipeline.ErrUnwritable) ||
+			!strings.Contains(err.Error(), "somebody else's view") {
 			t.Errorf("%s: %v", body, err)
 		}
 		if err := conn.Exec(t.Context(), "SELECT mine FROM "+name); err != nil {
@@ -79,7 +80,8 @@ func TestATableOfAnotherControlDatabaseIsLeftAlone(t *testing.T) {
 	other.ControlDatabase = d.Name + "_other"
 	dropLater(t, d, other.ControlDatabase)
 	two := own(t, other, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "b"))))
-	if _, err := two.Flush(t.Context()); !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), "another control_database") {
+	if _, err := two.Flush(t.Context()); !errors.Is(err, pipeline.ErrUnwritable) ||
+		!strings.Contains(err.Error(), "another control_database") {
 		t.Errorf("%v", err)
 	}
 	o.write(0, rows(s, 10, create(12, image(t, s, 2, "b")))).flush()

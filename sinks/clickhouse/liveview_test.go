@@ -50,7 +50,8 @@ func TestALiveViewCountsEachChangeOnce(t *testing.T) {
 		of, sums := c.Database+".story"+suffix, c.Database+".sums"
 		admin("CREATE TABLE " + sums + " (op String, n UInt64, numbers UInt64) ENGINE = SummingMergeTree ORDER BY op")
 		admin("INSERT INTO " + sums + " SELECT toString(_op), 1, _seq FROM " + of)
-		admin("CREATE MATERIALIZED VIEW " + c.Database + ".live TO " + sums + " AS SELECT toString(_op) AS op, 1 AS n, _seq AS numbers FROM " + of)
+		admin("CREATE MATERIALIZED VIEW " + c.Database + ".live TO " + sums +
+			" AS SELECT toString(_op) AS op, 1 AS n, _seq AS numbers FROM " + of)
 
 		for i := range 12 {
 			skip := 0

@@ -21,7 +21,8 @@ func TestAMissingTableIsNoTable(t *testing.T) {
 	}
 	defer conn.Close()
 	read := func(table event.TableName) error {
-		return reader(t, c, "p").Read(t.Context(), table, func([]pipeline.ReadColumn) error { return nil }, func([]pipeline.Cell) error { return nil })
+		return reader(t, c, "p").Read(t.Context(), table, func([]pipeline.ReadColumn) error { return nil },
+			func([]pipeline.Cell) error { return nil })
 	}
 	if err := read(tableName); err != nil {
 		t.Error(err)

@@ -43,7 +43,8 @@ func TestATableIsCurrentWhileItsKeyChanges(t *testing.T) {
 
 		o = own(t, cfg, m, 2, c.after == nil)
 		o.write(0, mark(event.KindBegin, two, changes[len(changes)-1].Seq, event.Mark{Seq: 40, Attempt: 40, Queues: 1}),
-			rows(two, 40, event.Row{Op: event.OpRead, Index: 1, Seq: 42, After: img(1, 11, "A")}, event.Row{Op: event.OpRead, Index: 2, Seq: 44, After: img(4, 14, "d")},
+			rows(two, 40, event.Row{Op: event.OpRead, Index: 1, Seq: 42, After: img(1, 11, "A")},
+				event.Row{Op: event.OpRead, Index: 2, Seq: 44, After: img(4, 14, "d")},
 				event.Row{Op: event.OpRead, Index: 3, Seq: 46, After: img(5, 12, "b")})).flush()
 		same(t, name+", in the snapshot", shows(t, cfg), current)
 		o.write(0, mark(event.KindEnd, two, 46, event.Mark{Seq: 50, Attempt: 40, Queues: 1}), rows(two, 50, create(52, img(6, 16, "e")))).flush()

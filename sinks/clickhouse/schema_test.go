@@ -68,7 +68,8 @@ func TestDefinitionsAreFollowed(t *testing.T) {
 
 			// A queue that lags brings a row of the first definition.
 			o.write(1, rows(old, 0, create(11, image(t, old, 8, "late", "late", 16)))).flush()
-			want := []string{"id=1 a=NULL n=11", "id=2 a=NULL n=12", "id=3 a=NULL n=13", "id=4 a=NULL n=14", "id=5 a=NULL n=1099511627776", "id=6 a=NULL n=0", "id=7 a=new n=15", "id=8 a=NULL n=16"}
+			want := []string{"id=1 a=NULL n=11", "id=2 a=NULL n=12", "id=3 a=NULL n=13", "id=4 a=NULL n=14", "id=5 a=NULL n=1099511627776",
+				"id=6 a=NULL n=0", "id=7 a=new n=15", "id=8 a=NULL n=16"}
 			same(t, "late", shows(t, c), want)
 
 			if keyless {
@@ -97,7 +98,8 @@ func TestAnotherKeyIsShownOnceItIsWhole(t *testing.T) {
 		mk.Queues = 2
 		return mark(k, s, prev, mk)
 	}
-	o.write(0, two(event.KindDDL, byK, 12, event.Mark{Seq: 20, Due: "another key"}), rows(byK, 20, create(22, image(t, byK, 3, 13, "c")))).flush()
+	o.write(0, two(event.KindDDL, byK, 12, event.Mark{Seq: 20, Due: "another key"}),
+		rows(byK, 20, create(22, image(t, byK, 3, 13, "c")))).flush()
 	current := append(slices.Clone(first), "id=3 k=13 v=c")
 	same(t, "the key has changed", shows(t, c), current)
 	o = own(t, c, m, 2, false)
@@ -108,16 +110,21 @@ func TestAnotherKeyIsShownOnceItIsWhole(t *testing.T) {
 	snapshot := func(seq event.Seq, vals ...any) event.Row {
 		return event.Row{Op: event.OpRead, Index: uint64(seq), Seq: seq, After: image(t, byK, vals...)}
 	}
-	o.write(0, two(event.KindBegin, byK, 22, event.Mark{Seq: 30, Attempt: 30}), rows(byK, 30, snapshot(32, 1, 11, "a"), snapshot(34, 3, 13, "c")), two(event.KindEnd, byK, 34, event.Mark{Seq: 40, Attempt: 30}))
-	o.write(1, two(event.KindDDL, byK, 11, event.Mark{Seq: 20, Due: "another key"}), two(event.KindBegin, byK, 20, event.Mark{Seq: 30, Attempt: 30}), rows(byK, 30, snapshot(36, 9, 19, "late"))).flush()
+	o.write(0, two(event.KindBegin, byK, 22, event.Mark{Seq: 30, Attempt: 30}),
+		rows(byK, 30, snapshot(32, 1, 11, "a"), snapshot(34, 3, 13, "c")), two(event.KindEnd, byK, 34, event.Mark{Seq: 40, Attempt: 30}))
+	o.write(1, two(event.KindDDL, byK, 11, event.Mark{Seq: 20, Due: "another key"}),
+		two(event.KindBegin, byK, 20, event.Mark{Seq: 30, Attempt: 30}), rows(byK, 30, snapshot(36, 9, 19, "late"))).flush()
 	same(t, "one queue has not passed END", shows(t, c), current)
 	o.write(1, two(event.KindEnd, byK, 36, event.Mark{Seq: 40, Attempt: 30})).flush()
 	second := []string{"id=1 k=11 v=a", "id=3 k=13 v=c", "id=9 k=19 v=late"}
 	same(t, "by k", shows(t, c), second)
 
 	// The key goes: changes with signs, of a snapshot that is complete.
-	o.write(0, two(event.KindDDL, none, 40, event.Mark{Seq: 50, Due: "no key"}), two(event.KindBegin, none, 50, event.Mark{Seq: 52, Attempt: 52}), rows(none, 52, snapshot(54, 3, 13, "c"), snapshot(56, 3, 13, "c")), two(event.KindEnd, none, 56, event.Mark{Seq: 60, Attempt: 52}))
-	o.write(1, two(event.KindDDL, none, 40, event.Mark{Seq: 50, Due: "no key"}), two(event.KindBegin, none, 50, event.Mark{Seq: 52, Attempt: 52}), two(event.KindEnd, none, 52, event.Mark{Seq: 60, Attempt: 52})).flush()
+	o.write(0, two(event.KindDDL, none, 40, event.Mark{Seq: 50, Due: "no key"}),
+		two(event.KindBegin, none, 50, event.Mark{Seq: 52, Attempt: 52}), rows(none, 52, snapshot(54, 3, 13, "c"), snapshot(56, 3, 13, "c")),
+		two(event.KindEnd, none, 56, event.Mark{Seq: 60, Attempt: 52}))
+	o.write(1, two(event.KindDDL, none, 40, event.Mark{Seq: 50, Due: "no key"}),
+		two(event.KindBegin, none, 50, event.Mark{Seq: 52, Attempt: 52}), two(event.KindEnd, none, 52, event.Mark{Seq: 60, Attempt: 52})).flush()
 	o = own(t, c, m, 3, true)
 	same(t, "no key", shows(t, c), []string{"id=3 k=13 v=c", "id=3 k=13 v=c"})
 	if err := o.Maintain(t.Context()); err != nil || o.Trouble() != "" {

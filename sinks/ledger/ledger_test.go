@@ -267,7 +267,8 @@ func TestARouteChangesWhereItsNumberDoes(t *testing.T) {
 		q, queues int
 		n         event.Seq
 		changed   event.Seq
-	}{{0, 2, 4, 4}, {0, 2, 8, 4}, {0, 4, 12, 12}, {0, 4, 16, 12}, {1, 2, 4, 12}, {1, 2, 8, 12}, {1, 4, 12, 12}, {2, 4, 12, 12}, {0, 3, 20, 20}} {
+	}{{0, 2, 4, 4}, {0, 2, 8, 4}, {0, 4, 12, 12}, {0, 4, 16, 12}, {1, 2, 4, 12}, {1, 2, 8, 12}, {1, 4, 12, 12},
+		{2, 4, 12, 12}, {0, 3, 20, 20}} {
 		s := &event.Slice{Kind: event.KindTruncate, Prev: prev[x.q], Lo: x.n, Hi: x.n, Mark: &event.Mark{Seq: x.n, Queues: x.queues}}
 		if _, _, err := b.Take(queueID(x.q), s, nil, now); err != nil {
 			t.Fatal(err)

@@ -120,7 +120,8 @@ func (w *twin) open(n int) []event.Seq {
 
 func (w *twin) born(n int) (born event.Seq) {
 	for _, x := range w.order[:n] {
-		if m := x.slice.Mark; !x.adopt && x.slice.Kind == event.KindDDL && m.Due == "" && m.Old == (event.SchemaID{}) && m.Schema != (event.SchemaID{}) {
+		if m := x.slice.Mark; !x.adopt && x.slice.Kind == event.KindDDL && m.Due == "" && m.Old == (event.SchemaID{}) &&
+			m.Schema != (event.SchemaID{}) {
 			born = max(born, m.Seq)
 		}
 	}

@@ -88,7 +88,8 @@ func TestEveryKindIsPlainlyEncoded(t *testing.T) {
 	for _, f := range liveFiles(t, vfs.OS(), dir) {
 		plainlyEncoded(t, vfs.OS(), path.Join(dir, f))
 	}
-	leaves := []file.Leaf{{Name: "long", Type: file.Type{Kind: file.String}, Long: true}, {Name: "blob", Type: file.Type{Kind: file.Binary}, Long: true},
+	leaves := []file.Leaf{{Name: "long", Type: file.Type{Kind: file.String}, Long: true},
+		{Name: "blob", Type: file.Type{Kind: file.Binary}, Long: true},
 		{Name: "needed", Type: file.Type{Kind: file.String}, Required: true}, {Name: "named", Type: file.Type{Kind: file.String}, Dictionary: true}}
 	mem := vfs.NewMem()
 	fw, err := file.NewWriter(scratchOf(t, mem), file.NewSchema(leaves), leaves, file.Codec("zstd"))
@@ -121,7 +122,8 @@ func TestATableOfAnOlderFormatIsRenewed(t *testing.T) {
 			t.Errorf("writer features %v", snap)
 		}
 	}
-	if !file.HasAged(table.changes.Log().Snapshot()) || !file.HasAged(table.current.Log().Snapshot()) || !table.changes.Log().Snapshot().Aged || !table.current.Log().Snapshot().Aged {
+	if !file.HasAged(table.changes.Log().Snapshot()) || !file.HasAged(table.current.Log().Snapshot()) ||
+		!table.changes.Log().Snapshot().Aged || !table.current.Log().Snapshot().Aged {
 		t.Fatal("nothing of the table is of an older format")
 	}
 	must[int](t)(0, table.current.MergeNow())

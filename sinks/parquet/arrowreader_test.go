@@ -168,7 +168,8 @@ func (a *arrowGo) candidates(r *arrowfile.Reader, g int, f [3]*string, rows []ma
 				a.skipped++
 				return nil
 			}
-		} else if stats.HasMinMax() && !mayHold(typ, f, bound(t, leaf.PhysicalType(), typ, stats.EncodeMin()), bound(t, leaf.PhysicalType(), typ, stats.EncodeMax())) {
+		} else if stats.HasMinMax() && !mayHold(typ, f, bound(t, leaf.PhysicalType(), typ, stats.EncodeMin()),
+			bound(t, leaf.PhysicalType(), typ, stats.EncodeMax())) {
 			a.skipped++
 			return nil
 		}
@@ -196,7 +197,8 @@ func (a *arrowGo) candidates(r *arrowfile.Reader, g int, f [3]*string, rows []ma
 		case nulls:
 			skip = true
 		default:
-			skip = !mayHold(typ, f, bound(t, leaf.PhysicalType(), typ, index.GetMinValues()[p]), bound(t, leaf.PhysicalType(), typ, index.GetMaxValues()[p]))
+			skip = !mayHold(typ, f, bound(t, leaf.PhysicalType(), typ, index.GetMinValues()[p]),
+				bound(t, leaf.PhysicalType(), typ, index.GetMaxValues()[p]))
 		}
 		if skip {
 			a.skipped++

@@ -203,7 +203,8 @@ func TestATimeThatHasNotComeIsNotBelieved(t *testing.T) {
 			sink := twinSinkAt(t, mem, name)
 			sink.Now = func() time.Time { return now }
 			table := open(t, sink, claim(m, 1))
-			write(t, table, 0, mark(event.KindDDL, s, 0, event.Mark{Seq: 2, Queues: 1}), mark(event.KindHeartbeat, nil, 2, event.Mark{Seq: 4, Queues: 1, Time: day}))
+			write(t, table, 0, mark(event.KindDDL, s, 0, event.Mark{Seq: 2, Queues: 1}),
+				mark(event.KindHeartbeat, nil, 2, event.Mark{Seq: 4, Queues: 1, Time: day}))
 			c.next.Prev = 4
 			write(t, table, 0, c.next)
 			flush(t, table)

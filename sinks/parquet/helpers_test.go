@@ -140,7 +140,8 @@ func rows(s *event.Schema, prev event.Seq, tx string, list ...event.Row) *event.
 
 // mark makes a slice that is not rows.
 func mark(k event.Kind, s *event.Schema, prev event.Seq, m event.Mark) *event.Slice {
-	what := map[event.Kind]string{event.KindBegin: "begin", event.KindEnd: "end", event.KindHeartbeat: "beat", event.KindDDL: "ddl", event.KindTruncate: "truncate"}[k]
+	what := map[event.Kind]string{event.KindBegin: "begin", event.KindEnd: "end", event.KindHeartbeat: "beat", event.KindDDL: "ddl",
+		event.KindTruncate: "truncate"}[k]
 	m.ID = event.MarkIdentity(what, m.Seq)
 	if m.Time.IsZero() {
 		m.Time = day

@@ -44,7 +44,8 @@ func readLargeTable(t *testing.T, dir string) []*question {
 	cfg.Current.Interval = current.Interval(time.Hour)
 	cfg.Current.FileRows = largeRows / 4
 	m := schemas{}
-	l := &largeTable{t: t, seq: 10, rng: rand.New(rand.NewPCG(7, 7)), live: map[int]map[string]*string{}, images: map[int]event.Image{}, texts: map[int]string{}}
+	l := &largeTable{t: t, seq: 10, rng: rand.New(rand.NewPCG(7, 7)), live: map[int]map[string]*string{}, images: map[int]event.Image{},
+		texts: map[int]string{}}
 	l.schema = m.add(t, event.Schema{Name: event.TableName{DB: "shop", Table: "large"}, PrimaryKey: []int{0}, Columns: []event.Column{
 		{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4},
 		{ID: 2, Name: "n", Type: event.TypeInt, Precision: 8},

@@ -62,7 +62,8 @@ func TestOneNameIsOneColumn(t *testing.T) {
 	step("a zero date", "id d d__raw__2 d__raw _seq ", both, zero, "mine too")
 	step("dropped", "id _seq ", nil)
 	step("a name that differs in case only", "id D__2 D__raw__3 _seq ", []event.Column{col(4, "D", event.TypeDate)}, zero)
-	step("a column called as one that was moved", "id D__2 D__raw__3 d__2__2 _seq ", []event.Column{col(4, "D", event.TypeDate), col(5, "d__2", event.TypeInt)}, date, 5)
+	step("a column called as one that was moved", "id D__2 D__raw__3 d__2__2 _seq ",
+		[]event.Column{col(4, "D", event.TypeDate), col(5, "d__2", event.TypeInt)}, date, 5)
 	step("names swapped", "id x y _seq ", []event.Column{col(6, "x", event.TypeInt), col(7, "y", event.TypeInt)}, 1, 2)
 	step("names swapped back", "id y__2 x__2 _seq ", []event.Column{col(6, "y", event.TypeInt), col(7, "x", event.TypeInt)}, 1, 2)
 	step("another type", "id y__3 x__2 _seq ", []event.Column{col(6, "y", event.TypeText), col(7, "x", event.TypeInt)}, "1", 2)

@@ -288,7 +288,8 @@ func TestAValueThatCannotBeHeldIsNamed(t *testing.T) {
 	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{
 		{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}, {ID: 2, Name: "note", Type: event.TypeText}}})
 	table := open(t, twinSink(t, mem), claim(m, 1))
-	err := table.Write(context.Background(), queueID(0), rows(s, 0, "tx", create(2, 0, image(t, s, 41, "fine")), create(4, 1, image(t, s, 42, "\xff"))))
+	err := table.Write(context.Background(), queueID(0),
+		rows(s, 0, "tx", create(2, 0, image(t, s, 41, "fine")), create(4, 1, image(t, s, 42, "\xff"))))
 	if !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(fmt.Sprint(err), "note") || !strings.Contains(fmt.Sprint(err), "key 42") {
 		t.Fatalf("error %v", err)
 	}

@@ -48,7 +48,8 @@ func TestReadbackFindsSourceNames(t *testing.T) {
 	if want := []string{"1||2026-00-00|2", "2|2026-08-21||4"}; !slices.Equal(got, want) {
 		t.Errorf("rows %q, not %q", got, want)
 	}
-	want := []pipeline.ReadColumn{{Name: "_SEQ"}, {Name: "a day;"}, {Name: "a%20day%3B" + file.RawSuffix, RawOf: "a day;"}, {Name: file.ColSeq, Own: true}}
+	want := []pipeline.ReadColumn{{Name: "_SEQ"}, {Name: "a day;"}, {Name: "a%20day%3B" + file.RawSuffix, RawOf: "a day;"},
+		{Name: file.ColSeq, Own: true}}
 	if !slices.Equal(columns, want) {
 		t.Errorf("columns %+v", columns)
 	}

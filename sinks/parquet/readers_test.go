@@ -157,7 +157,8 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 		sl.Txs[0].End = true
 		write(t, target, 0, sl)
 		seq = row.Seq
-		kept := map[string]*string{"_op": show(string(row.Op)), "_seq": show(fmt.Sprint(uint64(row.Seq))), "_dt": show(day.AddDate(0, 0, n%3).Format("2006-01-02"))}
+		kept := map[string]*string{"_op": show(string(row.Op)), "_seq": show(fmt.Sprint(uint64(row.Seq))),
+			"_dt": show(day.AddDate(0, 0, n%3).Format("2006-01-02"))}
 		for k, v := range shows {
 			kept[k] = v
 		}
@@ -209,7 +210,8 @@ func readTableOf(t *testing.T, sink *Sink, table string, cases []readCase, steps
 	}
 	changes := &question{Path: target.Dir + "/changes", name: table + "/changes", want: all,
 		Columns: append([]questionColumn{{"_seq", "long"}, {"_op", "string"}, {"_dt", "date"}}, columns...)}
-	changes.Filters = append(filters[:min(4, len(filters)):min(4, len(filters))], [3]*string{show("_dt"), show("="), show("2026-08-22")}, [3]*string{show("_op"), show("="), show("d")})
+	changes.Filters = append(filters[:min(4, len(filters)):min(4, len(filters))], [3]*string{show("_dt"), show("="), show("2026-08-22")},
+		[3]*string{show("_op"), show("="), show("d")})
 	list := []*question{current, changes}
 	if steps == 0 {
 		list = list[:1]
@@ -451,7 +453,8 @@ func checkAnswer(t *testing.T, reader string, q *question, a *answer) {
 			if f[2] != nil {
 				value = *f[2]
 			}
-			t.Errorf("%s: %s %s %.80q takes %d rows, %.200s, not %d, %.200s", q.name, *f[0], *f[1], value, len(a.Filters[i]), fmt.Sprint(a.Filters[i]), len(want), fmt.Sprint(want))
+			t.Errorf("%s: %s %s %.80q takes %d rows, %.200s, not %d, %.200s", q.name, *f[0], *f[1], value, len(a.Filters[i]),
+				fmt.Sprint(a.Filters[i]), len(want), fmt.Sprint(want))
 		}
 	}
 }

@@ -210,7 +210,8 @@ func TestABucketThatFails(t *testing.T) {
 func randomFaults(seed uint64) func(*http.Request) testenv.Fault {
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(seed, 5))
-	faults := []testenv.Fault{{Kind: testenv.Drop}, {Kind: testenv.LoseAnswer}, {Kind: testenv.CutRequest}, {Kind: testenv.CutAnswer}, {Kind: testenv.Twice},
+	faults := []testenv.Fault{{Kind: testenv.Drop}, {Kind: testenv.LoseAnswer}, {Kind: testenv.CutRequest},
+		{Kind: testenv.CutAnswer}, {Kind: testenv.Twice},
 		{Kind: testenv.Late}, {Kind: testenv.Landed, Status: 500, Code: "InternalError"}, {Kind: testenv.Refuse, Status: 503, Code: "SlowDown"},
 		{Kind: testenv.Refuse, Status: 403, Code: "AccessDenied"}}
 	out := 0

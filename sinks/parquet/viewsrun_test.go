@@ -11,7 +11,8 @@ import (
 // they show there. Of each file one line is changed: the one that it says is to be.
 func viewsElsewhere(t *testing.T, reader string, list []*question) []*question {
 	t.Helper()
-	file := map[string]string{"duckdbdelta": "duckdb.sql", "clickhouse": "clickhouse.sql", "spark3": "spark.sql", "spark4": "spark.sql"}[reader]
+	file := map[string]string{"duckdbdelta": "duckdb.sql", "clickhouse": "clickhouse.sql", "spark3": "spark.sql",
+		"spark4": "spark.sql"}[reader]
 	if file == "" {
 		return nil
 	}

@@ -86,7 +86,8 @@ func TestStrangersGetNothing(t *testing.T) {
 }
 
 func TestSortIsJavas(t *testing.T) {
-	qs := []message.Queue{{Topic: "T", BrokerName: "b", QueueID: 0}, {Topic: "T", BrokerName: "a", QueueID: 10}, {Topic: "T", BrokerName: "a", QueueID: 9}}
+	qs := []message.Queue{{Topic: "T", BrokerName: "b", QueueID: 0}, {Topic: "T", BrokerName: "a", QueueID: 10},
+		{Topic: "T", BrokerName: "a", QueueID: 9}}
 	members := []string{"10.0.0.2@1", "10.0.0.10@1"}
 	Sort(members, qs)
 	if qs[0].QueueID != 9 || qs[1].QueueID != 10 || qs[2].BrokerName != "b" || members[0] != "10.0.0.10@1" {

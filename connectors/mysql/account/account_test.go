@@ -136,10 +136,12 @@ func TestAServerThatTakesNothingWithoutTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = connected(t, Account{Address: s.srv.Addr, User: "plain", Password: "pw", TLS: TLS{Mode: Disabled}})
-			if err == nil || !strings.Contains(err.Error(), "require_secure_transport") || !strings.Contains(err.Error(), "source.tls.mode is disabled") {
+			if err == nil || !strings.Contains(err.Error(), "require_secure_transport") ||
+				!strings.Contains(err.Error(), "source.tls.mode is disabled") {
 				t.Fatalf("the error does not name what the server demands: %v", err)
 			}
-			if cipher, err := connected(t, Account{Address: s.srv.Addr, User: "plain", Password: "pw", TLS: TLS{Mode: Preferred}}); err != nil || cipher == "" {
+			if cipher, err := connected(t, Account{Address: s.srv.Addr, User: "plain", Password: "pw", TLS: TLS{Mode: Preferred}}); err != nil ||
+				cipher == "" {
 				t.Fatalf("preferred: cipher %q, %v", cipher, err)
 			}
 		})
@@ -163,7 +165,8 @@ func TestAServerWithoutTLS(t *testing.T) {
 				}
 			}
 			a.TLS.Mode, a.Password = Preferred, "wrong"
-			if _, err := connected(t, a); err == nil || !strings.Contains(err.Error(), "the server offers none") || !strings.Contains(err.Error(), "source.password is wrong") {
+			if _, err := connected(t, a); err == nil || !strings.Contains(err.Error(), "the server offers none") ||
+				!strings.Contains(err.Error(), "source.password is wrong") {
 				t.Fatalf("a wrong password: %v", err)
 			}
 		})

@@ -84,7 +84,8 @@ func ask(t testing.TB, conn *sql.Conn, texts [][]byte, from, to string) []sql.Nu
 		must(q.String())
 	}
 	answers := make([]sql.NullString, len(texts))
-	rows, err := conn.QueryContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT id, CAST(CONVERT(CONVERT(b USING %s) USING %s) AS BINARY) FROM sequences", from, to))
+	rows, err := conn.QueryContext(context.WithoutCancel(ctx),
+		fmt.Sprintf("SELECT id, CAST(CONVERT(CONVERT(b USING %s) USING %s) AS BINARY) FROM sequences", from, to))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,8 @@ func TestServers(t *testing.T) {
 }
 
 // eachTable asks both servers for every sequence of bytes of every set that is a table.
-func eachTable(t *testing.T, servers map[string]*sql.Conn, fn func(*testing.T, map[string]*sql.Conn, *Set, [][]byte, map[string][]sql.NullString)) {
+func eachTable(t *testing.T, servers map[string]*sql.Conn,
+	fn func(*testing.T, map[string]*sql.Conn, *Set, [][]byte, map[string][]sql.NullString)) {
 	for name, s := range sets {
 		if s.table == nil {
 			continue

@@ -66,10 +66,12 @@ func fullSchema(kind string) *event.Schema {
 		{Name: "dt", Type: event.TypeDateTime, Native: "datetime(3)", Scale: 3}, {Name: "bb", Type: event.TypeInt, Native: "tinyint", Precision: 1},
 	}
 	if kind == "mysql" {
-		columns = append(columns, event.Column{Name: "ve", Type: event.TypeBinary, Native: "vector(4)"}, event.Column{Name: "hid", Type: event.TypeInt, Native: "int", Precision: 4})
+		columns = append(columns, event.Column{Name: "ve", Type: event.TypeBinary, Native: "vector(4)"},
+			event.Column{Name: "hid", Type: event.TypeInt, Native: "int", Precision: 4})
 	} else {
 		columns[7].Native = "longtext"
-		columns = append(columns, event.Column{Name: "u", Type: event.TypeBinary, Native: "uuid", Length: 16}, event.Column{Name: "i6", Type: event.TypeBinary, Native: "inet6", Length: 16})
+		columns = append(columns, event.Column{Name: "u", Type: event.TypeBinary, Native: "uuid", Length: 16},
+			event.Column{Name: "i6", Type: event.TypeBinary, Native: "inet6", Length: 16})
 	}
 	return event.NewSchema(event.TableName{DB: "tmx", Table: "t"}, columns, []int{0})
 }
@@ -118,12 +120,14 @@ func TestFullMetadataFitsAndSaysWhatDiffers(t *testing.T) {
 		s := fullSchema(kind)
 		_, err := NewDecoder(event.NewSchema(s.Name, s.Columns, []int{0, 1}), tm, kind == "mariadb", nil)
 		var d *Difference
-		if !errors.As(err, &d) || d.Aspect != DiffersInKey || d.Error() != "the primary key is (id) in the log and (id, y) in the tracked definition" {
+		if !errors.As(err, &d) || d.Aspect != DiffersInKey ||
+			d.Error() != "the primary key is (id) in the log and (id, y) in the tracked definition" {
 			t.Errorf("%s: another key: %v", kind, err)
 		}
 		unknown := slices.Clone(s.Columns)
 		unknown[6].Charset = "filename"
-		if _, err := NewDecoder(event.NewSchema(s.Name, unknown, s.PrimaryKey), tm, false, nil); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), `charset "filename"`) {
+		if _, err := NewDecoder(event.NewSchema(s.Name, unknown, s.PrimaryKey), tm, false, nil); !errors.Is(err, ErrUnsupported) ||
+			!strings.Contains(err.Error(), `charset "filename"`) {
 			t.Errorf("a charset that no server has: %v", err)
 		}
 	}
@@ -222,7 +226,8 @@ type counter int
 func (c *counter) Add(n float64) { *c += counter(n) }
 
 func textTable(charset string, key bool) (*event.Schema, *TableMap) {
-	s := event.NewSchema(event.TableName{DB: "d", Table: "t"}, []event.Column{{Name: "v", Type: event.TypeText, Native: "varchar(60)", Length: 60, Charset: charset}}, nil)
+	s := event.NewSchema(event.TableName{DB: "d", Table: "t"},
+		[]event.Column{{Name: "v", Type: event.TypeText, Native: "varchar(60)", Length: 60, Charset: charset}}, nil)
 	if key {
 		s = event.NewSchema(s.Name, s.Columns, []int{0})
 	}

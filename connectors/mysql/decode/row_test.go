@@ -23,10 +23,12 @@ func orders() (*event.Schema, *TableMap, []byte) {
 	}
 	s := event.NewSchema(event.TableName{DB: "shop", Table: "orders"}, []event.Column{
 		col("id", event.TypeInt, "bigint", event.Column{Precision: 8}), col("customer", event.TypeInt, "bigint", event.Column{Precision: 8}),
-		col("ref", event.TypeText, "varchar(64)", event.Column{Length: 64, Charset: "utf8mb4"}), col("state", event.TypeInt, "tinyint", event.Column{Precision: 1}),
+		col("ref", event.TypeText, "varchar(64)", event.Column{Length: 64, Charset: "utf8mb4"}),
+		col("state", event.TypeInt, "tinyint", event.Column{Precision: 1}),
 		col("total", event.TypeDecimal, "decimal(12,2)", event.Column{Precision: 12, Scale: 2}),
 		col("note", event.TypeText, "varchar(200)", event.Column{Length: 200, Charset: "utf8mb4"}),
-		col("at", event.TypeDateTime, "datetime(3)", event.Column{Scale: 3}), col("changed", event.TypeTimestamp, "timestamp(3)", event.Column{Scale: 3}),
+		col("at", event.TypeDateTime, "datetime(3)", event.Column{Scale: 3}),
+		col("changed", event.TypeTimestamp, "timestamp(3)", event.Column{Scale: 3}),
 	}, []int{0})
 	body := []byte{1, 0, 0, 0, 0, 0, 1, 0, 4}
 	body = append(body, "shop\x00"...)
@@ -161,7 +163,8 @@ func TestJSONDoublesPrintLikeTheServer(t *testing.T) {
 	for _, c := range []struct {
 		f    float64
 		want string
-	}{{0, "0.0"}, {1, "1.0"}, {-1.5, "-1.5"}, {1e14, "100000000000000.0"}, {1e15, "1e15"}, {123456789012345, "123456789012345.0"}, {1e-14, "0.00000000000001"},
+	}{{0, "0.0"}, {1, "1.0"}, {-1.5, "-1.5"}, {1e14, "100000000000000.0"}, {1e15, "1e15"}, {123456789012345, "123456789012345.0"},
+		{1e-14, "0.00000000000001"},
 		{1e-15, "0.000000000000001"}, {1e-16, "1e-16"}, {1.25e-16, "1.25e-16"}, {math.MaxFloat64, "1.7976931348623157e308"}, {0.1, "0.1"}} {
 		if got := string(appendJSONDouble(nil, c.f)); got != c.want {
 			t.Errorf("%g prints %s, want %s", c.f, got, c.want)

@@ -58,7 +58,8 @@ func timeTwin(s string) (int64, bool) {
 	s, negative := strings.CutPrefix(s, "-")
 	clock, frac, _ := strings.Cut(s, ".")
 	f := strings.Split(clock, ":")
-	if len(f) != 3 || len(f[0]) < 1 || len(f[0]) > 3 || len(f[1]) != 2 || len(f[2]) != 2 || len(frac) > 6 || !allDigits(strings.Join(f, "")+frac) {
+	if len(f) != 3 || len(f[0]) < 1 || len(f[0]) > 3 || len(f[1]) != 2 || len(f[2]) != 2 || len(frac) > 6 ||
+		!allDigits(strings.Join(f, "")+frac) {
 		return 0, false
 	}
 	h, _ := strconv.ParseInt(f[0], 10, 64)

@@ -193,7 +193,8 @@ func TestLargeEventsComeBack(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 		e := s.Event
-		if string(e.Body) != strings.Repeat(string(rune('a'+i)), n) || e.Flags != uint16(i) || e.Packed != (i%2 == 0) || e.Place.Start != uint64(i) || e.Place.Checksum != uint32(n) {
+		if string(e.Body) != strings.Repeat(string(rune('a'+i)), n) || e.Flags != uint16(i) || e.Packed != (i%2 == 0) ||
+			e.Place.Start != uint64(i) || e.Place.Checksum != uint32(n) {
 			t.Errorf("event %d of %d bytes came back as one of %d: %+v", i, n, len(e.Body), e.Place)
 		}
 	}
@@ -308,7 +309,8 @@ func FuzzStatement(f *testing.F) {
 func FuzzAssembler(f *testing.F) {
 	f.Add(true, []byte{1, 2, 3, 4, 5, 6})
 	f.Add(false, []byte{0, 5, 1, 2, 3, 7, 2, 3, 8, 9, 10, 11})
-	lines := []string{"gtid", "gtid standalone", "map", "rows x", "xid", "query BEGIN", "query SAVEPOINT a", "query ROLLBACK TO a", "query SAVEPOINT b",
+	lines := []string{"gtid", "gtid standalone", "map", "rows x", "xid", "query BEGIN", "query SAVEPOINT a",
+		"query ROLLBACK TO a", "query SAVEPOINT b",
 		"query ROLLBACK", "prepare x", "query XA COMMIT X'78',X'',1", "query XA ROLLBACK X'78',X'',1", "rotate", "beat", "one-phase x", "query XA START x", "query DROP TABLE t"}
 	f.Fuzz(func(t *testing.T, maria bool, picks []byte) {
 		if len(picks) > 200 {

@@ -104,14 +104,16 @@ func parts(t *testing.T, r *Reader, typ string, want int) {
 	}
 	all := keys
 	got, keys = nil, nil
-	if err := r.ReadKeys(t.Context(), name, append(all, []pipeline.Cell{all[0][0], all[0][1]}), none, take); err != nil || !slices.Equal(sort(got), sort(whole)) {
+	if err := r.ReadKeys(t.Context(), name, append(all, []pipeline.Cell{all[0][0], all[0][1]}), none, take); err != nil ||
+		!slices.Equal(sort(got), sort(whole)) {
 		t.Errorf("%s: by key %q, %v\nas a whole %q", typ, got, err, whole)
 	}
 }
 
 func TestKeysThatGiveNoOrderAreSaid(t *testing.T) {
 	server := testenv.MariaDB(t)
-	exec(t, open(t, server), "CREATE DATABASE shop", "CREATE TABLE shop.e (k ENUM('b','a') PRIMARY KEY)", "CREATE TABLE shop.f (k FLOAT PRIMARY KEY)",
+	exec(t, open(t, server), "CREATE DATABASE shop", "CREATE TABLE shop.e (k ENUM('b','a') PRIMARY KEY)",
+		"CREATE TABLE shop.f (k FLOAT PRIMARY KEY)",
 		"CREATE TABLE shop.p (k TEXT NOT NULL, UNIQUE KEY (k(3)))", "CREATE TABLE shop.n (k INT)", "INSERT INTO shop.e VALUES ('a'), ('b')")
 	r := reader(t, server)
 	none := func([]pipeline.ReadColumn) error { return nil }
@@ -158,7 +160,8 @@ func TestWhatTheServerIsSetToDoesNotCutWhatIsRead(t *testing.T) {
 // TestIndexesOverExpressionsAndVectors are MySQL's own.
 func TestIndexesOverExpressionsAndVectors(t *testing.T) {
 	server := testenv.MySQL(t)
-	exec(t, open(t, server), "CREATE DATABASE shop", "CREATE TABLE shop.fn (s VARCHAR(10) NOT NULL, id INT NOT NULL, hidden INT INVISIBLE DEFAULT 7, g INT AS (id + 1) VIRTUAL)",
+	exec(t, open(t, server), "CREATE DATABASE shop",
+		"CREATE TABLE shop.fn (s VARCHAR(10) NOT NULL, id INT NOT NULL, hidden INT INVISIBLE DEFAULT 7, g INT AS (id + 1) VIRTUAL)",
 		"CREATE UNIQUE INDEX a ON shop.fn ((CONCAT(s, id)))", "CREATE UNIQUE INDEX b ON shop.fn (s, (id + 1))", "INSERT INTO shop.fn (s, id) VALUES ('x', 1)",
 		"CREATE TABLE shop.v (id INT PRIMARY KEY, v VECTOR(2))", "INSERT INTO shop.v VALUES (1, STRING_TO_VECTOR('[1,2]')), (2, NULL)")
 	r := reader(t, server)
@@ -174,7 +177,8 @@ func TestIndexesOverExpressionsAndVectors(t *testing.T) {
 		t.Errorf("%+v", columns)
 	}
 	_, rows = read(t, r, event.TableName{DB: "shop", Table: "v"})
-	if want := [][]string{{"=1", "=0000803f00000040"}, {"=2", "NULL"}}; len(rows) != 2 || !slices.Equal(rows[0], want[0]) || !slices.Equal(rows[1], want[1]) {
+	if want := [][]string{{"=1", "=0000803f00000040"}, {"=2", "NULL"}}; len(rows) != 2 || !slices.Equal(rows[0], want[0]) ||
+		!slices.Equal(rows[1], want[1]) {
 		t.Errorf("%q", rows)
 	}
 }

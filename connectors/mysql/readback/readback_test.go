@@ -85,7 +85,8 @@ func TestKeysAndTables(t *testing.T) {
 		"CREATE VIEW shop.view AS SELECT 1")
 	r := reader(t, server)
 	names, err := r.Tables(t.Context())
-	if want := []event.TableName{{DB: "shop", Table: "nokey"}, {DB: "shop", Table: "pk"}, {DB: "shop", Table: "uk"}}; err != nil || !slices.Equal(names, want) {
+	if want := []event.TableName{{DB: "shop", Table: "nokey"}, {DB: "shop", Table: "pk"}, {DB: "shop", Table: "uk"}}; err != nil ||
+		!slices.Equal(names, want) {
 		t.Errorf("%v, %v", names, err)
 	}
 	for table, want := range map[string]string{"pk": "a b", "uk": "a", "nokey": ""} {

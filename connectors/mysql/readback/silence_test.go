@@ -69,10 +69,12 @@ func TestAFrozenServerIsNotWaitedForWithoutEnd(t *testing.T) {
 			return r.Read(ctx, table, func([]pipeline.ReadColumn) error { freeze(); return nil }, func([]pipeline.Cell) error { return nil })
 		},
 		"ReadAfter": func(ctx context.Context, r *Reader, freeze func()) error {
-			return r.ReadAfter(ctx, table, nil, 10, func([]pipeline.ReadColumn) error { freeze(); return nil }, func([]pipeline.Cell) error { return nil })
+			return r.ReadAfter(ctx, table, nil, 10, func([]pipeline.ReadColumn) error { freeze(); return nil },
+				func([]pipeline.Cell) error { return nil })
 		},
 		"ReadKeys": func(ctx context.Context, r *Reader, freeze func()) error {
-			return r.ReadKeys(ctx, table, [][]pipeline.Cell{{text("1")}}, func([]pipeline.ReadColumn) error { freeze(); return nil }, func([]pipeline.Cell) error { return nil })
+			return r.ReadKeys(ctx, table, [][]pipeline.Cell{{text("1")}}, func([]pipeline.ReadColumn) error { freeze(); return nil },
+				func([]pipeline.Cell) error { return nil })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

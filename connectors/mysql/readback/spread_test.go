@@ -105,7 +105,8 @@ func TestRowsAreCountedOrEstimated(t *testing.T) {
 	for kind, server := range map[string]*testenv.Server{"mariadb": testenv.MariaDB(t), "mysql": testenv.MySQL(t)} {
 		t.Run(kind, func(t *testing.T) {
 			db, r := open(t, server), reader(t, server)
-			exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.ten (n INT PRIMARY KEY)", "INSERT INTO shop.ten VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)",
+			exec(t, db, "CREATE DATABASE shop", "CREATE TABLE shop.ten (n INT PRIMARY KEY)",
+				"INSERT INTO shop.ten VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)",
 				"CREATE TABLE shop.many (n INT)", "INSERT INTO shop.many SELECT a.n FROM shop.ten a, shop.ten b, shop.ten c, shop.ten d, shop.ten e WHERE e.n < 3",
 				"CREATE TABLE shop.none (n INT PRIMARY KEY)", "CREATE TABLE shop.prefix (k TEXT NOT NULL, UNIQUE KEY (k(3)))", "ANALYZE TABLE shop.many")
 			for table, want := range map[string][2]int64{"ten": {10, 10}, "none": {0, 0}, "many": {15_000, 60_000}} {
@@ -127,7 +128,8 @@ func TestRowsAreCountedOrEstimated(t *testing.T) {
 // TestAKeyThatIsNoCharacterIsNotLookedFor: the literal would be another key.
 func TestAKeyThatIsNoCharacterIsNotLookedFor(t *testing.T) {
 	server := testenv.MariaDB(t)
-	exec(t, open(t, server), "CREATE DATABASE shop", "CREATE TABLE shop.g (k VARCHAR(9) CHARACTER SET cp1251 COLLATE cp1251_bin PRIMARY KEY, v INT)",
+	exec(t, open(t, server), "CREATE DATABASE shop",
+		"CREATE TABLE shop.g (k VARCHAR(9) CHARACTER SET cp1251 COLLATE cp1251_bin PRIMARY KEY, v INT)",
 		"INSERT INTO shop.g VALUES ('A', 1), (CONVERT(X'98' USING cp1251), 2), (CONVERT(X'9841' USING cp1251), 3), ('ж', 4)")
 	r, name := reader(t, server), event.TableName{DB: "shop", Table: "g"}
 	var last []pipeline.Cell

@@ -15,7 +15,8 @@ func TestStatementsNameEveryCharset(t *testing.T) {
 				continue
 			}
 			changes := Apply(Statement{SQL: form, DB: "d", Temporary: &Temporary{}, Number: 1,
-				Captures: func(event.TableName) bool { return true }, Table: func(event.TableName) *Current { return nil }, Tables: func() []event.TableName { return nil }})
+				Captures: func(event.TableName) bool { return true }, Table: func(event.TableName) *Current { return nil },
+				Tables: func() []event.TableName { return nil }})
 			if len(changes) != 1 || changes[0].Kind != Created || changes[0].New == nil || changes[0].New.Columns[0].Charset != name {
 				t.Errorf("%s: %+v", form, changes)
 			}

@@ -133,7 +133,8 @@ func TestDifferencesSayWhatDiffers(t *testing.T) {
 	}
 	name := event.TableName{DB: "d", Table: "t"}
 	base := func() []event.Column {
-		return []event.Column{column("id", "int", "", false), column("v", "varchar(9)", "utf8mb4", true), column("e", "enum('a')", "utf8mb4", true)}
+		return []event.Column{column("id", "int", "", false), column("v", "varchar(9)", "utf8mb4", true),
+			column("e", "enum('a')", "utf8mb4", true)}
 	}
 	old := event.NewSchema(name, base(), []int{0})
 	for want, change := range map[string]func(c []event.Column) ([]event.Column, []int){
@@ -144,13 +145,21 @@ func TestDifferencesSayWhatDiffers(t *testing.T) {
 			c[0] = column("id", "bigint", "", false)
 			return c, []int{0}
 		},
-		`column v has charset "utf8mb4", on the server "latin1"`: func(c []event.Column) ([]event.Column, []int) { c[1].Charset = "latin1"; return c, []int{0} },
-		"column v may be NULL, on the server it may not":         func(c []event.Column) ([]event.Column, []int) { c[1].Nullable = false; return c, []int{0} },
-		"column id may not be NULL, on the server it may":        func(c []event.Column) ([]event.Column, []int) { c[0].Nullable = true; return c, []int{0} },
-		`column e has members ["a"], on the server ["a" "b"]`:    func(c []event.Column) ([]event.Column, []int) { c[2].Members = []string{"a", "b"}; return c, []int{0} },
-		"column v is not generated, on the server it is":         func(c []event.Column) ([]event.Column, []int) { c[1].Generated = true; return c, []int{0} },
-		"the key is (id), on the server (id, v)":                 func(c []event.Column) ([]event.Column, []int) { return c, []int{0, 1} },
-		"the key is (id), on the server ()":                      func(c []event.Column) ([]event.Column, []int) { return c, nil },
+		`column v has charset "utf8mb4", on the server "latin1"`: func(c []event.Column) ([]event.Column,
+			[]int) {
+			c[1].Charset = "latin1"
+			return c, []int{0}
+		},
+		"column v may be NULL, on the server it may not":  func(c []event.Column) ([]event.Column, []int) { c[1].Nullable = false; return c, []int{0} },
+		"column id may not be NULL, on the server it may": func(c []event.Column) ([]event.Column, []int) { c[0].Nullable = true; return c, []int{0} },
+		`column e has members ["a"], on the server ["a" "b"]`: func(c []event.Column) ([]event.Column,
+			[]int) {
+			c[2].Members = []string{"a", "b"}
+			return c, []int{0}
+		},
+		"column v is not generated, on the server it is": func(c []event.Column) ([]event.Column, []int) { c[1].Generated = true; return c, []int{0} },
+		"the key is (id), on the server (id, v)":         func(c []event.Column) ([]event.Column, []int) { return c, []int{0, 1} },
+		"the key is (id), on the server ()":              func(c []event.Column) ([]event.Column, []int) { return c, nil },
 		"column v is varchar(9), on the server tinytext": func(c []event.Column) ([]event.Column, []int) {
 			c[1] = column("v", "tinytext", "utf8mb4", true)
 			return c, []int{0}

@@ -62,7 +62,8 @@ func statement(sql string) []Change {
 			if n != s.Name {
 				return nil
 			}
-			return &Current{Schema: s, Charset: "utf8mb4", Collation: "utf8mb4_bin", Key: "PRIMARY", Indexes: []Index{{Name: "PRIMARY", Unique: true, Columns: []string{"id"}}}}
+			return &Current{Schema: s, Charset: "utf8mb4", Collation: "utf8mb4_bin", Key: "PRIMARY",
+				Indexes: []Index{{Name: "PRIMARY", Unique: true, Columns: []string{"id"}}}}
 		},
 		Tables: func() []event.TableName { return []event.TableName{s.Name} },
 	})

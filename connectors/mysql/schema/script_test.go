@@ -49,13 +49,15 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) string {
 	return ""
 }
 
-var modes = map[string]Mode{"ANSI_QUOTES": ANSIQuotes, "REAL_AS_FLOAT": RealAsFloat, "NO_BACKSLASH_ESCAPES": NoBackslashEscapes, "PIPES_AS_CONCAT": PipesAsConcat,
-	"IGNORE_SPACE": IgnoreSpace, "HIGH_NOT_PRECEDENCE": HighNotPrecedence, "EMPTY_STRING_IS_NULL": EmptyStringIsNull, "MAXDB": MaxDB,
+var modes = map[string]Mode{"ANSI_QUOTES": ANSIQuotes, "REAL_AS_FLOAT": RealAsFloat, "NO_BACKSLASH_ESCAPES": NoBackslashEscapes,
+	"PIPES_AS_CONCAT": PipesAsConcat,
+	"IGNORE_SPACE":    IgnoreSpace, "HIGH_NOT_PRECEDENCE": HighNotPrecedence, "EMPTY_STRING_IS_NULL": EmptyStringIsNull, "MAXDB": MaxDB,
 	"ORACLE": Oracle | PipesAsConcat | ANSIQuotes | IgnoreSpace, "ANSI": RealAsFloat | PipesAsConcat | ANSIQuotes | IgnoreSpace}
 
 func (w *world) statement(t *testing.T, d *datadriven.TestData) Statement {
 	w.number++
-	s := Statement{SQL: d.Input, DB: "shop", Number: w.number, MariaDB: true, Version: VersionID("10.11.19-MariaDB"), Temporary: &w.temporary, Timestamps: On,
+	s := Statement{SQL: d.Input, DB: "shop", Number: w.number, MariaDB: true, Version: VersionID("10.11.19-MariaDB"),
+		Temporary: &w.temporary, Timestamps: On,
 		Table:    func(n event.TableName) *Current { return w.tables[n] },
 		Captures: func(n event.TableName) bool { return n.DB == "shop" && !strings.HasPrefix(n.Table, "_") },
 		Tables:   w.names,

@@ -75,7 +75,8 @@ func TestWhatOthersTrippedOver(t *testing.T) {
 			for i, c := range trippedOver {
 				w.name, w.now, w.hasRow = event.TableName{DB: "tw", Table: "tripped" + string(rune('a'+i))}, nil, false
 				before := w.followed + w.unclear + w.audited
-				name := strings.NewReplacer(" T.", " "+w.name.Table+".", ".T", "."+w.name.Table, "`T`", "`"+w.name.Table+"`", " T ", " "+w.name.Table+" ", " T,", " "+w.name.Table+",")
+				name := strings.NewReplacer(" T.", " "+w.name.Table+".", ".T", "."+w.name.Table, "`T`", "`"+w.name.Table+"`", " T ",
+					" "+w.name.Table+" ", " T,", " "+w.name.Table+",")
 				for _, s := range c.statements {
 					w.run(name.Replace(withCharset(s) + " "))
 				}
@@ -83,7 +84,8 @@ func TestWhatOthersTrippedOver(t *testing.T) {
 					t.Errorf("%s: the server took none of it", c.what)
 				}
 			}
-			t.Logf("%d refused by the server; %d followed, %d of them with an attempt, %d read from it, %d audited", w.refused, w.followed, w.due, w.unclear, w.audited)
+			t.Logf("%d refused by the server; %d followed, %d of them with an attempt, %d read from it, %d audited", w.refused, w.followed,
+				w.due, w.unclear, w.audited)
 		})
 	}
 }

@@ -107,7 +107,8 @@ func (w *twin) createTable() string {
 		}
 		parts = append(parts, w.pick("UNIQUE (", "UNIQUE KEY u1 (", "KEY (", "INDEX i1 (", "PRIMARY KEY (", "CONSTRAINT c1 UNIQUE (", "CONSTRAINT c2 UNIQUE u2 (")+n+")")
 	}
-	return "CREATE TABLE " + w.name.Table + " (" + strings.Join(parts, ", ") + ")" + w.pick(" DEFAULT CHARSET utf8mb4", " CHARSET=latin1", " COLLATE utf8mb4_bin", " COLLATE=utf8_general_ci")
+	return "CREATE TABLE " + w.name.Table + " (" + strings.Join(parts, ", ") + ")" + w.pick(" DEFAULT CHARSET utf8mb4", " CHARSET=latin1",
+		" COLLATE utf8mb4_bin", " COLLATE=utf8_general_ci")
 }
 
 func (w *twin) position() string {
@@ -179,5 +180,6 @@ func (w *twin) alterTable() string {
 	for w.chance(35) {
 		parts = append(parts, w.alterPart())
 	}
-	return w.pick("ALTER TABLE ", "ALTER TABLE ", "ALTER /* x */ TABLE ", "/* tool */ ALTER TABLE ", "-- line\nALTER TABLE ") + w.name.Table + " " + strings.Join(parts, w.pick(", ", ",", " , -- c\n"))
+	return w.pick("ALTER TABLE ", "ALTER TABLE ", "ALTER /* x */ TABLE ", "/* tool */ ALTER TABLE ", "-- line\nALTER TABLE ") +
+		w.name.Table + " " + strings.Join(parts, w.pick(", ", ",", " , -- c\n"))
 }

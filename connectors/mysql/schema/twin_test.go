@@ -81,7 +81,8 @@ func newTwin(t *testing.T, srv *testenv.Server, seed uint64) *twin {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	w := &twin{t: t, ctx: t.Context(), db: db, conn: conn, maria: srv.Kind == "mariadb", srv: srv, rand: rand.New(rand.NewPCG(seed, 1)), number: 1000}
+	w := &twin{t: t, ctx: t.Context(), db: db, conn: conn, maria: srv.Kind == "mariadb", srv: srv,
+		rand: rand.New(rand.NewPCG(seed, 1)), number: 1000}
 	w.exec("CREATE DATABASE tw DEFAULT CHARSET utf8mb4")
 	w.exec("USE tw")
 	w.exec("SET NAMES utf8mb4")
@@ -182,7 +183,8 @@ func (w *twin) run(statement string) {
 				w.now.Indexes = server.Indexes
 				continue
 			}
-			w.now = &Current{Schema: KeepIDs(old, server.Schema, w.number), Charset: server.Charset, Collation: server.Collation, Key: server.Key, Indexes: server.Indexes}
+			w.now = &Current{Schema: KeepIDs(old, server.Schema, w.number), Charset: server.Charset, Collation: server.Collation, Key: server.Key,
+				Indexes: server.Indexes}
 			due = "unclear"
 		default:
 			w.t.Fatalf("%s: %v", statement, c)
@@ -196,7 +198,8 @@ func modeText(m Mode) string {
 	for _, x := range []struct {
 		m    Mode
 		name string
-	}{{ANSIQuotes, "ANSI_QUOTES"}, {RealAsFloat, "REAL_AS_FLOAT"}, {NoBackslashEscapes, "NO_BACKSLASH_ESCAPES"}, {PipesAsConcat, "PIPES_AS_CONCAT"}, {IgnoreSpace, "IGNORE_SPACE"}} {
+	}{{ANSIQuotes, "ANSI_QUOTES"}, {RealAsFloat, "REAL_AS_FLOAT"}, {NoBackslashEscapes, "NO_BACKSLASH_ESCAPES"},
+		{PipesAsConcat, "PIPES_AS_CONCAT"}, {IgnoreSpace, "IGNORE_SPACE"}} {
 		if m&x.m != 0 {
 			out = append(out, x.name)
 		}

@@ -25,7 +25,8 @@ func onServers(t *testing.T, fn func(t *testing.T, srv *testenv.Server, db *sql.
 			}
 			t.Cleanup(func() { db.Close() })
 			fn(t, srv, db, Options{
-				Account: account.Account{Address: srv.Addr, User: "root", TLS: account.TLS{Mode: account.Disabled}}, ServerID: 4711, MariaDB: kind == "mariadb",
+				Account: account.Account{Address: srv.Addr, User: "root", TLS: account.TLS{Mode: account.Disabled}}, ServerID: 4711,
+				MariaDB:   kind == "mariadb",
 				Heartbeat: time.Second,
 			})
 		})

@@ -155,7 +155,8 @@ func eventText(t *testing.T, e *Event) string {
 		for _, flag := range []struct {
 			on   bool
 			name string
-		}{{g.Standalone, "standalone"}, {g.Prepared, "prepared"}, {g.Completed, "completed"}, {g.Alter == AlterStarts, "alter starts"}, {g.Alter == AlterCommits, "alter commits"}, {g.Micros != 0, "dated"}} {
+		}{{g.Standalone, "standalone"}, {g.Prepared, "prepared"}, {g.Completed, "completed"}, {g.Alter == AlterStarts, "alter starts"},
+			{g.Alter == AlterCommits, "alter commits"}, {g.Micros != 0, "dated"}} {
 			if flag.on {
 				text += " " + flag.name
 			}

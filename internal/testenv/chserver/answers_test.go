@@ -382,7 +382,8 @@ func jsonAsObjects(t *testing.T, conn driver.Conn) {
 	must(t, b.Send())
 	got, err := ask(t, conn, "SELECT toString(j), toString(d), dynamicType(d) FROM t ORDER BY a")
 	must(t, err)
-	want := `{"own":{"0":["x"]},"typed":0} 0 Int64` + "\n" + `{"own":{"1":["x"]},"typed":1} 1 Int64` + "\n" + `{"own":{"2":["x"]},"typed":2} 2 Int64` + "\n"
+	want := `{"own":{"0":["x"]},"typed":0} 0 Int64` + "\n" + `{"own":{"1":["x"]},"typed":1} 1 Int64` + "\n" +
+		`{"own":{"2":["x"]},"typed":2} 2 Int64` + "\n"
 	if got != want {
 		t.Errorf("%s, not %s", got, want)
 	}

@@ -308,7 +308,8 @@ func TestPartsAreLostWithThePower(t *testing.T) {
 		}
 	}
 	// Two tables at once: the end of the one, a hole in the other.
-	lost, err := s.LosePower(t.Context(), testenv.ClickHouseLoss{Table: "t", Blocks: 2}, testenv.ClickHouseLoss{Table: "u", Newest: 1, Blocks: 1})
+	lost, err := s.LosePower(t.Context(), testenv.ClickHouseLoss{Table: "t", Blocks: 2},
+		testenv.ClickHouseLoss{Table: "u", Newest: 1, Blocks: 1})
 	must(t, err)
 	if len(lost) != 3 {
 		t.Errorf("lost %q", lost)

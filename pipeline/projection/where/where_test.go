@@ -231,7 +231,8 @@ func TestACellThatDoesNotFitIsAnError(t *testing.T) {
 		if faults != nil {
 			t.Fatal(faults)
 		}
-		if _, err := f.Cells([]pipeline.Cell{{Text: []byte("20260101 no")}}); err == nil || !strings.Contains(err.Error(), "column v does not fit its type") {
+		if _, err := f.Cells([]pipeline.Cell{{Text: []byte("20260101 no")}}); err == nil ||
+			!strings.Contains(err.Error(), "column v does not fit its type") {
 			t.Errorf("%s: %v", native, err)
 		}
 	}

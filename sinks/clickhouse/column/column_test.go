@@ -51,7 +51,8 @@ func TestTypes(t *testing.T) {
 		}
 	}
 	none := col(event.Type(200), native("mystery"))
-	if _, err := Of(&none, false, Options{}); err == nil || !strings.Contains(err.Error(), "column c has a type (mystery) that the target can't hold") {
+	if _, err := Of(&none, false, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "column c has a type (mystery) that the target can't hold") {
 		t.Errorf("a type that nobody knows: %v", err)
 	}
 	typ, err := Of(&vector, false, Options{})

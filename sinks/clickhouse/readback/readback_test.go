@@ -54,7 +54,8 @@ type mirror struct {
 func (mirror) Tables(context.Context) ([]event.TableName, error) { return nil, nil }
 func (mirror) Close() error                                      { return nil }
 
-func (m mirror) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+func (m mirror) Read(_ context.Context, _ event.TableName, columns func([]pipeline.ReadColumn) error,
+	row func([]pipeline.Cell) error) error {
 	if err := columns([]pipeline.ReadColumn{{Name: "id", Key: true}, {Name: "v", Type: m.native}}); err != nil {
 		return err
 	}
@@ -96,7 +97,8 @@ func newScene(t *testing.T) *scene {
 	}
 	t.Cleanup(func() { reader.Close() })
 	s := &scene{t: t, db: db, conn: conn, reader: reader}
-	s.exec("CREATE TABLE " + name(db.Name, "ledger") + " (target String, slot UInt16, ver UInt64, state String) ENGINE = MergeTree ORDER BY (target, slot)")
+	s.exec("CREATE TABLE " + name(db.Name, "ledger") +
+		" (target String, slot UInt16, ver UInt64, state String) ENGINE = MergeTree ORDER BY (target, slot)")
 	return s
 }
 
@@ -112,7 +114,8 @@ func (s *scene) view(table, typ, native string, rows ...string) event.TableName 
 	s.t.Helper()
 	n := event.TableName{DB: "shop", Table: table}
 	where := name(s.db.Name, "view_"+table)
-	s.exec("CREATE TABLE " + where + " (id Int64 COMMENT 'int', v " + typ + " COMMENT '" + strings.ReplaceAll(native, "'", "''") + "') ENGINE = MergeTree ORDER BY tuple()")
+	s.exec("CREATE TABLE " + where + " (id Int64 COMMENT 'int', v " + typ + " COMMENT '" + strings.ReplaceAll(native, "'", "''") +
+		"') ENGINE = MergeTree ORDER BY tuple()")
 	if len(rows) > 0 {
 		s.exec("INSERT INTO " + where + " VALUES " + strings.Join(rows, ", "))
 	}
@@ -148,7 +151,8 @@ func TestWhatIsWrongInAViewIsFound(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", c.what, err)
 				}
-				if got.Problem != "" || got.Different != c.want.Different || got.Missing != c.want.Missing || got.Extra != c.want.Extra || got.Duplicates != c.want.Duplicates {
+				if got.Problem != "" || got.Different != c.want.Different || got.Missing != c.want.Missing || got.Extra != c.want.Extra ||
+					got.Duplicates != c.want.Duplicates {
 					t.Errorf("%s: %+v", c.what, got)
 				}
 			}

@@ -64,7 +64,8 @@ func TestErrorsNameThingCauseAndRemedy(t *testing.T) {
 			want: []string{"AccessDenied", "allow s3:GetObject, s3:PutObject"}, also: fs.ErrPermission},
 		{name: "wrong region", change: func(c *s3.Config) { c.Region = "eu-central-1" }, want: []string{"set s3.region"}},
 		{name: "bucket elsewhere", faults: func(*http.Request) testenv.Fault {
-			return testenv.Fault{Kind: testenv.Refuse, Status: 301, Code: "PermanentRedirect", Header: http.Header{"X-Amz-Bucket-Region": {"eu-west-3"}}}
+			return testenv.Fault{Kind: testenv.Refuse, Status: 301, Code: "PermanentRedirect",
+				Header: http.Header{"X-Amz-Bucket-Region": {"eu-west-3"}}}
 		}, want: []string{"PermanentRedirect", "set s3.region: eu-west-3"}},
 		{name: "throttled", faults: refuse(503, "SlowDown"), want: []string{"SlowDown", "fewer requests"}, also: objects.ErrUnknown},
 		{name: "full", faults: refuse(507, "InsufficientStorage"), want: []string{"free space in the store"}},
@@ -208,7 +209,8 @@ func blind(server *testenv.S3, kinds ...string) func(*http.Request) testenv.Faul
 			r.Header.Del("If-None-Match")
 			r.Header.Del("Authorization")
 			err := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }).SignHTTP(context.Background(),
-				aws.Credentials{AccessKeyID: server.Access, SecretAccessKey: server.Secret}, r, r.Header.Get("X-Amz-Content-Sha256"), "s3", server.Region, time.Now())
+				aws.Credentials{AccessKeyID: server.Access, SecretAccessKey: server.Secret}, r, r.Header.Get("X-Amz-Content-Sha256"), "s3",
+				server.Region, time.Now())
 			if err != nil {
 				panic(err)
 			}
@@ -226,7 +228,8 @@ func TestStoreWithoutConditionalPuts(t *testing.T) {
 	proxy.Set(blind(server, "put", "complete"))
 	s := open(t, path, cfg)
 	err := s.PutIfAbsent(t.Context(), "x", strings.NewReader("x"))
-	if !errors.Is(err, s3.ErrNoConditionalPut) || !strings.Contains(err.Error(), "of 4 conditional puts") || !strings.Contains(err.Error(), proxy.Endpoint) {
+	if !errors.Is(err, s3.ErrNoConditionalPut) || !strings.Contains(err.Error(), "of 4 conditional puts") ||
+		!strings.Contains(err.Error(), proxy.Endpoint) {
 		t.Errorf("got %v", err)
 	}
 	t.Log(err)

@@ -60,12 +60,14 @@ func TestEachRequestIsCounted(t *testing.T) {
 		{"a put that is throttled twice", func(s *s3.Store) error {
 			proxy.Set(first(2, "put", testenv.Fault{Kind: testenv.Refuse, Status: 503, Code: "SlowDown"}))
 			return s.Put(t.Context(), "a", strings.NewReader(body))
-		}, []string{"request_seconds{head} 2", "request_seconds{put} 3", "requests_total{head ok} 2", "requests_total{put ok} 1", "requests_total{put throttled} 2",
+		}, []string{"request_seconds{head} 2", "request_seconds{put} 3", "requests_total{head ok} 2", "requests_total{put ok} 1",
+			"requests_total{put throttled} 2",
 			"retries_total{} 2", "sent_bytes_total{} 36"}},
 		{"one whose answer is lost", func(s *s3.Store) error {
 			proxy.Set(first(1, "put", testenv.Fault{Kind: testenv.LoseAnswer}))
 			return s.Put(t.Context(), "a", strings.NewReader(body))
-		}, []string{"request_seconds{head} 1", "request_seconds{put} 1", "requests_total{head ok} 1", "requests_total{put silent} 1", "retries_total{} 1"}},
+		}, []string{"request_seconds{head} 1", "request_seconds{put} 1", "requests_total{head ok} 1",
+			"requests_total{put silent} 1", "retries_total{} 1"}},
 		{"reading", func(s *s3.Store) error {
 			_, err := objects.ReadAll(t.Context(), s, "a", 100)
 			return err
@@ -75,7 +77,8 @@ func TestEachRequestIsCounted(t *testing.T) {
 			return s.Delete(t.Context(), "a")
 		}, []string{"request_seconds{delete} 2", "requests_total{delete failed} 1", "requests_total{delete ok} 1", "retries_total{} 1"}},
 		{"an object in parts", func(s *s3.Store) error { return s.Put(t.Context(), "b", bytes.NewReader(make([]byte, 9<<20))) },
-			[]string{"request_seconds{begin_upload} 1", "request_seconds{complete_upload} 1", "request_seconds{part} 2", "requests_total{begin_upload ok} 1",
+			[]string{"request_seconds{begin_upload} 1", "request_seconds{complete_upload} 1", "request_seconds{part} 2",
+				"requests_total{begin_upload ok} 1",
 				"requests_total{complete_upload ok} 1", "requests_total{part ok} 2"}},
 	} {
 		reg := prometheus.NewRegistry()

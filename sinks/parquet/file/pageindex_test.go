@@ -58,7 +58,8 @@ func TestTypesWithoutASmallBound(t *testing.T) {
 // page's bounds leave out a value of it.
 func TestReadersFindLongValuesByThePageIndex(t *testing.T) {
 	mem := vfs.NewMem()
-	leaves := []Leaf{{Name: "text", Type: Type{Kind: String}, Long: true}, {Name: "bytes", Type: Type{Kind: Binary}, Long: true}, {Name: "none", Type: Type{Kind: String}, Long: true}}
+	leaves := []Leaf{{Name: "text", Type: Type{Kind: String}, Long: true}, {Name: "bytes", Type: Type{Kind: Binary}, Long: true},
+		{Name: "none", Type: Type{Kind: String}, Long: true}}
 	fw, err := NewWriter(scratchIn(t, mem), NewSchema(leaves), leaves, Codec("zstd"))
 	if err != nil {
 		t.Fatal(err)

@@ -110,7 +110,8 @@ func TestACheckpointOfAnotherProgramIsRefusedByName(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			root, dir := foreignTable(t, `{"commitInfo":{}}`)
 			log := filepath.Join(dir, "_delta_log")
-			lines := []line{{Protocol: &proto{Reader: 3, Writer: 7, Features: []string{"timestampNtz"}}}, {MetaData: &meta{SchemaString: schema}}, c.line}
+			lines := []line{{Protocol: &proto{Reader: 3, Writer: 7, Features: []string{"timestampNtz"}}},
+				{MetaData: &meta{SchemaString: schema}}, c.line}
 			if err := parquet.WriteFile(filepath.Join(log, "00000000000000000001.checkpoint.parquet"), lines); err != nil {
 				t.Fatal(err)
 			}

@@ -96,15 +96,17 @@ func TestTextsOfDatesHaveTheFormOfDates(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	err := New(root, "p").Read(t.Context(), event.TableName{DB: "shop", Table: "t"}, func([]pipeline.ReadColumn) error { return nil }, func(cells []pipeline.Cell) error {
-		for _, c := range cells {
-			if !c.Null {
-				got = append(got, string(c.Text))
+	err := New(root, "p").Read(t.Context(), event.TableName{DB: "shop", Table: "t"}, func([]pipeline.ReadColumn) error { return nil },
+		func(cells []pipeline.Cell) error {
+			for _, c := range cells {
+				if !c.Null {
+					got = append(got, string(c.Text))
+				}
 			}
-		}
-		return nil
-	})
-	want := []string{"0000-00-00 00:00:00.000000", "2020-00-01 01:02:03.120000", "0000-00-00", "2020-01-00 01:02:03.000001", "0000-00-00 00:00:00.000000", "2020-01-00"}
+			return nil
+		})
+	want := []string{"0000-00-00 00:00:00.000000", "2020-00-01 01:02:03.120000", "0000-00-00", "2020-01-00 01:02:03.000001",
+		"0000-00-00 00:00:00.000000", "2020-01-00"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, %v", got, err)
 	}

@@ -171,7 +171,8 @@ func TestWhatIsNotKnownIsNamed(t *testing.T) {
 	}
 	custom := wire(values{"UInt8", 1, []byte{1}})
 	custom[bytes.IndexByte(custom, 'U')+len("UInt8")] = 1
-	if _, err := native.FromWire(bufio.NewReader(bytes.NewReader(custom)), nil); err == nil || !strings.Contains(err.Error(), "custom serialization") {
+	if _, err := native.FromWire(bufio.NewReader(bytes.NewReader(custom)), nil); err == nil ||
+		!strings.Contains(err.Error(), "custom serialization") {
 		t.Errorf("custom serialization: %v", err)
 	}
 }

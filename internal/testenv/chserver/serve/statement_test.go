@@ -69,7 +69,8 @@ func TestInsertsAreUnderstood(t *testing.T) {
 		if c.columns == "a b" {
 			columns = strings.Join(st.columns, " ")
 		}
-		if st.kind != chserver.Insert || st.table != (target{c.database, c.table}) || columns != c.columns || st.text != c.text || st.data != c.data || st.foreign != c.foreign {
+		if st.kind != chserver.Insert || st.table != (target{c.database, c.table}) || columns != c.columns || st.text != c.text ||
+			st.data != c.data || st.foreign != c.foreign {
 			t.Errorf("%q\n is %+v", c.in, st)
 		}
 	}
@@ -91,7 +92,8 @@ func FuzzStatement(f *testing.F) {
 				t.Fatalf("token %d is %+v in %d bytes", i, k, len(body))
 			}
 		}
-		if st := understand(body, identity{user: "u", uuid: "i", version: "1"}); st.kind == chserver.Insert && st.data && st.text != body && !strings.HasPrefix(body, st.text) {
+		if st := understand(body, identity{user: "u", uuid: "i", version: "1"}); st.kind == chserver.Insert && st.data && st.text != body &&
+			!strings.HasPrefix(body, st.text) {
 			t.Fatalf("an insert became %q", st.text)
 		}
 		quoted := literal(body)

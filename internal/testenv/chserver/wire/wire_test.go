@@ -122,7 +122,8 @@ func TestWhatAServerSaysIsUnderstood(t *testing.T) {
 	}
 	next(proto.ServerHello)
 	var h proto.ServerHandshake
-	if err := h.Decode(r); err != nil || h.Name != "ClickHouse" || h.Version.String() != "26.7.2" || h.Revision != wire.Revision || h.Timezone.String() != "UTC" {
+	if err := h.Decode(r); err != nil || h.Name != "ClickHouse" || h.Version.String() != "26.7.2" || h.Revision != wire.Revision ||
+		h.Timezone.String() != "UTC" {
 		t.Errorf("%+v, %v", h, err)
 	}
 	next(proto.ServerException)
@@ -132,7 +133,8 @@ func TestWhatAServerSaysIsUnderstood(t *testing.T) {
 	}
 	next(proto.ServerProgress)
 	var progress proto.Progress
-	if err := progress.Decode(r, wire.Revision); err != nil || progress.Rows != 1 || progress.Bytes != 2 || progress.WroteRows != 3 || progress.WroteBytes != 4 {
+	if err := progress.Decode(r, wire.Revision); err != nil || progress.Rows != 1 || progress.Bytes != 2 || progress.WroteRows != 3 ||
+		progress.WroteBytes != 4 {
 		t.Errorf("%+v, %v", progress, err)
 	}
 	next(proto.ServerProfileInfo)
