@@ -71,6 +71,7 @@ func appendText(dst []byte, s string) []byte {
 }
 
 func (t *Table) reset() {
+	t.types.Names = namesOf(t.rec.Stores, t.types.Chosen)
 	st := newStep(t.led, t.rec.Stores)
 	for i := range st.stores {
 		if slices.Contains(t.absent, st.stores[i].Number) {

@@ -103,6 +103,7 @@ func (t *Table) begin(st *step, schema *event.Schema, since event.Seq) (at int, 
 	if n := len(st.stores); n > 0 {
 		made.Number, made.Since = st.stores[n-1].Number+1, since
 	}
+	t.types.Names = namesOf(st.stores, t.types.Chosen)
 	st.stores = append(st.stores, made)
 	at = len(st.stores) - 1
 	if err := t.ensureAll(st, at, schema); err != nil {

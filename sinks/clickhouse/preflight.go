@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/sinks/clickhouse/column"
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/clickhouse/server"
 )
@@ -42,6 +44,7 @@ func (s *Sink) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 			Remedy: fmt.Sprintf("GRANT CREATE DATABASE, CREATE TABLE, SELECT, INSERT ON %s.* TO %s", ddl.Ident(s.cfg.ControlDatabase),
 				ddl.Ident(s.cfg.User))}}, nil
 	}
+	problems = append(problems, s.unknownTypes(ctx)...)
 	more, err := s.proveFence(ctx)
 	return append(problems, more...), err
 }
@@ -85,6 +88,23 @@ func (s *Sink) missingPrivileges(ctx context.Context) (problems []pipeline.Probl
 			problems = append(problems, pipeline.Problem{Fatal: !strings.HasPrefix(p, dropTable), Thing: "privilege " + p,
 				Found:  "not granted to " + s.cfg.User,
 				Wanted: "granted", Remedy: "GRANT " + p + " TO " + ddl.Ident(s.cfg.User)})
+		}
+	}
+	return problems
+}
+
+// unknownTypes asks the server for each type that was chosen for a column.
+func (s *Sink) unknownTypes(ctx context.Context) (problems []pipeline.Problem) {
+	for _, table := range slices.Sorted(maps.Keys(s.cfg.Tables)) {
+		for name, shape := range s.cfg.Tables[table].Columns {
+			a, err := column.ParseAs(shape.Type)
+			if err == nil {
+				err = s.conn.Exec(ctx, comment("preflight"), "SELECT defaultValueOfTypeName("+ddl.String(a.Text())+")")
+			}
+			if err != nil {
+				problems = append(problems, pipeline.Problem{Fatal: true, Thing: "tables." + table + ".columns." + name + ".type", Found: err.Error(),
+					Wanted: "a type that the server has", Remedy: "correct it in the pipeline file"})
+			}
 		}
 	}
 	return problems

@@ -217,6 +217,8 @@ type targetColumn struct {
 	Gone bool `json:"gone,omitempty"`
 	// As is the type as the configuration chose it, "" where it is the source column's own.
 	As string `json:"as,omitempty"`
+	// AsOf is the column's name in the configuration that chose it.
+	AsOf string `json:"asOf,omitempty"`
 	// Lit is the expression that rows show which were written before the column was there.
 	Lit string `json:"default,omitempty"`
 

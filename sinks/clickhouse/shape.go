@@ -71,7 +71,9 @@ func (s Shape) unknown(schema *event.Schema, stores []store) string {
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
 		known := slices.ContainsFunc(schema.Columns, func(c event.Column) bool { return strings.EqualFold(c.Name, name) })
 		for i := range stores {
-			known = known || slices.ContainsFunc(stores[i].Columns, func(c targetColumn) bool { return strings.EqualFold(c.Of.Name, name) })
+			known = known || slices.ContainsFunc(stores[i].Columns, func(c targetColumn) bool {
+				return strings.EqualFold(c.Of.Name, name) || strings.EqualFold(c.AsOf, name)
+			})
 		}
 		if !known {
 			return name

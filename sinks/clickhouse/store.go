@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
@@ -82,22 +83,30 @@ func (s *store) typeAs(c *event.Column, as string, before bool, o column.Options
 	return t, err
 }
 
-// choice is the type that was chosen for a column: under its name, or under the one that it had
-// when its column here was made. That of a key's column stays what it was made as.
-func (s *store) choice(c *event.Column, before bool, o column.Options) string {
-	old := s.newest(c.ID, before)
-	if old != nil && slices.Contains(s.Key, c.ID) {
-		return old.As
+// choice is the type that was chosen for a column, and under which name. That of a key's column
+// stays what it was made as.
+func (s *store) choice(c *event.Column, before bool, o column.Options) (as, name string) {
+	if old := s.newest(c.ID, before); old != nil && slices.Contains(s.Key, c.ID) {
+		return old.As, old.AsOf
 	}
-	if a, ok := o.Choice(c.Name); ok {
-		return a.Text()
-	}
-	if old != nil && old.As != "" {
-		if a, ok := o.Choice(old.Of.Name); ok {
-			return a.Text()
+	return o.Choice(c)
+}
+
+// namesOf are the names that the configuration has for columns, as they were when their columns
+// here were made.
+func namesOf(stores []store, chosen map[string]column.As) map[uint32]string {
+	out := map[uint32]string{}
+	for i := range stores {
+		for k := range stores[i].Columns {
+			c := &stores[i].Columns[k]
+			for _, name := range []string{c.Of.Name, c.AsOf} {
+				if _, ok := chosen[strings.ToLower(name)]; ok && c.isOf(c.Of.ID) {
+					out[c.Of.ID] = name
+				}
+			}
 		}
 	}
-	return ""
+	return out
 }
 
 // held is the type of what the store has or gets for c. A server that is brought past 25.6 has Time64
@@ -107,7 +116,8 @@ func (s *store) held(c *event.Column, before bool, o column.Options) (column.Typ
 	if old := s.newest(c.ID, before); old != nil && c.Type == event.TypeTime && old.Of.Type == event.TypeTime {
 		o.Time64 = old.typ.Name != "Int64"
 	}
-	return s.typeAs(c, s.choice(c, before, o), before, o)
+	as, _ := s.choice(c, before, o)
+	return s.typeAs(c, as, before, o)
 }
 
 // keyOf are the identities of a definition's key.
@@ -157,6 +167,7 @@ func (s *store) ensure(c *event.Column, before, newest bool, o column.Options, p
 	}
 	col := targetColumn{Name: s.freeName(name), Type: t.Text(), Of: *c, Before: before, As: t.As, typ: t}
 	col.Of.Members, col.Of.Default = nil, nil
+	_, col.AsOf = s.choice(c, before, o)
 	if old != nil {
 		col.Lit = column.Cast(old.typ, t, ddl.Ident(old.Name))
 	} else if c.HasDefault && c.Default != nil && !before {

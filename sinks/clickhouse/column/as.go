@@ -112,7 +112,8 @@ func parseAs(name string) (As, error) {
 		return As{Name: fmt.Sprintf("DateTime('%s')", zone(m[1])), family: asMoment, size: 4, zone: zone(m[1])}, nil
 	}
 	if m := moment64.FindStringSubmatch(name); m != nil {
-		return As{Name: fmt.Sprintf("DateTime64(%d, '%s')", number(m[1]), zone(m[2])), family: asMoment, size: 8, scale: number(m[1]), zone: zone(m[2])}, nil
+		name := fmt.Sprintf("DateTime64(%d, '%s')", number(m[1]), zone(m[2]))
+		return As{Name: name, family: asMoment, size: 8, scale: number(m[1]), zone: zone(m[2])}, nil
 	}
 	return As{}, fmt.Errorf("there is no type %s", name)
 }
@@ -155,18 +156,21 @@ func (a As) Of(c *event.Column, key bool) (Type, error) {
 		}
 	}
 	if !fits {
-		return Type{}, fmt.Errorf("type %s can't be chosen for column %s, which is %s: its values have no form there", a.Name, c.Name, c.Native)
+		return Type{}, a.refused(c, "", "its values have no form there")
 	}
 	if c.Type == event.TypeDateTime && a.family == asMoment && a.zone != "UTC" {
-		return Type{}, fmt.Errorf("type %s can't be chosen for column %s, which is %s: a wall clock has no time zone; say 'UTC', in which it is shown as it is", a.Name, c.Name, c.Native)
+		return Type{}, a.refused(c, "", "a wall clock has no time zone; say 'UTC', in which it is shown as it is")
 	}
 	if key && !a.covers(c) {
-		return Type{}, fmt.Errorf("type %s can't be chosen for column %s of the key, which is %s: it does not hold each of its values, and two keys could become one", a.Name, c.Name, c.Native)
+		return Type{}, a.refused(c, " of the key", "it does not hold each of its values, and two keys could become one")
 	}
 	if key && a.Nullable && !c.Nullable {
-		return Type{}, fmt.Errorf("type %s can't be chosen for column %s of the key: a key has no NULL", a.Text(), c.Name)
+		return Type{}, a.refused(c, " of the key", "a key has no NULL")
 	}
-	t := Type{Name: a.Name, Nullable: c.Nullable || a.Nullable, Key: key, kind: kindAs, size: a.size, prec: a.prec, scale: a.scale, family: a.family, As: a.Text()}
+	t := Type{
+		Name: a.Name, Nullable: c.Nullable || a.Nullable, Key: key, kind: kindAs, size: a.size, prec: a.prec, scale: a.scale,
+		family: a.family, As: a.Text(),
+	}
 	switch a.family {
 	case asInt:
 		if c.Type == event.TypeInt && a.covers(c) {
@@ -194,6 +198,10 @@ func (a As) Of(c *event.Column, key bool) (Type, error) {
 		}
 	}
 	return t, nil
+}
+
+func (a As) refused(c *event.Column, which, why string) error {
+	return fmt.Errorf("type %s can't be chosen for column %s%s, which is %s: %s", a.Text(), c.Name, which, c.Native, why)
 }
 
 // covers reports whether the type holds each value of the source's type.

@@ -64,12 +64,18 @@ type Options struct {
 	Time64 bool
 	// Chosen are types that the configuration gives to columns, by their names in small letters.
 	Chosen map[string]As
+	// Names are the names under which Chosen has columns that have another one now, by identity.
+	Names map[uint32]string
 }
 
-// Choice is the type that was chosen for a column of a name.
-func (o Options) Choice(name string) (As, bool) {
-	a, ok := o.Chosen[strings.ToLower(name)]
-	return a, ok
+// Choice is the type that was chosen for a column, and under which name; "" for none.
+func (o Options) Choice(c *event.Column) (text, name string) {
+	for _, name := range []string{c.Name, o.Names[c.ID]} {
+		if a, ok := o.Chosen[strings.ToLower(name)]; ok && name != "" {
+			return a.Text(), name
+		}
+	}
+	return "", ""
 }
 
 // Of is the type of the target's column for c. Whole numbers in a key are 64 bits wide: the
