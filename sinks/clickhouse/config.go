@@ -75,7 +75,8 @@ type CleanUp struct {
 func DefaultConfig() Config {
 	p := column.DefaultPolicy()
 	return Config{
-		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4", Mode: Mirror, SchemaChange: SchemaChange{Other: lenient},
+		User: "default", Database: "{db}", Table: "{table}", ControlDatabase: "millrace", Compression: "lz4",
+		Mode: Mirror, SchemaChange: SchemaChange{Other: lenient}, Deletes: Deletes{Mode: ApplyDeletes},
 		OutOfRange: p.Range, ZeroDate: p.ZeroDate,
 		CleanUp: CleanUp{Every: config.Duration(10 * time.Minute)},
 		Rewind:  config.Duration(10 * time.Minute), Timeout: config.Duration(5 * time.Minute),
