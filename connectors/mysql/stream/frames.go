@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 )
@@ -40,11 +41,13 @@ const (
 // AppendText appends the GTID as the server writes it.
 func (g *GTID) AppendText(dst []byte) []byte {
 	if g.Source == "" {
-		return fmt.Appendf(dst, "%d-%d-%d", g.Domain, g.Server, g.Number)
+		dst = append(strconv.AppendUint(dst, uint64(g.Domain), 10), '-')
+		dst = append(strconv.AppendUint(dst, uint64(g.Server), 10), '-')
+		return strconv.AppendUint(dst, g.Number, 10)
 	}
 	dst = append(dst, g.Source...)
 	dst = append(dst, ':')
-	return fmt.Append(dst, g.Number)
+	return strconv.AppendUint(dst, g.Number, 10)
 }
 
 // ParseGTID reads an event of one of the GTID types.

@@ -202,29 +202,12 @@ func (r *Reader) receive() {
 }
 
 func (r *Reader) loop() error {
-	timeout := 3*r.opts.Heartbeat + time.Second
-	var arena []byte
-	deadline := time.Time{}
+	in := newPackets(r.conn.Conn.Conn, 3*r.opts.Heartbeat+time.Second, r.conn.Sequence)
 	for {
-		if now := time.Now(); deadline.Sub(now) < timeout*2/3 {
-			deadline = now.Add(timeout)
-			if err := r.conn.SetReadDeadline(deadline); err != nil {
-				return err
-			}
-		}
-		if cap(arena)-len(arena) < 16<<10 {
-			arena = make([]byte, 0, batchBytes)
-		}
-		packet, err := r.conn.ReadPacketReuseMem(arena[len(arena):])
-		if err != nil {
-			return err
-		}
-		if len(packet) <= cap(arena)-len(arena) {
-			// It was appended to the arena, which must not be given out twice.
-			arena = arena[:len(arena)+len(packet)]
-			packet = packet[:len(packet):len(packet)]
-		}
+		packet, err := in.next()
 		switch {
+		case err != nil:
+			return err
 		case len(packet) == 0:
 			return corrupt("empty packet")
 		case packet[0] == mysql.ERR_HEADER:
