@@ -209,6 +209,7 @@ func (p *Publisher) note(it *event.Item) {
 	g := p.group(kind)
 	if g.start == nil && kind == checkpoint.KindRows {
 		g.start = it.Tx
+		g.wait = p.cfg.gathers(time.Since(it.Tx.CommitTime))
 	}
 	if kind == checkpoint.KindChunk {
 		if g.first == 0 {
@@ -275,7 +276,7 @@ func (p *Publisher) addCommit(ctx context.Context, it *event.Item) error {
 		return p.closeGroup(ctx)
 	}
 	switch age := time.Since(g.begun); {
-	case g.urgent() && age >= p.cfg.GroupInterval, age >= p.cfg.PositionInterval:
+	case g.urgent() && age >= g.wait, age >= p.cfg.PositionInterval:
 		return p.closeGroup(ctx)
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 type group struct {
 	rec    *checkpoint.Group
 	begun  time.Time
+	wait   time.Duration // how long it gathers
 	bytes  int
 	queues []*queueState // touched
 	// sealed says that only the commit of its transaction may still be added.
@@ -50,7 +51,7 @@ type group struct {
 func (p *Publisher) group(kind checkpoint.GroupKind) *group {
 	if p.cur == nil {
 		p.cur = &group{
-			begun: time.Now(), acked: make(chan struct{}),
+			begun: time.Now(), wait: p.cfg.GroupInterval, acked: make(chan struct{}),
 			rec: &checkpoint.Group{Kind: kind, From: p.pos, To: p.pos},
 		}
 		select {

@@ -26,8 +26,8 @@ type PublisherConfig struct {
 	Pipeline string
 	// Broker is the name of the broker that holds all of the pipeline's topics.
 	Broker string
-	// A group ends at GroupBytes (4 MiB) or GroupInterval (10 ms), or when one of its
-	// slices has SliceBytes (1 MiB).
+	// A group ends at GroupBytes (4 MiB) or GroupInterval (10 ms; longer where its rows are
+	// old already), or when one of its slices has SliceBytes (1 MiB).
 	GroupBytes    int
 	GroupInterval time.Duration
 	SliceBytes    int
@@ -273,7 +273,7 @@ func (p *Publisher) flushDueLocked(ctx context.Context) (again time.Duration, er
 	if p.cur == nil || p.tx.open || p.cur.sealed {
 		return 0, nil // Add ends it with the transaction
 	}
-	wait := p.cfg.GroupInterval
+	wait := p.cur.wait
 	if !p.cur.urgent() {
 		wait = p.cfg.PositionInterval
 	}
