@@ -119,7 +119,7 @@ func TestAPanicEndsOneTable(t *testing.T) {
 	d := delivererTo(t, w, sink, 1)
 	must[int](t)(0, d.write(0, 4))
 	must[int](t)(0, d.flush())
-	d.table.current.Note([]*delta.Add{nil}, true) // no file at all
+	d.table.current.Note([]*delta.Add{nil}, true, time.Time{}) // no file at all
 	if err := d.table.current.MergeNow(); err == nil {
 		t.Fatal("it does not panic")
 	}

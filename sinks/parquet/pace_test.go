@@ -53,7 +53,7 @@ func TestFirstSnapshotIsMergedInFewSteps(t *testing.T) {
 	mem, m := vfs.NewMem(), schemas{}
 	s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
 	cfg := testConfig("lake")
-	cfg.Current.Interval = current.Interval(10 * time.Second)
+	cfg.Current.Interval, cfg.Current.FileRows = current.Interval(10*time.Second), 20
 	sink := testSink(t, mem, cfg)
 	clock := day
 	sink.Now = func() time.Time { return clock }
@@ -62,14 +62,15 @@ func TestFirstSnapshotIsMergedInFewSteps(t *testing.T) {
 	turn := func() {
 		t.Helper()
 		flush(t, table)
-		must[int](t)(0, table.Maintain(context.Background()))
-		if must[bool](t)(table.current.Await()) {
-			merges++
-		}
-		clock = clock.Add(time.Minute)
-		must[int](t)(0, table.Maintain(context.Background()))
-		if why := table.Trouble(); why != "" {
-			t.Fatalf("at %d: %s", seq, why)
+		for range 2 { // rows that are old wait for an interval
+			must[int](t)(0, table.Maintain(context.Background()))
+			if must[bool](t)(table.current.Await()) {
+				merges++
+			}
+			if why := table.Trouble(); why != "" {
+				t.Fatalf("at %d: %s", seq, why)
+			}
+			clock = clock.Add(15 * time.Second)
 		}
 	}
 	snapshot := func(flushes int) {
@@ -90,14 +91,61 @@ func TestFirstSnapshotIsMergedInFewSteps(t *testing.T) {
 		seq += 2
 		turn()
 	}
-	snapshot(100) // merged at 10, 50, 250 rows and at the end
-	if merges != 4 || !table.current.Level() {
+	snapshot(100) // merged at 80 and 400 rows, and at the end
+	if merges != 3 || !table.current.Level() {
 		t.Errorf("the first snapshot was merged in %d steps, level %v", merges, table.current.Level())
 	}
 	merges = 0
 	snapshot(10)
 	if merges != 11 || !table.current.Level() {
 		t.Errorf("the second snapshot was merged in %d steps, level %v", merges, table.current.Level())
+	}
+}
+
+// TestOldRowsGatherBeforeAMerge flushes a row of some age, and another half an interval later:
+// rows of the last interval are merged at once, older ones together, when an interval has
+// passed since the first of them came.
+func TestOldRowsGatherBeforeAMerge(t *testing.T) {
+	const interval = 10 * time.Second
+	for age, want := range map[time.Duration]string{ // how many flushes each look merges
+		time.Second: "1 0 1", interval / 2: "1 0 1", interval + time.Second: "0 0 2", time.Hour: "0 0 2",
+	} {
+		m := schemas{}
+		s := m.add(t, event.Schema{Name: tableName, PrimaryKey: []int{0}, Columns: []event.Column{{ID: 1, Name: "id", Type: event.TypeInt, Precision: 4}}})
+		cfg := testConfig("lake")
+		cfg.Current.Interval = current.Interval(interval)
+		sink := testSink(t, vfs.NewMem(), cfg)
+		clock := day.Add(age)
+		sink.Now = func() time.Time { return clock }
+		table := open(t, sink, claim(m, 1))
+		seq := event.Seq(0)
+		one := func() {
+			t.Helper()
+			seq += 2
+			write(t, table, 0, rows(s, seq-2, "tx"+strconv.Itoa(int(seq)), create(seq, uint64(seq), image(t, s, int(seq)))))
+			flush(t, table)
+		}
+		var got []string
+		step := func() {
+			t.Helper()
+			waiting := len(table.current.Waiting())
+			must[int](t)(0, table.Maintain(context.Background()))
+			merged := 0
+			if must[bool](t)(table.current.Await()) {
+				merged = waiting
+			}
+			got = append(got, strconv.Itoa(merged))
+		}
+		one()
+		step()
+		clock = clock.Add(interval / 2)
+		one()
+		step()
+		clock = clock.Add(interval / 2)
+		step()
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("rows of %s: %s, want %s", age, text, want)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 	}
 	out, err := t.changes.Flush(ctx)
 	if err == nil && t.current != nil {
-		t.current.Note(out.Added, out.Changed)
+		t.current.Note(out.Added, out.Changed, out.Newest)
 	}
 	return out.Flushed, err
 }

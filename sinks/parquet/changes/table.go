@@ -111,6 +111,7 @@ type Outcome struct {
 	pipeline.Flushed
 	Added   []*delta.Add // files
 	Changed bool         // more than marks
+	Newest  time.Time    // commit of its rows
 }
 
 // Flush commits everything written with the new marks.
@@ -126,7 +127,7 @@ func (t *Table) Flush(ctx context.Context) (Outcome, error) {
 	if err := t.FinishAll(ctx); err != nil {
 		return Outcome{}, t.undone(err)
 	}
-	out := Outcome{Flushed: pipeline.Flushed{Rows: b.rows, Files: len(b.added)}, Added: b.added, Changed: b.changed()}
+	out := Outcome{Flushed: pipeline.Flushed{Rows: b.rows, Files: len(b.added)}, Added: b.added, Changed: b.changed(), Newest: b.newest}
 	for _, a := range b.added {
 		out.Bytes += a.Size
 	}

@@ -56,15 +56,15 @@ func (c *Table) Step() error {
 		c.oldest = c.Now() // it is not late
 		return nil
 	}
-	if c.Now().Before(c.pace.next) || !c.due() {
+	if c.Now().Before(c.pace.next) || c.gathers() || !c.due() {
 		return nil
 	}
 	c.start()
 	return nil
 }
 
-// unshown is how many times the rows of current/ wait in changes/ before they are merged,
-// while a table's first snapshot is under way.
+// unshown is how many times the rows of current/, or those of one of its files where it has
+// fewer, wait in changes/ before they are merged, while a table's first snapshot is under way.
 const unshown = 4
 
 // waits reports whether what there is to merge is left for later, because nobody can use
@@ -80,7 +80,7 @@ func (c *Table) waits() bool {
 	if l.Founded() && len(l.Open) > 0 && l.Schema != nil && len(l.Schema.PrimaryKey) == 0 && !c.rebuild && c.log.Snapshot().Version >= 0 {
 		return true
 	}
-	if len(l.Open) == 0 || l.Floor > 0 || l.Held > 0 || l.Born > 0 || c.rebuild || c.aged || c.behind() {
+	if len(l.Open) == 0 || l.Floor > 0 || l.Held > 0 || l.Born > 0 || c.mends() || c.aged || c.behind() {
 		return false
 	}
 	rows := func(a *delta.Add) int64 {
@@ -94,8 +94,19 @@ func (c *Table) waits() bool {
 	for _, a := range c.files {
 		waiting += rows(a)
 	}
-	return waiting < unshown*merged
+	return waiting < unshown*max(merged, int64(c.cfg.FileRows))
 }
+
+// gathers reports whether what there is to merge waits for more, because changes/ catches up
+// with its source: what came last was older than the interval. A merge copies the rows of
+// current/, however few changes it takes; the first ones of many are not worth one. They wait
+// for an interval, so that they are shown within two like any others.
+func (c *Table) gathers() bool {
+	return c.late && len(c.files) > 0 && !c.mends() && c.Now().Sub(c.oldest) < c.pace.interval
+}
+
+// mends reports whether a current/ that is there is not as it should be.
+func (c *Table) mends() bool { return c.rebuild && c.log.Snapshot().Version >= 0 }
 
 // remake makes current/ anew where another program has changed its rows.
 func (c *Table) remake() error {

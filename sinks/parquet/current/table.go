@@ -35,6 +35,7 @@ type Table struct {
 	complete int64
 	pace     pace
 	oldest   time.Time // when the first of files came, or could be merged
+	late     bool      // the rows that came last were old already
 
 	aged    bool // files of an older format are left
 	running bool
@@ -195,10 +196,14 @@ func (c *Table) collect(ctx context.Context) error {
 	return nil
 }
 
-// Note takes over what a flush committed.
-func (c *Table) Note(added []*delta.Add, dirty bool) {
-	if len(added) > 0 && len(c.files) == 0 {
-		c.oldest = c.Now()
+// Note takes over what a flush committed; newest is the latest commit of its rows.
+func (c *Table) Note(added []*delta.Add, dirty bool, newest time.Time) {
+	if len(added) > 0 {
+		now := c.Now()
+		if len(c.files) == 0 {
+			c.oldest = now
+		}
+		c.late = !newest.IsZero() && now.Sub(newest) > c.pace.interval
 	}
 	c.files = append(c.files, added...)
 	c.dirty = c.dirty || dirty
