@@ -46,6 +46,7 @@ func Types() map[string]Type {
 			Kind: spec.Kind{
 				Default: func() any { c := mysql.DefaultConfig(); return &c },
 				Check:   func(cfg any) []spec.Finding { return findings(cfg.(*mysql.Config).Validate()) },
+				Named:   mysqlNamed,
 			},
 			New: func(p *spec.Pipeline, d Deps) (pipeline.Source, error) {
 				cfg := mysqlConfig(p)
@@ -82,6 +83,22 @@ func mysqlConfig(p *spec.Pipeline) mysql.Config {
 		}
 	}
 	return cfg
+}
+
+// mysqlNamed are the tables that are captured and named without a pattern.
+func mysqlNamed(cfg any) (names []string) {
+	patterns := cfg.(*mysql.Config).Tables
+	filter, err := schema.ParseFilter(patterns)
+	if err != nil {
+		return nil // it is refused where it stands
+	}
+	for _, text := range patterns {
+		name, err := event.ParseTableName(text)
+		if err == nil && !strings.Contains(text, "*") && filter.Match(name) {
+			names = append(names, text)
+		}
+	}
+	return names
 }
 
 // mysqlInForce is what the checkpoint keeps: the patterns. Queues and keys are kept with

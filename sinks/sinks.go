@@ -41,6 +41,7 @@ func Types() map[string]Type {
 			defaults: clickhouse.DefaultConfig,
 			check:    (*clickhouse.Config).Validate,
 			most:     spec.Flush{Rows: clickhouse.MostRows, Bytes: clickhouse.MostBytes},
+			target:   (*clickhouse.Config).Target,
 			open: func(c *clickhouse.Config, d Deps) (pipeline.Sink, error) {
 				return clickhouse.New(*c, d.Log, d.Reg)
 			},
@@ -79,17 +80,22 @@ type kind[C any] struct {
 	defaults func() C
 	check    func(*C) error
 	most     spec.Flush
+	target   func(c *C, table string) string
 	open     func(*C, Deps) (pipeline.Sink, error)
 	readback func(c *C, pipelineName string) (pipeline.Reader, error)
 }
 
 func typed[C any](k kind[C]) Type {
+	own := spec.Kind{
+		Default:   func() any { c := k.defaults(); return &c },
+		Check:     func(cfg any) []spec.Finding { return spec.Findings(k.check(cfg.(*C))) },
+		MostFlush: k.most,
+	}
+	if k.target != nil {
+		own.Target = func(cfg any, table string) string { return k.target(cfg.(*C), table) }
+	}
 	return Type{
-		Kind: spec.Kind{
-			Default:   func() any { c := k.defaults(); return &c },
-			Check:     func(cfg any) []spec.Finding { return spec.Findings(k.check(cfg.(*C))) },
-			MostFlush: k.most,
-		},
+		Kind:     own,
 		New:      func(cfg any, d Deps) (pipeline.Sink, error) { return k.open(cfg.(*C), d) },
 		Readback: func(cfg any, name string) (pipeline.Reader, error) { return k.readback(cfg.(*C), name) },
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -175,6 +176,34 @@ func readPipelines(path string) ([]*spec.Pipeline, error) {
 	return found, worst(errs)
 }
 
+// sharedTargets are the targets that several of the tables have which a pipeline captures now.
+func sharedTargets(ctx context.Context, p *spec.Pipeline) (problems []pipeline.Problem, err error) {
+	types := sinks.Types()
+	if !slices.ContainsFunc(p.Sinks, func(s spec.Sink) bool { return types[s.Type].Target != nil }) {
+		return nil, nil
+	}
+	reader, err := connectors.Types()[p.Source.Type].Readback(p)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	found, err := reader.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(found))
+	for i, t := range found {
+		names[i] = t.String()
+	}
+	for _, s := range p.Sinks {
+		for _, c := range types[s.Type].Collisions(s.Config, names) {
+			problems = append(problems, pipeline.Problem{Fatal: true, Thing: "sink " + s.Name, Found: c.String(),
+				Wanted: "a target of its own for each table", Remedy: spec.Separate})
+		}
+	}
+	return problems, nil
+}
+
 // preflight asks a pipeline's source and targets whether it can run.
 func preflight(ctx context.Context, p *spec.Pipeline, log *slog.Logger) ([]finding, error) {
 	source, err := connectors.Types()[p.Source.Type].New(p, connectors.Deps{Log: log})
@@ -195,6 +224,13 @@ func preflight(ctx context.Context, p *spec.Pipeline, log *slog.Logger) ([]findi
 			return findings(problems), environmentError{fmt.Errorf("check the sink %s of %s: %w", s.Name, p.Name, err)}
 		}
 		problems = append(problems, found...)
+	}
+	if !slices.ContainsFunc(problems, func(p pipeline.Problem) bool { return p.Fatal }) {
+		more, err := sharedTargets(ctx, p)
+		if err != nil {
+			return findings(problems), environmentError{fmt.Errorf("list the tables of %s: %w", p.Name, err)}
+		}
+		problems = append(problems, more...)
 	}
 	fatal := 0
 	for _, p := range problems {

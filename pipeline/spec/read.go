@@ -128,6 +128,7 @@ func read(doc *config.Document, kinds Kinds) (*Pipeline, error) {
 	r.top(&f)
 	p.Source = r.component(config.Child(doc.Root, "source"), "source", kinds.Sources, nil)
 	r.sinks(p)
+	r.collisions(p)
 	if err := doc.Issues.Err(); err != nil {
 		return nil, err
 	}

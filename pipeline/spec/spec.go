@@ -127,6 +127,11 @@ type Kind struct {
 	Check func(cfg any) []Finding
 	// MostFlush bounds the flush of a sink; zero is no bound.
 	MostFlush Flush
+	// Named are the tables, as "db.table", that a source's configuration names one by one.
+	Named func(cfg any) []string
+	// Target is what a sink calls the target of a source table, as "db.table"; nil where no two
+	// tables can have the same.
+	Target func(cfg any, table string) string
 }
 
 // Kinds are the types that exist, by name.

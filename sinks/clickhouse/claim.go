@@ -106,15 +106,18 @@ func (t *Table) commentPrefix() string { return comment(t.target.Plain() + "/") 
 // checkOwner refuses a target that another source table has, before anything of it changes.
 func (t *Table) checkOwner(ctx context.Context) error {
 	entries, err := t.entries(ctx)
-	if err != nil || len(entries) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(entries) == 0 {
+		return t.sink.own(t.target, t.claim.Table)
 	}
 	r := entries[0].rec
 	if r.Pipeline != t.claim.Pipeline || r.Sink != t.claim.Sink || r.DB != t.claim.Table.DB || r.Table != t.claim.Table.Table {
 		return fmt.Errorf("%w: %s is written by table %s.%s of sink %s of pipeline %s; name another target with database and table of this sink",
 			pipeline.ErrUnwritable, t.target.Plain(), r.DB, r.Table, r.Sink, r.Pipeline)
 	}
-	return nil
+	return t.sink.own(t.target, t.claim.Table)
 }
 
 // readLife reads the token of the server's present life. It is kept in a table that a restart

@@ -162,6 +162,15 @@ func (c *Config) target(t event.TableName) ddl.Name {
 	return ddl.Name{Database: named(c.Database), Table: named(c.Table)}
 }
 
+// Target is the name of a source table's target.
+func (c *Config) Target(table string) string {
+	name, err := event.ParseTableName(table)
+	if err != nil {
+		return table // it is refused where it stands
+	}
+	return c.target(name).Plain()
+}
+
 // Readback are the options of the reader of a pipeline's tables.
 func (c *Config) Readback(pipelineName string) (readback.Options, error) {
 	o, err := c.options()

@@ -87,3 +87,34 @@ func TestATableOfAnotherControlDatabaseIsLeftAlone(t *testing.T) {
 	o.write(0, rows(s, 10, create(12, image(t, s, 2, "b")))).flush()
 	same(t, "its owner's", shows(t, c), []string{"id=1 v=a", "id=2 v=b"})
 }
+
+// Of two source tables with one target the first one has it, before anything is written: the
+// other is refused, and neither's rows are the other's.
+func TestTwoTablesWithOneTarget(t *testing.T) {
+	c := targetOn(t, testenv.ClickHouse(t))
+	c.Table = "shared"
+	m := schemas{}
+	s := simple(m)
+	sink, err := New(c, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	claim := pipeline.Claim{Pipeline: "p", Sink: "olap", Table: tableName, Generation: 1, Schemas: m}
+	first, err := sink.OpenTable(t.Context(), claim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := claim
+	other.Table.DB, other.Generation = "crm", 2
+	if _, err := sink.OpenTable(t.Context(), other); !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), "is the target of shop.orders already") {
+		t.Errorf("the second: %v", err)
+	}
+	if err := first.Write(t.Context(), queueID(0), rows(s, 0, create(10, image(t, s, 1, "a")))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the first", shows(t, c), []string{"id=1 v=a"})
+}

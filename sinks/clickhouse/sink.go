@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/clickhouse/server"
@@ -29,6 +30,8 @@ type Sink struct {
 	// mu guards what was found out about the server.
 	mu    sync.Mutex
 	known *abilities
+	// owners are the source tables that have targets here, by the target's name.
+	owners map[ddl.Name]event.TableName
 }
 
 // abilities are what a server can do, and that the bookkeeping is there.
@@ -108,6 +111,22 @@ func (s *Sink) makeDatabase(ctx context.Context, comment, name string) error {
 		return err
 	}
 	return s.conn.Exec(ctx, comment, "CREATE DATABASE IF NOT EXISTS "+ddl.Ident(name))
+}
+
+// own gives a target to a source table. Another table of this sink may have it already: until the
+// ledger says whose it is, nothing else would tell.
+func (s *Sink) own(target ddl.Name, table event.TableName) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner, ok := s.owners[target]; ok && owner != table {
+		return fmt.Errorf("%w: %s is the target of %s already; have database and table of this sink name each source table's own target",
+			pipeline.ErrUnwritable, target.Plain(), owner)
+	}
+	if s.owners == nil {
+		s.owners = map[ddl.Name]event.TableName{}
+	}
+	s.owners[target] = table
+	return nil
 }
 
 // forget has the bookkeeping looked for again.
