@@ -66,7 +66,7 @@ func ClickHouseWithFaults(t testing.TB, options chserver.Options) *ClickHouseSer
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
-	s, err := StartClickHouse(ctx, t.TempDir(), options)
+	s, err := StartClickHouse(ctx, scratch(t), options)
 	if errors.Is(err, errUnavailable) {
 		Missing(t, "clickhouse", err)
 	}

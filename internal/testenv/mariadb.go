@@ -104,7 +104,7 @@ func installed(ctx context.Context, kind, name string) (program, bool) {
 
 // template is an initialised data directory that servers start on copies of.
 func (p program) template(ctx context.Context) (string, error) {
-	name := p.kind + "-data"
+	name := p.kind + "-data-sparse"
 	if v, err := p.version(ctx); err == nil {
 		f := strings.Fields(strings.NewReplacer("/", "_", ",", "").Replace(v))
 		for i := range f {
@@ -114,7 +114,14 @@ func (p program) template(ctx context.Context) (string, error) {
 		}
 	}
 	dir, err := Cached(ctx, name, func(ctx context.Context, dir string) error {
-		return p.initialize(ctx, filepath.Join(dir, "data"))
+		full := filepath.Join(dir, "full")
+		if err := p.initialize(ctx, full); err != nil {
+			return err
+		}
+		if err := copyTree(ctx, full, filepath.Join(dir, "data")); err != nil { // most of it is zeros
+			return err
+		}
+		return os.RemoveAll(full)
 	})
 	return filepath.Join(dir, "data"), err
 }

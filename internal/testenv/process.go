@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -42,7 +43,7 @@ type Process struct {
 }
 
 // StartProcess starts a program in dir; its output goes to <name>.log there. The
-// caller stops it.
+// caller stops it. On Linux it does not outlive the caller's process: see endsWithStarter.
 func StartProcess(dir, name string, env []string, path string, args ...string) (*Process, error) {
 	log := filepath.Join(dir, name+".log")
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -54,15 +55,28 @@ func StartProcess(dir, name string, env []string, path string, args ...string) (
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	endsWithStarter(cmd.SysProcAttr)
+	p := &Process{name: name, cmd: cmd, log: log, done: make(chan struct{})}
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &Process{name: name, cmd: cmd, log: log, done: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
 	return p, nil
+}
+
+// run starts the program, says so, and waits for its end. It keeps its thread to itself all
+// the while: for the kernel the starter of a program is a thread, with whose end it ends.
+func (p *Process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	p.err = p.cmd.Wait()
+	close(p.done)
 }
 
 // Pid is the process id.

@@ -45,7 +45,7 @@ func findVersitygw(ctx context.Context) (string, error) {
 // NewS3 starts an object store for a test; MILLRACE_SKIP knows it as s3.
 func NewS3(t testing.TB) *S3 {
 	t.Helper()
-	s, err := StartS3(t.Context(), t.TempDir())
+	s, err := StartS3(t.Context(), scratch(t))
 	if err != nil {
 		Missing(t, "s3", err)
 	}
