@@ -16,6 +16,11 @@ type TableFreshness struct {
 	// VerifiedThrough is the time up to which a self-check found it equal to the source.
 	VerifiedThrough time.Time
 	State           State
+	// Reason is why it is in that state, "" where that says all.
+	Reason string
+	// Lag is how old what a reader sees may be, by the places on the way. Current is Target
+	// where the target has one form only.
+	Lag Lag
 }
 
 // StatusKeeper is what a Sink may be besides: it keeps how fresh its tables are where they

@@ -15,7 +15,8 @@ type Sink interface {
 	Preflight(ctx context.Context) ([]Problem, error)
 	// OpenTable claims the target table of a source table under a generation (delivery
 	// K2, K10): it closes all lower ones in the target, then reads back what is true.
-	// ErrSuperseded when the target already knows a higher generation.
+	// ErrSuperseded when the target already knows a higher generation, ErrUnwritable while
+	// another cluster is at work there.
 	OpenTable(ctx context.Context, claim Claim) (SinkTable, error)
 	Close() error
 }
@@ -26,10 +27,16 @@ type Claim struct {
 	Sink       string
 	Table      event.TableName
 	Generation uint64
-	Keyless    bool
+	// Origin names the control queue that gave the generation out: those of one origin rise. ""
+	// is not known.
+	Origin  string
+	Keyless bool
 	// Route are the columns that are configured to choose the queue; none: the primary key does.
 	Route   []string
 	Schemas SchemaReader
+	// Held, where set, is told while the table waits inside of a call for a target that takes
+	// nothing for now, and why; "" says that it does again. Who uses the table calls it.
+	Held func(reason string)
 }
 
 // SchemaReader finds a schema by its id. The answer is immutable.

@@ -35,16 +35,25 @@ type rig struct {
 	orders, items pipelinetest.Table
 	cluster       *inprocess.Cluster
 	plan          inprocess.Plan
-	lake          string
 	daemon        *inprocess.Daemon
+	// file is a pipeline's file, and reader what reads the target of "orders".
+	file   func(name string) string
+	reader func() (pipeline.Reader, error)
 	// fault fails operations on the lake's disk.
 	fault atomic.Pointer[func(errorfs.Op) error]
 	// mysql are the configurations of pipelines whose source is a real server.
 	mysql map[string]mysql.Config
 }
 
+// newRig is one with a lake.
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, script: pipelinetest.NewScript(), cluster: inprocess.New(t, nil), lake: filepath.ToSlash(t.TempDir()), mysql: map[string]mysql.Config{}}
+	lake := filepath.ToSlash(t.TempDir())
+	return newRigInto(t, func(name string) string { return fmt.Sprintf(pipelineFile, name, lake) },
+		func() (pipeline.Reader, error) { return readback.New(lake, "orders"), nil })
+}
+
+func newRigInto(t *testing.T, file func(name string) string, reader func() (pipeline.Reader, error)) *rig {
+	r := &rig{t: t, script: pipelinetest.NewScript(), cluster: inprocess.New(t, nil), file: file, reader: reader, mysql: map[string]mysql.Config{}}
 	r.orders, r.items = r.script.Table("shop", "orders", 2, true), r.script.Table("shop", "items", 1, true)
 	r.script.Commit(r.orders.Put(1, "first"), r.items.Put(1, "first"))
 	r.plan = inprocess.Plan{
@@ -69,7 +78,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) add(name string) {
 	r.t.Helper()
-	r.plan.Write(r.t, name+".yaml", fmt.Sprintf(pipelineFile, name, r.lake))
+	r.plan.Write(r.t, name+".yaml", r.file(name))
 }
 
 func (r *rig) setFault(f func(errorfs.Op) error) {
@@ -98,7 +107,7 @@ func (r *rig) waitFor(what string, ok func() bool) {
 	}
 }
 
-// equal waits until the lake shows the script's rows.
+// equal waits until the target shows the script's rows.
 func (r *rig) equal(tables ...pipelinetest.Table) {
 	r.t.Helper()
 	for _, t := range tables {
@@ -107,7 +116,10 @@ func (r *rig) equal(tables ...pipelinetest.Table) {
 }
 
 func (r *rig) same(t pipelinetest.Table) bool {
-	reader := readback.New(r.lake, "orders")
+	reader, err := r.reader()
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	defer reader.Close()
 	got, err := verify.Compare(r.t.Context(), r.script.Reader(), reader, t.Name)
 	return err == nil && got.Equal()

@@ -121,6 +121,18 @@ func (e *Endpoint) Schemas(ctx context.Context, pipelineName string) (*Schemas, 
 	return e.schemas[pipelineName], nil
 }
 
+// RefreshOrigin keeps the origin of a pipeline's claims from ageing out, where this process has
+// claimed anything.
+func (e *Endpoint) RefreshOrigin(ctx context.Context, pipelineName string) error {
+	e.mu.Lock()
+	c := e.controls[pipelineName]
+	e.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return c.Refresh(ctx)
+}
+
 // Control gives out generations of a pipeline's target tables.
 func (e *Endpoint) Control(ctx context.Context, pipelineName string) (*Control, error) {
 	e.mu.Lock()

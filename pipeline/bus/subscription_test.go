@@ -292,7 +292,7 @@ func TestControlGivesEachGenerationOnce(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				results <- n
+				results <- n.Generation
 			}
 		}()
 	}
@@ -303,10 +303,10 @@ func TestControlGivesEachGenerationOnce(t *testing.T) {
 		}
 		seen[n] = true
 	}
-	if n, err := workers[0].Claim(t.Context(), "lake", subTable, 100); err != nil || n != 101 {
-		t.Errorf("above 100: %d, %v", n, err)
+	if n, err := workers[0].Claim(t.Context(), "lake", subTable, 100); err != nil || n.Generation != 101 {
+		t.Errorf("above 100: %d, %v", n.Generation, err)
 	}
-	if n, err := workers[1].Claim(t.Context(), "lake", event.TableName{DB: "d", Table: "other"}, 0); err != nil || n != 1 {
-		t.Errorf("another table: %d, %v", n, err)
+	if n, err := workers[1].Claim(t.Context(), "lake", event.TableName{DB: "d", Table: "other"}, 0); err != nil || n.Generation != 1 {
+		t.Errorf("another table: %d, %v", n.Generation, err)
 	}
 }

@@ -91,7 +91,7 @@ func TestWhoWaitsToClaimMayLeave(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		claimed <- n
+		claimed <- n.Generation
 	}()
 	<-tw.asked
 	left, leave := context.WithCancel(t.Context())

@@ -20,6 +20,7 @@ func (p *pipe) keepStatus(ctx context.Context) {
 		defer tick.Stop()
 		for {
 			p.writeStatus(ctx, "")
+			p.refreshOrigin(ctx)
 			select {
 			case <-ctx.Done():
 				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -30,6 +31,14 @@ func (p *pipe) keepStatus(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// refreshOrigin keeps the name of the pipeline's control queue from ageing out: without it the
+// targets take the next owner for another cluster's.
+func (p *pipe) refreshOrigin(ctx context.Context) {
+	if err := p.endpoint.RefreshOrigin(ctx, p.spec.Name); err != nil && !stopped(ctx, err) {
+		p.log.Warn("the origin of claims was not refreshed", slog.Any("error", err))
+	}
 }
 
 // writeStatus writes the sinks' tables once. A state that is given holds for all of them.
@@ -45,7 +54,7 @@ func (p *pipe) writeStatus(ctx context.Context, state pipeline.State) {
 		}
 		for i := range rows {
 			if state != "" {
-				rows[i].State = state
+				rows[i].State, rows[i].Reason = state, ""
 			}
 		}
 		if err := k.KeepStatus(ctx, p.spec.Name, rows); err != nil && !stopped(ctx, err) {
@@ -70,12 +79,12 @@ func (p *pipe) freshnessIn(sink string) []pipeline.TableFreshness {
 			if s.Sink != sink {
 				continue
 			}
-			row := pipeline.TableFreshness{Table: name, CompleteTo: s.CompleteTo.Current, State: s.State}
+			row := pipeline.TableFreshness{Table: name, CompleteTo: s.CompleteTo.Current, State: s.State, Reason: s.Reason, Lag: s.Lag}
 			switch {
 			case now.State != pipeline.StateRunning:
-				row.State = now.State
+				row.State, row.Reason = now.State, now.Reason
 			case t.State != pipeline.StateRunning:
-				row.State = t.State
+				row.State, row.Reason = t.State, t.Reason
 			}
 			if s.Verified != nil {
 				row.VerifiedThrough = s.Verified.Through

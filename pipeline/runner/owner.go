@@ -162,25 +162,41 @@ func (o *owner) claim(ctx context.Context) (pipeline.SinkTable, error) {
 	}
 	known := uint64(0)
 	for {
-		generation, err := control.Claim(ctx, o.sink.Name, o.table.Name, known)
+		claimed, err := control.Claim(ctx, o.sink.Name, o.table.Name, known)
 		if err != nil {
 			return nil, err
 		}
 		target, err := o.pipe.sinks[o.sink.Name].OpenTable(ctx, pipeline.Claim{
 			Pipeline: o.pipe.spec.Name, Sink: o.sink.Name, Table: o.table.Name,
-			Generation: generation, Keyless: o.table.Keyless, Schemas: schemas,
-			Route: o.pipe.spec.Tables[o.table.Name.String()].Key,
+			Generation: claimed.Generation, Origin: claimed.Origin, Keyless: o.table.Keyless, Schemas: schemas,
+			Route: o.pipe.spec.Tables[o.table.Name.String()].Key, Held: o.held,
 		})
 		if errors.Is(err, pipeline.ErrSuperseded) { // the control queue knows less than the target
-			known = 2 * generation
+			known = 2 * claimed.Generation
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("open %s in sink %s: %w", o.table.Name, o.sink.Name, err)
 		}
-		o.set(func(s *pipeline.SinkSummary) { s.Generation = generation })
+		o.set(func(s *pipeline.SinkSummary) { s.Generation = claimed.Generation })
 		return target, nil
 	}
+}
+
+// held shows that the target takes nothing for now and rows wait for it; "" that it does again.
+func (o *owner) held(reason string) {
+	state := pipeline.StateRunning
+	if reason != "" {
+		state = pipeline.StateBehind
+	}
+	o.set(func(s *pipeline.SinkSummary) {
+		if s.State.Flows() {
+			s.State, s.Reason = state, reason
+		}
+		if reason != "" {
+			s.LastErr = reason
+		}
+	})
 }
 
 // maintainEvery is how often an idle table looks for background work.

@@ -59,6 +59,9 @@ func (s *Sink) unclaimed(ctx context.Context, claim pipeline.Claim) (*Table, err
 	if types.Chosen, err = shape.chosen(); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	s.origin = claim.Origin
+	s.mu.Unlock()
 	return &Table{
 		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: types, shape: shape,
 		shown: map[ddl.Name]string{}, defined: map[ddl.Name]string{},
@@ -159,13 +162,16 @@ func (t *Table) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.yield(ctx, highest); err != nil {
+		return err
+	}
 	if highest >= gen {
 		return fmt.Errorf("%w: generation %d was taken, this one is %d", pipeline.ErrSuperseded, highest, gen)
 	}
 	if err := t.openGeneration(ctx); err != nil {
 		return err
 	}
-	if err := t.writeLedger(ctx, slotClaim, 0, "{}"); err != nil {
+	if err := t.writeLedger(ctx, slotClaim, 0, claimRecord{t.claim.Origin}.text()); err != nil {
 		return err
 	}
 	if highest, err = t.highestTaken(ctx); err == nil && highest > gen {

@@ -160,7 +160,8 @@ func (t *Table) writeRecord(ctx context.Context, rec *record) error {
 		slot, since = slot%(slots-1)+1, now
 	}
 	t.writes++
-	if err := t.writeLedger(ctx, slot, t.writes, rec.text()); err != nil {
+	text := rec.text()
+	if err := t.patiently(ctx, func() error { return t.writeLedger(ctx, slot, t.writes, text) }); err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
 	}
 	t.slot, t.slotAt = slot, since
@@ -310,7 +311,13 @@ func (t *Table) insert(ctx context.Context, st *step, b *block) error {
 		}
 	}
 	into := fmt.Sprintf("INSERT INTO %s (%s)", s.name(t.target), strings.Join(names, ", "))
-	return t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error { return fills[i](col) })
+	send := func() error {
+		return t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error { return fills[i](col) })
+	}
+	if t.shape.Mode != Mirror {
+		return send() // a view that reads the table may be what has too many parts: it is looked up what landed
+	}
+	return t.patiently(ctx, send)
 }
 
 // technical is a technical column in the bytes of the Native format.

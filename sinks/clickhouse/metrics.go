@@ -13,9 +13,9 @@ import (
 // metrics are the sink's figures, by pipeline, sink and table. Those that every sink has are
 // named and described as there.
 type metrics struct {
-	rows, bytes, blocks, values, removed, sweeping *prometheus.CounterVec
-	flush                                          *prometheus.HistogramVec
-	lag, deleted                                   *prometheus.GaugeVec
+	rows, bytes, blocks, values, removed, sweeping, heldBack *prometheus.CounterVec
+	flush                                                    *prometheus.HistogramVec
+	lag, deleted                                             *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -30,6 +30,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		values:   counter("values_changed_total", "Values that their column of the target can't hold, by what became of them.", "column", "became"),
 		removed:  counter("deleted_rows_removed_total", "Marks of deleted rows that were removed from the target's disk."),
 		sweeping: counter("clean_up_seconds_total", "Time that the removal of deleted rows took at the target, to the minute in which its end was seen."),
+		heldBack: counter("held_back_seconds_total", "Time that rows waited because the target had too many parts."),
 		deleted: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_deleted_rows",
 			Help: "Marks of deleted rows on the target's disk that can be removed, as counted last."}, labels)),
 		flush: metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "millrace_sink_flush_seconds",

@@ -41,7 +41,12 @@ func (s *Sink) Purge(ctx context.Context, pipelineName string) (removed []string
 		}
 		removed = append(removed, r.Database+"."+r.View)
 	}
-	return removed, s.conn.Exec(ctx, comment("purge"), "DELETE FROM "+s.control(ddl.StatusTable)+" WHERE pipeline = ? AND place = ?", pipelineName, s.place())
+	for _, table := range []string{ddl.StatusTable, ddl.BeatTable} {
+		if err := s.conn.Exec(ctx, comment("purge"), "DELETE FROM "+s.control(table)+" WHERE pipeline = ? AND place = ?", pipelineName, s.place()); err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
 }
 
 func (s *Sink) purgeTable(ctx context.Context, r *record) error {

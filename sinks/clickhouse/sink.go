@@ -27,15 +27,21 @@ type Sink struct {
 	// windowRows is how many numbers are asked for at a time.
 	windowRows int
 
-	// mu guards what was found out about the server.
+	// mu guards what was found out about the server and about who else is at work there.
 	mu    sync.Mutex
 	known *abilities
 	// owners are the source tables that have targets here, by the target's name.
 	owners map[ddl.Name]event.TableName
+	// origin is that of the newest claim; seen are rivals' signs, by target.
+	origin string
+	seen   map[string]sighting
 }
 
 // abilities are what a server can do, and that the bookkeeping is there.
-type abilities struct{ types column.Options }
+type abilities struct {
+	types  column.Options
+	status bool // the status table is this version's
+}
 
 // New checks the configuration and makes the sink. It connects to nothing. reg may be nil.
 func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
@@ -53,7 +59,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Sink{cfg: cfg, conn: conn, log: log, metrics: newMetrics(reg), now: time.Now, windowRows: windowRows}, nil
+	return &Sink{cfg: cfg, conn: conn, log: log, metrics: newMetrics(reg), now: time.Now, windowRows: windowRows, seen: map[string]sighting{}}, nil
 }
 
 // Close closes the connections; its tables are closed by their owners.

@@ -9,27 +9,79 @@ import (
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 )
 
-// KeepStatus writes how fresh the tables are into the control database, where the view
-// millrace_status shows what was written last.
+// KeepStatus shows that this cluster is at work, and writes how fresh its tables are into the
+// control database, where the view millrace_status shows what was written last. Of a table that
+// another cluster has it says nothing: that one does.
 func (s *Sink) KeepStatus(ctx context.Context, pipelineName string, rows []pipeline.TableFreshness) error {
 	if _, err := s.prepare(ctx); err != nil {
 		return err
 	}
-	var tables, targets, states []string
-	var complete, verified []int64
-	for _, r := range rows {
-		tables, targets, states = append(tables, r.Table.String()), append(targets, s.cfg.target(r.Table).Plain()), append(states, string(r.State))
-		complete, verified = append(complete, micros(r.CompleteTo)), append(verified, micros(r.VerifiedThrough))
+	err := s.keepStatus(ctx, pipelineName, rows)
+	if isMissing(err) { // somebody dropped the bookkeeping
+		s.forget()
 	}
-	if len(rows) == 0 {
+	return err
+}
+
+func (s *Sink) keepStatus(ctx context.Context, pipelineName string, rows []pipeline.TableFreshness) error {
+	if err := s.beat(ctx, pipelineName); err != nil {
+		return err
+	}
+	var tables, targets, states, reasons []string
+	var complete, verified []int64
+	var source, broker, target []float64
+	for _, r := range rows {
+		name := s.cfg.target(r.Table).Plain()
+		if s.rivaled(name) {
+			continue
+		}
+		tables, targets, states, reasons = append(tables, r.Table.String()), append(targets, name), append(states, string(r.State)), append(reasons, r.Reason)
+		complete, verified = append(complete, micros(r.CompleteTo)), append(verified, micros(r.VerifiedThrough))
+		source, broker, target = append(source, seconds(r.Lag.Source)), append(broker, seconds(r.Lag.Broker)), append(target, seconds(r.Lag.Current))
+	}
+	if len(tables) == 0 {
 		return nil
 	}
+	if err := s.renewStatus(ctx); err != nil {
+		return fmt.Errorf("make the view of %s, or take it to this version (that needs ALTER ADD COLUMN and DROP VIEW once): %w", s.control(ddl.StatusTable), err)
+	}
+	const at = "nullIf(fromUnixTimestamp64Micro(toInt64(r.%d), 'UTC'), toDateTime64(0, 6, 'UTC'))"
+	const lag = "nullIf(toFloat64(r.%d), -1)"
 	err := s.conn.Exec(ctx, comment("status"), "INSERT INTO "+s.control(ddl.StatusTable)+
-		" SELECT ?, ?, r.1, r.2, nullIf(fromUnixTimestamp64Micro(toInt64(r.3), 'UTC'), toDateTime64(0, 6, 'UTC')), nullIf(fromUnixTimestamp64Micro(toInt64(r.4), 'UTC'), toDateTime64(0, 6, 'UTC')), r.5, at"+
-		" FROM (SELECT arrayJoin(arrayZip(?, ?, ?, ?, ?)) AS r, now64(6, 'UTC') AS at)",
-		pipelineName, s.place(), tables, targets, complete, verified, states)
+		" (pipeline, place, source, target, state, reason, complete_to, verified_through, lag_source, lag_broker, lag_target, at)"+
+		" SELECT ?, ?, r.1, r.2, r.3, r.4, "+fmt.Sprintf(at+", "+at+", "+lag+", "+lag+", "+lag, 5, 6, 7, 8, 9)+", at"+
+		" FROM (SELECT arrayJoin(arrayZip(?, ?, ?, ?, ?, ?, ?, ?, ?)) AS r, now64(6, 'UTC') AS at)",
+		pipelineName, s.place(), tables, targets, states, reasons, complete, verified, source, broker, target)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.control(ddl.StatusTable), err)
+	}
+	return nil
+}
+
+// renewStatus makes the status view, and takes what an earlier version made to this one, once.
+func (s *Sink) renewStatus(ctx context.Context) error {
+	s.mu.Lock()
+	done := s.known != nil && s.known.status
+	s.mu.Unlock()
+	if done {
+		return nil
+	}
+	var wide, view, now uint64
+	err := s.conn.Query(ctx, comment("status"), "SELECT countIf(table = ? AND name = 'reason'), countIf(table = ?), countIf(table = ? AND name = 'updated_at') FROM system.columns WHERE database = ?",
+		func(scan func(...any) error) error { return scan(&wide, &view, &now) }, ddl.StatusTable, ddl.StatusView, ddl.StatusView, s.cfg.ControlDatabase)
+	if err == nil && wide == 0 {
+		err = s.conn.Exec(ctx, comment("status"), ddl.WidenStatus(s.cfg.ControlDatabase))
+	}
+	if err == nil && now == 0 {
+		err = s.conn.Exec(ctx, comment("status"), ddl.CreateStatusView(s.cfg.ControlDatabase, view > 0))
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known != nil {
+		s.known.status = true
 	}
 	return nil
 }
@@ -43,6 +95,14 @@ func micros(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixMicro()
+}
+
+// seconds is a lag for the target, -1 where it is not known.
+func seconds(s pipeline.Seconds) float64 {
+	if n, known := s.Value(); known {
+		return n
+	}
+	return -1
 }
 
 var _ pipeline.StatusKeeper = (*Sink)(nil)
