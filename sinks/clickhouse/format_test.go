@@ -38,7 +38,8 @@ func TestFormatPage(t *testing.T) {
 		}
 	}
 	if got := sqlBlock.FindStringSubmatch(page); got == nil || got[1] != statements {
-		t.Error("the page does not have the statements as they are; write them anew with: go test ./sinks/clickhouse -run FormatPage -rewrite-page")
+		t.Error("the page does not have the statements as they are; write them anew with: " +
+			"go test ./sinks/clickhouse -run FormatPage -rewrite-page")
 	}
 	for _, l := range []ddl.Layout{ddl.Versions, ddl.Signs, ddl.Changes} {
 		for _, c := range ddl.Technical(l) {
@@ -49,7 +50,7 @@ func TestFormatPage(t *testing.T) {
 	}
 	for section, v := range map[string]any{
 		"claim": claimRecord{}, "record": record{}, "queue": queueRecord{}, "end": endRecord{}, "again": again{},
-		"store": store{}, "column": targetColumn{}, "log": logRecord{}, "sweep": sweep{},
+		"store": store{}, "column": targetColumn{}, "log": logRecord{}, "kept": keptRecord{}, "sweep": sweep{},
 	} {
 		_, text, found := strings.Cut(page, "\n### "+section+"\n")
 		text, _, _ = strings.Cut(text, "\n### ")

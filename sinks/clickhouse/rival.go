@@ -68,7 +68,8 @@ func (t *Table) yield(ctx context.Context, highest uint64) error {
 		newest = beat
 	}
 	ago := now.Sub(newest)
-	unchanged := t.sink.unchanged(t.target.Plain(), fmt.Sprint(highest, claimed.UnixMicro(), beat.UnixMicro()))
+	sign := fmt.Sprint(highest, claimed.UnixMicro(), beat.UnixMicro())
+	unchanged := t.sink.unchanged(t.target.Plain(), sign)
 	if ago >= rivalSilence || unchanged >= rivalSilence {
 		t.sink.overlook(t.target.Plain())
 		return nil
@@ -76,9 +77,9 @@ func (t *Table) yield(ctx context.Context, highest uint64) error {
 	if host != "" {
 		host = " on host " + host
 	}
-	return fmt.Errorf("%w: %s is written by another cluster%s, which has the same names of pipeline (%s), sink (%s) and target, and was at work %s ago. "+
-		"One alone can write it: stop one of the two, or give this one another target with database and table of the sink; "+
-		"it goes on by itself when the other has been silent for %s",
+	return fmt.Errorf("%w: %s is written by another cluster%s, which has the same names of pipeline (%s), sink (%s) and target, "+
+		"and was at work %s ago. One alone can write it: stop one of the two, or give this one another target with database and table "+
+		"of the sink; it goes on by itself when the other has been silent for %s",
 		pipeline.ErrUnwritable, t.target.Plain(), host, t.claim.Pipeline, t.claim.Sink, max(0, ago).Round(time.Second), rivalSilence)
 }
 
@@ -87,8 +88,9 @@ func (t *Table) yield(ctx context.Context, highest uint64) error {
 func (t *Table) claimOf(ctx context.Context, generation uint64) (c claimRecord, at, now time.Time, err error) {
 	var state string
 	var was, is int64
-	err = t.sink.conn.Query(ctx, t.comment(), "SELECT argMax(state, ver), toUnixTimestamp64Micro(max(at)), toUnixTimestamp64Micro(now64(6)) FROM "+
-		t.sink.control(ddl.LedgerTable)+" WHERE target = ? AND slot = ? AND _gen = ?", func(scan func(...any) error) error { return scan(&state, &was, &is) },
+	query := "SELECT argMax(state, ver), toUnixTimestamp64Micro(max(at)), toUnixTimestamp64Micro(now64(6)) FROM " +
+		t.sink.control(ddl.LedgerTable) + " WHERE target = ? AND slot = ? AND _gen = ?"
+	err = t.sink.conn.Query(ctx, t.comment(), query, func(scan func(...any) error) error { return scan(&state, &was, &is) },
 		t.target.Plain(), uint16(slotClaim), generation)
 	if err != nil || state == "" {
 		return c, at, now, err
@@ -102,7 +104,8 @@ func (t *Table) claimOf(ctx context.Context, generation uint64) (c claimRecord, 
 // lastBeat is when a cluster showed last that it is at work on a pipeline, by the server's
 // clock, and on which host.
 func (s *Sink) lastBeat(ctx context.Context, pipelineName, origin string) (at time.Time, host string, err error) {
-	err = s.conn.Query(ctx, comment("claim"), "SELECT toUnixTimestamp64Micro(at), host FROM "+s.control(ddl.BeatTable)+" FINAL WHERE pipeline = ? AND origin = ?",
+	query := "SELECT toUnixTimestamp64Micro(at), host FROM " + s.control(ddl.BeatTable) + " FINAL WHERE pipeline = ? AND origin = ?"
+	err = s.conn.Query(ctx, comment("claim"), query,
 		func(scan func(...any) error) error {
 			var micros int64
 			var on string
@@ -127,7 +130,8 @@ func (s *Sink) beat(ctx context.Context, pipelineName string) error {
 	if err != nil {
 		host = "" // it is there for people alone
 	}
-	err = s.conn.Exec(ctx, comment("status"), "INSERT INTO "+s.control(ddl.BeatTable)+" (pipeline, origin, place, host) SELECT ?, ?, ?, ?", pipelineName, origin, s.place(), host)
+	statement := "INSERT INTO " + s.control(ddl.BeatTable) + " (pipeline, origin, place, host) SELECT ?, ?, ?, ?"
+	err = s.conn.Exec(ctx, comment("status"), statement, pipelineName, origin, s.place(), host)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.control(ddl.BeatTable), err)
 	}

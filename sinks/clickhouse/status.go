@@ -35,15 +35,18 @@ func (s *Sink) keepStatus(ctx context.Context, pipelineName string, rows []pipel
 		if s.rivaled(name) {
 			continue
 		}
-		tables, targets, states, reasons = append(tables, r.Table.String()), append(targets, name), append(states, string(r.State)), append(reasons, r.Reason)
+		tables, targets = append(tables, r.Table.String()), append(targets, name)
+		states, reasons = append(states, string(r.State)), append(reasons, r.Reason)
 		complete, verified = append(complete, micros(r.CompleteTo)), append(verified, micros(r.VerifiedThrough))
-		source, broker, target = append(source, seconds(r.Lag.Source)), append(broker, seconds(r.Lag.Broker)), append(target, seconds(r.Lag.Current))
+		source, broker = append(source, seconds(r.Lag.Source)), append(broker, seconds(r.Lag.Broker))
+		target = append(target, seconds(r.Lag.Current))
 	}
 	if len(tables) == 0 {
 		return nil
 	}
 	if err := s.renewStatus(ctx); err != nil {
-		return fmt.Errorf("make the view of %s, or take it to this version (that needs ALTER ADD COLUMN and DROP VIEW once): %w", s.control(ddl.StatusTable), err)
+		return fmt.Errorf("make the view of %s, or take it to this version (that needs ALTER ADD COLUMN and DROP VIEW once): %w",
+			s.control(ddl.StatusTable), err)
 	}
 	const at = "nullIf(fromUnixTimestamp64Micro(toInt64(r.%d), 'UTC'), toDateTime64(0, 6, 'UTC'))"
 	const lag = "nullIf(toFloat64(r.%d), -1)"
@@ -67,8 +70,10 @@ func (s *Sink) renewStatus(ctx context.Context) error {
 		return nil
 	}
 	var wide, view, now uint64
-	err := s.conn.Query(ctx, comment("status"), "SELECT countIf(table = ? AND name = 'reason'), countIf(table = ?), countIf(table = ? AND name = 'updated_at') FROM system.columns WHERE database = ?",
-		func(scan func(...any) error) error { return scan(&wide, &view, &now) }, ddl.StatusTable, ddl.StatusView, ddl.StatusView, s.cfg.ControlDatabase)
+	const columns = "SELECT countIf(table = ? AND name = 'reason'), countIf(table = ?), countIf(table = ? AND name = 'updated_at') " +
+		"FROM system.columns WHERE database = ?"
+	err := s.conn.Query(ctx, comment("status"), columns, func(scan func(...any) error) error { return scan(&wide, &view, &now) },
+		ddl.StatusTable, ddl.StatusView, ddl.StatusView, s.cfg.ControlDatabase)
 	if err == nil && wide == 0 {
 		err = s.conn.Exec(ctx, comment("status"), ddl.WidenStatus(s.cfg.ControlDatabase))
 	}
