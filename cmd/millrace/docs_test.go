@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -146,5 +147,78 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 	}
 	if links < 60 {
 		t.Errorf("only %d links were found", links)
+	}
+}
+
+var (
+	namedPath = regexp.MustCompile("`((?:broker|client|cmd|configs|connectors|deploy|docs|e2e|internal|message|namesrv|" +
+		"pipeline|remoting|sinks)/[a-zA-Z0-9_./-]+)`")
+	namedTest = regexp.MustCompile("`(Test[A-Za-z0-9]+)`|\\s(Test[A-Z][A-Za-z0-9]+)")
+	testFunc  = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
+)
+
+// TestWhatPagesNameIsThere: folders, files and tests of the tree.
+func TestWhatPagesNameIsThere(t *testing.T) {
+	tests, names := map[string]bool{}, 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range testFunc.FindAllSubmatch(text, -1) {
+			tests[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, page := range pages(t) {
+		if filepath.Base(path) == "CHANGELOG.md" {
+			continue // it tells of what was
+		}
+		for _, m := range namedPath.FindAllStringSubmatch(page, -1) {
+			names++
+			if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+				t.Errorf("%s names %s: %v", path, m[1], err)
+			}
+		}
+		for _, m := range namedTest.FindAllStringSubmatch(page, -1) {
+			names++
+			if name := m[1] + m[2]; !tests[name] {
+				t.Errorf("%s names %s, which no package has", path, name)
+			}
+		}
+	}
+	if names < 60 {
+		t.Errorf("only %d names were found", names)
+	}
+}
+
+// TestEveryDecisionIsInTheIndex: by its number, once, with a link.
+func TestEveryDecisionIsInTheIndex(t *testing.T) {
+	index, err := os.ReadFile("../../docs/adr/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../docs/adr/0*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, file := range files {
+		name, number := filepath.Base(file), fmt.Sprintf("%04d", i+1)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(name, number) || !strings.HasPrefix(string(text), "# "+number+" ") {
+			t.Errorf("%s is decision %s by its place", name, number)
+		}
+		if strings.Count(string(index), "| ["+number+"]("+name+") | ") != 1 {
+			t.Errorf("the index does not have %s once", name)
+		}
+	}
+	if len(files) < 20 {
+		t.Errorf("only %d decisions were found", len(files))
 	}
 }

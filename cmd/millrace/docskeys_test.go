@@ -26,11 +26,12 @@ var documented = []struct {
 		"connectors/mysql/account/tls.go", "sinks/parquet/config.go", "sinks/parquet/current/config.go", "sinks/parquet/lake/keep.go"}},
 	{"docs/s3.md", "yaml", []string{"sinks/objects/s3/config.go"}},
 	{"docs/clickhouse.md", "yaml", []string{"sinks/clickhouse/config.go", "sinks/clickhouse/shape.go"}},
-	{"docs/format/checkpoint.md", "json", []string{"pipeline/checkpoint/record.go", "pipeline/checkpoint/state.go", "pipeline/checkpoint/position.go"}},
+	{"docs/format/checkpoint.md", "json", []string{"pipeline/checkpoint/record.go", "pipeline/checkpoint/state.go",
+		"pipeline/checkpoint/position.go"}},
 	{"docs/format/control.md", "json", []string{"pipeline/bus/control.go"}},
 	{"docs/format/writer.md", "json", []string{"broker/writer/record.go", "broker/txn/snapshot.go"}},
-	{"docs/format/delta.md", "json", []string{"sinks/parquet/changes/ledger.go", "sinks/parquet/lake/facts.go", "sinks/parquet/file/columns.go",
-		"sinks/parquet/current/table.go", "sinks/parquet/current/layout.go"}},
+	{"docs/format/delta.md", "json", []string{"sinks/parquet/changes/ledger.go", "sinks/parquet/lake/facts.go",
+		"sinks/parquet/file/columns.go", "sinks/parquet/current/table.go", "sinks/parquet/current/layout.go"}},
 }
 
 var (

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -99,6 +100,28 @@ func TestEveryPackageIsOnTheMap(t *testing.T) {
 		}
 		if !slices.Contains(names, path.Base(name)) {
 			t.Errorf("docs/architecture.md does not show %s", name)
+		}
+	}
+}
+
+// TestEveryPackageSaysWhatItIs: in its doc.go, or, a program of one file, in that.
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for name := range ours(t) {
+		dir := path.Join("../..", name)
+		text, err := os.ReadFile(path.Join(dir, "doc.go"))
+		if errors.Is(err, os.ErrNotExist) && strings.HasSuffix(name, "/cmd") {
+			text, err = os.ReadFile(path.Join(dir, "main.go"))
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want := "// Package " + path.Base(name) + " "
+		if bytes.Contains(text, []byte("\npackage main\n")) {
+			want = "// Command " + path.Base(name) + " "
+		}
+		if !bytes.HasPrefix(text, []byte(want)) {
+			t.Errorf("%s does not begin with %q", name, want)
 		}
 	}
 }

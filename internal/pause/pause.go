@@ -1,5 +1,3 @@
-// Package pause waits for a time or for the end of a context, whichever comes first. It is
-// the one place for that; whoever waits for something else as well has a select of his own.
 package pause
 
 import (
