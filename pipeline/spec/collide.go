@@ -63,4 +63,5 @@ func (r *reader) collisions(p *Pipeline) {
 }
 
 // Separate is what is done about it.
-const Separate = "have database and table of the sink name each source table's own target, for example database: \"{db}\" and table: \"{table}\""
+const Separate = "have database and table of the sink name each source table's own target, " +
+	"for example database: \"{db}\" and table: \"{table}\""

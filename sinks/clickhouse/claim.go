@@ -62,6 +62,7 @@ func (s *Sink) unclaimed(ctx context.Context, claim pipeline.Claim) (*Table, err
 	s.mu.Lock()
 	s.origin = claim.Origin
 	s.mu.Unlock()
+	types.Kept = shape.SchemaChange.stays(modifyColumn)
 	return &Table{
 		sink: s, claim: claim, target: s.cfg.target(claim.Table), types: types, shape: shape,
 		shown: map[ddl.Name]string{}, defined: map[ddl.Name]string{},

@@ -102,9 +102,11 @@ func (d Deletes) checkKey(schema *event.Schema, key []uint32) error {
 	case !d.keeps():
 		return nil
 	case len(schema.PrimaryKey) == 0:
-		return fmt.Errorf("deletes: %s is for tables with a primary key, which this one has not: say deletes: apply for it, or mode: changelog", d.Mode)
+		return fmt.Errorf("deletes: %s is for tables with a primary key, which this one has not: "+
+			"say deletes: apply for it, or mode: changelog", d.Mode)
 	case len(key) > len(schema.PrimaryKey):
-		return fmt.Errorf("deletes: %s and an order_by with columns beside the primary key's don't go together: a row that comes again could have another sorting key, "+
+		return fmt.Errorf("deletes: %s and an order_by with columns beside the primary key's don't go together: "+
+			"a row that comes again could have another sorting key, "+
 			"and would be seen beside the one that was kept; say one of the two, or mode: changelog", d.Mode)
 	}
 	return nil
@@ -279,9 +281,11 @@ func (t *Table) carry(ctx context.Context, old, to *store) error {
 		return nil
 	}
 	into = append(into, ddl.Seq, ddl.Del, ddl.Q, ddl.Gen, ddl.Ts, ddl.DeletedAt)
-	from = append(from, fmt.Sprint(uint64(to.Kept.As)), "0", fmt.Sprint(keptQueue), fmt.Sprint(t.claim.Generation), "_t."+ddl.Ts, "_t."+ddl.DeletedAt)
+	from = append(from, fmt.Sprint(uint64(to.Kept.As)), "0", fmt.Sprint(keptQueue), fmt.Sprint(t.claim.Generation),
+		"_t."+ddl.Ts, "_t."+ddl.DeletedAt)
 	text := fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s AS _t FINAL WHERE _t.%s IS NOT NULL AND _t.%s >= %d AND _t.%[6]s < %[8]d",
-		to.name(t.target), ddl.Idents(into), strings.Join(from, ", "), old.name(t.target), ddl.DeletedAt, ddl.Seq, uint64(to.Kept.From), uint64(to.Kept.As))
+		to.name(t.target), ddl.Idents(into), strings.Join(from, ", "), old.name(t.target), ddl.DeletedAt, ddl.Seq,
+		uint64(to.Kept.From), uint64(to.Kept.As))
 	if !slices.Equal(old.Key, to.Key) { // of several under one new key the newest
 		var keys []string
 		for _, id := range to.Key {

@@ -104,6 +104,9 @@ func (t *Table) begin(st *step, schema *event.Schema, since event.Seq) (at int, 
 		made.Number, made.Since = st.stores[n-1].Number+1, since
 	}
 	t.types.Names = namesOf(st.stores, t.types.Chosen)
+	if n := len(st.stores); n > 0 {
+		made.inherit(&st.stores[n-1], schema, t.shape.SchemaChange)
+	}
 	st.stores = append(st.stores, made)
 	at = len(st.stores) - 1
 	if err := t.ensureAll(st, at, schema); err != nil {

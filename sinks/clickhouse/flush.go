@@ -389,6 +389,9 @@ func (t *Table) showNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if v, err = s.shownView(v, t.shape.SchemaChange); err != nil {
+		return err
+	}
 	t.shape.Deletes.showGone(s, v)
 	views := []*ddl.View{v}
 	if t.rec.raws() {

@@ -50,7 +50,7 @@ func TestFormatPage(t *testing.T) {
 	}
 	for section, v := range map[string]any{
 		"claim": claimRecord{}, "record": record{}, "queue": queueRecord{}, "end": endRecord{}, "again": again{},
-		"store": store{}, "column": targetColumn{}, "log": logRecord{}, "kept": keptRecord{}, "sweep": sweep{},
+		"store": store{}, "column": targetColumn{}, "log": logRecord{}, "kept": keptRecord{}, "shown": shownColumn{}, "sweep": sweep{},
 	} {
 		_, text, found := strings.Cut(page, "\n### "+section+"\n")
 		text, _, _ = strings.Cut(text, "\n### ")

@@ -196,6 +196,10 @@ type store struct {
 	// Left is when the view was seen to show a newer store, in microseconds by the server's
 	// clock; 0 while it was not.
 	Left int64 `json:"left,omitempty"`
+	// Shown are the view's columns where they are not as Schema says, and Types those that columns
+	// go on in, by identity (schema_change: evolve, ignore).
+	Shown []shownColumn     `json:"shown,omitempty"`
+	Types map[uint32]string `json:"types,omitempty"`
 	// Rule is what was kept back of the source's columns and rows in all that the store has taken;
 	// severalRules where that was not always the same.
 	Rule *string `json:"rule,omitempty"`

@@ -24,10 +24,22 @@ type SchemaChange struct {
 const (
 	lenient   = "lenient"   // followed, and nothing is destroyed
 	exception = "exception" // the table stands before it
+	evolve    = "evolve"    // columns are added and become wider, and nothing else
+	ignore    = "ignore"    // columns stay as they are
 )
 
+// Events that evolve and ignore are for.
+const (
+	addColumn    = "add_column"
+	dropColumn   = "drop_column"
+	renameColumn = "rename_column"
+	modifyColumn = "modify_column"
+)
+
+var columnEvents = []string{addColumn, dropColumn, renameColumn, modifyColumn}
+
 // events are what can become of a definition.
-var events = []string{"add_column", "drop_column", "rename_column", "modify_column", "change_key", "truncate", "drop_table"}
+var events = []string{addColumn, dropColumn, renameColumn, modifyColumn, "change_key", "truncate", "drop_table"}
 
 // UnmarshalYAML reads one choice, or a choice by event, with other for the rest.
 func (c *SchemaChange) UnmarshalYAML(n *yaml.Node) error {
@@ -65,16 +77,19 @@ func (c SchemaChange) over(sink SchemaChange) SchemaChange {
 	return c
 }
 
-func (c SchemaChange) validate(at string) error {
+func (c SchemaChange) validate(at string, mode Mode) error {
 	check := func(key, choice string) error {
 		switch choice {
 		case lenient, exception:
 			return nil
-		case "evolve", "ignore":
-			return &config.KeyError{Key: key, Text: fmt.Sprintf("%q is not supported yet: use lenient, which follows the source in the view and "+
-				"keeps in <table>__cdc what went", choice)}
+		case evolve, ignore:
+			if mode == Mirror {
+				return nil
+			}
+			return &config.KeyError{Key: key, Text: fmt.Sprintf("%q is for mode: mirror; a %s shows each definition as it comes: say %s or %s",
+				choice, mode, lenient, exception)}
 		}
-		return &config.KeyError{Key: key, Text: fmt.Sprintf("%q must be lenient or exception", choice)}
+		return &config.KeyError{Key: key, Text: fmt.Sprintf("%q must be %s, %s, %s or %s", choice, lenient, evolve, ignore, exception)}
 	}
 	if c.Other != "" {
 		if err := check(at, c.Other); err != nil {
@@ -89,6 +104,10 @@ func (c SchemaChange) validate(at string) error {
 		if err := check(at+"."+event, c.Events[event]); err != nil {
 			return err
 		}
+		if choice := c.Events[event]; (choice == evolve || choice == ignore) && !slices.Contains(columnEvents, event) {
+			return &config.KeyError{Key: at + "." + event, Text: fmt.Sprintf("%q is for columns; say %s, or %s to have the table stand",
+				choice, lenient, exception)}
+		}
 	}
 	return nil
 }
@@ -97,11 +116,17 @@ func (c SchemaChange) of(event string) string {
 	if choice, ok := c.Events[event]; ok {
 		return choice
 	}
-	if c.Other == "" {
+	if c.Other == "" || (c.Other == evolve || c.Other == ignore) && !slices.Contains(columnEvents, event) {
 		return lenient
 	}
 	return c.Other
 }
+
+// stays says that what an event changes stays as it was, or mostly.
+func (c SchemaChange) stays(event string) bool { return c.of(event) == evolve || c.of(event) == ignore }
+
+// keeps says that the view may not be as the source's definition.
+func (c SchemaChange) keeps() bool { return slices.ContainsFunc(columnEvents, c.stays) }
 
 // unwanted is why a record stands the table: it changes the definition as the configuration does
 // not want it. What the ledger has taken in already, through another queue, it has.

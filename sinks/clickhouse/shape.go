@@ -103,7 +103,7 @@ func (s Shape) validate(at string) error {
 	if err := s.Deletes.validate(at+"deletes", s.Mode); err != nil {
 		return err
 	}
-	if err := s.SchemaChange.validate(at + "schema_change"); err != nil {
+	if err := s.SchemaChange.validate(at+"schema_change", s.Mode); err != nil {
 		return err
 	}
 	if s.Mode == Changelog && len(s.OrderBy) > 0 {

@@ -89,7 +89,10 @@ func (s *store) choice(c *event.Column, before bool, o column.Options) (as, name
 	if old := s.newest(c.ID, before); old != nil && slices.Contains(s.Key, c.ID) {
 		return old.As, old.AsOf
 	}
-	return o.Choice(c)
+	if as, name = o.Choice(c); as == "" && o.Kept && !before {
+		as = s.Types[c.ID]
+	}
+	return as, name
 }
 
 // namesOf are the names that the configuration has for columns, as they were when their columns
@@ -358,10 +361,11 @@ func (s *store) rawView(v *ddl.View) (*ddl.View, error) {
 	return &more, nil
 }
 
-// hasRaw says that values were met that their column can't hold, or that rows may be kept that went.
+// hasRaw says that values were met that their column can't hold, that rows may be kept that went, or
+// that the view is not as the source is.
 func hasRaw(stores []store) bool {
 	return slices.ContainsFunc(stores, func(s store) bool {
-		return slices.ContainsFunc(s.Columns, func(c targetColumn) bool { return c.Raw || c.Gone })
+		return slices.ContainsFunc(s.Columns, func(c targetColumn) bool { return c.Raw || c.Gone }) || s.Shown != nil
 	})
 }
 

@@ -140,7 +140,15 @@ func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) er
 		return nil
 	}
 	if name := t.shape.unknown(schema, st.stores); name != "" {
-		return fmt.Errorf("columns of the sink names %s, which the table does not have: correct the name, or take it out until the column is there", name)
+		return fmt.Errorf("columns of the sink names %s, which the table does not have: "+
+			"correct the name, or take it out until the column is there", name)
+	}
+	base := stored.Schema
+	if len(base) == 0 && i > 0 {
+		base = st.stores[i-1].Schema
+	}
+	if err := stored.follow(base, schema, t.shape.SchemaChange, t.types); err != nil {
+		return err
 	}
 	if err := t.ensureAll(st, i, schema); err != nil {
 		return err
@@ -240,8 +248,13 @@ func (t *Table) side(st *step, i int, schema *event.Schema, before bool) (*side,
 		if err != nil {
 			return nil, err
 		}
+		// The column may have been made for another type of the source, whose values have another form.
+		typ, err := st.stores[i].held(&schema.Columns[c], before, t.types)
+		if err != nil {
+			return nil, err
+		}
 		s.places = append(s.places, at)
-		s.cols = append(s.cols, column.NewBuffer(&schema.Columns[c], st.stores[i].Columns[at].typ, t.sink.cfg.policy()))
+		s.cols = append(s.cols, column.NewBuffer(&schema.Columns[c], typ, t.sink.cfg.policy()))
 	}
 	return s, nil
 }

@@ -161,7 +161,7 @@ func (a As) Of(c *event.Column, key bool) (Type, error) {
 	if c.Type == event.TypeDateTime && a.family == asMoment && a.zone != "UTC" {
 		return Type{}, a.refused(c, "", "a wall clock has no time zone; say 'UTC', in which it is shown as it is")
 	}
-	if key && !a.covers(c) {
+	if key && !a.Covers(c) {
 		return Type{}, a.refused(c, " of the key", "it does not hold each of its values, and two keys could become one")
 	}
 	if key && a.Nullable && !c.Nullable {
@@ -173,11 +173,11 @@ func (a As) Of(c *event.Column, key bool) (Type, error) {
 	}
 	switch a.family {
 	case asInt:
-		if c.Type == event.TypeInt && a.covers(c) {
+		if c.Type == event.TypeInt && a.Covers(c) {
 			t.kind = kindInt
 		}
 	case asUint:
-		if c.Type != event.TypeInt && a.covers(c) {
+		if c.Type != event.TypeInt && a.Covers(c) {
 			t.kind = kindUint
 		}
 	case asDecimal:
@@ -204,8 +204,8 @@ func (a As) refused(c *event.Column, which, why string) error {
 	return fmt.Errorf("type %s can't be chosen for column %s%s, which is %s: %s", a.Text(), c.Name, which, c.Native, why)
 }
 
-// covers reports whether the type holds each value of the source's type.
-func (a As) covers(c *event.Column) bool {
+// Covers reports whether the type holds each value of the source's type.
+func (a As) Covers(c *event.Column) bool {
 	if a.family == asText || a.family == asLow {
 		return true
 	}

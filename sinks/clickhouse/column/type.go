@@ -64,6 +64,8 @@ type Options struct {
 	Time64 bool
 	// Chosen are types that the configuration gives to columns, by their names in small letters.
 	Chosen map[string]As
+	// Kept has types that columns were made in stay (schema_change: evolve, ignore).
+	Kept bool
 	// Names are the names under which Chosen has columns that have another one now, by identity.
 	Names map[uint32]string
 }
