@@ -4,6 +4,9 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/millrace
 FUZZTIME ?= 10s
+# One way to compile for all targets, so that what a test shares with the binary is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath $(GOFLAGS)
 
 .PHONY: help build demo test lint bench fuzz fmt check-tools golden readers
 
@@ -15,12 +18,12 @@ check-tools:
 
 build: check-tools ## build bin/millrace (a first build downloads its modules)
 	@./e2e/building.sh ./cmd/millrace $(WITH)
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/millrace
+	$(GO) build -o $(BIN) ./cmd/millrace
 
 # The programs beside millrace are built as it is, so that what they share is compiled once.
 demo: WITH := ./e2e/demo
 demo: build ## orders flow from MySQL into Parquet, are killed twice, and are compared row by row (ARGS=--keep leaves it running and says how to query it; ARGS=--s3 puts the lake into a bucket)
-	CGO_ENABLED=0 $(GO) run -trimpath ./e2e/demo --millrace $(BIN) $(ARGS)
+	$(GO) run ./e2e/demo --millrace $(BIN) $(ARGS)
 
 test: check-tools ## every test, with real servers
 	@./e2e/test.sh
@@ -32,7 +35,7 @@ lint: check-tools ## go vet, gofmt and golangci-lint when it is installed
 
 bench: WITH := ./e2e/bench
 bench: build ## measure, beside Apache RocketMQ, and write docs/benchmarks.md
-	CGO_ENABLED=0 $(GO) run -trimpath ./e2e/bench --millrace $(BIN) $(ARGS)
+	$(GO) run ./e2e/bench --millrace $(BIN) $(ARGS)
 
 fuzz: check-tools ## every fuzz target for FUZZTIME (10s)
 	@./e2e/fuzz.sh $(FUZZTIME)

@@ -6,7 +6,7 @@ go=${GO:-go}
 if [ ! -d "$($go env GOMODCACHE)/github.com/parquet-go" ]; then
   echo "building: the first time the Go modules are downloaded"
 fi
-stale=$(CGO_ENABLED=0 $go list -trimpath -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' "$@" | grep -c . || true)
+stale=$($go list -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' "$@" | grep -c . || true)
 [ "$stale" -gt 60 ] || exit 0
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 # A package takes half a second of a core on average; the last ones have to wait for each other.
