@@ -22,7 +22,8 @@ const (
 // memoryDir is a directory in memory with room for servers; "" where there is none.
 func memoryDir() string {
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(sharedMemory, &fs); err != nil || fs.Type != tmpfsMagic || fs.Bavail*uint64(fs.Bsize) < memoryRoom || freeMemory() < memoryRoom {
+	if err := syscall.Statfs(sharedMemory, &fs); err != nil || fs.Type != tmpfsMagic || fs.Bavail*uint64(fs.Bsize) < memoryRoom ||
+		freeMemory() < memoryRoom {
 		return ""
 	}
 	removeLeft()

@@ -201,7 +201,8 @@ func (p program) serverArgs() []string {
 	if p.kind == "mysql" {
 		return []string{"--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON",
 			"--innodb-buffer-pool-size=64M", "--innodb-log-buffer-size=4M",
-			"--innodb-read-io-threads=1", "--innodb-write-io-threads=1", "--performance-schema=OFF", "--secure-file-priv=NULL", "--lc-messages-dir=" + filepath.Join(p.base, "share/mysql")}
+			"--innodb-read-io-threads=1", "--innodb-write-io-threads=1", "--performance-schema=OFF", "--secure-file-priv=NULL",
+			"--lc-messages-dir=" + filepath.Join(p.base, "share/mysql")}
 	}
 	return []string{"--innodb-buffer-pool-size=64M", "--gtid-strict-mode=ON", "--plugin-dir=" + filepath.Join(p.base, "lib/mysql/plugin")}
 }

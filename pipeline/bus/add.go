@@ -357,7 +357,8 @@ func (p *Publisher) addResumed(ctx context.Context, it *event.Item) error {
 
 // inDoubt refuses an item whose number its queue is past.
 func (p *Publisher) inDoubt(q *queueState, seq event.Seq) error {
-	return fmt.Errorf("%w: table %s, queue %d: number %d, the queue is at %d (%s)", ErrInDoubt, q.table.table.Name, q.key.ID, seq, q.last, q.to)
+	return fmt.Errorf("%w: table %s, queue %d: number %d, the queue is at %d (%s)", ErrInDoubt, q.table.table.Name,
+		q.key.ID, seq, q.last, q.to)
 }
 
 // settleDoubt waits for what is decided, then raises the epoch durably.
