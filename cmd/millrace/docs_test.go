@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/pipeline/spec"
 )
 
 // pages are the texts for people, by path.
@@ -220,5 +222,23 @@ func TestEveryDecisionIsInTheIndex(t *testing.T) {
 	}
 	if len(files) < 20 {
 		t.Errorf("only %d decisions were found", len(files))
+	}
+}
+
+var wholeFile = regexp.MustCompile("(?s)\n```yaml\n(version: 1\n.*?)```")
+
+// TestEveryDocumentedPipelineFileIsRight: what stands in a page as a whole file.
+func TestEveryDocumentedPipelineFileIsRight(t *testing.T) {
+	files := 0
+	for path, page := range pages(t) {
+		for _, m := range wholeFile.FindAllStringSubmatch(page, -1) {
+			files++
+			if _, err := spec.Parse(path, []byte(m[1]), kinds(), environment); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+	if files == 0 {
+		t.Error("no file was found")
 	}
 }

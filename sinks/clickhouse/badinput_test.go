@@ -23,6 +23,7 @@ func TestPreflightNamesTheThingAndTheRemedy(t *testing.T) {
 	server := testenv.ClickHouseWithFaults(t, chserver.Options{Users: []chserver.User{
 		{Name: "good", Password: "right"}, {Name: "reader", Password: "right", ReadOnly: 1},
 		{Name: "poor", Password: "right", Grants: []string{"SELECT ON *.*", "CREATE ON *.*"}},
+		{Name: "guest", Password: "right", Grants: []string{"ALL ON millrace_test.*", "SELECT ON system.*", "KILL QUERY ON *.*"}},
 	}})
 	base := targetOn(t, server.ClickHouseDatabase)
 	for _, c := range []struct {
@@ -58,6 +59,26 @@ func TestPreflightNamesTheThingAndTheRemedy(t *testing.T) {
 		if len(problems) == 0 || !problems[0].Fatal || !strings.Contains(problems[0].Found, c.found) || !strings.Contains(problems[0].Remedy, c.remedy) {
 			t.Errorf("%s: %+v", c.what, problems)
 		}
+	}
+
+	// A database that is not there, and that the user may not make.
+	cfg := base
+	cfg.User, cfg.Password, cfg.Database = "guest", "right", "absent"
+	s, err := New(cfg, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	problems, err := s.Preflight(t.Context())
+	if err != nil || len(problems) == 0 || !problems[0].Fatal || !strings.Contains(problems[0].Remedy, "ON `absent`.* TO `guest`") {
+		t.Errorf("no database: %+v, %v", problems, err)
+	}
+	m := schemas{}
+	schema := simple(m)
+	o := own(t, cfg, m, 1, false).write(0, rows(schema, 0, create(10, image(t, schema, 1, "a"))))
+	_, err = o.Flush(t.Context())
+	if !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), "CREATE DATABASE ON absent.*") || !strings.Contains(err.Error(), "grant what") {
+		t.Errorf("no database: %v", err)
 	}
 }
 

@@ -416,7 +416,7 @@ func (d *delivery) until(ctx context.Context, messages int, stop error) (err err
 }
 
 // waitFor waits for a condition, minutes where the machine is busy.
-func waitFor(t *testing.T, ok func() bool) {
+func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(5 * time.Minute)
 	defer deadline.Stop()

@@ -20,7 +20,7 @@ func (o owner) minutes(ch *testenv.ClickHouseServer, n int) error {
 		if err := o.Maintain(o.t.Context()); err != nil || o.Trouble() != "" {
 			return errors.Join(err, errors.New(o.Trouble()))
 		}
-		waitFor(o.t.(*testing.T), func() bool {
+		waitFor(o.t, func() bool {
 			left, err := ch.Admin(o.t.Context(), "SELECT count() FROM system.mutations WHERE NOT is_done")
 			return err == nil && strings.TrimSpace(left) == "0"
 		})
