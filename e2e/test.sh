@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Every test. Packages run four at a time, those that take longest first: much of each is
 # waiting. Those that start JVMs run one by one behind them, since RocketMQ's tools give up
-# after three seconds; what they leave of the machine builds the fuzz targets. The seeds of
-# those run as tests, then each target runs for ten seconds of its own, then each seeded bug
-# is looked for. `make lint` is what vets. MILLRACE_SKIP=name,… leaves servers out; what was
-# left out is listed at the end, below what each stage took.
+# after three seconds; what they leave of the machine builds what comes last: each fuzz target
+# runs for five seconds (its seeds have run as tests), and each seeded bug is looked for,
+# mostly by waiting in vain, at the same time. `make lint` is what vets. MILLRACE_SKIP=name,…
+# leaves servers out; what was left out is listed at the end, below what each stage took.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 trap 'exit 130' INT TERM # else the next stage follows: what it interrupts ends with a status of its own
-MILLRACE_SKIP_LIST=$(mktemp) FUZZDIR=$(mktemp -d)
-export MILLRACE_SKIP_LIST FUZZDIR
-building=
-trap '[ -z "$building" ] || kill -INT -- "-$building"; rm -rf "$MILLRACE_SKIP_LIST" "$FUZZDIR"' EXIT
+work=$(mktemp -d)
+export MILLRACE_SKIP_LIST=$work/skipped FUZZDIR=$work/fuzz SEEDEDDIR=$work/seeded
+mkdir "$FUZZDIR" "$SEEDEDDIR"
+group=
+trap '[ -z "$group" ] || kill -INT -- "-$group"; rm -rf "$work"' EXIT
 status=0
 module=github.com/millrace/millrace
 jvm=$(grep -rlE --include='*_test.go' 'NeedRocketMQ|FetchRocketMQ' . | xargs -n1 dirname | sort -u | sed "s#^\.#$module#")
@@ -28,15 +29,21 @@ stage() {
 }
 took=
 stage 'packages' go test -vet=off -timeout 40m -p 4 $long $(echo "$others" | grep -vxF "$long")
-set -m # a group of its own, which an interrupt reaches through the trap
-nice -n 19 ./e2e/fuzz.sh build &
-building=$!
-set +m
+# beside command: runs it in a group of its own, which an interrupt reaches through the trap.
+beside() { set -m; "$@" & group=$!; set +m; }
+joined() { wait "$group"; local code=$?; group=; return $code; }
+searches() {
+  beside ./e2e/seeded.sh >"$work/searches" 2>&1
+  ./e2e/fuzz.sh "${FUZZTIME:-5s}"
+  local code=$?
+  joined || code=1
+  cat "$work/searches"
+  return $code
+}
+beside nice -n 19 bash -c './e2e/seeded.sh build; ./e2e/fuzz.sh build'
 stage 'packages with JVMs' go test -vet=off -timeout 40m -p 1 $jvm
-wait "$building" # what does not build says so once more in its stage
-building=
-stage 'fuzz targets' ./e2e/fuzz.sh "${FUZZTIME:-10s}"
-stage 'seeded bugs' ./e2e/seeded.sh
+joined # what does not build says so once more in its stage
+stage 'fuzz targets, seeded bugs beside them' searches
 printf '\n%s' "$took"
 if [ -s "$MILLRACE_SKIP_LIST" ]; then
   echo; echo "skipped (MILLRACE_SKIP=${MILLRACE_SKIP:-}):"; sort -u "$MILLRACE_SKIP_LIST" | sed 's/^/  /'

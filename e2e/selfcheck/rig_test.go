@@ -38,6 +38,7 @@ type rig struct {
 	db     *sql.DB
 	lake   string
 	plan   inprocess.Plan
+	every  string // how often the pipeline compares by itself
 	broker *inprocess.Cluster
 	daemon *inprocess.Daemon
 }
@@ -48,11 +49,11 @@ source: {type: script}
 queues: 2
 sinks:
   - {name: lake, type: parquet, path: %s, flush: {rows: 1000, bytes: 1MiB, interval: 50ms}, current: {interval: 200ms}}
-verify: {every: 1s, rows_per_second: 1000000, repair: %v}
+verify: {every: %s, rows_per_second: 1000000, repair: %v}
 `
 
 func newRig(t *testing.T, server *testenv.Server) *rig {
-	r := &rig{t: t, server: server, lake: filepath.ToSlash(t.TempDir()), broker: inprocess.New(t, nil)}
+	r := &rig{t: t, server: server, every: "1s", lake: filepath.ToSlash(t.TempDir()), broker: inprocess.New(t, nil)}
 	var err error
 	if r.db, err = server.Open(""); err != nil {
 		t.Fatal(err)
@@ -75,7 +76,9 @@ func newRig(t *testing.T, server *testenv.Server) *rig {
 	return r
 }
 
-func (r *rig) write(repair bool) { r.plan.Write(r.t, "shop.yaml", fmt.Sprintf(file, r.lake, repair)) }
+func (r *rig) write(repair bool) {
+	r.plan.Write(r.t, "shop.yaml", fmt.Sprintf(file, r.lake, r.every, repair))
+}
 
 func (r *rig) start() { r.daemon = r.broker.Daemon(r.plan) }
 

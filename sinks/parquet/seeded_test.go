@@ -3,38 +3,30 @@
 package parquet
 
 import (
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/internal/seeded"
 )
 
 // The sink's suites prove themselves: with a known bug switched on they must find it. They
 // end by failing, so each runs in a process of its own; what they say without a bug, the
 // ordinary run of this package's tests tells.
 func TestSinkSuitesFindSeededBugs(t *testing.T) {
-	for bug, suite := range map[string]string{
-		"mark-before-flush":  "TestEveryCrashRecovers",
-		"floor-per-queue":    "TestHistoriesShowWhatTheTwinShows",
-		"generation-ignored": "TestALateCommitNamesNoRemovedFile",
-		"rewrite-above-mark": "TestABatchIsCommittedOnTheMarksItWasBuiltOn",
-		"default-not-filled": "TestHistoriesShowWhatTheTwinShows",
-		"end-in-one-queue":   "TestEachQueueIsWaitedFor",
-		"progress-by-number": "TestEachQueueIsWaitedFor",
+	for bug, suite := range map[seeded.Bug]seeded.Suite{
+		seeded.MarkBeforeFlush:   {Test: "TestEveryCrashRecovers", Says: "changes/ lacks|were acknowledged|current/ shows"},
+		seeded.FloorPerQueue:     {Test: "TestHistoriesShowWhatTheTwinShows", Says: "current/ shows"},
+		seeded.GenerationIgnored: {Test: "TestALateCommitNamesNoRemovedFile", Says: "the commit of generation 1 was let in"},
+		seeded.RewriteAboveMark:  {Test: "TestABatchIsCommittedOnTheMarksItWasBuiltOn", Says: "a batch built on an older mark was committed"},
+		seeded.DefaultNotFilled:  {Test: "TestHistoriesShowWhatTheTwinShows", Says: "current/ shows"},
+		seeded.EndInOneQueue:     {Test: "TestEachQueueIsWaitedFor", Says: "END in one queue: current/ shows"},
+		seeded.ProgressByNumber:  {Test: "TestEachQueueIsWaitedFor", Says: "the other one: current/ shows"},
 	} {
-		t.Run(bug, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+suite+"$", "-test.failfast")
-			cmd.Env = append(os.Environ(), "MILLRACE_SEEDED_BUG="+bug)
-			out, err := cmd.CombinedOutput()
-			if err == nil || !strings.Contains(string(out), "--- FAIL: "+suite) || strings.Contains(string(out), "panic:") {
-				t.Fatalf("%s did not find the bug: %v\n%s", suite, err, out)
+		t.Run(string(bug), func(t *testing.T) {
+			found, err := suite.Find(t.Context(), bug)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, line := range strings.Split(string(out), "\n") {
-				if strings.Contains(line, "_test.go:") {
-					t.Log("found:", strings.TrimSpace(line))
-					return
-				}
-			}
+			t.Log("found:", found)
 		})
 	}
 }
