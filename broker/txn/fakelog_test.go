@@ -34,6 +34,7 @@ type fakeLog struct {
 	listeners []store.Listener
 	hooks     []func(int64) error
 	appends   int
+	gets      int
 	// between, when set, runs once between the making and the append of a record of the
 	// topic that it returns true for.
 	between func(topic string) bool
@@ -193,12 +194,13 @@ func (l *fakeLog) each(topic string, queue int32, fn func(message.Record)) {
 	}
 }
 
-func (l *fakeLog) Get(topic string, queue int32, offset int64, _ store.GetOptions) (store.GetResult, error) {
-	res := store.GetResult{LastPhysical: -1}
+func (l *fakeLog) Get(topic string, queue int32, offset int64, o store.GetOptions) (store.GetResult, error) {
+	res := store.GetResult{LastPhysical: -1, NextOffset: offset}
+	l.gets++
 	l.each(topic, queue, func(rec message.Record) {
-		if rec.QueueOffset == offset {
-			res.LastPhysical, res.Count, res.NextOffset = rec.PhysicalOffset, 1, offset+1
-			res.Buf, _ = message.AppendRecord(nil, &rec)
+		if rec.QueueOffset == res.NextOffset && res.Count < o.MaxMsgs {
+			res.LastPhysical, res.Count, res.NextOffset = rec.PhysicalOffset, res.Count+1, res.NextOffset+1
+			res.Buf, _ = message.AppendRecord(res.Buf, &rec)
 		}
 	})
 	return res, nil

@@ -97,43 +97,57 @@ func (s *Service) finalInQueue(ctx context.Context, h *half) (offset int64, foun
 	}
 	for from, to := low, high; from < to; { // low becomes the first one behind the half
 		middle := from + (to-from)/2
-		rec, err := s.queued(ctx, h, middle)
+		recs, _, err := s.queued(ctx, h, middle, 1)
 		if err != nil {
 			return 0, false, err
 		}
-		if rec.PhysicalOffset < h.first {
+		if recs[0].PhysicalOffset < h.first {
 			from = middle + 1
 		} else {
 			to = middle
 		}
 		low = from
 	}
-	for ; low < high; low++ {
-		rec, err := s.queued(ctx, h, low)
+	for low < high {
+		recs, next, err := s.queued(ctx, h, low, lookupBatch)
 		if err != nil {
 			return 0, false, err
 		}
-		if h.endsIn(&rec) {
-			return rec.QueueOffset, true, nil
+		for i := range recs {
+			if h.endsIn(&recs[i]) {
+				return recs[i].QueueOffset, true, nil
+			}
 		}
+		low = next
 	}
 	return 0, false, nil
 }
 
-// queued is the message at an offset of the half's queue.
-func (s *Service) queued(ctx context.Context, h *half, offset int64) (message.Record, error) {
+// lookupBatch is how many messages are read at a time behind a half: one that a producer left
+// to be asked about can be decided a million messages later.
+const lookupBatch = 64
+
+// queued are up to most messages from an offset of the half's queue on, at least one, and the
+// offset behind them.
+func (s *Service) queued(ctx context.Context, h *half, offset int64, most int) (recs []message.Record, next int64, err error) {
 	if ctx.Err() != nil {
-		return message.Record{}, errBusy
+		return nil, 0, errBusy
 	}
-	got, err := s.log.Get(h.to.Topic, h.to.ID, offset, store.GetOptions{MaxMsgs: 1})
+	got, err := s.log.Get(h.to.Topic, h.to.ID, offset, store.GetOptions{MaxMsgs: most, MaxBytes: 1 << 20})
 	if err != nil {
-		return message.Record{}, err
+		return nil, 0, err
 	}
-	if got.Count == 0 { // retention has just taken it
-		return message.Record{}, errBusy
+	for _, b := range got.Messages() {
+		rec, _, err := message.ParseRecord(b)
+		if err != nil {
+			return nil, 0, err
+		}
+		recs = append(recs, rec)
 	}
-	rec, _, err := message.ParseRecord(got.Messages()[0])
-	return rec, err
+	if len(recs) == 0 { // retention has just taken it
+		return nil, 0, errBusy
+	}
+	return recs, got.NextOffset, nil
 }
 
 // endsIn reports whether a record is the half's final message.
