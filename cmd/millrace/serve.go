@@ -77,12 +77,8 @@ func listenOverrides(c *cobra.Command, flag, prefix string, overrides map[string
 // the XDG data directory.
 func dataDir() string {
 	const system = "/var/lib/millrace"
-	if err := os.MkdirAll(system, 0o755); err == nil {
-		if probe, err := os.CreateTemp(system, ".probe"); err == nil {
-			_ = probe.Close()
-			_ = os.Remove(probe.Name())
-			return system
-		}
+	if writable(system) {
+		return system
 	}
 	if xdg := os.Getenv("XDG_DATA_HOME"); xdg != "" {
 		return filepath.Join(xdg, "millrace")
@@ -92,6 +88,24 @@ func dataDir() string {
 		return "millrace-data"
 	}
 	return filepath.Join(home, ".local", "share", "millrace")
+}
+
+// writable reports whether files can be made in a directory, which need not be there. Nothing
+// is there behind it that was not before: whoever asks may yet be refused for another reason.
+func writable(dir string) bool {
+	_, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		defer func() { _ = os.Remove(dir) }()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return false
+	}
+	probe, err := os.CreateTemp(dir, ".probe")
+	if err != nil {
+		return false
+	}
+	_ = probe.Close()
+	return os.Remove(probe.Name()) == nil
 }
 
 // newMetrics is a registry with the process's own figures.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -160,8 +159,22 @@ Shown: %d rows of %d tables in %s and in the lake are the same, row by row, by t
 `)
 	}
 	if !s.keep {
-		fmt.Println("  Everything is stopped and removed. `make demo ARGS=--keep` leaves it running and says how to query it.")
+		fmt.Printf(`  Everything is stopped and removed. %s leaves it running and prints these with its paths:
+  DuckDB    duckdb -c "SELECT status, count(*), sum(total) FROM delta_scan('LAKE/shop.orders/current') GROUP BY ALL"
+  Python    python3 -c "from deltalake import DeltaTable; print(DeltaTable('LAKE/shop.orders/current').to_pandas().head())"
+`, "`make demo ARGS=\""+s.again()+"--keep\"`")
 	}
+}
+
+// again are the options of this scene.
+func (s *scene) again() string {
+	switch {
+	case s.s3:
+		return "--s3 "
+	case s.options.clickhouse:
+		return "--clickhouse "
+	}
+	return ""
 }
 
 // lookAround says what --keep left running.
@@ -208,14 +221,7 @@ func (s *scene) tearDown() error {
 		s.work.wg.Wait()
 	}
 	if s.millrace.process != nil {
-		if err := s.millrace.process.Signal(syscall.SIGTERM); err == nil {
-			select {
-			case <-s.millrace.process.Done():
-			case <-time.After(20 * time.Second):
-				errs = append(errs, errors.New("millrace did not stop within 20 s of SIGTERM"))
-				s.millrace.kill()
-			}
-		}
+		errs = append(errs, s.millrace.process.Stop(patience)) // as long as a busy machine may take
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())

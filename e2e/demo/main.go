@@ -96,7 +96,8 @@ func demo(ctx context.Context, o options) (right bool, err error) {
 	}
 	s := scene{options: o, server: server, progress: p, dir: dir, lake: lake{dir: filepath.Join(dir, "lake", "orders")},
 		file: filepath.Join(pipelines, "orders.yaml")}
-	env := []string{"DEMO_MYSQL=" + server.Addr, "DEMO_PASSWORD=" + password, "DEMO_LAKE=" + filepath.Join(dir, "lake")}
+	env := []string{"DEMO_MYSQL=" + server.Addr, "DEMO_PASSWORD=" + password, "DEMO_LAKE=" + filepath.Join(dir, "lake"),
+		"TMPDIR=" + dir} // with the directory goes what a killed process left there
 	if o.s3 {
 		p.say("looking for an object store (the first time it is built into the cache)")
 		if s.store, err = startStore(ctx, dir); err != nil {

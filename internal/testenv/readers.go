@@ -138,7 +138,8 @@ func (r *Reader) File(ctx context.Context, work, script string, args ...string) 
 	cmd := exec.CommandContext(ctx, r.python, append([]string{script}, args...)...)
 	cmd.Dir = work
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+r.path, "PYTHONIOENCODING=utf-8", "PYTHONDONTWRITEBYTECODE=1", "TZ=UTC",
-		"JARS="+r.jars, "WORK="+work, "SPARK_LOCAL_DIRS="+work, "SPARK_LOCAL_IP=127.0.0.1")
+		"JARS="+r.jars, "WORK="+work, "SPARK_LOCAL_DIRS="+work, "SPARK_LOCAL_IP=127.0.0.1",
+		"TMPDIR="+work, "JAVA_TOOL_OPTIONS=-XX:-UsePerfData -Djava.io.tmpdir="+work)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

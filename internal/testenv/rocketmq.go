@@ -72,10 +72,11 @@ func NeedRocketMQ(t testing.TB) *RocketMQ {
 	return r
 }
 
-// jvmArgs are what the servers need of a JVM. Home is where they keep their logs.
+// jvmArgs are what the servers need of a JVM. Home is where they keep their logs, and whatever
+// they would leave in the machine's directory of temporary files: certificates, libraries.
 func (r *RocketMQ) jvmArgs(home string) []string {
 	return []string{
-		"-Duser.home=" + home, "-Drocketmq.home.dir=" + home,
+		"-Duser.home=" + home, "-Drocketmq.home.dir=" + home, "-Djava.io.tmpdir=" + filepath.Join(home, "tmp"), "-XX:-UsePerfData",
 		"--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
 		"--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
 		"--add-opens=java.base/java.nio=ALL-UNNAMED",
@@ -90,7 +91,7 @@ func makeHome(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, os.MkdirAll(filepath.Join(dir, "conf"), 0o755)
+	return dir, errors.Join(os.MkdirAll(filepath.Join(dir, "conf"), 0o755), os.MkdirAll(filepath.Join(dir, "tmp"), 0o755))
 }
 
 // Run runs a main class of RocketMQ's to its end, in a directory for its logs, and
