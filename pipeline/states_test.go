@@ -7,7 +7,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,10 +68,92 @@ func TestEveryConstantIsListed(t *testing.T) {
 			t.Errorf("the pause code %s is in no list", value)
 		}
 	}
+	for _, value := range constants(t, "link/wait.go", "Wait") {
+		if w := bus.Wait(value); w != bus.WaitNone && (!slices.Contains(bus.Waits(), w) || w.Explain() == "") {
+			t.Errorf("the wait %s is in no list, or not explained", value)
+		}
+	}
+}
+
+// TestEveryListedWordIsUsed: a state or a code that nothing ever has would be a promise on the
+// page, and one that is written out where it is used could be another than those on the list.
+func TestEveryListedWordIsUsed(t *testing.T) {
+	unused := map[string]bool{}
+	for _, name := range append(constantNames(t, "states.go", "State"), constantNames(t, "event/pausecode.go", "PauseCode")...) {
+		unused[name] = true
+	}
+	for _, dir := range []string{".", "../connectors", "../sinks", "../cmd"} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			path = filepath.ToSlash(path)
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || path == "states.go" || path == "event/pausecode.go" {
+				return err
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.Ident:
+					delete(unused, n.Name)
+				case *ast.CallExpr:
+					if word := writtenOut(n); word != "" {
+						t.Errorf("%s: %s is written out, where the constant is meant", path, word)
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range unused {
+		t.Errorf("%s is listed, and nothing ever has it", name)
+	}
+}
+
+// writtenOut is the text that a conversion to a state or a code makes one of, if any.
+func writtenOut(call *ast.CallExpr) string {
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	if name != "State" && name != "PauseCode" || len(call.Args) != 1 {
+		return ""
+	}
+	if text, ok := call.Args[0].(*ast.BasicLit); ok && text.Value != `""` {
+		return text.Value
+	}
+	return ""
 }
 
 // constants are the values of a file's constants of a type.
 func constants(t *testing.T, file, typeName string) (values []string) {
+	t.Helper()
+	for _, v := range constantsOf(t, file, typeName) {
+		text, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, text)
+	}
+	return values
+}
+
+func constantNames(t *testing.T, file, typeName string) (names []string) {
+	t.Helper()
+	for _, v := range constantsOf(t, file, typeName) {
+		names = append(names, v.Names[0].Name)
+	}
+	return names
+}
+
+func constantsOf(t *testing.T, file, typeName string) (found []*ast.ValueSpec) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 	if err != nil {
@@ -82,17 +167,13 @@ func constants(t *testing.T, file, typeName string) (values []string) {
 		if name, ok := v.Type.(*ast.Ident); !ok || name.Name != typeName {
 			return true
 		}
-		text, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values = append(values, text)
+		found = append(found, v)
 		return true
 	})
-	if len(values) == 0 {
+	if len(found) == 0 {
 		t.Fatalf("%s has no constants of type %s", file, typeName)
 	}
-	return values
+	return found
 }
 
 func TestReadiness(t *testing.T) {
