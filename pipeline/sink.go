@@ -137,6 +137,12 @@ type Counted interface {
 	Total() uint64
 }
 
+// Forgetter is what a Sink may be besides: Forget drops the figures that it counts by the name
+// of a table which nobody owns any more. What the target holds of it stays.
+type Forgetter interface {
+	Forget(pipelineName, sink string, table event.TableName)
+}
+
 // Purger is what a Sink may be besides: Purge removes all that it holds of a pipeline which
 // nobody writes any more, and says what it removed. Asking again removes what is left.
 type Purger interface {

@@ -76,9 +76,11 @@ func States() []StateInfo {
 		{StateRetrying, OfPipeline | OfTable | OfSink, "something failed that may pass, and is tried again with growing pauses",
 			"see the reason: the server, the broker, the network or the target that it names", Unready},
 		{StatePaused, OfPipeline | OfTable | OfSink, "it stands still, with a pause code", "see the code", ByCode},
-		{StateExcluded, OfTable, "the pipeline file does not take the table in; what was in its queues still reaches the targets",
+		{StateExcluded, OfTable, "the pipeline file does not take the table in; what was in its queues still reaches the targets. " +
+			"It is shown until nothing of it is left there",
 			"name it in source.tables again, and it goes on with a new snapshot", Ready},
-		{StateDropped, OfTable, "the source has the table no longer; its target stays as it was then (on_drop_table: keep)",
+		{StateDropped, OfTable, "the source has the table no longer; its target stays as it was then (on_drop_table: keep). " +
+			"It is shown until nothing of it is left in its queues",
 			"remove the target's directory when nobody needs it; it is not made again", Ready},
 		{StateUnnoticed, OfTable, "the source has the table and the pipeline does not know it, as its self-check found; nothing " +
 			"of it is in the targets",

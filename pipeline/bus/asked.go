@@ -70,7 +70,8 @@ func (p *Publisher) recordDue(ctx context.Context, due []checkpoint.Due) error {
 	if len(due) == 0 {
 		return nil
 	}
-	if err := p.ck.makeDue(ctx, due); err != nil {
+	due, err := p.ck.makeDue(ctx, due)
+	if err != nil {
 		return err
 	}
 	for _, d := range due {
@@ -83,9 +84,11 @@ func (p *Publisher) recordDue(ctx context.Context, due []checkpoint.Due) error {
 	return nil
 }
 
-func (l *checkpointLog) makeDue(ctx context.Context, due []checkpoint.Due) error {
+// makeDue returns what is due by it: nothing of a table that the source dropped meanwhile.
+func (l *checkpointLog) makeDue(ctx context.Context, due []checkpoint.Due) ([]checkpoint.Due, error) {
 	l.mu.Lock()
 	defer l.unlock()
+	due = slices.DeleteFunc(slices.Clone(due), func(d checkpoint.Due) bool { return l.goneLocked(d.Table) })
 	for _, d := range due {
 		w := wished{cause: d.Cause, begin: l.wished[d.Table].begin}
 		for _, a := range l.state.Tries {
@@ -96,7 +99,7 @@ func (l *checkpointLog) makeDue(ctx context.Context, due []checkpoint.Due) error
 		l.wished[d.Table] = w
 		l.state.SetDue(d.Table, d.Cause)
 	}
-	return l.writeBaseLocked(ctx)
+	return due, l.writeBaseLocked(ctx)
 }
 
 // keepDueLocked lets a group that was on its way when an attempt was made due leave it so:

@@ -82,9 +82,6 @@ func (p *Publisher) decide(ctx context.Context, g *group) error {
 func (p *Publisher) baseIfDue(ctx context.Context) error {
 	p.ck.mu.Lock()
 	defer p.ck.unlock()
-	if time.Since(p.ck.forgotAt) > forgetEvery {
-		p.ck.forgetLocked(ctx)
-	}
 	old := time.Since(time.Unix(p.ck.state.SchemasAt, 0)) > schemaRefresh
 	if p.ck.sinceBase == 0 && !old {
 		return nil

@@ -202,6 +202,9 @@ func (p *Publisher) addMarkTo(g *group, q *queueState, it *event.Item, mark *eve
 		q.mark.Schema, q.mark.Mark = mark.Schema, &merged
 		return nil
 	}
+	if it.Seq == q.last && q.to == mark.ID { // it ends with this very mark, which is read again
+		return nil
+	}
 	if it.Seq <= q.last {
 		return p.inDoubt(q, it.Seq)
 	}
@@ -256,8 +259,8 @@ func (p *Publisher) addHeartbeat(ctx context.Context, it *event.Item) error {
 	partial := &event.Mark{Seq: whole.Seq, ID: whole.ID, Time: time.UnixMicro(0).UTC()}
 	lives := p.cfg.Life.All()
 	for _, q := range p.queues {
-		if q.table == nil || q.table.paused || q.last >= it.Seq || q.trim != nil {
-			continue
+		if q.table == nil || q.table.paused || q.table.gone || q.last >= it.Seq || q.trim != nil {
+			continue // nobody waits for more of a table that is gone, and its queues are to become empty
 		}
 		mark := whole
 		if !lives[q.table.table.Name].Flows() {

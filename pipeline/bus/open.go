@@ -79,7 +79,6 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 		return pipeline.Resume{}, err
 	}
 	p.ck.valid, p.ck.base = read.log.LastValid, read.log.NewestBase
-	p.ck.forgetLocked(ctx)
 	if err := p.ck.writeBaseLocked(ctx); err != nil {
 		return pipeline.Resume{}, err
 	}
@@ -298,6 +297,9 @@ func (p *Publisher) takeUp(ctx context.Context, now *brokerState) error {
 	for _, t := range st.Live() {
 		name := event.TableName(t.Name)
 		p.topics[t.Topic] = name
+		if _, there := now.ends[message.Queue{Topic: t.Topic, BrokerName: p.cfg.Broker}]; !there {
+			p.lacking[t.Topic] = true
+		}
 		s, err := p.table(ctx, &event.Table{Name: name, Queues: t.Queues})
 		if err != nil {
 			return err

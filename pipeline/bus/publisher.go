@@ -58,12 +58,13 @@ type PublisherConfig struct {
 	// for any more. Its source is to be told to resume it, which makes an attempt due.
 	OnBack func(event.TableName)
 	// OnDue is called for each attempt that became due otherwise than by the source, which is
-	// to be asked for it. OnTable is called for a table that was made while the pipeline runs.
-	// They and OnResolved may be nil, like OnBack. They are called by the publisher's
-	// goroutines and must not block.
-	OnResolved func(event.Position)
-	OnDue      func(event.TableName, string)
-	OnTable    func(*event.Table)
+	// to be asked for it. OnTable is called for a table that was made while the pipeline runs,
+	// OnForgotten for one of which the records and Life speak no longer. They and OnResolved
+	// may be nil, like OnBack. They are called by the publisher's goroutines and must not block.
+	OnResolved  func(event.Position)
+	OnDue       func(event.TableName, string)
+	OnTable     func(*event.Table)
+	OnForgotten func(event.TableName)
 }
 
 func (c *PublisherConfig) setDefaults() {
@@ -138,6 +139,8 @@ type Publisher struct {
 	ready  chan *group         // decided, to be resolved, in order
 	opened chan struct{}       // a group was begun: its interval runs
 	asked  chan *asking        // by others than the stream, of the records
+	// declared has a token once Declare has said which tables the file takes in.
+	declared chan struct{}
 
 	// mu guards what Add builds. Where locks nest the order is mu, ck.mu, schemas.mu. Add
 	// waits for room with mu held, so the loops that make room never take it.
@@ -145,6 +148,7 @@ type Publisher struct {
 	tables  map[*event.Table]*tableState
 	named   map[event.TableName]*tableState
 	topics  map[string]event.TableName
+	lacking map[string]bool // topics of recorded tables that the broker does not have
 	queues  map[checkpoint.Queue]*queueState
 	cur     *group
 	pos     checkpoint.Position
@@ -181,9 +185,10 @@ func newPublisher(cfg PublisherConfig, log *slog.Logger, connect func(context.Co
 		cfg: cfg, log: log.With(slog.String("pipeline", cfg.Pipeline)), connect: connect,
 		room:   semaphore.NewWeighted(cfg.WindowBytes),
 		closed: make(chan *group, cfg.WindowGroups), ready: make(chan *group, cfg.WindowGroups), opened: make(chan struct{}, 1),
-		asked:  make(chan *asking),
+		asked: make(chan *asking), declared: make(chan struct{}, 1),
 		tables: map[*event.Table]*tableState{}, named: map[event.TableName]*tableState{}, topics: map[string]event.TableName{},
-		queues: map[checkpoint.Queue]*queueState{}, trims: map[*queueState]struct{}{},
+		lacking: map[string]bool{},
+		queues:  map[checkpoint.Queue]*queueState{}, trims: map[*queueState]struct{}{},
 	}
 	p.life, p.fail = context.WithCancelCause(context.Background())
 	p.ck.init(p)
@@ -199,7 +204,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { p.fail(errStopped) })
 	defer stop()
 	g := new(errgroup.Group)
-	for _, loop := range []func(context.Context) error{p.recordLoop, p.resolveLoop, p.flushLoop, p.checkLoop} {
+	for _, loop := range []func(context.Context) error{p.recordLoop, p.resolveLoop, p.flushLoop, p.checkLoop, p.forgetLoop} {
 		g.Go(func() error {
 			err := loop(p.life)
 			if err != nil && p.life.Err() == nil {

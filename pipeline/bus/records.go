@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,6 @@ type checkpointLog struct {
 	base      int64             // offset of the newest Base
 	baseAt    time.Time
 	sinceBase int
-	forgotAt  time.Time // when tables to forget were last looked for
 
 	wished map[checkpoint.TableName]wished
 	sum    sum
@@ -119,11 +119,19 @@ func (l *checkpointLog) raiseEpochLocked(ctx context.Context, cause string, tabl
 	}
 	l.state.Epoch++
 	for _, t := range tables {
-		l.state.SetDue(checkpoint.TableName(t), cause)
+		if !l.goneLocked(checkpoint.TableName(t)) {
+			l.state.SetDue(checkpoint.TableName(t), cause)
+		}
 	}
 	dueForTrimmed(l.state, cause)
 	l.p.log.Warn("epoch raised", slog.String("cause", cause), slog.Int("epoch", int(l.state.Epoch)))
 	return l.writeBaseLocked(ctx)
+}
+
+// goneLocked reports whether the records say that the source has a table no longer: nothing
+// of it can be read anew.
+func (l *checkpointLog) goneLocked(t checkpoint.TableName) bool {
+	return slices.ContainsFunc(l.state.Tables, func(x checkpoint.Table) bool { return x.Name == t && x.Gone })
 }
 
 // dueForTrimmed makes an attempt due for each table with a queue that is being trimmed.

@@ -91,6 +91,22 @@ func (d *declaring) left(captured []*event.Table) {
 	}
 }
 
+// owes reports whether a table that no record knows owes an attempt. Where its queues have
+// had messages the targets have rows of a table of its name, which go with one, whatever the
+// file says of snapshots.
+func (d *declaring) owes(t *event.Table) bool {
+	if !d.p.cfg.NoSnapshot {
+		return true
+	}
+	topic := event.TopicName(d.p.cfg.Pipeline, t.Name)
+	for key, q := range d.p.queues {
+		if key.Topic == topic && q.last != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // again ends the record that a table is dropped.
 func (d *declaring) again(name checkpoint.TableName) {
 	st := d.p.ck.state

@@ -39,12 +39,6 @@ func openFiled(t *testing.T, tw *twin, config string, tables ...*event.Table) *f
 	return f
 }
 
-func (f *filed) state() *checkpoint.State {
-	f.p.ck.mu.Lock()
-	defer f.p.ck.mu.Unlock()
-	return f.p.ck.state.Clone()
-}
-
 func (f *filed) messages(t *event.Table) (n int) {
 	f.t.Helper()
 	for q := range t.Queues {

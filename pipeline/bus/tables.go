@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,6 +101,9 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 	tables = slices.DeleteFunc(slices.Clone(tables), func(t *event.Table) bool { return t.Schema == nil }) // paused before it was ever read
 	for _, t := range tables {
 		if was, known := p.ck.state.Table(checkpoint.TableName(t.Name)); known {
+			if err := p.makeAgain(ctx, &was); err != nil {
+				return why(ctx, err)
+			}
 			d.known(&was, t)
 			continue
 		}
@@ -111,7 +115,7 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 		d.again(row.Name)
 		p.ck.state.SetTable(row)
 		p.cfg.Life.Report(t.Name, life.Event{Kind: life.Taken})
-		if !p.cfg.NoSnapshot {
+		if d.owes(t) {
 			p.ck.state.SetDue(row.Name, d.cause)
 			p.cfg.Life.Report(t.Name, life.Event{Kind: life.Due, Cause: d.cause})
 		}
@@ -131,6 +135,10 @@ func (p *Publisher) Declare(ctx context.Context, tables []*event.Table) error {
 		s.fresh = false
 	}
 	d.tell()
+	select {
+	case p.declared <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
@@ -156,6 +164,21 @@ func (p *Publisher) makeTopic(ctx context.Context, t *event.Table) error {
 		return p.wrap("topic of "+t.Name.String(), err)
 	}
 	p.topics[topic] = t.Name
+	return nil
+}
+
+// makeAgain makes a recorded table's topic that somebody has deleted. The attempt that replaces
+// what was lost with it is due since the opening, which found its queues empty.
+func (p *Publisher) makeAgain(ctx context.Context, was *checkpoint.Table) error {
+	if !p.lacking[was.Topic] {
+		return nil
+	}
+	name := event.TableName(was.Name)
+	p.log.Warn("a table's topic is not there any more: it is made again", slog.String("table", name.String()), slog.String("topic", was.Topic))
+	if err := p.makeTopic(ctx, &event.Table{Name: name, Queues: was.Queues}); err != nil {
+		return err
+	}
+	delete(p.lacking, was.Topic)
 	return nil
 }
 

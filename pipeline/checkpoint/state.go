@@ -162,25 +162,32 @@ func (s *State) SetTable(t Table) {
 	s.Tables = append(s.Tables, t)
 }
 
-// Forget takes a table out that the source has no longer, with its queues. Whoever asks has
-// seen that nothing of it can be needed: every group up to here that has a message in its
-// queues is visible, and no message of them is left to be read.
+// Forget takes a table out, with its queues, its pause and an attempt that is due. Whoever
+// asks has seen that nothing of it can be needed: the source has it no longer or nobody wants
+// it, and no message of its queues is left to be read. It does not go while a group that is
+// not known to be visible speaks of it.
 func (s *State) Forget(t TableName) bool {
-	at := slices.IndexFunc(s.Tables, func(x Table) bool { return x.Name == t && x.Gone })
-	if at < 0 || slices.ContainsFunc(s.Groups, func(g Group) bool { return g.concerns(&s.Tables[at]) }) {
+	at := slices.IndexFunc(s.Tables, func(x Table) bool { return x.Name == t })
+	row := Table{Name: t}
+	if at >= 0 {
+		row = s.Tables[at]
+	}
+	if slices.ContainsFunc(s.Groups, func(g Group) bool { return g.concerns(&row) }) {
 		return false
 	}
-	topic := s.Tables[at].Topic
-	s.Tables = slices.Delete(s.Tables, at, at+1)
+	if at >= 0 {
+		s.Tables = slices.Delete(s.Tables, at, at+1)
+	}
 	s.Queues = slices.DeleteFunc(s.Queues, func(q QueueState) bool {
-		if q.Queue.Topic != topic {
+		if q.Queue.Topic != row.Topic {
 			return false
 		}
 		s.Forgotten = max(s.Forgotten, q.Last)
 		return true
 	})
 	s.places = nil
-	s.Paused = slices.DeleteFunc(s.Paused, func(p Paused) bool { return p.Table == t && p.Code == event.PauseDropped })
+	s.endAttempt(t)
+	s.Resume(t)
 	return true
 }
 

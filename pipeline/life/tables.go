@@ -53,6 +53,28 @@ func (ts *Tables) Open(recorded map[event.TableName]Recorded) {
 	}
 }
 
+// Forget takes a table out of which the records do not speak any more, unless it is one that
+// people still hope for: only one that the source has no longer, or that the file leaves out,
+// goes. It reports whether it went.
+func (ts *Tables) Forget(name event.TableName) bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t, known := ts.all[name]
+	if !known || t.gone.Code == "" && t.file != leftOut {
+		return false
+	}
+	delete(ts.all, name)
+	return true
+}
+
+// Has reports whether a table was reported of and is not forgotten.
+func (ts *Tables) Has(name event.TableName) bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	_, known := ts.all[name]
+	return known
+}
+
 // Of is one table; one that nobody has reported of runs.
 func (ts *Tables) Of(name event.TableName) Table {
 	ts.mu.Lock()

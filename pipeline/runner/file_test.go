@@ -1,15 +1,21 @@
 package runner_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/client/admin"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/pipeline/httpapi"
@@ -181,6 +187,112 @@ func TestTablesComeAndGoWithTheFile(t *testing.T) {
 	r.streaming()
 	r.script.Commit(r.items.Put(5, "goes on"), r.orders.Put(5, "goes on"))
 	r.equal()
+}
+
+// forgetful is a sink that tells which tables it was told to forget.
+type forgetful struct {
+	pipeline.Sink
+	told func(string)
+}
+
+func (f forgetful) Forget(pipelineName, sink string, table event.TableName) {
+	f.told(pipelineName + "/" + sink + "/" + table.String())
+}
+
+// TestATableThatIsForgottenIsShownNoLonger: with the last message of a table that the file
+// leaves out go its line, its figures and its owner, and it comes back when it is named. With
+// the file of a pipeline go the figures of all of its tables.
+func TestATableThatIsForgottenIsShownNoLonger(t *testing.T) {
+	r := newRig(t)
+	var mu sync.Mutex
+	var told []string
+	r.plan.Target = func(*spec.Pipeline, spec.Sink) (pipeline.Sink, error) {
+		return forgetful{r.target.Sink(), func(what string) { mu.Lock(); defer mu.Unlock(); told = append(told, what) }}, nil
+	}
+	r.filed(r.orders, r.items)
+	r.start()
+	r.equal()
+	r.streaming()
+	r.stop()
+	r.filed(r.orders)
+	r.start()
+	r.waitFor("the table's end", func() bool { return r.table(r.items).State == pipeline.StateExcluded })
+	r.stop()
+	if len(told) != 0 {
+		t.Errorf("forgotten while its queue holds messages: %v", told)
+	}
+	r.deleteTopic(event.TopicName("orders", r.items.Name))
+	r.start()
+	r.waitFor("the table to be forgotten", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		_, shown := r.daemon.Table("shop.items")
+		return r.pipeline().State == pipeline.StateRunning && !shown && slices.Equal(told, []string{"orders/check/shop.items"})
+	})
+	if got := r.paused(r.items); got != -1 {
+		t.Errorf("a metric of it: %v", got)
+	}
+	if _, err := r.daemon.Do(t.Context(), "orders", "shop.items", httpapi.Resume); !errors.Is(err, httpapi.ErrUnknown) {
+		t.Errorf("resumed: %v", err)
+	}
+	r.script.Commit(r.items.Put(2, "unread"), r.orders.Put(2, "flows"))
+	r.equal(r.orders)
+	r.stop()
+	r.filed(r.orders, r.items)
+	r.plan.Reload = time.Millisecond
+	r.start()
+	r.equal()
+	r.streaming()
+	r.plan.Remove(t, "orders.yaml")
+	r.waitFor("the figures to be forgotten", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		slices.Sort(told)
+		return slices.Equal(told, []string{"orders/check/shop.items", "orders/check/shop.items", "orders/check/shop.orders"})
+	})
+}
+
+// TestATopicThatSomebodyDeletedIsMadeAgain: by force, under a pipeline that runs and under one
+// that does not. Its table is read anew, the other one goes on.
+func TestATopicThatSomebodyDeletedIsMadeAgain(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.equal()
+	r.streaming()
+	topic := event.TopicName("orders", r.orders.Name)
+	for n, running := range []bool{true, false} {
+		r.script.Commit(r.orders.Put(10+n, "on its way"), r.items.Put(10+n, "goes on"))
+		r.equal()
+		if !running {
+			r.stop()
+		}
+		r.deleteTopic(topic)
+		r.script.Commit(r.orders.Put(20+n, "behind it"), r.items.Put(20+n, "goes on"))
+		if !running {
+			r.start()
+		}
+		r.equal()
+		r.streaming()
+		if !slices.Contains(r.topics(), topic) {
+			t.Errorf("running %t: topics %v", running, r.topics())
+		}
+	}
+}
+
+// deleteTopic is what somebody does by hand.
+func (r *rig) deleteTopic(name string) {
+	r.t.Helper()
+	a, err := admin.New(client.WithNameServers(r.cluster.Names))
+	if err == nil {
+		err = a.Start(r.t.Context())
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer a.Close(context.Background())
+	if err := a.ForceDeleteTopic(r.t.Context(), name, ""); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // TestAKeyThatAStatementChanges gives a table another primary key, none, and one again,

@@ -23,6 +23,9 @@ type owner struct {
 	sink  spec.Sink
 	table *event.Table
 	log   *slog.Logger
+	// cancel ends it, done is closed when it has ended; both are of who runs it.
+	cancel context.CancelFunc
+	done   chan struct{}
 
 	mu     sync.Mutex
 	status pipeline.SinkSummary
@@ -44,7 +47,8 @@ type owner struct {
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
 	return &owner{
-		pipe: p, sink: s, table: t, log: p.log.With(slog.String("sink", s.Name), slog.String("table", t.Name.String())),
+		pipe: p, sink: s, table: t, done: make(chan struct{}),
+		log:    p.log.With(slog.String("sink", s.Name), slog.String("table", t.Name.String())),
 		status: pipeline.SinkSummary{Sink: s.Name, State: pipeline.StateStarting},
 		fresh:  freshness{table: t.Name, queues: p.endpoint.QueuesOf(p.spec.Name, t.Name, t.Queues)},
 	}

@@ -44,6 +44,7 @@ type pipe struct {
 	publisher *bus.Publisher
 	sinks     map[string]pipeline.Sink
 	owners    map[ownerKey]*owner
+	leaving   map[ownerKey]*owner // that were disowned and have not ended
 	order     []event.TableName
 	// again are those who wait for a table to be taken up and hear that it is paused anew.
 	again map[event.TableName]map[*listener]struct{}
@@ -67,7 +68,7 @@ func newPipe(p *spec.Pipeline, deps Deps) *pipe {
 	one := &pipe{
 		spec: p, deps: deps, log: deps.Log.With(slog.String("pipeline", p.Name)), endpoint: deps.Endpoint(),
 		since: time.Now(), state: pipeline.StateStarting, sinks: map[string]pipeline.Sink{},
-		owners: map[ownerKey]*owner{}, again: map[event.TableName]map[*listener]struct{}{},
+		owners: map[ownerKey]*owner{}, leaving: map[ownerKey]*owner{}, again: map[event.TableName]map[*listener]struct{}{},
 		goOn: make(chan struct{}, 1), above: map[event.TableName]event.Seq{},
 	}
 	one.lives = life.New(one.lived)
@@ -198,10 +199,64 @@ func (p *pipe) ownIn(ctx context.Context, s spec.Sink, t *event.Table) {
 	if p.owners[key] != nil {
 		return
 	}
-	o := newOwner(p, s, t)
+	o, before := newOwner(p, s, t), p.leaving[key]
 	p.owners[key] = o
 	if !slices.Contains(p.order, t.Name) {
 		p.order = append(p.order, t.Name)
 	}
-	p.wg.Go(func() { o.run(ctx) })
+	ctx, o.cancel = context.WithCancel(ctx)
+	p.wg.Go(func() {
+		defer close(o.done)
+		if before != nil {
+			<-before.done
+		}
+		o.run(ctx)
+		p.left(key, o)
+	})
+}
+
+// disown ends the owners of a table that nothing can come of any more. One that has come back
+// meanwhile keeps them.
+func (p *pipe) disown(t event.TableName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lives.Has(t) {
+		return
+	}
+	for _, s := range p.spec.Sinks {
+		key := ownerKey{s.Name, t}
+		if o := p.owners[key]; o != nil {
+			delete(p.owners, key)
+			p.leaving[key] = o
+			o.cancel()
+		}
+	}
+	p.order = slices.DeleteFunc(p.order, func(x event.TableName) bool { return x == t })
+}
+
+// left takes note that an owner has ended. With one that was disowned go the figures that its
+// sink counts by the table's name.
+func (p *pipe) left(key ownerKey, o *owner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leaving[key] != o {
+		return
+	}
+	delete(p.leaving, key)
+	p.forgetFiguresLocked(key)
+}
+
+// forgetFigures is for a pipeline that has ended and does not come back.
+func (p *pipe) forgetFigures() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key := range p.owners {
+		p.forgetFiguresLocked(key)
+	}
+}
+
+func (p *pipe) forgetFiguresLocked(key ownerKey) {
+	if f, ok := p.sinks[key.sink].(pipeline.Forgetter); ok {
+		f.Forget(p.spec.Name, key.sink, key.table)
+	}
 }

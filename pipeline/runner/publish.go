@@ -40,6 +40,8 @@ func (p *pipe) publish(ctx context.Context) error {
 		OnBack:  func(t event.TableName) { back = append(back, t) },
 		OnDue:   p.requestSnapshot,
 		OnTable: func(t *event.Table) { p.own(ctx, []*event.Table{t}) },
+
+		OnForgotten: p.disown,
 	})
 	if err != nil {
 		return err

@@ -132,6 +132,7 @@ func (r *Runner) reload(ctx context.Context, last string) string {
 	r.mu.Unlock()
 	for _, one := range gone {
 		one.stop()
+		one.pipe.forgetFigures()
 		r.log.Info("pipeline removed", slog.String("pipeline", one.pipe.spec.Name))
 	}
 	return mistakes

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/internal/metric"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
 )
 
@@ -60,3 +61,20 @@ func (t *Table) observe(start time.Time, out pipeline.Flushed) {
 		m.lag.WithLabelValues(l...).Set(now.Sub(newest).Seconds())
 	}
 }
+
+// forget drops the figures of a table.
+func (m *metrics) forget(of prometheus.Labels) {
+	for _, v := range []*prometheus.CounterVec{m.rows, m.bytes, m.blocks, m.values, m.removed, m.sweeping} {
+		v.DeletePartialMatch(of)
+	}
+	m.flush.DeletePartialMatch(of)
+	m.lag.DeletePartialMatch(of)
+	m.deleted.DeletePartialMatch(of)
+}
+
+// Forget implements pipeline.Forgetter.
+func (s *Sink) Forget(pipelineName, sink string, table event.TableName) {
+	s.metrics.forget(prometheus.Labels{"pipeline": pipelineName, "sink": sink, "table": table.String()})
+}
+
+var _ pipeline.Forgetter = (*Sink)(nil)

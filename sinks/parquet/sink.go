@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/internal/vfs"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/objects"
 	"github.com/millrace/millrace/sinks/objects/s3"
 	"github.com/millrace/millrace/sinks/parquet/lake"
@@ -103,4 +104,12 @@ func (s *Sink) tableDir(c *pipeline.Claim) string {
 	return path.Join(encodeName(c.Pipeline), DirName(c.Table))
 }
 
-var _ pipeline.Sink = (*Sink)(nil)
+// Forget implements pipeline.Forgetter.
+func (s *Sink) Forget(pipelineName, sink string, table event.TableName) {
+	s.Metrics.Forget(pipelineName, sink, table.String())
+}
+
+var (
+	_ pipeline.Sink      = (*Sink)(nil)
+	_ pipeline.Forgetter = (*Sink)(nil)
+)

@@ -38,3 +38,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Lag:        gauge("lag_seconds", "Age, at its commit to the target, of the newest source change in the last flush."),
 	}
 }
+
+// Forget drops the figures of a table.
+func (m *Metrics) Forget(labels ...string) {
+	for _, v := range []*prometheus.CounterVec{m.Rows, m.Bytes, m.Files, m.Merges, m.MergedRows} {
+		v.DeleteLabelValues(labels...)
+	}
+	for _, v := range []*prometheus.HistogramVec{m.Flush, m.Merge} {
+		v.DeleteLabelValues(labels...)
+	}
+	for _, v := range []*prometheus.GaugeVec{m.Unmerged, m.Lag} {
+		v.DeleteLabelValues(labels...)
+	}
+}
