@@ -20,8 +20,8 @@
 // was rolled back; rows of an XA transaction come with its COMMIT
 // (docs/adr/0010-transactions-wait-for-their-end.md).
 //
-// Not done yet: MariaDB 12's log inside InnoDB is not read. System-versioned tables are
-// paused by name.
+// Not done yet: the log that MariaDB 12 can keep inside InnoDB; system-versioned tables,
+// which are paused by name.
 //
 // How late the reader's place is known to hold is proven by a pulse: every few seconds the
 // server is asked for its time and then for its log's end, and a reader that has passed that

@@ -2,5 +2,5 @@
 // making, in one process and over loopback TCP. They prove what the protocol tests
 // cannot: that the client's idea of the protocol is ours. It has no code but tests.
 //
-// Not here yet: the Java clients and mqadmin, which need a JDK.
+// Java's clients and mqadmin, which need a JDK, are in package javainterop.
 package interop
