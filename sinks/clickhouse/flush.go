@@ -279,8 +279,10 @@ func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn,
 	return missing, true, nil
 }
 
-// insert sends one block.
+// insert sends one block. Each column's values are given up when the driver has them: a block
+// is in memory once, and is not sent again by this claim.
 func (t *Table) insert(ctx context.Context, st *step, b *block) error {
+	t.room = roomOf(b)
 	s := &st.stores[b.store]
 	var names []string
 	var fills []func(driver.Interface) error
@@ -292,7 +294,10 @@ func (t *Table) insert(ctx context.Context, st *step, b *block) error {
 			continue
 		}
 		for i, at := range side.places {
-			put(s.Columns[at].Name, side.cols[i].Into)
+			put(s.Columns[at].Name, func(col driver.Interface) error {
+				defer side.cols[i].Free()
+				return side.cols[i].Into(col)
+			})
 		}
 	}
 	for _, c := range ddl.Technical(b.layout) {
@@ -326,11 +331,13 @@ func (b *block) technical(name string, generation uint64) (raw []byte) {
 	case ddl.Seq:
 		return littleEndian(b.seq)
 	case ddl.Q:
+		raw = make([]byte, 0, 2*b.rows())
 		for _, n := range b.q {
 			raw = binary.LittleEndian.AppendUint16(raw, n)
 		}
 		return raw
 	case ddl.Gen:
+		raw = make([]byte, 0, 8*b.rows())
 		for range b.seq {
 			raw = binary.LittleEndian.AppendUint64(raw, generation)
 		}
@@ -345,7 +352,8 @@ func (b *block) technical(name string, generation uint64) (raw []byte) {
 	return b.mark
 }
 
-func littleEndian[N int64 | uint64](list []N) (raw []byte) {
+func littleEndian[N int64 | uint64](list []N) []byte {
+	raw := make([]byte, 0, 8*len(list))
 	for _, n := range list {
 		raw = binary.LittleEndian.AppendUint64(raw, uint64(n))
 	}

@@ -156,6 +156,7 @@ func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, se
 		b.bytes += int64(len(r.Before) + len(tx.ID))
 	}
 	b.technicalRow(uint64(seq), b.markOf(op), w.q, tx.CommitTime.UnixMicro())
+	w.t.room.grow(b)
 	b.bytes += int64(len(img)) + technicalBytes
 	return nil
 }

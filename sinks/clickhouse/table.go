@@ -45,6 +45,8 @@ type Table struct {
 	absent []int
 
 	batch *batch
+	// room is that of the block that was sent last.
+	room room
 	// broken is why nothing more can be done under this claim.
 	broken error
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/millrace/millrace/pipeline/event"
 )
@@ -44,6 +45,26 @@ func (b *Buffer) Size() int { return len(b.raw) + len(b.nulls) + len(b.ends) + 8
 func (b *Buffer) Reset() {
 	b.rows, b.count = 0, 0
 	b.nulls, b.raw, b.ends, b.names = b.nulls[:0], b.raw[:0], b.ends[:0], b.names[:0]
+}
+
+// Free gives the values up, and their memory.
+func (b *Buffer) Free() {
+	b.Reset()
+	b.nulls, b.raw, b.ends, b.names = nil, nil, nil, nil
+}
+
+// Room is how much memory a buffer's values take, by its parts.
+type Room struct{ nulls, raw, ends, names int }
+
+// Room is that of the values it holds.
+func (b *Buffer) Room() Room {
+	return Room{len(b.nulls), len(b.raw), len(b.ends), len(b.names)}
+}
+
+// Grow makes room for as many values as took r, those that it holds among them.
+func (b *Buffer) Grow(r Room) {
+	b.nulls, b.raw = slices.Grow(b.nulls, max(0, r.nulls-len(b.nulls))), slices.Grow(b.raw, max(0, r.raw-len(b.raw)))
+	b.ends, b.names = slices.Grow(b.ends, max(0, r.ends-len(b.ends))), slices.Grow(b.names, max(0, r.names-len(b.names)))
 }
 
 // Append takes one value, nil for NULL. Nothing is kept when it returns an error.

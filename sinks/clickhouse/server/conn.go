@@ -50,7 +50,9 @@ func Open(o Options) (*Conn, error) {
 	conn, err := clickhouse.Open(&clickhouse.Options{
 		Addr: o.Addr, Auth: clickhouse.Auth{Username: o.User, Password: o.Password}, TLS: o.TLS,
 		Compression: &clickhouse.Compression{Method: compressions[o.Compression]},
-		DialTimeout: o.DialTimeout, ReadTimeout: o.Answer,
+		// Each connection keeps what its largest frame took.
+		MaxCompressionBuffer: 1 << 20,
+		DialTimeout:          o.DialTimeout, ReadTimeout: o.Answer,
 		MaxOpenConns: o.Conns, MaxIdleConns: o.Conns, ConnMaxLifetime: time.Hour,
 		ConnOpenStrategy: clickhouse.ConnOpenInOrder,
 		ClientInfo:       clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{Name: "millrace", Version: "1"}}},
