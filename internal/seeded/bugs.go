@@ -39,6 +39,7 @@ const (
 	GapUnnoticed            Bug = "gap-unnoticed"
 	IdentityUnchecked       Bug = "identity-unchecked"
 	MarkBeforeFlush         Bug = "mark-before-flush"
+	LandedSentAgain         Bug = "landed-sent-again"
 	FloorPerQueue           Bug = "floor-per-queue"
 	DrainSkipped            Bug = "drain-skipped"
 	MarkBelieved            Bug = "mark-believed"
@@ -96,6 +97,7 @@ func List() []Entry {
 		{MarkBelieved, "K4", "a mark counts although its rows are not in the target"},
 		{RestartUnnoticed, "K5", "a target that started anew is taken for one that lost nothing"},
 		{MarkBeforeFlush, "K4", "a mark is committed before the rows that it covers"},
+		{LandedSentAgain, "K6", "a row that must be there once is sent again without a look at its number"},
 		{FloorPerQueue, "K7", "a floor holds in the queue that brought it alone"},
 		{NamesChangeHands, "K8", "the text of a date takes, in current/, a name that is another column's in changes/"},
 		{RewriteAboveMark, "K9", "a batch is committed on marks that have moved"},

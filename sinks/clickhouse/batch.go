@@ -22,6 +22,7 @@ type batch struct {
 type step struct {
 	led    *ledger.Batch
 	stores []store
+	signs  *store // of mode signed
 	blocks []*block
 	// added are columns and tables that stores has and the target lacks.
 	added map[int][]int // columns by store number; nil makes the table
@@ -34,7 +35,7 @@ type step struct {
 
 // block is rows of one definition in one store.
 type block struct {
-	store  int // index in the step's stores
+	store  int // index in the step's stores, or signsAt
 	layout ddl.Layout
 	schema *event.Schema
 	now    *side
@@ -72,21 +73,36 @@ func appendText(dst []byte, s string) []byte {
 
 func (t *Table) reset() {
 	t.types.Names = namesOf(t.rec.Stores, t.types.Chosen)
-	st := newStep(t.led, t.rec.Stores)
+	st := newStep(t.led, t.rec.Stores, t.rec.signs())
 	for i := range st.stores {
 		if slices.Contains(t.absent, st.stores[i].Number) {
 			st.added[i] = nil
 		}
 	}
+	if st.signs != nil && slices.Contains(t.absent, signsNumber) {
+		st.added[signsAt] = nil
+	}
 	t.batch = &batch{steps: []*step{st}}
 }
 
-func newStep(led *ledger.Table, stores []store) *step {
+func newStep(led *ledger.Table, stores []store, signs *store) *step {
 	s := &step{led: led.Begin(), added: map[int][]int{}, landed: map[int]event.Seq{}}
 	for i := range stores {
 		s.stores = append(s.stores, stores[i].clone())
 	}
+	if signs != nil {
+		c := signs.clone()
+		s.signs = &c
+	}
 	return s
+}
+
+// at is a store by its place.
+func (st *step) at(i int) *store {
+	if i == signsAt {
+		return st.signs
+	}
+	return &st.stores[i]
 }
 
 func (b *batch) last() *step { return b.steps[len(b.steps)-1] }
@@ -117,13 +133,16 @@ func (b *batch) renumber(done *step) {
 				s.Number = max(s.Number, st.stores[i-1].Number+1)
 			}
 		}
+		if st.signs != nil && done.signs != nil {
+			st.signs.Number = done.signs.Number
+		}
 	}
 }
 
 // next begins another step behind the last one.
 func (b *batch) next() {
 	s := b.last()
-	b.steps = append(b.steps, newStep(s.led.Next(), s.stores))
+	b.steps = append(b.steps, newStep(s.led.Next(), s.stores, s.signs))
 }
 
 func (b *block) rows() int { return len(b.seq) }

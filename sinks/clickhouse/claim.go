@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"time"
 
@@ -240,16 +241,49 @@ func (t *Table) stillOpen(ctx context.Context) (out []uint64, err error) {
 	return out, err
 }
 
+// others are the statements of a target's other claims, by the prefix of all, twice, and the own
+// one's. Behind it stand a generation and a number, no more: another target's name may go on where
+// this one's ends.
+const others = "startsWith(query_id, ?) AND match(substring(query_id, length(?) + 1), '^[0-9]+/[^/]*$') AND NOT startsWith(query_id, ?)"
+
 // drainOthers ends what earlier owners still run, and waits until it has ended: an insert
 // that passed the constraints before the fence was closed is now in the table, or never.
 func (t *Table) drainOthers(ctx context.Context) error {
 	if seeded.On(seeded.DrainSkipped) {
 		return nil
 	}
-	// Behind the prefix stand a generation and a number, no more: another target's name may go on
-	// where this one's ends.
-	return t.exec(ctx, "KILL QUERY WHERE startsWith(query_id, ?) AND match(substring(query_id, length(?) + 1), '^[0-9]+/[^/]*$') AND NOT startsWith(query_id, ?) SYNC",
+	if err := t.letOthersEnd(ctx); err != nil {
+		return err
+	}
+	return t.exec(ctx, "KILL QUERY WHERE "+others+" SYNC",
 		t.commentPrefix(), t.commentPrefix(), t.comment()+"/")
+}
+
+// letOthersEnd waits a while for inserts of earlier owners, where materialized views may read
+// what they write: one that is ended by force can be in the table and not in its views.
+func (t *Table) letOthersEnd(ctx context.Context) error {
+	if !t.shape.Mode.once() {
+		return nil
+	}
+	over, tick := time.NewTimer(t.sink.patience), time.NewTicker(100*time.Millisecond)
+	defer over.Stop()
+	defer tick.Stop()
+	for {
+		running := uint64(0)
+		err := t.sink.conn.Query(ctx, t.comment(), "SELECT count() FROM system.processes WHERE query ILIKE 'INSERT%' AND "+others,
+			func(scan func(...any) error) error { return scan(&running) }, t.commentPrefix(), t.commentPrefix(), t.comment()+"/")
+		if err != nil || running == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-over.C:
+			t.log.Warn("an insert of an earlier owner is ended: materialized views of the table may lack its rows", slog.Uint64("inserts", running))
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // entries are the ledger's rows of the target, newest first.

@@ -3,6 +3,8 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -62,6 +64,7 @@ func dropLater(t testing.TB, d testenv.ClickHouseDatabase, name string) {
 var shapes = map[string]func(*Config){
 	"mirror":    func(*Config) {},
 	"changelog": func(c *Config) { c.Mode = Changelog },
+	"signed":    func(c *Config) { c.Mode = Signed },
 	"shaped": func(c *Config) {
 		names := pipelinetest.Everything(1).Names()
 		c.Tables = map[string]Shape{
@@ -69,6 +72,11 @@ var shapes = map[string]func(*Config){
 			names[1].String(): {Deletes: Deletes{Mode: SoftDeletes}, PartitionBy: "id % 3"}, // who reads it passes over what was kept
 		}
 	},
+}
+
+// harmed are those that the fault suites look at: signed has all that a mirror does, and more.
+func harmed() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(shapes)), func(name string) bool { return name == "mirror" })
 }
 
 func TestConformance(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -183,8 +182,11 @@ func (d *delivery) equal() {
 	if err != nil || !got.Equal() {
 		d.t.Fatalf("a reader sees %+v, %v", got, err)
 	}
-	if d.cfg.Mode == Changelog {
+	switch d.cfg.Mode {
+	case Changelog:
 		d.physical()
+	case Signed:
+		d.halves()
 	}
 }
 
@@ -248,10 +250,10 @@ func TestEveryStatementCanBeTheLast(t *testing.T) {
 	server := testenv.ClickHouseWithFaults(t, chserver.Options{})
 	seed := seedOf(t)
 	stream := uint64(3)
-	for _, mode := range slices.Sorted(maps.Keys(shapes)) {
+	for _, mode := range harmed() {
 		for _, table := range []int{0, 2} {
 			if mode == "sorted" && table == 2 {
-				continue // without a key it is the mirror's
+				continue // without a key it is as in signed
 			}
 			for _, at := range []chserver.Point{chserver.Begin, chserver.Landed} {
 				stream++
@@ -282,12 +284,18 @@ func cut(t *testing.T, server *testenv.ClickHouseServer, seed uint64, mode strin
 	shapes[mode](&c)
 	c.Database = fmt.Sprintf("cut_%s_%d_%d_%s", mode, table, n, at)
 	c.ControlDatabase = c.Database
-	fault := server.Inject(t, chserver.Fault{Match: c.Database + `\b`, Skip: n, At: at, Drop: true})
 	d := newDelivery(t, c, seed, table)
+	if c.Mode == Signed {
+		d.attach()
+	}
+	fault := server.Inject(t, chserver.Fault{Match: c.Database + `\b`, Skip: n, At: at, Drop: true})
 	d.all()
 	hit := fault.State().Hits > 0
 	fault.Remove()
 	d.equal()
+	if c.Mode == Signed {
+		d.liveIsRight()
+	}
 	if _, err := server.Admin(t.Context(), "DROP DATABASE "+c.Database); err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +308,7 @@ func cut(t *testing.T, server *testenv.ClickHouseServer, seed uint64, mode strin
 // The server is killed at inserts of an owner's life: before them, when their rows have come
 // and when they have landed. It starts again, and rows of the last minutes are sent again.
 func TestTheServerIsKilled(t *testing.T) {
-	for mode := range shapes {
+	for _, mode := range harmed() {
 		t.Run(mode, func(t *testing.T) { theServerIsKilled(t, shapes[mode]) })
 	}
 }
@@ -315,6 +323,9 @@ func theServerIsKilled(t *testing.T, shape func(*Config)) {
 			c.Database = fmt.Sprintf("killed_%d_%d", i, table)
 			c.ControlDatabase = c.Database
 			d := newDelivery(t, c, rng.Uint64N(1000), table)
+			if c.Mode == Signed {
+				d.attach()
+			}
 			for kills := range 3 {
 				fault := server.Inject(t, chserver.Fault{On: chserver.Insert, Match: c.Database + `\b`, Skip: rng.IntN(20), At: at, Crash: true})
 				err := d.once(t.Context())
@@ -339,6 +350,9 @@ func theServerIsKilled(t *testing.T, shape func(*Config)) {
 			}
 			d.all()
 			d.equal()
+			if c.Mode == Signed {
+				d.liveIsRight()
+			}
 		}
 	}
 }
@@ -347,7 +361,7 @@ func theServerIsKilled(t *testing.T, shape func(*Config)) {
 // from the end or out of the middle. Everything comes again, and the marks never say more
 // than is there.
 func TestThePowerGoes(t *testing.T) {
-	for mode := range shapes {
+	for _, mode := range harmed() {
 		t.Run(mode, func(t *testing.T) { thePowerGoes(t, shapes[mode]) })
 	}
 }
@@ -380,6 +394,13 @@ func thePowerGoes(t *testing.T, shape func(*Config)) {
 				l := testenv.ClickHouseLoss{Table: c.Table + suffix, Newest: rng.IntN(2), Blocks: 1}
 				if whole {
 					l.Newest = 0
+				}
+				lost = append(lost, l)
+			}
+			if c.Mode == Signed && rng.IntN(3) != 1 {
+				l := testenv.ClickHouseLoss{Table: c.Table + signedSuffix, Blocks: 1}
+				if !whole {
+					l.Newest = rng.IntN(2)
 				}
 				lost = append(lost, l)
 			}

@@ -91,7 +91,7 @@ func (d Deletes) validate(at string, mode Mode) error {
 	case d.Mode == ApplyDeletes && d.When != nil:
 		return bad(".when", "says which deletions are soft or ignored: say mode: soft or mode: ignore, or leave it out")
 	case d.keeps() && mode != Mirror:
-		return bad("", "%q is for mode: mirror; in a %s a deletion is a row, and nothing goes: say apply", d.Mode, mode)
+		return bad("", "%q is for mode: mirror; in mode %s a deletion is a row, and nothing goes: say apply", d.Mode, mode)
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func (s *store) gone() int {
 
 // ensureGone has a store get the column of when a row went.
 func (t *Table) ensureGone(st *step, i int) {
-	s := &st.stores[i]
+	s := st.at(i)
 	if !t.shape.Deletes.keeps() || s.Layout != ddl.Versions || s.gone() >= 0 {
 		return
 	}

@@ -70,6 +70,7 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	rec := *t.rec
 	rec.put(st.led.Next())
 	rec.Stores = st.stores
+	rec.putSigns(st)
 	rec.Total += uint64(st.rows)
 	rec.present(st)
 	rec.madeGood(t.lifeNow)
@@ -84,17 +85,21 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 		return err
 	}
 	t.rec, t.led, t.absent = &rec, table, nil
-	return t.showNow(ctx)
+	if err := t.showNow(ctx); err != nil {
+		return err
+	}
+	return t.settle(ctx)
 }
 
-// announce has the ledger name a changelog before its first row: the next claim looks there
-// for rows that have no mark.
+// announce has the ledger name what rows must be in once before the first of them: the next
+// claim looks there for rows that have no mark.
 func (t *Table) announce(ctx context.Context, st *step) error {
-	if t.shape.Mode != Changelog || len(t.rec.Stores) == len(st.stores) {
-		return nil
-	}
 	rec := *t.rec
 	rec.Stores = st.stores
+	signs := rec.announceSigns(st)
+	if !t.shape.Mode.once() || len(t.rec.Stores) == len(st.stores) && !signs {
+		return nil
+	}
 	if err := t.writeRecord(ctx, &rec); err != nil {
 		return err
 	}
@@ -112,11 +117,11 @@ func (r *record) present(st *step) {
 			in = map[int]event.Seq{}
 		}
 		if seq := st.landed[q]; seq > 0 {
-			n := st.stores[0].Number
+			n := st.once().noted()
 			in[n] = max(in[n], seq)
 		}
 		for _, b := range st.blocks {
-			n := st.stores[b.store].Number
+			n := st.at(b.store).noted()
 			for i, seq := range b.seq {
 				if b.q[i] == uint16(q) {
 					in[n] = max(in[n], event.Seq(seq))
@@ -124,6 +129,9 @@ func (r *record) present(st *step) {
 			}
 		}
 		maps.DeleteFunc(in, func(number int, high event.Seq) bool {
+			if number == signsNumber {
+				return st.signs == nil
+			}
 			return high < r.Floor || !slices.ContainsFunc(st.stores, func(s store) bool { return s.Number == number })
 		})
 		r.Queues[q].In, r.Queues[q].High = in, highOf(in)
@@ -144,11 +152,30 @@ func (st *step) needRaws() {
 			if b.raws[i] == nil {
 				continue
 			}
-			at, added := st.stores[b.store].ensureRaw(&b.schema.Columns[i])
-			if list, ok := st.added[b.store]; added && (!ok || list != nil) {
-				st.added[b.store] = append(list, at)
+			at, added := st.at(b.store).ensureRaw(&b.schema.Columns[i])
+			if added {
+				st.add(b.store, at)
 			}
 		}
+	}
+	if st.signs == nil {
+		return
+	}
+	for i := range st.stores {
+		for k := range st.stores[i].Columns {
+			if c := &st.stores[i].Columns[k]; c.Raw {
+				if at, added := st.signs.ensureRaw(&c.Of); added {
+					st.add(signsAt, at)
+				}
+			}
+		}
+	}
+}
+
+// add notes a column that a store has and the target lacks.
+func (st *step) add(store, at int) {
+	if list, ok := st.added[store]; !ok || list != nil {
+		st.added[store] = append(list, at)
 	}
 }
 
@@ -170,12 +197,16 @@ func (t *Table) writeRecord(ctx context.Context, rec *record) error {
 
 // alter makes the tables and columns that the step's rows need.
 func (t *Table) alter(ctx context.Context, st *step) error {
+	places := []int{signsAt}
 	for i := range st.stores {
+		places = append(places, i)
+	}
+	for _, i := range places {
 		columns, ok := st.added[i]
 		if !ok {
 			continue
 		}
-		s := &st.stores[i]
+		s := st.at(i)
 		if columns == nil {
 			if err := t.create(ctx, s); err != nil {
 				return err
@@ -283,7 +314,7 @@ func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn,
 // is in memory once, and is not sent again by this claim.
 func (t *Table) insert(ctx context.Context, st *step, b *block) error {
 	t.room = roomOf(b)
-	s := &st.stores[b.store]
+	s := st.at(b.store)
 	var names []string
 	var fills []func(driver.Interface) error
 	put := func(name string, fill func(driver.Interface) error) {
@@ -377,10 +408,11 @@ func (t *Table) describe(rec *record, led *ledger.Table) error {
 		return err
 	}
 	more, err := t.rawView(s, v)
-	if err == nil {
-		rec.Kept, rec.Raws = more.Kept, rec.raws()
+	if err != nil {
+		return err
 	}
-	return err
+	rec.Kept, rec.Raws = more.Kept, rec.raws()
+	return t.describeSums(rec, led)
 }
 
 // showNow puts the view right.

@@ -41,7 +41,7 @@ func TestFormatPage(t *testing.T) {
 		t.Error("the page does not have the statements as they are; write them anew with: " +
 			"go test ./sinks/clickhouse -run FormatPage -rewrite-page")
 	}
-	for _, l := range []ddl.Layout{ddl.Versions, ddl.Signs, ddl.Changes} {
+	for _, l := range []ddl.Layout{ddl.Versions, ddl.Signs, ddl.Changes, ddl.Halves} {
 		for _, c := range ddl.Technical(l) {
 			if !strings.Contains(page, fmt.Sprintf("| `%s` | `%s` |", c.Name, c.Type)) {
 				t.Errorf("the page does not have the column %s %s", c.Name, c.Type)
@@ -50,7 +50,8 @@ func TestFormatPage(t *testing.T) {
 	}
 	for section, v := range map[string]any{
 		"claim": claimRecord{}, "record": record{}, "queue": queueRecord{}, "end": endRecord{}, "again": again{},
-		"store": store{}, "column": targetColumn{}, "log": logRecord{}, "kept": keptRecord{}, "shown": shownColumn{}, "sweep": sweep{},
+		"store": store{}, "column": targetColumn{}, "log": logRecord{}, "kept": keptRecord{}, "shown": shownColumn{}, "signs": signsRecord{},
+		"sweep": sweep{},
 	} {
 		_, text, found := strings.Cut(page, "\n### "+section+"\n")
 		text, _, _ = strings.Cut(text, "\n### ")

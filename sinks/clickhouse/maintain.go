@@ -44,6 +44,12 @@ func (t *Table) Maintain(ctx context.Context) error {
 			return t.later("remove rows below the floor", err)
 		}
 	}
+	if err := t.ensureSigns(ctx); err != nil {
+		return t.later("make the table of signs", err)
+	}
+	if err := t.settle(ctx); err != nil {
+		return t.fail(err) // a statement of it may still run
+	}
 	t.trouble = ""
 	return nil
 }

@@ -14,9 +14,9 @@ import (
 // metrics are the sink's figures, by pipeline, sink and table. Those that every sink has are
 // named and described as there.
 type metrics struct {
-	rows, bytes, blocks, values, removed, sweeping, heldBack *prometheus.CounterVec
-	flush                                                    *prometheus.HistogramVec
-	lag, deleted                                             *prometheus.GaugeVec
+	rows, bytes, blocks, values, removed, sweeping, heldBack, found *prometheus.CounterVec
+	flush                                                           *prometheus.HistogramVec
+	lag, deleted, unsettled                                         *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -32,6 +32,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		removed:  counter("deleted_rows_removed_total", "Marks of deleted rows that were removed from the target's disk."),
 		sweeping: counter("clean_up_seconds_total", "Time that the removal of deleted rows took at the target, to the minute in which its end was seen."),
 		heldBack: counter("held_back_seconds_total", "Time that rows waited because the target had too many parts."),
+		found:    counter("rows_found_total", "Rows that must be there once, and were in the target although no insert of them was acknowledged."),
+		unsettled: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_sums_unsettled",
+			Help: "1 while the sums of a table of signs are not known to be what the view shows."}, labels)),
 		deleted: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_deleted_rows",
 			Help: "Marks of deleted rows on the target's disk that can be removed, as counted last."}, labels)),
 		flush: metric.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "millrace_sink_flush_seconds",

@@ -55,6 +55,9 @@ func (s *Sink) purgeTable(ctx context.Context, r *record) error {
 	if r.raws() {
 		drops = append(drops, fmt.Sprintf("DROP VIEW IF EXISTS %s", ddl.Name{Database: r.Database, Table: r.View + rawSuffix}))
 	}
+	if s := r.signs(); s != nil {
+		drops = append(drops, fmt.Sprintf("DROP TABLE IF EXISTS %s", s.name(target)))
+	}
 	for i := range r.Stores {
 		drops = append(drops, fmt.Sprintf("DROP TABLE IF EXISTS %s", r.Stores[i].name(target)))
 	}

@@ -54,6 +54,8 @@ type record struct {
 	// and a mark proves nothing by its rows.
 	Sweep *sweep    `json:"sweep,omitempty"`
 	Swept event.Seq `json:"swept,omitempty"`
+	// Signs are what mode signed has beside a mirror.
+	Signs *signsRecord `json:"signs,omitempty"`
 	// Total is how many rows of the source were written, of all its life.
 	Total uint64 `json:"total,omitempty"`
 }
@@ -102,6 +104,11 @@ func parseRecord(text string) (*record, error) {
 	}
 	for i := range r.Stores {
 		if err := r.Stores[i].check(); err != nil {
+			return nil, fmt.Errorf("the ledger: %w", err)
+		}
+	}
+	if s := r.signs(); s != nil {
+		if err := s.check(); err != nil {
 			return nil, fmt.Errorf("the ledger: %w", err)
 		}
 	}

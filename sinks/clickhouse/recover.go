@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/internal/seeded"
 	"github.com/millrace/millrace/pipeline/event"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/ledger"
 )
 
@@ -42,6 +43,9 @@ func (t *Table) readBack(ctx context.Context) error {
 		return err
 	}
 	t.comeAgain(entries)
+	if err := t.sumsComeAgain(ctx); err != nil {
+		return err
+	}
 	t.rec.put(t.led) // what is written beside the stream has the marks as they are now
 	return nil
 }
@@ -154,7 +158,18 @@ func (t *Table) findAbsent(ctx context.Context) error {
 			t.log.Warn("a table of the target is gone; it is made again", slog.String("gone", name.Plain()))
 		}
 	}
-	return nil
+	return t.findAbsentSigns(ctx)
+}
+
+// guarded are the stores whose rows the marks rest on.
+func (t *Table) guarded() (out []*store) {
+	for i := max(shownAt(t.rec.Stores, t.whole()), 0); i < len(t.rec.Stores); i++ {
+		out = append(out, &t.rec.Stores[i])
+	}
+	if s := t.rec.signs(); s != nil && !slices.Contains(t.absent, signsNumber) {
+		out = append(out, s)
+	}
+	return out
 }
 
 // believe compares each mark with the rows that are there, in each store that is shown or will
@@ -163,8 +178,8 @@ func (t *Table) findAbsent(ctx context.Context) error {
 func (t *Table) believe(ctx context.Context, entries []entry) error {
 	marks, again := seqs(t.led), false
 	for i := range t.led.Queues {
-		for s := max(shownAt(t.rec.Stores, t.whole()), 0); s < len(t.rec.Stores); s++ {
-			if err := t.believeIn(ctx, entries, i, &t.rec.Stores[s]); err != nil {
+		for _, s := range t.guarded() {
+			if err := t.believeIn(ctx, entries, i, s); err != nil {
 				return err
 			}
 		}
@@ -191,12 +206,14 @@ func (t *Table) fromTheBeginning() {
 // believeIn is believe for a queue in a store.
 func (t *Table) believeIn(ctx context.Context, entries []entry, i int, s *store) error {
 	q, least := t.led.Queues[i], max(t.rec.Floor, t.rec.Swept)
-	if slices.Contains(t.absent, s.Number) {
+	if s.Layout == ddl.Halves {
+		least = 0 // nothing goes from there
+	} else if slices.Contains(t.absent, s.Number) {
 		least = t.rec.Floor // what a sweep has left there is gone too
 	} else if t.shape.TTL != "" {
 		return nil // rows go by themselves
 	}
-	q.High = noted(t.rec.Queues[i].In[s.Number], least)
+	q.High = noted(t.rec.Queues[i].In[s.noted()], least)
 	if q.High == 0 || seeded.On(seeded.MarkBelieved) {
 		return nil
 	}
@@ -204,7 +221,7 @@ func (t *Table) believeIn(ctx context.Context, entries []entry, i int, s *store)
 	if err != nil {
 		return err
 	}
-	was, places := q.Seq, t.earlier(entries, i, s.Number)
+	was, places := q.Seq, t.earlier(entries, i, s)
 	if !q.Believe(highest, places) {
 		return nil
 	}
@@ -223,11 +240,15 @@ func (t *Table) believeIn(ctx context.Context, entries []entry, i int, s *store)
 // earlier are a queue's places as the ledger's entries have them, newest first, with the
 // numbers of one store. What a sweep may have removed counts as rows: a place below it is no
 // place where none was.
-func (t *Table) earlier(entries []entry, i, number int) (out []ledger.Queue) {
+func (t *Table) earlier(entries []entry, i int, s *store) (out []ledger.Queue) {
+	least := t.rec.Floor
+	if s.Layout == ddl.Halves {
+		least = 0
+	}
 	for _, e := range entries {
 		if i < len(e.rec.Queues) {
 			q := e.rec.Queues[i].queue()
-			q.High = noted(e.rec.Queues[i].In[number], t.rec.Floor)
+			q.High = noted(e.rec.Queues[i].In[s.noted()], least)
 			out = append(out, q)
 		}
 	}
@@ -268,7 +289,7 @@ func (t *Table) apart(q *ledger.Queue) bool {
 // newer.
 func (t *Table) highest(ctx context.Context, s *store, q *ledger.Queue, i int) (highest event.Seq, err error) {
 	where, args := "_q = ? AND _seq >= ?", []any{uint16(i)}
-	if t.apart(q) {
+	if s.Layout != ddl.Halves && t.apart(q) {
 		where, args = "_seq >= ?", nil
 	}
 	for _, low := range []event.Seq{q.High, 0} {

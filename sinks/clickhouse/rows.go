@@ -197,7 +197,7 @@ const technicalBytes = 8 + 1 + 2 + 8 + 8
 
 func (b *block) markOf(op event.Op) uint8 {
 	switch b.layout {
-	case ddl.Signs:
+	case ddl.Signs, ddl.Halves:
 		return uint8(int8(ledger.Sign(op)))
 	case ddl.Changes:
 		return uint8(strings.IndexByte(ddl.Ops, byte(op)))

@@ -86,7 +86,7 @@ func (c SchemaChange) validate(at string, mode Mode) error {
 			if mode == Mirror {
 				return nil
 			}
-			return &config.KeyError{Key: key, Text: fmt.Sprintf("%q is for mode: mirror; a %s shows each definition as it comes: say %s or %s",
+			return &config.KeyError{Key: key, Text: fmt.Sprintf("%q is for mode: mirror; mode %s follows each definition as it comes: say %s or %s",
 				choice, mode, lenient, exception)}
 		}
 		return &config.KeyError{Key: key, Text: fmt.Sprintf("%q must be %s, %s, %s or %s", choice, lenient, evolve, ignore, exception)}

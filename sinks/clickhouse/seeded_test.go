@@ -14,6 +14,7 @@ func TestClickHouseSuitesFindSeededBugs(t *testing.T) {
 	for bug, suite := range map[seeded.Bug]seeded.Suite{
 		seeded.DrainSkipped:      {Test: "TestAReplacedOwnerWritesNothing", Says: "a new owner has not waited"},
 		seeded.GenerationIgnored: {Test: "TestAReplacedOwnerWritesNothing", Says: "the replaced owner's flush ended well"},
+		seeded.LandedSentAgain:   {Test: "TestHalvesThatHaveLandedAreNotSentAgain", Says: "a reader sees"},
 		seeded.MarkBelieved:      {Test: "TestThePowerGoes", Says: "a reader sees|is not there|is there [0-9]+ times|the queue would wait"},
 		seeded.RestartUnnoticed:  {Test: "TestThePowerGoes", Says: "a reader sees|is not there|is there [0-9]+ times|the queue would wait"},
 	} {

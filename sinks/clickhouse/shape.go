@@ -23,7 +23,11 @@ type Mode string
 const (
 	Mirror    Mode = "mirror"    // the source's rows
 	Changelog Mode = "changelog" // every change of them, once
+	Signed    Mode = "signed"    // the source's rows, and beside them what went and came, once
 )
+
+// once says that there are rows in the target which must not be there twice.
+func (m Mode) once() bool { return m == Changelog || m == Signed }
 
 // Shape is how the tables of the target are made: of all, and of one where it says so.
 type Shape struct {
@@ -84,21 +88,17 @@ func (s Shape) unknown(schema *event.Schema, stores []store) string {
 
 var sourceTable = regexp.MustCompile(`^[^.]+\..+$`)
 
-// later are modes that others speak of and this version has not.
-var later = map[Mode]string{
-	"signed": "use mirror, and views that are refreshed; or changelog, where each change is one row",
-}
-
 // validate says what is wrong with a table's shape, all of it; at is where it stands.
 func (s Shape) validate(at string) error {
 	bad := func(key, format string, a ...any) error {
 		return &config.KeyError{Key: at + key, Text: fmt.Sprintf(format, a...)}
 	}
-	if remedy, ok := later[s.Mode]; ok {
-		return bad("mode", "%q is not supported yet: %s", s.Mode, remedy)
+	if s.Mode != Mirror && s.Mode != Changelog && s.Mode != Signed {
+		return bad("mode", "%q must be mirror, changelog or signed", s.Mode)
 	}
-	if s.Mode != Mirror && s.Mode != Changelog {
-		return bad("mode", "%q must be mirror or changelog", s.Mode)
+	if s.Mode == Signed && s.PartitionBy != "" {
+		return bad("partition_by", "in mode signed a block lies in one partition, for of several a part could land alone, and what a materialized view "+
+			"made of the block would be neither there nor not; leave partition_by out, and partition the table that your view writes")
 	}
 	if err := s.Deletes.validate(at+"deletes", s.Mode); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (s Shape) validate(at string) error {
 	if s.Mode == Changelog && len(s.OrderBy) > 0 {
 		return bad("order_by", "a changelog is ordered by %s; leave order_by out, or have a materialized view order it otherwise", ddl.Seq)
 	}
-	if s.Mode == Mirror && s.TTL != "" {
+	if s.Mode != Changelog && s.TTL != "" {
 		return bad("ttl", "a mirror has the source's rows, of which ttl takes some away, the newest version before an older one too; delete them in the source, or use mode: changelog")
 	}
 	if _, err := s.chosen(); err != nil {
@@ -175,7 +175,9 @@ func (t *Table) checkShape() error {
 		t.rec.Mode = t.shape.Mode
 		return nil
 	}
-	if was := cmp.Or(t.rec.Mode, Mirror); was != t.shape.Mode {
+	if was := cmp.Or(t.rec.Mode, Mirror); was == Mirror && t.shape.Mode == Signed {
+		t.rec.Mode = Signed // a mirror is all that its sums need
+	} else if was != t.shape.Mode {
 		return fmt.Errorf("%w: %s was begun as mode %s, and the sink says %s; name another target with database and table of the sink, or say mode: %s",
 			pipeline.ErrUnwritable, t.target.Plain(), was, t.shape.Mode, was)
 	}

@@ -228,16 +228,18 @@ func TestABlockOfManyPartitions(t *testing.T) {
 
 func TestMistakesOfShapesAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		`mode: "signed" is not supported yet: use mirror`:     func(c *Config) { c.Mode = "signed" },
-		`mode: "mirrored" must be mirror or changelog`:        func(c *Config) { c.Mode = "mirrored" },
+		`partition_by: in mode signed a block lies in one`:    func(c *Config) { c.Mode, c.PartitionBy = Signed, "id % 4" },
+		`tables.shop.a.ttl: a mirror has the source's rows`:   func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Mode: Signed, TTL: "_ts"}} },
+		`deletes: "ignore" is for mode: mirror; in mode sig`:  func(c *Config) { c.Mode, c.Deletes.Mode = Signed, IgnoreDeletes },
+		`mode: "mirrored" must be mirror, changelog or sign`:  func(c *Config) { c.Mode = "mirrored" },
 		`tables.shop.a.b.mode: "x" must be`:                   func(c *Config) { c.Tables = map[string]Shape{"shop.a.b": {Mode: "x"}} },
 		`tables.orders: must be named database.table`:         func(c *Config) { c.Tables = map[string]Shape{"orders": {}} },
 		`tables.shop.a.order_by: a changelog is ordered by`:   func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Mode: Changelog, OrderBy: []string{"a"}}} },
 		`tables.shop.a.order_by: "a" must be the name of a`:   func(c *Config) { c.Tables = map[string]Shape{"shop.a": {OrderBy: []string{"a", "a"}}} },
 		`tables.shop.a.settings.A B: is no setting`:           func(c *Config) { c.Tables = map[string]Shape{"shop.a": {Settings: map[string]string{"A B": "1"}}} },
-		`deletes: "soft" is for mode: mirror; in a changelog`: func(c *Config) { c.Mode, c.Deletes.Mode = Changelog, SoftDeletes },
+		`deletes: "soft" is for mode: mirror; in mode change`: func(c *Config) { c.Mode, c.Deletes.Mode = Changelog, SoftDeletes },
 		`deletes.when: says which deletions are soft or`:      func(c *Config) { c.Deletes = Deletes{ApplyDeletes, new(where.Expr)} },
-		`schema_change: "evolve" is for mode: mirror; a chan`: func(c *Config) { c.Mode, c.SchemaChange.Other = Changelog, evolve },
+		`schema_change: "evolve" is for mode: mirror; mode`:   func(c *Config) { c.Mode, c.SchemaChange.Other = Changelog, evolve },
 		`tables.shop.a.schema_change: "x" must be lenient`:    func(c *Config) { c.Tables = map[string]Shape{"shop.a": {SchemaChange: SchemaChange{Other: "x"}}} },
 		`schema_change.add: there is no such event; there`:    func(c *Config) { c.SchemaChange.Events = map[string]string{"add": exception} },
 		`schema_change.truncate: "ignore" is for columns; s`:  func(c *Config) { c.SchemaChange.Events = map[string]string{"truncate": "ignore"} },

@@ -26,6 +26,8 @@ type Sink struct {
 	now     func() time.Time
 	// windowRows is how many numbers are asked for at a time.
 	windowRows int
+	// patience is how long a claim waits for inserts of earlier owners before it ends them.
+	patience time.Duration
 
 	// mu guards what was found out about the server and about who else is at work there.
 	mu    sync.Mutex
@@ -43,6 +45,9 @@ type abilities struct {
 	status bool // the status table is this version's
 }
 
+// patience is Sink's where nothing else is said.
+const patience = 30 * time.Second
+
 // New checks the configuration and makes the sink. It connects to nothing. reg may be nil.
 func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
 	if err := cfg.Validate(); err != nil {
@@ -59,7 +64,10 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Sink{cfg: cfg, conn: conn, log: log, metrics: newMetrics(reg), now: time.Now, windowRows: windowRows, seen: map[string]sighting{}}, nil
+	return &Sink{
+		cfg: cfg, conn: conn, log: log, metrics: newMetrics(reg), now: time.Now,
+		windowRows: windowRows, patience: patience, seen: map[string]sighting{},
+	}, nil
 }
 
 // Close closes the connections; its tables are closed by their owners.

@@ -23,7 +23,11 @@ const rawSuffix = "__raw"
 const suffix = "__cdc"
 
 func (s *store) name(target ddl.Name) ddl.Name {
-	target.Table += suffix
+	if s.Layout == ddl.Halves {
+		target.Table += signedSuffix
+	} else {
+		target.Table += suffix
+	}
 	if s.Number > 1 {
 		target.Table += fmt.Sprintf("_%d", s.Number)
 	}
@@ -67,10 +71,11 @@ func (s *store) clone() store {
 }
 
 // typeAs is the type of the store's column for c, or for what c was before a change; as was chosen
-// for it, "" is its own.
+// for it, "" is its own. In a table of halves whole numbers are as wide as in a key.
 func (s *store) typeAs(c *event.Column, as string, before bool, o column.Options) (column.Type, error) {
 	key := slices.Contains(s.Key, c.ID)
-	t, err := column.Of(c, key, o)
+	t, err := column.Of(c, key || s.Layout == ddl.Halves, o)
+	t.Key = key
 	if as != "" {
 		var a column.As
 		if a, err = column.ParseAs(as); err == nil {
@@ -253,6 +258,9 @@ func (s *store) create(target ddl.Name, control string, shape Shape) *ddl.Table 
 		PartitionBy: shape.PartitionBy, TTL: shape.TTL, Settings: maps.Clone(shape.Settings)}
 	for i := range s.Columns {
 		t.Columns = append(t.Columns, s.Columns[i].definition())
+	}
+	if s.Layout == ddl.Halves {
+		synced(t)
 	}
 	t.Key = s.keyNames()
 	if slices.ContainsFunc(s.Columns, func(c targetColumn) bool { return slices.Contains(t.Key, c.Name) && c.typ.Nullable }) {

@@ -27,6 +27,9 @@ type Table struct {
 	led *ledger.Table
 	// landed are rows above the marks that are in the target, where none may be twice.
 	landed landed
+	// unmarked are the highest of them, and queuesKnown how many queues the ledger had.
+	unmarked    unmarked
+	queuesKnown int
 	// lifeNow is the server's life that the table was claimed in.
 	lifeNow uint64
 	// slot is where the ledger was written last, since slotAt; writes counts this claim's.

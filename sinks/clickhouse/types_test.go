@@ -133,6 +133,7 @@ func TestEveryTypeIsShownAsTheSourceHasIt(t *testing.T) {
 		slices.Sort(precise)
 		same(t, c.Table, shows(t, c), want)
 		same(t, c.Table+", exactly", exact(t, c), precise)
+		signsOfAllTypes(t, c, m, s, list, precise)
 		for i, tc := range cases {
 			typ, err := column.Of(&columns[i+1], false, column.Options{Time64: true})
 			if err != nil || typ.Name != tc.typ {

@@ -87,15 +87,17 @@ func (t *Table) encode(ctx context.Context, st *step, s *event.Slice, take ledge
 		return t.refused(err, "rows from number %d on", s.Lo)
 	}
 	for i := range take.Rows {
-		there, err := t.isLanded(ctx, take.Q, take.Rows[i].Seq)
-		if err != nil {
-			return err
-		}
-		if there {
-			st.landed[take.Q] = max(st.landed[take.Q], take.Rows[i].Seq)
-			continue
+		if t.shape.Mode == Changelog {
+			if there, err := t.isThere(ctx, st, take.Q, take.Rows[i].Seq, 0); err != nil {
+				return err
+			} else if there {
+				continue
+			}
 		}
 		if err := w.row(&take.Rows[i]); err != nil {
+			return err
+		}
+		if err := w.signs(ctx, &take.Rows[i]); err != nil {
 			return err
 		}
 	}
@@ -130,12 +132,12 @@ func (t *Table) define(st *step, schema *event.Schema, s *event.Slice) error {
 			return err
 		}
 	}
-	return nil
+	return t.defineSigns(st)
 }
 
 // defineIn takes a definition into a store if it is newer than what the store has.
 func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) error {
-	stored := &st.stores[i]
+	stored := st.at(i)
 	if len(stored.Schema) > 0 && at <= stored.SchemaAt {
 		return nil
 	}
@@ -153,7 +155,7 @@ func (t *Table) defineIn(st *step, i int, schema *event.Schema, at event.Seq) er
 	if err := t.ensureAll(st, i, schema); err != nil {
 		return err
 	}
-	stored = &st.stores[i]
+	stored = st.at(i)
 	stored.ruled(schema.Projection)
 	stored.Schema, stored.SchemaAt = event.AppendSchema(nil, schema), at
 	return nil
@@ -180,7 +182,7 @@ func (t *Table) ensureAll(st *step, i int, schema *event.Schema) error {
 		if _, err := t.ensure(st, i, &schema.Columns[c], false, true); err != nil {
 			return err
 		}
-		if st.stores[i].Layout != ddl.Changes {
+		if st.at(i).Layout != ddl.Changes {
 			continue
 		}
 		if _, err := t.ensure(st, i, &schema.Columns[c], true, true); err != nil {
@@ -191,30 +193,35 @@ func (t *Table) ensureAll(st *step, i int, schema *event.Schema) error {
 }
 
 func (t *Table) ensure(st *step, i int, c *event.Column, before, newest bool) (int, error) {
-	at, added, err := st.stores[i].ensure(c, before, newest, t.types, t.sink.cfg.policy())
+	o := t.types
+	if i == signsAt {
+		var err error
+		if o, err = t.signsColumn(st, c); err != nil {
+			return 0, err
+		}
+	}
+	at, added, err := st.at(i).ensure(c, before, newest, o, t.sink.cfg.policy())
 	if err != nil || !added {
 		return at, err
 	}
-	if list, ok := st.added[i]; !ok || list != nil {
-		st.added[i] = append(list, at)
-	}
+	st.add(i, at)
 	return at, nil
 }
 
 // block is the open block for rows of a definition in a store.
 func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 	for _, b := range st.blocks {
-		if b.schema.ID == schema.ID && b.store == i {
+		if b.schema.ID == schema.ID && b.store == i && !b.full() {
 			return b, nil
 		}
 	}
-	b := &block{store: i, layout: st.stores[i].Layout, schema: schema, old: t.apartKey(st, i, schema)}
+	b := &block{store: i, layout: st.at(i).Layout, schema: schema, old: t.apartKey(st, i, schema)}
 	var err error
 	t.ensureGone(st, i)
 	if b.keep.filter, err = t.shape.Deletes.bind(schema, st.stores); err != nil {
 		return nil, err
 	}
-	b.keep.on = st.stores[i].gone() >= 0 && t.shape.Deletes.keeps()
+	b.keep.on = st.at(i).gone() >= 0 && t.shape.Deletes.keeps()
 	if b.now, err = t.side(st, i, schema, false); err != nil {
 		return nil, err
 	}
@@ -229,7 +236,7 @@ func (t *Table) block(st *step, i int, schema *event.Schema) (*block, error) {
 
 // apartKey are the places, in a definition of another key, of the columns of a store's.
 func (t *Table) apartKey(st *step, i int, schema *event.Schema) (places []int) {
-	s := &st.stores[i]
+	s := st.at(i)
 	layout, key, err := t.shape.plan(schema, st.stores)
 	if err == nil && s.fits(schema, layout, key, t.types) && len(key) <= len(schema.PrimaryKey) {
 		return nil // an update never changes the primary key: it comes as two rows
@@ -249,7 +256,7 @@ func (t *Table) side(st *step, i int, schema *event.Schema, before bool) (*side,
 			return nil, err
 		}
 		// The column may have been made for another type of the source, whose values have another form.
-		typ, err := st.stores[i].held(&schema.Columns[c], before, t.types)
+		typ, err := st.at(i).held(&schema.Columns[c], before, t.types)
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,7 @@ import (
 const (
 	Seq   = "_seq"   // number of the change; the version of a row
 	Del   = "_del"   // 1 for a deleted row
-	Sign  = "_sign"  // of tables without a key: +1 came, −1 went
+	Sign  = "_sign"  // of tables without a key, and of halves: +1 came, −1 went
 	Op    = "_op"    // of a changelog: c, u, d, r, x
 	Q     = "_q"     // number of the queue in the ledger
 	Gen   = "_gen"   // generation of the owner that wrote the row
@@ -29,6 +29,7 @@ const (
 	Versions Layout = iota // of rows under a key: the newest one stands
 	Signs                  // changes of a table without a key, that add up to its rows
 	Changes                // a changelog: each change is one row
+	Halves                 // of changes, each once: what went and what came, that add up to the rows
 )
 
 // OpType is the type of a changelog's operations; Ops are their numbers in it.
@@ -71,7 +72,7 @@ type Table struct {
 func Technical(l Layout) []Column {
 	what, more := Column{Name: Del, Type: "UInt8"}, []Column(nil)
 	switch l {
-	case Signs:
+	case Signs, Halves:
 		what = Column{Name: Sign, Type: "Int8"}
 	case Changes:
 		what, more = Column{Name: Op, Type: OpType}, []Column{{Name: Tx, Type: "String"}, {Name: Below, Type: "UInt64"}}
@@ -85,7 +86,7 @@ func (t *Table) Engine() string {
 	switch t.Layout {
 	case Signs:
 		return fmt.Sprintf("ReplacingMergeTree(%s)", Ident(Seq))
-	case Changes:
+	case Changes, Halves:
 		return "MergeTree"
 	}
 	return fmt.Sprintf("ReplacingMergeTree(%s, %s)", Ident(Seq), Ident(Del))

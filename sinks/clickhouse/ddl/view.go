@@ -25,12 +25,20 @@ type View struct {
 	Kept  string
 }
 
-// Replace makes the view, or puts it in the place of the one that is there. A filter by
-// _seq may be applied before FINAL: what it takes away is older than what it leaves.
+// Replace makes the view, or puts it in the place of the one that is there.
 func (v *View) Replace() string {
-	var head, inner, group, outer []string
-	for i, c := range v.Columns {
+	var head []string
+	for _, c := range v.Columns {
 		head = append(head, Column{Name: c.Name, Type: c.Type, Comment: c.Comment}.text())
+	}
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s (%s) AS %s", v.Name, strings.Join(head, ", "), v.query())
+}
+
+// query reads what the view shows. A filter by _seq may be applied before FINAL: what it takes
+// away is older than what it leaves.
+func (v *View) query() string {
+	var inner, group, outer []string
+	for i, c := range v.Columns {
 		// Names are qualified: a bare one would mean the alias of that name, if there is one.
 		if v.Layout != Signs {
 			outer = append(outer, "_t."+Ident(c.From)+" AS "+Ident(c.Name))
@@ -51,7 +59,7 @@ func (v *View) Replace() string {
 		body = fmt.Sprintf("SELECT %s FROM (SELECT %s, toInt64(sum(_t.%s)) AS _n FROM %s GROUP BY %s HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i",
 			strings.Join(outer, ", "), strings.Join(inner, ", "), Ident(Sign), from, strings.Join(group, ", "))
 	}
-	return fmt.Sprintf("CREATE OR REPLACE VIEW %s (%s) AS %s", v.Name, strings.Join(head, ", "), body)
+	return body
 }
 
 // where passes over what is gone.

@@ -55,6 +55,7 @@ type place struct {
 	complete       int64
 	log            *changelog
 	kept           string
+	sums           *sums
 }
 
 // changelog is what the ledger says of the view of a changelog: its columns' names.
@@ -84,7 +85,26 @@ type found struct {
 	Held  int64      `json:"held"`
 	Log   *changelog `json:"log"`
 	// Kept is the column that is NULL in the source's rows, and in no other.
-	Kept string `json:"kept"`
+	Kept  string `json:"kept"`
+	Signs *struct {
+		Store   struct{ Number int } `json:"store"`
+		Columns [][2]string          `json:"columns"`
+	} `json:"signs"`
+}
+
+// sums is the table of halves, nil where there is none that can be compared.
+func (f *found) sums() *sums {
+	if f.Signs == nil || len(f.Signs.Columns) == 0 {
+		return nil
+	}
+	s := &sums{f.Database, f.View + "__signed", map[string]string{}}
+	if n := f.Signs.Store.Number; n > 1 {
+		s.table += fmt.Sprintf("_%d", n)
+	}
+	for _, c := range f.Signs.Columns {
+		s.columns[c[0]] = c[1]
+	}
+	return s
 }
 
 // complete is the least of the queues' times, or, under an attempt, what held before it.
@@ -120,7 +140,7 @@ func (r *Reader) places(ctx context.Context) (map[event.TableName]place, error) 
 		}
 		name := event.TableName{DB: f.DB, Table: f.Table}
 		if database, view := r.o.Target(name); f.Pipeline == r.o.Pipeline && f.Database == database && f.View == view {
-			out[name] = place{database, view, f.complete(), f.Log, f.Kept}
+			out[name] = place{database, view, f.complete(), f.Log, f.Kept, f.sums()}
 		}
 	}
 	return out, rows.Err()
@@ -148,7 +168,7 @@ func (r *Reader) Read(ctx context.Context, table event.TableName,
 		return fmt.Errorf("find %s in the ledger %s.ledger: %w", table, r.o.Control, pipeline.ErrNoTable)
 	}
 	// The view that has the texts of what columns can't hold, if there is one.
-	more := place{database: p.database, view: p.view + "__raw", log: p.log, kept: p.kept}
+	more := place{database: p.database, view: p.view + "__raw", log: p.log, kept: p.kept, sums: p.sums}
 	cols, err := r.columns(ctx, more)
 	if err == nil && len(cols) > 0 {
 		p = more
@@ -183,7 +203,11 @@ func (r *Reader) Read(ctx context.Context, table event.TableName,
 	if err := columns(shown); err != nil {
 		return err
 	}
-	rows, err := r.conn.Query(ctx, "SELECT "+strings.Join(list, ", ")+" FROM "+p.from(cols))
+	from, err := p.from(cols)
+	if err != nil {
+		return err
+	}
+	rows, err := r.conn.Query(ctx, "SELECT "+strings.Join(list, ", ")+" FROM "+from)
 	if err != nil {
 		return err
 	}
@@ -192,24 +216,29 @@ func (r *Reader) Read(ctx context.Context, table event.TableName,
 
 // from is where the present rows are: the view, or its replay if it is one of a changelog.
 // Without a key, rows are there as often as they came and did not go.
-func (p *place) from(cols []viewColumn) string {
+func (p *place) from(cols []viewColumn) (string, error) {
 	view := name(p.database, p.view)
 	if p.kept != "" {
-		return view + " WHERE " + quoted(p.kept) + " IS NULL"
+		view += " WHERE " + quoted(p.kept) + " IS NULL"
 	}
-	if p.log == nil {
-		return view
+	switch {
+	case p.sums != nil:
+		return p.sums.compared("(SELECT * FROM "+view+")", cols)
+	case p.kept != "":
+		return view, nil
+	case p.log == nil:
+		return view, nil
 	}
 	op, seq := quoted(p.log.Op), quoted(p.log.Seq)
 	changes := fmt.Sprintf("%s WHERE %s != 'x' AND %s >= (SELECT max(%s) FROM %[1]s)", view, op, seq, quoted(p.log.Below))
 	if len(p.log.Key) > 0 {
-		return fmt.Sprintf("(SELECT * FROM %s ORDER BY %s DESC LIMIT 1 BY %s) WHERE %s != 'd'", changes, seq, names(p.log.Key), op)
+		return fmt.Sprintf("(SELECT * FROM %s ORDER BY %s DESC LIMIT 1 BY %s) WHERE %s != 'd'", changes, seq, names(p.log.Key), op), nil
 	}
 	list := make([]string, len(cols))
 	for i := range cols {
 		list[i] = cols[i].name
 	}
-	return fmt.Sprintf("(SELECT %s, toInt64(sum(if(%s = 'd', -1, 1))) AS _n FROM %s GROUP BY %[1]s HAVING _n > 0) ARRAY JOIN range(_n) AS _i", names(list), op, changes)
+	return fmt.Sprintf("(SELECT %s, toInt64(sum(if(%s = 'd', -1, 1))) AS _n FROM %s GROUP BY %[1]s HAVING _n > 0) ARRAY JOIN range(_n) AS _i", names(list), op, changes), nil
 }
 
 func names(list []string) string {
