@@ -6,7 +6,7 @@ BIN := bin/millrace
 FUZZTIME ?= 10s
 # One way to compile for all targets, so that what a test shares with the binary is compiled once.
 export CGO_ENABLED := 0
-export GOFLAGS := -trimpath $(GOFLAGS)
+export GOFLAGS := -trimpath $(shell $(GO) env GOFLAGS)
 
 .PHONY: help build demo test lint bench fuzz fmt check-tools golden readers
 
