@@ -56,6 +56,27 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 	return p.found, nil
 }
 
+// Definition is a table's as the server has it now, nil where it has none. It asks over a
+// connection of its own.
+func (s *Source) Definition(ctx context.Context, name event.TableName) (*event.Schema, error) {
+	who := s.cfg.Account()
+	who.Server = account.NewServer(nil)
+	db, err := s.cfg.openDB(who)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	srv, err := ask(ctx, db, who)
+	if err != nil {
+		return nil, s.cfg.unreached(err)
+	}
+	l, err := schema.Load(ctx, db, name, srv.maria)
+	if err != nil || l == nil {
+		return nil, err
+	}
+	return l.Schema, nil
+}
+
 func (p *preflight) fatal(thing, found, wanted, remedy string) {
 	p.found = append(p.found, pipeline.Problem{Fatal: true, Thing: thing, Found: found, Wanted: wanted, Remedy: remedy})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/pipeline/event"
 )
 
 func TestPreflightNamesEachSettingAndItsRemedy(t *testing.T) {
@@ -22,7 +23,16 @@ func TestPreflightNamesEachSettingAndItsRemedy(t *testing.T) {
 				"CREATE TABLE shop.greek (id INT PRIMARY KEY, v VARCHAR(9) CHARACTER SET greek)",
 				"CREATE TABLE shop.p (id INT PRIMARY KEY)", "CREATE TABLE shop.c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES shop.p(id) ON DELETE CASCADE)",
 				"CREATE USER poor@'%' IDENTIFIED BY 'pw'", "GRANT SELECT ON shop.p TO poor@'%'")
+			exec(t, db, "CREATE TABLE shop.docs (id INT PRIMARY KEY, e ENUM('a','it''s'), j JSON, v LONGTEXT)")
 			cfg := testConfig(srv, "shop.*")
+			docs, err := newSource(t, cfg).Definition(t.Context(), event.TableName{DB: "shop", Table: "docs"})
+			if err != nil || !slices.Equal(docs.Columns[1].Members, []string{"a", "it's"}) ||
+				docs.Columns[2].Type != event.TypeJSON || docs.Columns[3].Type != event.TypeText {
+				t.Errorf("the definition of shop.docs is %+v, %v", docs, err)
+			}
+			if none, err := newSource(t, cfg).Definition(t.Context(), event.TableName{DB: "shop", Table: "none"}); none != nil || err != nil {
+				t.Errorf("the definition of a table that is not there is %+v, %v", none, err)
+			}
 			problems, err := newSource(t, cfg).Preflight(t.Context())
 			if err != nil {
 				t.Fatal(err)

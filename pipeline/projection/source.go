@@ -81,9 +81,16 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 		case err != nil:
 			return problems, fmt.Errorf("columns of %s: %w", name, err)
 		}
+		defined, err := s.definition(ctx, name)
+		if err != nil {
+			return problems, fmt.Errorf("definition of %s: %w", name, err)
+		}
 		columns := make([]column, len(found))
 		for i, c := range found {
 			columns[i] = column{name: c.Name, native: c.Type, key: c.Key, charset: c.Charset}
+			if defined != nil {
+				columns[i].definition = columnNamed(defined, c.Name)
+			}
 		}
 		if why := r.faults(columns, never); why != "" {
 			problems = append(problems, pipeline.Problem{Fatal: true, Thing: "table " + name.String(), Found: why,
@@ -92,6 +99,20 @@ func (s *Source) Preflight(ctx context.Context) ([]pipeline.Problem, error) {
 		}
 	}
 	return problems, nil
+}
+
+// definer is what a source may be besides: it says how a table is defined now, nil where it has
+// none. That has what its columns alone do not: members, and that a text is JSON.
+type definer interface {
+	Definition(ctx context.Context, table event.TableName) (*event.Schema, error)
+}
+
+func (s *Source) definition(ctx context.Context, table event.TableName) (*event.Schema, error) {
+	d, ok := s.Source.(definer)
+	if !ok {
+		return nil, nil
+	}
+	return d.Definition(ctx, table)
 }
 
 func never(string) bool { return false }

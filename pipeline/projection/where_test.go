@@ -350,3 +350,41 @@ func TestAReaderGoesOnUntilItHasRowsToShow(t *testing.T) {
 		t.Errorf("it goes on although it was told to stop: %v", err)
 	}
 }
+
+// defined is a source with a definition of each table.
+type defined struct {
+	scripted
+	schema *event.Schema
+}
+
+func (d *defined) Preflight(context.Context) ([]pipeline.Problem, error) { return nil, nil }
+
+func (d *defined) Definition(context.Context, event.TableName) (*event.Schema, error) {
+	return d.schema, nil
+}
+
+// Before a pipeline starts a condition is held to the definitions: members of an ENUM, and texts
+// that are JSON, which the names of the types do not tell.
+func TestPreflightHoldsAConditionToTheDefinition(t *testing.T) {
+	name := event.TableName{DB: "shop", Table: "people"}
+	schema := event.NewSchema(name, []event.Column{
+		{ID: 1, Name: "id", Type: event.TypeInt, Native: "int", Precision: 4},
+		{ID: 2, Name: "state", Type: event.TypeEnum, Native: "enum('new','old')", Members: []string{"new", "old"}},
+		{ID: 3, Name: "doc", Type: event.TypeJSON, Native: "longtext", Charset: "utf8mb4", Collation: "utf8mb4_bin"},
+	}, []int{0})
+	look := func(context.Context, event.TableName) (out []pipeline.ReadColumn, err error) {
+		for i, c := range schema.Columns {
+			out = append(out, pipeline.ReadColumn{Name: c.Name, Type: c.Native, Charset: c.Charset, Key: i == 0})
+		}
+		return out, nil
+	}
+	for text, want := range map[string]string{
+		"state = 'new'": "", "doc IS NULL": "", "state = 'knew'": "no member 'knew'", "BINARY doc = 'x'": "IS NULL and IS NOT NULL alone",
+	} {
+		rules := Rules{Tables: map[string]Rule{name.String(): {Where: condition(t, text)}}}
+		problems, err := New(&defined{schema: schema}, rules, look, nil).Preflight(t.Context())
+		if err != nil || (len(problems) > 0) != (want != "") || want != "" && !strings.Contains(problems[0].Found, want) {
+			t.Errorf("%s: %+v, %v", text, problems, err)
+		}
+	}
+}
