@@ -6,6 +6,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/millrace/millrace/sinks/objects"
 )
@@ -39,6 +40,10 @@ type Writer struct {
 	ones       []*int // of long columns: see openLeaf
 }
 
+// fastest keeps encoders for the next page, as the library's own codecs do. A page is small: a
+// higher level costs more and makes no smaller files.
+var fastest = zstd.Codec{Level: zstd.SpeedFastest}
+
 // Codec is the codec of a name in a pipeline file.
 func Codec(name string) compress.Codec {
 	switch name {
@@ -47,7 +52,7 @@ func Codec(name string) compress.Codec {
 	case "none":
 		return &parquet.Uncompressed
 	}
-	return &parquet.Zstd
+	return &fastest
 }
 
 // NewWriter begins a file of these columns.
