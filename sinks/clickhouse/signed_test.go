@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/internal/testenv"
+	"github.com/millrace/millrace/internal/testenv/chserver"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
@@ -355,4 +357,49 @@ func signsOfAllTypes(t *testing.T, c Config, m schemas, s *event.Schema, list []
 	}
 	o.write(0, rows(s, 500, gone...)).flush()
 	same(t, c.Table+", gone", exact(t, c), nil)
+}
+
+// A new owner waits for an insert of the one before, whose views may have the rows already, and
+// does not end it.
+func TestAnInsertThatViewsReadIsLeftToEnd(t *testing.T) {
+	server := testenv.ClickHouseWithFaults(t, chserver.Options{})
+	c := targetOn(t, server.ClickHouseDatabase)
+	c.Mode, c.Table = Signed, "waits"
+	d := newDelivery(t, c, 5, 2)
+	d.attach()
+	s, old, err := d.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, q := range d.queues() {
+		for _, m := range d.packed.Queues[q] {
+			if err := old.Write(t.Context(), q, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fault := server.Inject(t, chserver.Fault{On: chserver.Insert, Table: c.Database + ".waits" + signedSuffix, At: chserver.Received, Hold: true})
+	flushed := make(chan error, 1)
+	go func() {
+		_, err := old.Flush(context.WithoutCancel(t.Context()))
+		flushed <- err
+	}()
+	fault.WaitHeld(1)
+	done := make(chan int, 1)
+	go func() { done <- d.all() }()
+	waitFor(t, func() bool {
+		closed, err := server.Admin(t.Context(), "SELECT "+ddl.Closed(c.ControlDatabase, "'"+c.Database+".waits'", "toUInt64(1)"))
+		return err == nil && strings.TrimSpace(closed) == "1"
+	})
+	if len(done) > 0 {
+		t.Error("the new owner has not waited")
+	}
+	fault.Release()
+	<-done
+	if err := <-flushed; !errors.Is(err, pipeline.ErrSuperseded) || strings.Contains(err.Error(), "394") {
+		t.Errorf("the flush of the owner before: %v", err)
+	}
+	d.equal()
+	d.liveIsRight()
 }

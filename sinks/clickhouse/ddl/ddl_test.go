@@ -58,6 +58,9 @@ func TestStatements(t *testing.T) {
 	signed := &View{Name: Name{"shop", "log"}, Of: keyless.Name, Layout: Signs, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}}}
 	changes := &Table{Layout: Changes, Name: keyless.Name, Control: "millrace", Target: "shop.log", Columns: []Column{{Name: "v", Type: "String"}, {Name: "v__before", Type: "Nullable(String)"}},
 		PartitionBy: "toYYYYMM(_ts)", TTL: "toDateTime(_ts) + INTERVAL 1 YEAR", Settings: map[string]string{"a": "1"}}
+	halves := &Table{Layout: Halves, Name: Name{"shop", "log__signed"}, Control: "millrace", Target: "shop.log",
+		Columns: []Column{{Name: "v", Type: "String"}}, Settings: map[string]string{"fsync_after_insert": "1"}}
+	sums := &Sums{Shown: signed, Of: halves.Name, Columns: []SumColumn{{Name: "v", Type: "String", From: ShownColumn("v")}}}
 	story := &View{Layout: Changes, Name: signed.Name, Of: keyless.Name, Floor: 7, Columns: []ViewColumn{{Name: "v", Type: "String", From: "v"}, {Name: Seq, Type: "UInt64", From: Seq}}}
 	const fence = "CONSTRAINT millrace_fence CHECK joinGet('millrace.fence', 'closed', 'shop.orders', _gen) = 0, CONSTRAINT millrace_life CHECK joinGet('millrace.life', 'token', 'shop.orders', _gen) != 0"
 	for _, c := range []struct{ what, got, want string }{
@@ -69,6 +72,12 @@ func TestStatements(t *testing.T) {
 		{"changelog", changes.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`log__cdc` (`v` String, `v__before` Nullable(String), `_seq` UInt64, `_op` Enum8('c' = 1, 'u' = 2, 'd' = 3, 'r' = 4, 'x' = 5), " +
 			"`_q` UInt16, `_gen` UInt64, `_ts` DateTime64(6, 'UTC'), `_tx` String, `_below` UInt64, INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " +
 			strings.ReplaceAll(fence, "shop.orders", "shop.log") + ") ENGINE = MergeTree PARTITION BY toYYYYMM(_ts) ORDER BY (`_seq`) TTL toDateTime(_ts) + INTERVAL 1 YEAR SETTINGS a = 1"},
+		{"halves", halves.Create(), "CREATE TABLE IF NOT EXISTS `shop`.`log__signed` (`v` String, `_seq` UInt64, `_sign` Int8, `_q` UInt16, `_gen` UInt64, " +
+			"`_ts` DateTime64(6, 'UTC'), INDEX _seq_range `_seq` TYPE minmax GRANULARITY 1, " + strings.ReplaceAll(fence, "shop.orders", "shop.log") +
+			") ENGINE = MergeTree ORDER BY (`_seq`) SETTINGS fsync_after_insert = 1"},
+		{"do the sums differ", sums.Differ(), "SELECT toUInt8(sum(_d) != 0 OR sum(_d * reinterpretAsInt64(cityHash64(tuple(_c0)))) != 0) FROM (" +
+			"SELECT CAST(_v.`v`, 'String') AS _c0, toInt64(1) AS _d FROM (" + signed.query() + ") AS _v UNION ALL " +
+			"SELECT _s.`v` AS _c0, -toInt64(_s.`_sign`) AS _d FROM `shop`.`log__signed` AS _s)"},
 		{"view of a changelog", story.Replace(), "CREATE OR REPLACE VIEW `shop`.`log` (`v` String, `_seq` UInt64) AS SELECT _t.`v` AS `v`, _t.`_seq` AS `_seq` FROM `shop`.`log__cdc` AS _t"},
 		{"view", view.Replace(), "CREATE OR REPLACE VIEW `shop`.`orders` (`id` Int64 COMMENT 'int', `w` Nullable(String)) AS SELECT _t.`id` AS `id`, _t.`v` AS `w` FROM `shop`.`orders__cdc` AS _t FINAL WHERE _t.`_seq` >= 7"},
 		{"view of what is left", alive.Replace(), "CREATE OR REPLACE VIEW `shop`.`orders` (`id` Int64 COMMENT 'int', `w` Nullable(String)) AS SELECT _t.`id` AS `id`, _t.`v` AS `w` FROM `shop`.`orders__cdc` AS _t FINAL WHERE _t.`_seq` >= 7 AND _t.`_deleted_at` IS NULL"},
