@@ -37,6 +37,8 @@ type Claim struct {
 	// Held, where set, is told while the table waits inside of a call for a target that takes
 	// nothing for now, and why; "" says that it does again. Who uses the table calls it.
 	Held func(reason string)
+	// Letters bound what is put aside; none is nothing.
+	Letters LetterBounds
 }
 
 // SchemaReader finds a schema by its id. The answer is immutable.

@@ -82,6 +82,9 @@ type SinkSummary struct {
 	LagUnknown string `json:"lag_unknown,omitempty"`
 	Behind     int64  `json:"behind_messages"`
 	LastErr    string `json:"last_error,omitempty"`
+	// PutAside are changes that the target lacks because it can't hold them; nil where that is
+	// not known.
+	PutAside *PutAside `json:"put_aside,omitempty"`
 	// Verified is what the self-check knows; nil where there is none.
 	Verified *Verified `json:"verified,omitempty"`
 }

@@ -33,7 +33,7 @@ func newPipeline() *cobra.Command {
 		newVerb(httpapi.Resume, "Go on after a pause", "  millrace pipeline resume orders"),
 		newVerb(httpapi.Snapshot, "Read tables anew beside the stream", "  millrace pipeline snapshot orders shop.orders"),
 		newVerb(httpapi.Reset, "Forget the target's position and fill it anew from a snapshot", "  millrace pipeline reset orders shop.orders"),
-		newDelete(),
+		newDelete(), newLetters(),
 	)
 	return c
 }

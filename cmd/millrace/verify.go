@@ -308,6 +308,9 @@ func verdict(r verifyResult) string {
 	if r.Sample != nil {
 		words = append(words, r.Sample.String())
 	}
+	if r.Aside > 0 {
+		words = append(words, fmt.Sprintf("%d rows are put aside, because the target can't hold them: millrace pipeline letters", r.Aside))
+	}
 	if len(r.Unchecked) > 0 {
 		words = append(words, "not compared, because older rows have them in another form: "+strings.Join(r.Unchecked, ", "))
 	}

@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -77,6 +78,17 @@ func appendKeyValue(dst []byte, v Value) []byte {
 func ascending(cols []int) bool {
 	for i := 1; i < len(cols); i++ {
 		if cols[i] <= cols[i-1] {
+			return false
+		}
+	}
+	return true
+}
+
+// Chooses reports whether columns of these names (none: the key's) choose the queue of a row
+// by its key alone, so that all changes of a row come through one queue.
+func (s *Schema) Chooses(names []string) bool {
+	for _, name := range names {
+		if i := s.ColumnByName(name); i < 0 || !slices.Contains(s.PrimaryKey, i) {
 			return false
 		}
 	}

@@ -7,6 +7,8 @@
 //	DELETE /v1/pipelines/{name}?purge_topics=true&purge_target=true   ends it; both are false by default
 //	POST /v1/pipelines/{name}/{verb}                   pause | resume | snapshot | reset
 //	POST /v1/pipelines/{name}/tables/{db.table}/{verb} the same for one table
+//	GET  /v1/pipelines/{name}/letters                  what is put aside in its targets: ?sink=&table=&limit=
+//	POST /v1/pipelines/{name}/letters/{verb}           replay | drop, ?sink=&table=&seq=: all that is chosen
 //
 // The answer to a verb is the pipeline's status; to one on all tables it has their outcomes
 // besides: done, unchanged, refused or pending, with the reason. 200 says that none is refused

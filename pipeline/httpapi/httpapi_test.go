@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/internal/httpserve"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 )
 
 // fake is a daemon with two pipelines.
@@ -36,6 +37,44 @@ func (f *fake) Do(_ context.Context, name, table, verb string) ([]Outcome, error
 func (f *fake) Delete(_ context.Context, name string, o DeleteOptions) (Deleted, error) {
 	f.done = append(f.done, fmt.Sprintf("%s|%t|%t", name, o.PurgeTopics, o.PurgeTarget))
 	return Deleted{Name: name, Removed: []string{"topic orders--control"}, Kept: []string{}}, f.err
+}
+
+func (f *fake) Letters(_ context.Context, name string, which LetterChoice) ([]Letters, error) {
+	f.done = append(f.done, fmt.Sprintf("letters of %s: %+v", name, which))
+	return []Letters{{Sink: "lake", Table: "shop.orders", PutAside: pipeline.PutAside{Rows: 1, Bytes: 300},
+		Letters: []pipeline.Letter{{Seq: 7, Op: "c", Column: "born", Reason: "it is no day"}}}}, f.err
+}
+
+func (f *fake) WorkLetters(_ context.Context, name, verb string, which LetterChoice) ([]LettersOutcome, error) {
+	f.done = append(f.done, fmt.Sprintf("%s letters of %s: %+v", verb, name, which))
+	return []LettersOutcome{{Sink: "lake", Table: "shop.orders", LettersDone: pipeline.LettersDone{Gone: 1}}}, f.err
+}
+
+func TestLetters(t *testing.T) {
+	f := &fake{}
+	s, c := serve(t, f)
+	all, err := c.Letters(t.Context(), "orders", LetterChoice{Table: "shop.orders"})
+	if err != nil || len(all) != 1 || all[0].Rows != 1 || all[0].Letters[0].Column != "born" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	done, err := c.WorkLetters(t.Context(), "orders", Replay, LetterChoice{Sink: "lake", Seqs: []event.Seq{7, 9}})
+	if err != nil || len(done) != 1 || done[0].Gone != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	want := []string{"letters of orders: {Sink: Table:shop.orders Seqs:[] Limit:100}", "replay letters of orders: {Sink:lake Table: Seqs:[7 9] Limit:100}"}
+	if !slices.Equal(f.done, want) {
+		t.Errorf("the daemon was asked %q", f.done)
+	}
+	for path, want := range map[string]int{"letters/burn": 404, "letters/drop?seq=x": 400, "letters/replay?limit=0": 400} {
+		answer, err := http.Post(s.URL+"/v1/pipelines/orders/"+path, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%s: %s", path, answer.Status)
+		}
+	}
 }
 
 func serve(t *testing.T, d Daemon) (*httptest.Server, *Client) {

@@ -35,6 +35,11 @@ type Daemon interface {
 	// Delete ends a pipeline, and removes what o says. With an error it says what was done
 	// before; asking again does what is left.
 	Delete(ctx context.Context, name string, o DeleteOptions) (Deleted, error)
+	// Letters lists what is put aside in the targets of a pipeline, as the targets say.
+	Letters(ctx context.Context, name string, which LetterChoice) ([]Letters, error)
+	// WorkLetters replays or drops letters. Where nothing is put aside there is no outcome;
+	// what could not be done of one target table keeps nothing from the others.
+	WorkLetters(ctx context.Context, name, verb string, which LetterChoice) ([]LettersOutcome, error)
 }
 
 // Result says what became of a verb on a table.
@@ -157,6 +162,7 @@ func Handle(mux *http.ServeMux, d Daemon) {
 	}
 	mux.HandleFunc("POST /v1/pipelines/{name}/{verb}", do)
 	mux.HandleFunc("POST /v1/pipelines/{name}/tables/{table}/{verb}", do)
+	handleLetters(mux, d)
 	refuse(mux)
 }
 
@@ -164,7 +170,8 @@ func Handle(mux *http.ServeMux, d Daemon) {
 func refuse(mux *http.ServeMux) {
 	for pattern, allow := range map[string]string{
 		"/v1/pipelines": "GET, HEAD", "/v1/pipelines/{name}": "GET, HEAD, DELETE",
-		"/v1/pipelines/{name}/{verb}": "POST", "/v1/pipelines/{name}/tables/{table}/{verb}": "POST",
+		"/v1/pipelines/{name}/{verb}":         "POST",
+		"/v1/pipelines/{name}/letters/{verb}": "POST", "/v1/pipelines/{name}/tables/{table}/{verb}": "POST",
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", allow)

@@ -29,12 +29,14 @@ var (
 	sinkRows  = prometheus.NewDesc("millrace_sink_table_rows_total", "Rows made visible in the target since the process started.", sinkLabels, nil)
 	sinkLag   = prometheus.NewDesc("millrace_sink_table_lag_seconds", "Source time now minus the source time up to which the target table is complete, for readers of its change log (target) and of the table as it is (current); NaN when that is not known.", append(sinkLabels, "part"), nil)
 	behind    = prometheus.NewDesc("millrace_sink_table_behind_messages", "Messages between the reader and the ends of its queues.", sinkLabels, nil)
+	aside     = prometheus.NewDesc("millrace_sink_dead_letters", "Changes that are put aside because the target can't hold them.", sinkLabels, nil)
+	asideSize = prometheus.NewDesc("millrace_sink_dead_letter_bytes", "Bytes that they take of dead_letter.bytes.", sinkLabels, nil)
 	sinkStand = prometheus.NewDesc("millrace_sink_table_waiting", "1 when the target table is not being written, for whatever reason.", sinkLabels, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{states, connected, lag, failures, rows, snapshot, stands, sinkRows, sinkLag, behind, sinkStand} {
+	for _, d := range []*prometheus.Desc{states, connected, lag, failures, rows, snapshot, stands, sinkRows, sinkLag, behind, sinkStand, aside, asideSize} {
 		ch <- d
 	}
 }
@@ -70,6 +72,10 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 				gauge(sinkLag, seconds(s.Lag.Target), p.Name, t.Name, s.Sink, "target")
 				gauge(sinkLag, seconds(s.Lag.Current), p.Name, t.Name, s.Sink, "current")
 				gauge(behind, float64(s.Behind), p.Name, t.Name, s.Sink)
+				if a := s.PutAside; a != nil {
+					gauge(aside, float64(a.Rows), p.Name, t.Name, s.Sink)
+					gauge(asideSize, float64(a.Bytes), p.Name, t.Name, s.Sink)
+				}
 				gauge(sinkStand, truth(!s.State.Flows()), p.Name, t.Name, s.Sink)
 			}
 		}

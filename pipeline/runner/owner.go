@@ -38,6 +38,8 @@ type owner struct {
 	// the goroutine of run. It is over when every mark is above it.
 	refused event.Seq
 	refusal string
+	// asks are to do something with what is put aside.
+	asks chan *lettersAsk
 	// troubled is since when something fails beside the stream; of the same goroutine.
 	troubled time.Time
 	// ahead is the source's clock minus ours, asked at aheadAt; of the same goroutine.
@@ -47,7 +49,7 @@ type owner struct {
 
 func newOwner(p *pipe, s spec.Sink, t *event.Table) *owner {
 	return &owner{
-		pipe: p, sink: s, table: t, done: make(chan struct{}),
+		pipe: p, sink: s, table: t, done: make(chan struct{}), asks: make(chan *lettersAsk),
 		log:    p.log.With(slog.String("sink", s.Name), slog.String("table", t.Name.String())),
 		status: pipeline.SinkSummary{Sink: s.Name, State: pipeline.StateStarting},
 		fresh:  freshness{table: t.Name, queues: p.endpoint.QueuesOf(p.spec.Name, t.Name, t.Queues)},
@@ -63,6 +65,10 @@ func (o *owner) run(ctx context.Context) {
 		err := o.once(ctx)
 		if stopped(ctx, err) {
 			break
+		}
+		if errors.Is(err, errRoom) {
+			o.refused, o.refusal = 0, ""
+			continue
 		}
 		o.failed(err)
 		var refused *bus.RefusedError
@@ -174,6 +180,7 @@ func (o *owner) claim(ctx context.Context) (pipeline.SinkTable, error) {
 			Pipeline: o.pipe.spec.Name, Sink: o.sink.Name, Table: o.table.Name,
 			Generation: claimed.Generation, Origin: claimed.Origin, Keyless: o.table.Keyless, Schemas: schemas,
 			Route: o.pipe.spec.Tables[o.table.Name.String()].Key, Held: o.held,
+			Letters: o.letterBounds(),
 		})
 		if errors.Is(err, pipeline.ErrSuperseded) { // the control queue knows less than the target
 			known = 2 * claimed.Generation
@@ -232,6 +239,18 @@ func (o *owner) drain(ctx context.Context, sub *bus.Subscription, target pipelin
 			}
 			g = gathering{}
 			o.look(target, version)
+		}
+		if a := o.asked(); a != nil {
+			if !g.empty() {
+				if version, err = o.flush(ctx, sub, target); err != nil {
+					a.refuse(err)
+					return err
+				}
+				g = gathering{}
+			}
+			if err := o.work(ctx, target, a); err != nil {
+				return err
+			}
 		}
 		if err != nil || g.empty() {
 			if err := target.Maintain(ctx); err != nil && ctx.Err() == nil {
@@ -308,8 +327,13 @@ func (o *owner) look(target pipeline.SinkTable, version int64) {
 		n := c.Total()
 		total = &n
 	}
+	var aside *pipeline.PutAside
+	if l, ok := target.(pipeline.Lettered); ok {
+		now := l.PutAside()
+		aside = &now
+	}
 	o.set(func(s *pipeline.SinkSummary) {
-		s.CompleteTo.Target, s.CompleteTo.Current, s.Total = o.fresh.target, o.fresh.current, total
+		s.CompleteTo.Target, s.CompleteTo.Current, s.Total, s.PutAside = o.fresh.target, o.fresh.current, total, aside
 		o.unfounded = o.fresh.unfounded
 	})
 }
@@ -425,6 +449,10 @@ func (o *owner) summary() pipeline.SinkSummary {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s, queues := o.status, o.left
+	if s.State.Flows() && s.Reason == "" && s.PutAside != nil && s.PutAside.Rows > 0 {
+		s.Reason = fmt.Sprintf("%d changes are put aside, because the target can't hold them: see `millrace pipeline letters list %s`",
+			s.PutAside.Rows, o.pipe.spec.Name)
+	}
 	if o.sub != nil {
 		queues = o.sub.States()
 	}

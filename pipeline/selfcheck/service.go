@@ -340,6 +340,11 @@ func (s *Service) take(ctx context.Context, sink string, table event.TableName, 
 			log.Warn("the self-check found that source and target differ",
 				slog.Int64("missing", got.Missing), slog.Int64("extra", got.Extra), slog.Int64("different", got.Different), slog.Int64("twice",
 					got.Duplicates), slog.String("rows", reason))
+		case verify.PutAside:
+			e.Mending, again = false, false
+			if !told {
+				log.Warn("the self-check found nothing that differs but what is put aside", slog.Int64("rows", got.Aside))
+			}
 		default:
 			if !told {
 				log.Warn("the self-check could not tell whether source and target are equal", slog.String("state", state),
@@ -403,6 +408,9 @@ func reasonOf(t verify.Table) string {
 	}
 	if n := t.Differences(); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d rows: %s", n, strings.Join(t.Examples, "; ")))
+	}
+	if t.Aside > 0 {
+		parts = append(parts, fmt.Sprintf("%d rows are put aside", t.Aside))
 	}
 	if t.Unsettled > 0 {
 		parts = append(parts, fmt.Sprintf("%d rows kept changing", t.Unsettled))

@@ -27,6 +27,7 @@ type file struct {
 	Group       Group            `yaml:"group"`
 	Sinks       []yaml.Node      `yaml:"sinks"`
 	OnError     string           `yaml:"on_error"`
+	DeadLetter  DeadLetter       `yaml:"dead_letter"`
 	OnDropTable string           `yaml:"on_drop_table"`
 	Verify      Verify           `yaml:"verify"`
 }
@@ -39,6 +40,8 @@ var (
 const (
 	maxQueues     = 1024
 	maxVerifyRows = 100_000_000
+	maxLetters    = 1_000_000
+	maxLetterSize = 1 << 30
 	leastVerify   = time.Second
 )
 
@@ -117,13 +120,13 @@ func Files(dir string) (paths []string, errs []error) {
 }
 
 func read(doc *config.Document, kinds Kinds) (*Pipeline, error) {
-	f := file{Queues: 4, Delivery: "transactional", Group: DefaultGroup(), OnError: "pause_table", OnDropTable: "keep",
-		Verify: DefaultVerify()}
+	f := file{Queues: 4, Delivery: "transactional", Group: DefaultGroup(), OnError: PauseTable, DeadLetter: DefaultDeadLetter(),
+		OnDropTable: "keep", Verify: DefaultVerify()}
 	doc.Decode(doc.Root, "", &f)
 	r := reader{doc: doc, kinds: kinds}
 	p := &Pipeline{
 		File: doc.File, Name: f.Name, Queues: f.Queues, Tables: f.Tables, HashSalt: f.HashSalt, Delivery: f.Delivery,
-		Group: f.Group, OnError: f.OnError, OnDropTable: f.OnDropTable, Verify: f.Verify,
+		Group: f.Group, OnError: f.OnError, DeadLetter: f.DeadLetter, OnDropTable: f.OnDropTable, Verify: f.Verify,
 	}
 	r.top(&f)
 	p.Source = r.component(config.Child(doc.Root, "source"), "source", kinds.Sources, nil)
@@ -164,7 +167,8 @@ func (r *reader) top(f *file) {
 		r.issue(r.at("queues"), "queues", fmt.Sprintf("must be from 1 to %d", maxQueues), "")
 	}
 	r.oneOf("delivery", f.Delivery, "transactional")
-	r.oneOf("on_error", f.OnError, "pause_table")
+	r.oneOf("on_error", f.OnError, PauseTable, PutAside)
+	r.deadLetter(f)
 	r.oneOf("on_drop_table", f.OnDropTable, "keep")
 	if f.Group.Bytes < 64<<10 || f.Group.Bytes > 64<<20 {
 		r.issue(r.at("group"), "group.bytes", "must be from 64KiB to 64MiB", "")
@@ -199,8 +203,29 @@ func (r *reader) top(f *file) {
 	r.sameTable(names)
 }
 
+// The values of on_error.
+const (
+	PauseTable = "pause_table"
+	PutAside   = "dead_letter"
+)
+
+// deadLetter checks the bounds of what is put aside.
+func (r *reader) deadLetter(f *file) {
+	at := config.Child(r.doc.Root, "dead_letter")
+	switch d := f.DeadLetter; {
+	case at == nil:
+	case f.OnError != PutAside && d == DefaultDeadLetter():
+	case f.OnError != PutAside:
+		r.issue(at, "dead_letter", "is without effect here", "add on_error: "+PutAside+", or take it away")
+	case d.Rows < 1 || d.Rows > maxLetters:
+		r.issue(at, "dead_letter.rows", fmt.Sprintf("must be from 1 to %d", maxLetters), "")
+	case d.Bytes < 1 || d.Bytes > maxLetterSize:
+		r.issue(at, "dead_letter.bytes", "must be above zero and at most 1GiB", "")
+	}
+}
+
 // later are values that the form has and this version does not carry out yet.
-var later = map[string]string{"direct": "delivery", "dead_letter": "on_error", "drop": "on_drop_table"}
+var later = map[string]string{"direct": "delivery", "drop": "on_drop_table"}
 
 func (r *reader) oneOf(key, value string, allowed ...string) {
 	for _, a := range allowed {

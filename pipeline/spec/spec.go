@@ -21,11 +21,21 @@ type Pipeline struct {
 	Delivery string           // transactional | direct
 	Group    Group
 	Sinks    []Sink
-	// OnError is pause_table or dead_letter; OnDropTable is keep or drop.
+	// OnError is pause_table or dead_letter, which DeadLetter bounds; OnDropTable is keep or drop.
 	OnError     string
+	DeadLetter  DeadLetter
 	OnDropTable string
 	Verify      Verify
 }
+
+// DeadLetter bounds what on_error: dead_letter puts aside of one table in one sink.
+type DeadLetter struct {
+	Rows  int          `yaml:"rows"`
+	Bytes config.Bytes `yaml:"bytes"`
+}
+
+// DefaultDeadLetter is 10,000 changes or 64 MiB.
+func DefaultDeadLetter() DeadLetter { return DeadLetter{Rows: 10_000, Bytes: 64 << 20} }
 
 // Verify is how a running pipeline checks itself.
 type Verify struct {

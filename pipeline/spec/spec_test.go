@@ -222,3 +222,31 @@ func TestColumnsThatMustNotLeave(t *testing.T) {
 		}
 	}
 }
+
+// What is put aside is bounded, and a bound without the wish is a mistake.
+func TestDeadLetters(t *testing.T) {
+	const base = "version: 1\nname: orders\nsource: {type: mysql, address: a, tables: [shop.*]}\nsinks:\n- {name: lake, type: parquet, path: ./lake}\n"
+	for _, c := range []struct {
+		lines string
+		want  DeadLetter
+		err   string
+	}{
+		{"on_error: pause_table", DefaultDeadLetter(), ""},
+		{"on_error: dead_letter", DeadLetter{Rows: 10_000, Bytes: 64 << 20}, ""},
+		{"on_error: dead_letter\ndead_letter: {rows: 5}", DeadLetter{Rows: 5, Bytes: 64 << 20}, ""},
+		{"on_error: dead_letter\ndead_letter: {rows: 0}", DeadLetter{}, "dead_letter.rows: must be from 1 to 1000000"},
+		{"on_error: dead_letter\ndead_letter: {bytes: 2GiB}", DeadLetter{}, "dead_letter.bytes: must be above zero and at most 1GiB"},
+		{"dead_letter: {rows: 5}", DeadLetter{}, "dead_letter: is without effect here; add on_error: dead_letter, or take it away"},
+	} {
+		p, err := Parse("p.yaml", []byte(base+c.lines+"\n"), kinds(), none)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v", c.lines, err)
+			}
+			continue
+		}
+		if err != nil || p.DeadLetter != c.want {
+			t.Errorf("%s: %+v, %v", c.lines, p, err)
+		}
+	}
+}

@@ -123,6 +123,8 @@ type check struct {
 	cursor         Cursor        // of the source's reading
 	scan           time.Duration // how long the last reading of the whole source took to look again
 	saved          time.Time
+	// aside are the rows that the target says are put aside, and how many equal ones.
+	aside map[key]int64
 }
 
 func (c *check) run(ctx context.Context) error {
@@ -138,11 +140,17 @@ func (c *check) run(ctx context.Context) error {
 	if err != nil || c.out.Skipped != "" {
 		return err
 	}
+	if err := c.readAside(ctx); err != nil {
+		return err
+	}
 	if c.o.Wait > 0 {
 		c.out.LookedAgain = candidates.n
 		if candidates, err = c.lookAgain(ctx, candidates); err != nil {
 			return err
 		}
+	}
+	if err := c.readAside(ctx); err != nil {
+		return err
 	}
 	if err := c.found.take(c, candidates); err != nil {
 		return err

@@ -42,7 +42,8 @@
 // pipeline.DatedReader says up to which commit time of the source all is there; without it,
 // and without Options.Reached, what differs can't be told from what is on its way, and the
 // outcome is behind. pipeline.LevelReader belongs to targets whose table follows a log of
-// theirs, pipeline.HistoryReader to those that keep that log. Nothing is asked about files,
+// theirs, pipeline.HistoryReader to those that keep that log, pipeline.LetterReader to those
+// that put aside what they can't hold: such a row is said to be put aside and not to differ. Nothing is asked about files,
 // keys or an order.
 //
 // Invariant: equal is said only when every key of either side, as both were at some moment

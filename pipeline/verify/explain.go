@@ -46,6 +46,9 @@ func (f *found) take(c *check, wrong *spill) error {
 		if one.proven >= steady {
 			c.out.Proven++
 		}
+		if f.setAside(c, k, &one) {
+			return nil
+		}
 		if !c.rows.keyed {
 			f.takeRow(c, k, one)
 			return nil

@@ -11,6 +11,9 @@ type Table struct {
 	Extra          int64  `json:"extra"`      // in the target only
 	Different      int64  `json:"different"`  // same key, other values
 	Duplicates     int64  `json:"duplicates"` // further rows of a key that the source has too
+	// Aside are rows that the target says it can't hold and has put aside: they are none of the
+	// differences above.
+	Aside int64 `json:"put_aside,omitempty"`
 	// LookedAgain is how many keys seemed to differ at first, Unsettled how many of them
 	// kept changing until the time was up: of these nothing is known.
 	LookedAgain int64 `json:"looked_again"`
@@ -42,9 +45,10 @@ const (
 	Behind     = "behind"    // it differs, and the target is not as far as the source was
 	Unsettled  = "unsettled" // nothing differs for good, but some keys kept changing
 	Unreadable = "unreadable"
-	Agrees     = "agrees"  // nothing differs in the part that was compared
-	Skipped    = "skipped" // not compared
-	Orphan     = "orphan"  // the target has the table and the source does not
+	Agrees     = "agrees"    // nothing differs in the part that was compared
+	Skipped    = "skipped"   // not compared
+	Orphan     = "orphan"    // the target has the table and the source does not
+	PutAside   = "put_aside" // nothing differs but rows that are put aside
 )
 
 // Differences counts the rows that differ.
@@ -60,6 +64,12 @@ func (t Table) State() string {
 	case t.Skipped != "":
 		return Skipped
 	case t.Problem == "" && t.Differences() == 0 && t.Unsettled == 0:
+		if t.Aside > 0 && (t.Behind == "" || t.Proven > 0) {
+			return PutAside
+		}
+		if t.Aside > 0 {
+			return Behind
+		}
 		if t.Sample != nil {
 			return Agrees
 		}

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/clickhouse/column"
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/ledger"
+	"github.com/millrace/millrace/sinks/letters"
 )
 
 // batch is what was written since the last Flush, as the steps in which it becomes visible:
@@ -31,6 +33,8 @@ type step struct {
 	carries []carrying
 	// landed are the highest numbers of a changelog's rows that were there already, by queue.
 	landed map[int]event.Seq
+	// letters are what is put aside as it will be.
+	letters *letters.Draft
 }
 
 // block is rows of one definition in one store.
@@ -73,7 +77,7 @@ func appendText(dst []byte, s string) []byte {
 
 func (t *Table) reset() {
 	t.types.Names = namesOf(t.rec.Stores, t.types.Chosen)
-	st := newStep(t.led, t.rec.Stores, t.rec.signs())
+	st := newStep(t.led, t.rec.Stores, t.rec.signs(), t.letters.Begin(t.letterBounds()))
 	for i := range st.stores {
 		if slices.Contains(t.absent, st.stores[i].Number) {
 			st.added[i] = nil
@@ -85,8 +89,8 @@ func (t *Table) reset() {
 	t.batch = &batch{steps: []*step{st}}
 }
 
-func newStep(led *ledger.Table, stores []store, signs *store) *step {
-	s := &step{led: led.Begin(), added: map[int][]int{}, landed: map[int]event.Seq{}}
+func newStep(led *ledger.Table, stores []store, signs *store, aside *letters.Draft) *step {
+	s := &step{led: led.Begin(), added: map[int][]int{}, landed: map[int]event.Seq{}, letters: aside}
 	for i := range stores {
 		s.stores = append(s.stores, stores[i].clone())
 	}
@@ -119,8 +123,11 @@ func (b *batch) size() (rows int, bytes int64) {
 
 // empty says that nothing was written.
 func (b *batch) empty() bool {
-	return !slices.ContainsFunc(b.steps, func(s *step) bool { return !s.led.Empty() || s.led.Changed() || len(s.blocks) > 0 })
+	return !slices.ContainsFunc(b.steps, func(s *step) bool { return !s.empty() || s.led.Changed() })
 }
+
+// empty says that a step writes nothing.
+func (s *step) empty() bool { return s.led.Empty() && len(s.blocks) == 0 && !s.letters.Changed() }
 
 // renumber has the steps behind one write where its tables were made: other tables had their names.
 func (b *batch) renumber(done *step) {
@@ -140,9 +147,9 @@ func (b *batch) renumber(done *step) {
 }
 
 // next begins another step behind the last one.
-func (b *batch) next() {
+func (b *batch) next(bounds pipeline.LetterBounds) {
 	s := b.last()
-	b.steps = append(b.steps, newStep(s.led.Next(), s.stores, s.signs))
+	b.steps = append(b.steps, newStep(s.led.Next(), s.stores, s.signs, s.letters.Book().Begin(bounds)))
 }
 
 func (b *block) rows() int { return len(b.seq) }

@@ -29,7 +29,7 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 	start := t.sink.now()
 	var out pipeline.Flushed
 	for _, st := range t.batch.steps {
-		if st.led.Empty() && len(st.blocks) == 0 {
+		if st.empty() {
 			continue
 		}
 		if err := t.commit(ctx, st, &out); err != nil {
@@ -42,7 +42,8 @@ func (t *Table) Flush(ctx context.Context) (pipeline.Flushed, error) {
 	return out, nil
 }
 
-// commit is one step: first what rows need, then the rows, then the ledger, then the view.
+// commit is one step: first what rows need, then the rows, then what is put aside, then the
+// ledger, then the view.
 // Each is such that a process can end behind it (K4): rows without a mark are sent again
 // and are the same rows; a view that is old is put right by the next claim.
 func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) error {
@@ -67,6 +68,9 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 		return err
 	}
 	out.Rows += st.rows
+	if err := t.writeLetters(ctx, st.letters); err != nil {
+		return err
+	}
 	rec := *t.rec
 	rec.put(st.led.Next())
 	rec.Stores = st.stores
@@ -84,7 +88,7 @@ func (t *Table) commit(ctx context.Context, st *step, out *pipeline.Flushed) err
 	if err != nil {
 		return err
 	}
-	t.rec, t.led, t.absent = &rec, table, nil
+	t.rec, t.led, t.absent, t.letters = &rec, table, nil, st.letters.Book()
 	if err := t.showNow(ctx); err != nil {
 		return err
 	}

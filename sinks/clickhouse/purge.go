@@ -66,7 +66,12 @@ func (s *Sink) purgeTable(ctx context.Context, r *record) error {
 			return err
 		}
 	}
-	return s.conn.Exec(ctx, comment("purge"), "DELETE FROM "+s.control(ddl.LedgerTable)+" WHERE target = ?", target.Plain())
+	for _, table := range []string{ddl.LettersTable, ddl.LedgerTable} {
+		if err := s.conn.Exec(ctx, comment("purge"), "DELETE FROM "+s.control(table)+" WHERE target = ?", target.Plain()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var _ pipeline.Purger = (*Sink)(nil)

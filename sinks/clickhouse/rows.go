@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/sinks/clickhouse/column"
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/ledger"
+	"github.com/millrace/millrace/sinks/letters"
 )
 
 // rowWriter writes the rows of one slice.
@@ -21,11 +22,22 @@ type rowWriter struct {
 	q     uint16
 	floor event.Seq
 	vals  []event.Value
+	// schema is the rows' definition, undos what each block held before the present row, changed
+	// what became of its values.
+	schema  *event.Schema
+	undos   []undo
+	changed []changedValue
+}
+
+// changedValue is one that its column can't hold and that has another there.
+type changedValue struct {
+	column string
+	became column.Changed
 }
 
 // writer finds the blocks of a slice's rows.
 func (t *Table) writer(st *step, schema *event.Schema, s *event.Slice, q int) (*rowWriter, error) {
-	w := &rowWriter{t: t, step: st, slice: s, q: uint16(q), floor: st.led.Next().Floor}
+	w := &rowWriter{t: t, step: st, slice: s, q: uint16(q), floor: st.led.Next().Floor, schema: schema}
 	if t.shape.Mode == Changelog {
 		w.floor = 0 // what is gone has been there
 	}
@@ -61,10 +73,26 @@ func (w *rowWriter) row(r *event.Row) error {
 	if r.Seq < w.floor {
 		return nil // it is gone, whichever queue brings it (K7)
 	}
-	w.step.rows++
 	if at := w.slice.Txs[r.Tx].CommitTime; at.After(w.t.batch.newest) {
 		w.t.batch.newest = at
 	}
+	if err := w.holdOrPutAside(r); err != nil {
+		return err
+	}
+	w.count()
+	return nil
+}
+
+// count counts the values of a row that its columns can't hold.
+func (w *rowWriter) count() {
+	for _, c := range w.changed {
+		w.t.changed(c.column, c.became)
+	}
+	w.changed = w.changed[:0]
+}
+
+// hold writes a row into the blocks of all stores that it goes into.
+func (w *rowWriter) hold(r *event.Row) error {
 	if r.Op == event.OpRead {
 		return w.change(w.filled(r.Seq), r, true)
 	}
@@ -140,7 +168,7 @@ func (b *block) sameKey(before, after event.Image) (bool, error) {
 
 // put appends one row to a block.
 func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, seq event.Seq, own bool) error {
-	if err := w.image(b, b.now, r, img, own); err != nil {
+	if err := w.image(b, b.now, r, img, op, own); err != nil {
 		return err
 	}
 	tx := &w.slice.Txs[r.Tx]
@@ -149,7 +177,7 @@ func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, se
 		op = event.OpUpdate
 	}
 	if b.layout == ddl.Changes {
-		if err := w.image(b, b.before, r, r.Before, false); err != nil {
+		if err := w.image(b, b.before, r, r.Before, op, false); err != nil {
 			return err
 		}
 		b.txs, b.below = appendText(b.txs, tx.ID), append(b.below, 0)
@@ -162,7 +190,7 @@ func (w *rowWriter) put(b *block, r *event.Row, img event.Image, op event.Op, se
 }
 
 // image takes a row's image into a side of the block; none is NULL everywhere.
-func (w *rowWriter) image(b *block, side *side, r *event.Row, img event.Image, own bool) error {
+func (w *rowWriter) image(b *block, side *side, r *event.Row, img event.Image, op event.Op, own bool) error {
 	if img == nil {
 		for _, c := range side.cols {
 			if _, err := c.Append(nil); err != nil {
@@ -177,16 +205,21 @@ func (w *rowWriter) image(b *block, side *side, r *event.Row, img event.Image, o
 	}
 	for i, v := range w.vals {
 		changed, err := side.cols[i].Append(v)
+		if err != nil && w.needless(b, side, i, op) {
+			side.cols[i].AppendNothing()
+			continue
+		}
 		if err != nil {
 			key, _ := event.AppendKeyText(nil, img, b.schema, b.schema.PrimaryKey)
-			return w.t.refused(err, "column %s of the row with key %s (number %d)", b.schema.Columns[i].Name, key, r.Seq)
+			name := b.schema.Columns[i].Name
+			return w.t.refused(&letters.Refusal{Column: name, Cause: err}, "column %s of the row with key %s (number %d)", name, key, r.Seq)
 		}
 		if changed == column.Kept || side != b.now {
 			continue
 		}
 		b.keepText(i, v)
 		if own {
-			w.t.changed(b.schema.Columns[i].Name, changed)
+			w.changed = append(w.changed, changedValue{b.schema.Columns[i].Name, changed})
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/clickhouse/server"
 	"github.com/millrace/millrace/sinks/ledger"
+	"github.com/millrace/millrace/sinks/letters"
 )
 
 // Table is one claimed target table. One goroutine uses it.
@@ -25,6 +26,8 @@ type Table struct {
 	// rec and led are what the ledger in the target says; rec has besides what led does not.
 	rec *record
 	led *ledger.Table
+	// letters are the changes that are put aside.
+	letters *letters.Book
 	// landed are rows above the marks that are in the target, where none may be twice.
 	landed landed
 	// unmarked are the highest of them, and queuesKnown how many queues the ledger had.
@@ -121,4 +124,5 @@ var (
 	_ pipeline.Dated     = (*Table)(nil)
 	_ pipeline.Troubled  = (*Table)(nil)
 	_ pipeline.Counted   = (*Table)(nil)
+	_ pipeline.Lettered  = (*Table)(nil)
 )

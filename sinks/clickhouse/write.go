@@ -37,7 +37,7 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	}
 	if s.Kind == event.KindTruncate {
 		// What comes behind it is not to be seen beside what goes.
-		t.batch.next()
+		t.batch.next(t.letterBounds())
 	}
 	return nil
 }
@@ -62,6 +62,8 @@ func (t *Table) encode(ctx context.Context, st *step, s *event.Slice, take ledge
 	floor := st.led.Next().Floor
 	if t.shape.Mode == Changelog {
 		floor = 0 // what is gone has been there
+	} else {
+		st.letters.Below(floor)
 	}
 	if s.Kind == event.KindRow && s.Hi < floor {
 		return nil // all of it is gone, whichever queue brings it (K7)
@@ -91,6 +93,7 @@ func (t *Table) encode(ctx context.Context, st *step, s *event.Slice, take ledge
 			if there, err := t.isThere(ctx, st, take.Q, take.Rows[i].Seq, 0); err != nil {
 				return err
 			} else if there {
+				st.letters.Remove(take.Rows[i].Seq)
 				continue
 			}
 		}

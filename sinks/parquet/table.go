@@ -27,6 +27,7 @@ func (s *Sink) openTable(ctx context.Context, claim pipeline.Claim) (*Table, err
 	if err != nil {
 		return nil, err
 	}
+	changes.Alone = s.cfg.Current.Interval <= 0
 	t := &Table{Owner: o, changes: changes}
 	if s.cfg.Current.Interval > 0 {
 		if t.current, err = current.Open(ctx, o, s.cfg.Current, changes); err != nil {
@@ -128,6 +129,24 @@ func (t *Table) Merged() int64 {
 // Total is how many rows of the source changes/ has.
 func (t *Table) Total() uint64 { return t.changes.Total() }
 
+// PutAside is what is put aside.
+func (t *Table) PutAside() pipeline.PutAside { return t.changes.PutAside() }
+
+// ReplayLetters gives changes/ again what was put aside.
+func (t *Table) ReplayLetters(ctx context.Context, seqs []event.Seq) (pipeline.LettersDone, error) {
+	return t.changes.WorkLetters(ctx, seqs, t.changes.Replay, t.flush)
+}
+
+// DropLetters gives up what was put aside.
+func (t *Table) DropLetters(ctx context.Context, seqs []event.Seq) (pipeline.LettersDone, error) {
+	return t.changes.WorkLetters(ctx, seqs, t.changes.GiveUp, t.flush)
+}
+
+func (t *Table) flush(ctx context.Context) error {
+	_, err := t.Flush(ctx)
+	return err
+}
+
 // Close joins what runs and drops what was not flushed.
 func (t *Table) Close() error {
 	if t.current != nil {
@@ -144,4 +163,5 @@ var (
 	_ pipeline.Founded   = (*Table)(nil)
 	_ pipeline.Merged    = (*Table)(nil)
 	_ pipeline.Counted   = (*Table)(nil)
+	_ pipeline.Lettered  = (*Table)(nil)
 )

@@ -8,12 +8,13 @@ import (
 
 // The sink's bookkeeping, in the control database.
 const (
-	FenceTable  = "fence"           // generations that are closed for ever
-	LifeTable   = "life"            // generations opened since the server started
-	LedgerTable = "ledger"          // how far each table is
-	BeatTable   = "beat"            // when each cluster was at work last
-	StatusTable = "status"          // how fresh each table is
-	StatusView  = "millrace_status" // the same, for people
+	FenceTable   = "fence"           // generations that are closed for ever
+	LifeTable    = "life"            // generations opened since the server started
+	LedgerTable  = "ledger"          // how far each table is
+	LettersTable = "letters"         // changes that a table can't hold
+	BeatTable    = "beat"            // when each cluster was at work last
+	StatusTable  = "status"          // how fresh each table is
+	StatusView   = "millrace_status" // the same, for people
 )
 
 // The constraints by which the server itself refuses a block. Their names stand in its
@@ -37,6 +38,10 @@ func Control(db string) []string {
 		// No version: of two rows the one that came last counts, whatever the clock did.
 		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (pipeline String, origin String, place String, host String, at DateTime64(6, 'UTC') DEFAULT now64(6)) "+
 			"ENGINE = ReplacingMergeTree ORDER BY (pipeline, origin, place)", Name{db, BeatTable}),
+		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (target String, seq UInt64, ver UInt128, _gen UInt64, gone UInt8, by UInt64, id String, "+
+			"bytes UInt64, op String, row String, column String, reason String, committed DateTime64(6, 'UTC'), letter String, at DateTime64(6, 'UTC') DEFAULT now64(6), %s) "+
+			"ENGINE = ReplacingMergeTree(ver) ORDER BY (target, seq)",
+			Name{db, LettersTable}, constraints(db, "target")),
 		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (pipeline String, place String, source String, target String, complete_to Nullable(DateTime64(6, 'UTC')), "+
 			"verified_through Nullable(DateTime64(6, 'UTC')), state String, at DateTime64(6, 'UTC'), %s) ENGINE = ReplacingMergeTree(at) ORDER BY (pipeline, place, source)",
 			Name{db, StatusTable}, strings.Join(laterStatus, ", ")),

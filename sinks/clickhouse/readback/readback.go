@@ -56,6 +56,7 @@ type place struct {
 	log            *changelog
 	kept           string
 	sums           *sums
+	letters        uint64 // the number below which there are none
 }
 
 // changelog is what the ledger says of the view of a changelog: its columns' names.
@@ -74,6 +75,7 @@ type found struct {
 	Table    string `json:"table"`
 	Database string `json:"database"`
 	View     string `json:"view"`
+	Mode     string `json:"mode"`
 	Queues   []struct {
 		Done int64 `json:"done"`
 	} `json:"queues"`
@@ -140,7 +142,11 @@ func (r *Reader) places(ctx context.Context) (map[event.TableName]place, error) 
 		}
 		name := event.TableName{DB: f.DB, Table: f.Table}
 		if database, view := r.o.Target(name); f.Pipeline == r.o.Pipeline && f.Database == database && f.View == view {
-			out[name] = place{database, view, f.complete(), f.Log, f.Kept, f.sums()}
+			p := place{database: database, view: view, complete: f.complete(), log: f.Log, kept: f.Kept, sums: f.sums(), letters: f.Floor}
+			if f.Mode == "changelog" { // what is gone has been there
+				p.letters = 0
+			}
+			out[name] = p
 		}
 	}
 	return out, rows.Err()

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 	"github.com/millrace/millrace/sinks/ledger"
+	"github.com/millrace/millrace/sinks/letters"
 	"github.com/millrace/millrace/sinks/parquet/file"
 	"github.com/millrace/millrace/sinks/parquet/lake"
 )
@@ -30,6 +31,9 @@ type batch struct {
 	rows     int
 	bytes    int64
 	newest   time.Time
+	// letters are what is put aside as it will be, aside what the commit says of it.
+	letters *letters.Draft
+	aside   *lettersFact
 }
 
 // dataFile is a file of changes/ in the making: rows of one queue, one day, one schema.
@@ -45,9 +49,9 @@ type dataFile struct {
 // maxOpen bounds the files that a table has open at a time.
 const maxOpen = 16
 
-func newBatch(f *lake.Facts) *batch {
+func newBatch(f *lake.Facts, aside *letters.Draft) *batch {
 	return &batch{
-		ledger: f.Ledger.Begin(), columns: slices.Clip(f.Columns), controls: f.Controls, base: f,
+		letters: aside, ledger: f.Ledger.Begin(), columns: slices.Clip(f.Columns), controls: f.Controls, base: f,
 		plans: map[event.SchemaID]*plan{},
 	}
 }
@@ -157,6 +161,10 @@ func (t *Table) needRaw(p *plan, col int) (*plan, error) {
 
 // finish completes a file and notes what the commit will say of it.
 func (t *Table) finish(ctx context.Context, d *dataFile) error {
+	if d.fw.Rows == 0 { // all that it was begun for was put aside
+		d.fw.Discard()
+		return nil
+	}
 	on := d.day.String()
 	dir := file.ColDate + "=" + on
 	base := fmt.Sprintf("%d-%d-%d-%d.parquet", t.Claim.Generation, d.q, d.lo, d.hi)

@@ -64,5 +64,5 @@ func (t *Table) Vacuum(ctx context.Context) error {
 		return err
 	}
 	t.TidyUploads(ctx, now)
-	return nil
+	return t.tidyLetters(ctx, now.Add(-t.Keep.Orphans.D()))
 }

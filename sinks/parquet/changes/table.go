@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/delta"
 	"github.com/millrace/millrace/sinks/ledger"
+	"github.com/millrace/millrace/sinks/letters"
 	"github.com/millrace/millrace/sinks/parquet/file"
 	"github.com/millrace/millrace/sinks/parquet/lake"
 )
@@ -31,6 +32,11 @@ type Table struct {
 	pack   *packing
 	// Wanted says of a file that somebody has yet to read it, so that it is not packed.
 	Wanted func(name string) bool
+	// Alone says that nobody makes rows of the changes: each counts by itself.
+	Alone bool
+	// letters are the changes that are put aside, aside where they lie.
+	letters *letters.Book
+	aside   *lettersFact
 
 	// counted is how many rows changes/ had at a version.
 	counted struct {
@@ -57,6 +63,9 @@ func Open(ctx context.Context, o *lake.Owner) (*Table, error) {
 		return nil, fmt.Errorf("read the ledger of %s: %w", t.Dir, err)
 	}
 	if err := t.checkFiles(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.readLetters(ctx); err != nil {
 		return nil, err
 	}
 	t.reset()
@@ -120,11 +129,11 @@ func (t *Table) Flush(ctx context.Context) (Outcome, error) {
 		return Outcome{}, t.Broken
 	}
 	b := t.batch
-	if b.ledger.Empty() {
+	if b.ledger.Empty() && !b.letters.Changed() {
 		return Outcome{Flushed: pipeline.Flushed{Version: t.log.Snapshot().Version}}, nil
 	}
 	start := t.Now()
-	if err := t.FinishAll(ctx); err != nil {
+	if err := errors.Join(t.FinishAll(ctx), t.storeLetters(ctx)); err != nil {
 		return Outcome{}, t.undone(err)
 	}
 	out := Outcome{Flushed: pipeline.Flushed{Rows: b.rows, Files: len(b.added)}, Added: b.added, Changed: b.changed(), Newest: b.newest}
@@ -136,7 +145,10 @@ func (t *Table) Flush(ctx context.Context) (Outcome, error) {
 		return Outcome{}, err
 	}
 	out.Version = version
-	t.facts = b.facts()
+	t.facts, t.letters = b.facts(), b.letters.Book()
+	if b.aside != nil {
+		t.aside = b.aside
+	}
 	t.observe(start, out.Flushed)
 	t.reset()
 	return out, nil
@@ -247,6 +259,9 @@ func (t *Table) actions() []delta.Action {
 				lake.Fact(fmt.Sprintf("%s%d", domainQueue, q), queueFactOf(q, &queues[q])))
 		}
 	}
+	if b.aside != nil {
+		list = append(list, lake.Fact(domainLetters, b.aside))
+	}
 	if b.changed() {
 		list = append(list, lake.Fact(domainTable, tableFactOf(&t.Claim, b.facts())))
 	}
@@ -280,7 +295,7 @@ func (t *Table) Fail(err error) error {
 }
 
 // reset begins a new batch on what the ledger says.
-func (t *Table) reset() { t.batch = newBatch(t.facts) }
+func (t *Table) reset() { t.batch = newBatch(t.facts, t.letters.Begin(t.Claim.Letters)) }
 
 // Log is the Delta log of changes/.
 func (t *Table) Log() *delta.Log { return t.log }

@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/pipeline/event"
 	"github.com/millrace/millrace/sinks/ledger"
+	"github.com/millrace/millrace/sinks/letters"
 	"github.com/millrace/millrace/sinks/parquet/file"
 )
 
@@ -27,6 +28,9 @@ func (t *Table) Write(ctx context.Context, q pipeline.QueueID, s *event.Slice) e
 	step, ok, err := t.batch.ledger.Take(q, s, schema, t.Now())
 	if err != nil || !ok {
 		return err
+	}
+	if !t.Alone {
+		t.batch.letters.Below(t.batch.ledger.Next().Floor)
 	}
 	if step.Delete != nil {
 		err = t.writeDeletion(ctx, step.Q, step.Delete, before)
@@ -84,7 +88,7 @@ func (t *Table) writeRows(ctx context.Context, step ledger.Step, s *event.Slice,
 	}
 	w := rowWriter{t: t, q: step.Q, plan: p, slice: s, tx: -1}
 	for i := range step.Rows {
-		if err := w.row(ctx, &step.Rows[i]); err != nil {
+		if err := w.holdOrPutAside(ctx, &step.Rows[i]); err != nil {
 			return err
 		}
 	}
@@ -189,10 +193,14 @@ func (w *rowWriter) columns(r *event.Row) error {
 		out, partial := parquet.NullValue(), false
 		if v != nil {
 			var err error
-			if out, partial, err = file.Encode(&p.cols[i], v, &d.arena); err != nil {
+			if out, partial, err = file.Encode(&p.cols[i], v, &d.arena); err != nil && w.needless(r, i) {
+				out, partial, err = parquet.NullValue(), false, nil
+			}
+			if err != nil {
 				key, _ := event.AppendKeyText(nil, imageOf(r), p.schema, p.schema.PrimaryKey)
+				name := p.schema.Columns[i].Name
 				return fmt.Errorf("%w: table %s, column %s of the row with key %s (number %d): %w",
-					pipeline.ErrRecord, w.t.Claim.Table, p.schema.Columns[i].Name, key, r.Seq, err)
+					pipeline.ErrRecord, w.t.Claim.Table, name, key, r.Seq, &letters.Refusal{Column: name, Cause: err})
 			}
 		}
 		d.fw.Set(p.at[i], out)

@@ -96,6 +96,17 @@ func (fw *Writer) Set(i int, v parquet.Value) {
 	fw.vals[i] = append(fw.vals[i], v)
 }
 
+// Undo forgets the values that the present row was given.
+func (fw *Writer) Undo() {
+	least := len(fw.vals[0])
+	for i := range fw.vals {
+		least = min(least, len(fw.vals[i]))
+	}
+	for i := range fw.vals {
+		fw.vals[i] = fw.vals[i][:least]
+	}
+}
+
 // EndRow ends the present row, whose images took so many bytes. The values given are the
 // caller's again when flushBatch has been called, or here when full is reported.
 func (fw *Writer) EndRow(bytes int) (full bool) {
