@@ -27,8 +27,6 @@ type readerSpec struct {
 	source   bool
 }
 
-const arrow = "pyarrow==" + pyarrowVersion
-
 // readerSpecs are the readers by the names that MILLRACE_SKIP knows them by.
 func readerSpecs() map[string]readerSpec {
 	return map[string]readerSpec{
