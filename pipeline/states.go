@@ -71,7 +71,8 @@ func States() []StateInfo {
 			"look at the network between the two and at the server's replication threads (SHOW PROCESSLIST)", Unready},
 		{StateWaiting, OfSink, "its queues lack what follows in the target; a snapshot is asked for by itself",
 			"give the broker a longer retention (holdReservedTime, holdRetentionBytes) if that is why", Unready},
-		{StateBehind, OfSink, "it takes changes more slowly than they come: current/ can't be merged, or not as fast as changes/ grows, or the target has too many parts",
+		{StateBehind, OfSink, "it takes changes more slowly than they come: current/ can't be merged, or not as fast as changes/ grows, or the " +
+			"target has too many parts",
 			"see the reason; where it is only slow, give it more memory or processors, or a longer current.interval or flush.interval", Unready},
 		{StateRetrying, OfPipeline | OfTable | OfSink, "something failed that may pass, and is tried again with growing pauses",
 			"see the reason: the server, the broker, the network or the target that it names", Unready},

@@ -270,7 +270,8 @@ func (p *Publisher) addHeartbeat(ctx context.Context, it *event.Item) error {
 			return err
 		}
 		p.cur.rec.To = checkpoint.Position(*it.Commit)
-		q.mark = &event.Slice{Kind: event.KindHeartbeat, Table: q.table.table.Name, Schema: q.schema, Lo: it.Seq, Hi: it.Seq, From: mark.ID, To: mark.ID, Mark: mark}
+		q.mark = &event.Slice{Kind: event.KindHeartbeat, Table: q.table.table.Name, Schema: q.schema, Lo: it.Seq, Hi: it.Seq, From: mark.ID,
+			To: mark.ID, Mark: mark}
 		q.last, q.to, q.from = it.Seq, mark.ID, mark.ID
 	}
 	return p.closeGroup(ctx)

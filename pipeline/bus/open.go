@@ -92,7 +92,8 @@ func (p *Publisher) open(ctx context.Context) (pipeline.Resume, error) {
 	p.firstWaterLocked()
 	st := p.ck.state
 	p.log.Info("publisher opened", slog.Uint64("term", p.term), slog.Int("epoch", int(st.Epoch)), slog.Uint64("group", st.N),
-		slog.String("file", st.Position.File), slog.Uint64("pos", st.Position.Pos), slog.Int("due", len(st.Due)), slog.Int("trimming", len(p.trims)))
+		slog.String("file", st.Position.File), slog.Uint64("pos", st.Position.Pos), slog.Int("due", len(st.Due)),
+		slog.Int("trimming", len(p.trims)))
 	return p.resumeLocked(), nil
 }
 
@@ -222,7 +223,8 @@ func (l *checkpointLog) readFrom(ctx context.Context, from, end int64, whole boo
 	r := &checkpointRead{messages: messages, first: from, whole: whole}
 	r.log, err = checkpoint.ReadLog(messages, whole)
 	if errors.Is(err, checkpoint.ErrNoBase) { // all that the queue told has aged out (S7)
-		l.p.log.Warn("the checkpoint queue holds no whole base: starting over above every number seen", slog.Int64("from", from), slog.Int64("end", end))
+		l.p.log.Warn("the checkpoint queue holds no whole base: starting over above every number seen",
+			slog.Int64("from", from), slog.Int64("end", end))
 		r.log, err = checkpoint.ReadLog(nil, true)
 	}
 	if err != nil {

@@ -86,7 +86,8 @@ func (d *declaring) left(captured []*event.Table) {
 		if slices.ContainsFunc(captured, func(t *event.Table) bool { return t.Name == name }) {
 			continue
 		}
-		why := fmt.Sprintf("table %s is not captured any more: no pattern of source.tables in the pipeline file names it, or the server has it no longer; name it again, and it goes on with a new snapshot", name)
+		why := fmt.Sprintf("table %s is not captured any more: no pattern of source.tables in the pipeline file names it, or the server has it "+
+			"no longer; name it again, and it goes on with a new snapshot", name)
 		d.pause(name, life.LeftOut, event.PauseReason{Code: event.PauseExcluded, Text: why})
 	}
 }
@@ -140,7 +141,8 @@ func (d *declaring) pause(name event.TableName, kind life.Kind, why event.PauseR
 func (d *declaring) tell() {
 	for _, x := range d.paused {
 		name := event.TableName(x.Table)
-		d.p.log.Warn("table paused by the pipeline file", slog.String("table", name.String()), slog.String("code", string(x.Code)), slog.String("reason", x.Text))
+		d.p.log.Warn("table paused by the pipeline file", slog.String("table", name.String()), slog.String("code", string(x.Code)),
+			slog.String("reason", x.Text))
 	}
 	for _, t := range d.back {
 		if d.p.cfg.OnBack != nil {
@@ -166,7 +168,9 @@ func (p *Publisher) keyChanged(was *checkpoint.Table, t *event.Table) bool {
 }
 
 func routeText(name event.TableName, wasQueues int, wasKey []string, queues int, key []string) string {
-	return fmt.Sprintf("the queues of table %s were filled as %d by the key (%s), the pipeline file asks for %d by (%s): the order of a row's changes would be lost on the way; put `%s: {queues: %d, key: [%s]}` under tables in the pipeline file, and the table goes on with a new snapshot. Another route takes a pipeline of another name",
+	return fmt.Sprintf("the queues of table %s were filled as %d by the key (%s), the pipeline file asks for %d by (%s): the order of a "+
+		"row's changes would be lost on the way; put `%s: {queues: %d, key: [%s]}` under tables in the pipeline file, and the table goes on "+
+		"with a new snapshot. Another route takes a pipeline of another name",
 		name, wasQueues, strings.Join(wasKey, ", "), queues, strings.Join(key, ", "), name, wasQueues, strings.Join(wasKey, ", "))
 }
 

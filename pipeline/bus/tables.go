@@ -319,7 +319,8 @@ func (p *Publisher) back(g *group, s *tableState) {
 	p.report(s, life.Event{Kind: life.Created})
 	if s.paused {
 		code := p.cfg.Life.Of(s.table.Name).Why().Code
-		g.addPause(pausedRecord(s.table.Name, event.PauseReason{Code: code, Text: "it was paused before the source dropped it; resume it when the cause is gone"}))
+		g.addPause(pausedRecord(s.table.Name, event.PauseReason{Code: code,
+			Text: "it was paused before the source dropped it; resume it when the cause is gone"}))
 		return
 	}
 	g.rec.Resumed = append(g.rec.Resumed, checkpoint.TableName(s.table.Name))

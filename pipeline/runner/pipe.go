@@ -174,7 +174,8 @@ func (p *pipe) ownRecorded(ctx context.Context, tables []*event.Table) {
 		for _, s := range p.spec.Sinks {
 			unread, err := p.endpoint.Unread(ctx, p.spec.Name, s.Name, queues)
 			if err != nil {
-				p.log.Warn("it is not known whether a dropped table's target has all of it: it is taken", slog.String("table", t.Name.String()), slog.Any("error", err))
+				p.log.Warn("it is not known whether a dropped table's target has all of it: it is taken",
+					slog.String("table", t.Name.String()), slog.Any("error", err))
 			}
 			if unread || err != nil {
 				p.ownIn(ctx, s, t)

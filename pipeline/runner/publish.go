@@ -82,7 +82,8 @@ func (p *pipe) read(whole, ctx context.Context, publisher *bus.Publisher, resume
 	}()
 	opened, err := source.Open(ctx, resume)
 	if errors.Is(err, pipeline.ErrOtherServer) {
-		p.log.Warn("the source is another server: the epoch rises", slog.String("server", opened.Server), slog.String("before", resume.Position.Server))
+		p.log.Warn("the source is another server: the epoch rises", slog.String("server", opened.Server),
+			slog.String("before", resume.Position.Server))
 		if resume, err = publisher.RaiseEpoch(ctx, "another server"); err != nil {
 			return fmt.Errorf("raise the epoch: %w", err)
 		}

@@ -70,7 +70,8 @@ func New(cfg Config, kinds spec.Kinds, deps Deps) (*Runner, error) {
 	if cfg.Reload <= 0 {
 		cfg.Reload = 5 * time.Second
 	}
-	return &Runner{cfg: cfg, kinds: kinds, deps: deps, log: deps.Log, wake: make(chan struct{}, 1), running: map[string]*running{}, paused: map[string]*stand{}}, nil
+	return &Runner{cfg: cfg, kinds: kinds, deps: deps, log: deps.Log, wake: make(chan struct{}, 1), running: map[string]*running{},
+		paused: map[string]*stand{}}, nil
 }
 
 // Run runs the pipelines until ctx ends, then stops them in parallel and joins them.

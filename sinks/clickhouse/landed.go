@@ -92,7 +92,8 @@ func (t *Table) findLanded(ctx context.Context) error {
 	t.landed.in = &in
 	// A queue that the ledger has not seen may have rows below every mark.
 	high := uint64(0)
-	err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT %s FROM %s ORDER BY %[1]s DESC LIMIT 1", ddl.Ident(ddl.Seq), in.name(t.target)),
+	err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT %s FROM %s ORDER BY %[1]s DESC LIMIT 1",
+		ddl.Ident(ddl.Seq), in.name(t.target)),
 		func(scan func(...any) error) error { return scan(&high) })
 	if err != nil && !isMissing(err) {
 		return err
@@ -143,7 +144,8 @@ func (t *Table) isTold(ctx context.Context, seq event.Seq) (bool, error) {
 		return false, nil
 	}
 	s, n := &t.rec.Stores[0], uint64(0)
-	err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT count() FROM %s WHERE %s = ? AND %s = 'x'", s.name(t.target), ddl.Ident(ddl.Seq), ddl.Ident(ddl.Op)),
+	err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT count() FROM %s WHERE %s = ? AND %s = 'x'", s.name(t.target),
+		ddl.Ident(ddl.Seq), ddl.Ident(ddl.Op)),
 		func(scan func(...any) error) error { return scan(&n) }, uint64(seq))
 	if isMissing(err) {
 		err = nil

@@ -85,7 +85,8 @@ func (t *Table) clean(ctx context.Context) error {
 		if i < shown && t.shape.Deletes.keeps() {
 			continue // what was kept in it may have to be copied again, and the table goes as a whole
 		}
-		err := t.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s < ? SETTINGS lightweight_deletes_sync = 0", t.rec.Stores[i].name(t.target), ddl.Ident(ddl.Seq)), uint64(t.led.Floor))
+		err := t.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s < ? SETTINGS lightweight_deletes_sync = 0", t.rec.Stores[i].name(t.target),
+			ddl.Ident(ddl.Seq)), uint64(t.led.Floor))
 		if err != nil && !isMissing(err) {
 			return err
 		}

@@ -22,17 +22,21 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	labels := []string{"pipeline", "sink", "table"}
 	counter := func(name, help string, more ...string) *prometheus.CounterVec {
-		return metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help}, append(labels[:3:3], more...)))
+		return metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "millrace_sink_" + name, Help: help},
+			append(labels[:3:3], more...)))
 	}
 	return &metrics{
-		rows:     counter("rows_total", "Rows committed to the target."),
-		bytes:    counter("bytes_total", "Bytes of data files committed to the target."),
-		blocks:   counter("blocks_total", "Blocks inserted into the target."),
-		values:   counter("values_changed_total", "Values that their column of the target can't hold, by what became of them.", "column", "became"),
-		removed:  counter("deleted_rows_removed_total", "Marks of deleted rows that were removed from the target's disk."),
-		sweeping: counter("clean_up_seconds_total", "Time that the removal of deleted rows took at the target, to the minute in which its end was seen."),
+		rows:   counter("rows_total", "Rows committed to the target."),
+		bytes:  counter("bytes_total", "Bytes of data files committed to the target."),
+		blocks: counter("blocks_total", "Blocks inserted into the target."),
+		values: counter("values_changed_total", "Values that their column of the target can't hold, by what became of them.", "column",
+			"became"),
+		removed: counter("deleted_rows_removed_total", "Marks of deleted rows that were removed from the target's disk."),
+		sweeping: counter("clean_up_seconds_total", "Time that the removal of deleted rows took at the target, to the minute in "+
+			"which its end was seen."),
 		heldBack: counter("held_back_seconds_total", "Time that rows waited because the target had too many parts."),
-		found:    counter("rows_found_total", "Rows that must be there once, and were in the target although no insert of them was acknowledged."),
+		found: counter("rows_found_total", "Rows that must be there once, and were in the target although no insert of "+
+			"them was acknowledged."),
 		unsettled: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_sums_unsettled",
 			Help: "1 while the sums of a table of signs are not known to be what the view shows."}, labels)),
 		deleted: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "millrace_sink_deleted_rows",

@@ -97,8 +97,9 @@ func (s Shape) validate(at string) error {
 		return bad("mode", "%q must be mirror, changelog or signed", s.Mode)
 	}
 	if s.Mode == Signed && s.PartitionBy != "" {
-		return bad("partition_by", "in mode signed a block lies in one partition, for of several a part could land alone, and what a materialized view "+
-			"made of the block would be neither there nor not; leave partition_by out, and partition the table that your view writes")
+		return bad("partition_by", "in mode signed a block lies in one partition, for of several a part could land alone, and "+
+			"what a materialized view made of the block would be neither there nor not; leave partition_by out, and partition the table that "+
+			"your view writes")
 	}
 	if err := s.Deletes.validate(at+"deletes", s.Mode); err != nil {
 		return err
@@ -110,7 +111,8 @@ func (s Shape) validate(at string) error {
 		return bad("order_by", "a changelog is ordered by %s; leave order_by out, or have a materialized view order it otherwise", ddl.Seq)
 	}
 	if s.Mode != Changelog && s.TTL != "" {
-		return bad("ttl", "a mirror has the source's rows, of which ttl takes some away, the newest version before an older one too; delete them in the source, or use mode: changelog")
+		return bad("ttl", "a mirror has the source's rows, of which ttl takes some away, the newest version before an older one too; delete "+
+			"them in the source, or use mode: changelog")
 	}
 	if _, err := s.chosen(); err != nil {
 		key := err.(*config.KeyError)
@@ -178,7 +180,8 @@ func (t *Table) checkShape() error {
 	if was := cmp.Or(t.rec.Mode, Mirror); was == Mirror && t.shape.Mode == Signed {
 		t.rec.Mode = Signed // a mirror is all that its sums need
 	} else if was != t.shape.Mode {
-		return fmt.Errorf("%w: %s was begun as mode %s, and the sink says %s; name another target with database and table of the sink, or say mode: %s",
+		return fmt.Errorf("%w: %s was begun as mode %s, and the sink says %s; name another target with database and table of "+
+			"the sink, or say mode: %s",
 			pipeline.ErrUnwritable, t.target.Plain(), was, t.shape.Mode, was)
 	}
 	return nil
@@ -218,7 +221,8 @@ func (s Shape) planRows(schema *event.Schema, stores []store) (ddl.Layout, []uin
 	}
 	for _, i := range schema.PrimaryKey {
 		if c := &schema.Columns[i]; !slices.Contains(key, c.ID) {
-			return 0, nil, fmt.Errorf("order_by lacks column %s of the primary key: rows that differ in it alone would be one; add it at the end", c.Name)
+			return 0, nil, fmt.Errorf("order_by lacks column %s of the primary key: rows that differ in it alone would be one; add it at the end",
+				c.Name)
 		}
 	}
 	return ddl.Versions, key, nil
@@ -266,8 +270,9 @@ func (s *store) checkPartition(by string) error {
 	key := s.create(ddl.Name{}, "", Shape{}).Key
 	for _, name := range identifiers(by) {
 		if !slices.Contains(key, name) {
-			return fmt.Errorf("partition_by %q names %s, which is no column of the sorting key (%s): versions of one row could lie in two partitions, "+
-				"where the newer one never replaces the older; add the column to order_by of the table, or partition by those of the key",
+			return fmt.Errorf("partition_by %q names %s, which is no column of the sorting key (%s): versions of one row could "+
+				"lie in two partitions, where the newer one never replaces the older; add the column to order_by of the table, or partition by "+
+				"those of the key",
 				by, name, strings.Join(key, ", "))
 		}
 	}

@@ -102,12 +102,13 @@ func (s *Sink) prepare(ctx context.Context) (*abilities, error) {
 		}
 	}
 	known = &abilities{}
-	err := s.conn.Query(ctx, comment("control"), "SELECT count() FROM system.data_type_families WHERE name = 'Time64'", func(scan func(...any) error) error {
-		var n uint64
-		err := scan(&n)
-		known.types.Time64 = n > 0
-		return err
-	})
+	err := s.conn.Query(ctx, comment("control"), "SELECT count() FROM system.data_type_families WHERE name = 'Time64'",
+		func(scan func(...any) error) error {
+			var n uint64
+			err := scan(&n)
+			known.types.Time64 = n > 0
+			return err
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,8 @@ func (s *Sink) prepare(ctx context.Context) (*abilities, error) {
 // makeDatabase makes a database that is not there. One that is there needs no privilege for it.
 func (s *Sink) makeDatabase(ctx context.Context, comment, name string) error {
 	there := uint64(0)
-	err := s.conn.Query(ctx, comment, "SELECT count() FROM system.databases WHERE name = ?", func(scan func(...any) error) error { return scan(&there) }, name)
+	err := s.conn.Query(ctx, comment, "SELECT count() FROM system.databases WHERE name = ?",
+		func(scan func(...any) error) error { return scan(&there) }, name)
 	if err != nil || there > 0 {
 		return err
 	}

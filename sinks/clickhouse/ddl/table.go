@@ -77,7 +77,8 @@ func Technical(l Layout) []Column {
 	case Changes:
 		what, more = Column{Name: Op, Type: OpType}, []Column{{Name: Tx, Type: "String"}, {Name: Below, Type: "UInt64"}}
 	}
-	columns := []Column{{Name: Seq, Type: "UInt64"}, what, {Name: Q, Type: "UInt16"}, {Name: Gen, Type: "UInt64"}, {Name: Ts, Type: "DateTime64(6, 'UTC')"}}
+	columns := []Column{{Name: Seq, Type: "UInt64"}, what, {Name: Q, Type: "UInt16"}, {Name: Gen, Type: "UInt64"},
+		{Name: Ts, Type: "DateTime64(6, 'UTC')"}}
 	return append(columns, more...)
 }
 

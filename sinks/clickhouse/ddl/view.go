@@ -56,7 +56,8 @@ func (v *View) query() string {
 	}
 	body := fmt.Sprintf("SELECT %s FROM %s", strings.Join(outer, ", "), from)
 	if v.Layout == Signs {
-		body = fmt.Sprintf("SELECT %s FROM (SELECT %s, toInt64(sum(_t.%s)) AS _n FROM %s GROUP BY %s HAVING _n > 0) AS _r ARRAY JOIN range(_r._n) AS _i",
+		body = fmt.Sprintf("SELECT %s FROM (SELECT %s, toInt64(sum(_t.%s)) AS _n FROM %s GROUP BY %s HAVING _n > 0) AS _r "+
+			"ARRAY JOIN range(_r._n) AS _i",
 			strings.Join(outer, ", "), strings.Join(inner, ", "), Ident(Sign), from, strings.Join(group, ", "))
 	}
 	return body
