@@ -13,6 +13,10 @@
 //   - a row is the same row however often it is sent: its version is its number;
 //   - rows are in the target before the mark that covers them; a mark that covers rows which
 //     are gone goes back;
+//   - a row that must be there once (a changelog's, a half of a change) is looked for by number
+//     before it is sent again;
+//   - what the halves of a table add up to is what its view shows, whenever the table is whole and
+//     nothing is under way;
 //   - statements that change tables only add, so that one that comes late does no harm.
 //
 // column has the types, ddl the statements, server the connection; what the target says of

@@ -83,6 +83,9 @@ func (t *Table) findLanded(ctx context.Context) error {
 	if err := t.checkShape(); err != nil {
 		return err
 	}
+	if err := t.findUnmarked(ctx); err != nil {
+		return err
+	}
 	t.landed = landed{windows: map[int]*window{}}
 	s := t.rec.once()
 	if s == nil {
@@ -99,7 +102,7 @@ func (t *Table) findLanded(ctx context.Context) error {
 		return err
 	}
 	t.landed.high = event.Seq(high)
-	return t.findUnmarked(ctx)
+	return nil
 }
 
 // isThere is isLanded for a row of the step, whose mark will rest on it.

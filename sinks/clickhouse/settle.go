@@ -47,7 +47,7 @@ type unmarked map[int]map[int]event.Seq
 // findUnmarked is a claim's step behind the marks.
 func (t *Table) findUnmarked(ctx context.Context) error {
 	t.unmarked, t.queuesKnown = unmarked{}, len(t.led.Queues)
-	if t.rec.Signs == nil {
+	if t.shape.Mode != Signed {
 		return nil
 	}
 	least := ^event.Seq(0)
@@ -57,7 +57,7 @@ func (t *Table) findUnmarked(ctx context.Context) error {
 	if len(t.led.Queues) == 0 {
 		least = 0
 	}
-	for _, s := range append(t.stores(), t.rec.signs()) {
+	for _, s := range t.stores() {
 		high := map[int]event.Seq{}
 		t.unmarked[s.noted()] = high
 		query := fmt.Sprintf("SELECT _q, max(_seq) FROM %s WHERE _seq > ? AND _q != ? GROUP BY _q", s.name(t.target))
@@ -79,6 +79,9 @@ func (t *Table) findUnmarked(ctx context.Context) error {
 func (t *Table) stores() (out []*store) {
 	for i := range t.rec.Stores {
 		out = append(out, &t.rec.Stores[i])
+	}
+	if s := t.rec.signs(); s != nil {
+		out = append(out, s)
 	}
 	return out
 }

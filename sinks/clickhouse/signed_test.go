@@ -311,6 +311,21 @@ func TestSignsBeginWithWhatIsThere(t *testing.T) {
 	o.write(0, rows(x.s, 18, remove(20, x.img(2, "b")))).flush()
 	same(t, "the rows", shows(t, x.c), []string{"id=1 v=c"})
 
+	// Of a mirror that had rows without a mark: they come again first.
+	y := newSigned(t, x.d, "unmarked")
+	y.c.Mode = Mirror
+	o = y.own(1).write(0, begin(y.s, 0, 10, 1), rows(y.s, 10, y.read(12, 1, "a")), end(12, 16, 10, 1)).flush()
+	known := *o.rec
+	o.write(0, rows(y.s, 16, y.create(18, 2, "b"))).flush()
+	if err := o.writeRecord(t.Context(), &known); err != nil {
+		t.Fatal(err)
+	}
+	y.c.Mode = Signed
+	o = maintained(y.own(2))
+	same(t, "before they come", y.log(), nil)
+	o.write(0, rows(y.s, 16, y.create(18, 2, "b"))).flush()
+	same(t, "of a mirror with rows that had no mark", y.log(), []string{"10 +1 1 a", "18 +1 2 b"})
+
 	o = x.own(4)
 	o.claim.Route = []string{"v"}
 	err := o.Write(t.Context(), queueID(0), rows(x.s, 20, x.create(22, 3, "x")))
