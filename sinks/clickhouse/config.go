@@ -53,6 +53,10 @@ type Config struct {
 	CleanUp CleanUp `yaml:"clean_up"`
 	// Timeout is how long a statement may be without an answer.
 	Timeout config.Duration `yaml:"timeout"`
+	// Adopt, Cluster and Engine are what others have and this sink has not: it says why.
+	Adopt   string `yaml:"adopt"`
+	Cluster string `yaml:"cluster"`
+	Engine  string `yaml:"engine"`
 	// Settings are those of the tables that are made.
 	Settings map[string]string `yaml:"settings"`
 }
@@ -132,6 +136,16 @@ func (c *Config) Validate() error {
 	case "lz4", "zstd", "none":
 	default:
 		return bad("compression", "must be lz4, zstd or none")
+	}
+	switch {
+	case c.Adopt != "":
+		return bad("adopt", "is not supported: a table that another program made has neither the numbers nor the constraints that rows are counted by; "+
+			"have a target of its own filled, and see Moving over in docs/clickhouse.md")
+	case c.Cluster != "":
+		return bad("cluster", "is not supported yet: fence and ledger are one server's, and a second replica would take what a replaced owner writes; "+
+			"write to one server, and have the others read from it")
+	case c.Engine != "":
+		return bad("engine", "is the sink's choice: replicated engines are not supported yet, and others don't keep the newest version of a row; leave it out")
 	}
 	if err := c.validateShapes(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"regexp"
 	"slices"
@@ -240,6 +241,12 @@ func (t *Table) create(ctx context.Context, s *store) error {
 			return err
 		}
 		if !fits {
+			differs, err := t.foreign(ctx, s.name(t.target), s)
+			if err != nil {
+				return err
+			}
+			t.log.Warn("a table that another program made has the name of the target's; another name is taken",
+				slog.String("name", s.name(t.target).Plain()), slog.String("differs", differs))
 			continue
 		}
 		for _, c := range missing {
@@ -446,7 +453,7 @@ func (t *Table) showNow(ctx context.Context) error {
 		if text == t.shown[v.Name] {
 			continue
 		}
-		if err := t.freeName(ctx, v.Name); err != nil {
+		if err := t.freeName(ctx, v.Name, s); err != nil {
 			return err
 		}
 		if err := t.exec(ctx, text); err != nil {
@@ -461,22 +468,26 @@ func (t *Table) showNow(ctx context.Context) error {
 }
 
 // freeName refuses to put the view in the place of something else of that name.
-func (t *Table) freeName(ctx context.Context, view ddl.Name) error {
+func (t *Table) freeName(ctx context.Context, view ddl.Name, s *store) error {
 	var engine, text string
 	err := t.sink.conn.Query(ctx, t.comment(), "SELECT engine, create_table_query FROM system.tables WHERE database = ? AND name = ?",
 		func(scan func(...any) error) error { return scan(&engine, &text) }, view.Database, view.Table)
 	if err != nil || engine == "" {
 		return err
 	}
-	found := fmt.Sprintf("a table (%s)", engine)
 	if engine == "View" {
 		if t.showsTarget(text) {
 			return nil
 		}
-		found = "somebody else's view"
+		return fmt.Errorf("%w: %s is there and is somebody else's view, not one of this sink; "+
+			"rename it, or name another target with database and table of the sink", pipeline.ErrUnwritable, view.Plain())
 	}
-	return fmt.Errorf("%w: %s is there and is %s, not a view of this sink; rename it, or name another target with database and table of the sink",
-		pipeline.ErrUnwritable, view.Plain(), found)
+	differs, err := t.foreign(ctx, view, s)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s is there and is a table (%s), not a view of this sink; a table that another program made is not adopted: %s; "+
+		"rename it, or name another target with database and table of the sink", pipeline.ErrUnwritable, view.Plain(), engine, differs)
 }
 
 // showsTarget says that a view's definition, as the server writes it, is one of this target:

@@ -118,3 +118,47 @@ func TestTwoTablesWithOneTarget(t *testing.T) {
 	}
 	same(t, "the first", shows(t, c), []string{"id=1 v=a"})
 }
+
+// A table that another program made under the target's name is left as it is, and each difference
+// from what it would have to be is named: as PeerDB and Altinity's connector make theirs, and others.
+func TestSomebodysTableIsNotAdopted(t *testing.T) {
+	d := testenv.ClickHouse(t)
+	conn, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const fence = "it has no constraints by which the server refuses a replaced owner's rows"
+	for name, tc := range map[string]struct {
+		table string
+		want  []string
+	}{
+		"plain": {"(id Int64, v Nullable(String)) ENGINE = MergeTree ORDER BY id",
+			[]string{fence, "its engine is MergeTree and not ReplacingMergeTree(_seq, _del)", "it has no column _seq UInt64", "it has no column _gen UInt64"}},
+		"peerdb": {"(id Int32, v Nullable(String), _peerdb_synced_at DateTime64(9) DEFAULT now64(), _peerdb_is_deleted UInt8, _peerdb_version UInt64) " +
+			"ENGINE = ReplacingMergeTree(_peerdb_version) PRIMARY KEY id ORDER BY id",
+			[]string{fence, "its engine is ReplacingMergeTree(_peerdb_version) and not", "its column id is Int32 and not Int64", "it has a column _peerdb_is_deleted UInt8"}},
+		"altinity": {"(id Int64, v Nullable(String), _version UInt64, is_deleted UInt8) ENGINE = ReplacingMergeTree(_version, is_deleted) ORDER BY (id, v) SETTINGS allow_nullable_key = 1",
+			[]string{fence, "its engine is ReplacingMergeTree(_version, is_deleted) and not", "it is ordered by (id, v) and not by (id)", "it has a column _version UInt64"}},
+	} {
+		c, m := targetOn(t, d), schemas{}
+		c.Table = "made_by_" + name
+		full := "`" + c.Database + "`.`" + c.Table + "`"
+		if err := conn.Exec(t.Context(), "CREATE TABLE "+full+" "+tc.table); err != nil {
+			t.Fatal(err)
+		}
+		s := simple(m)
+		o := own(t, c, m, 1, false).write(0, rows(s, 0, create(10, image(t, s, 1, "a"))))
+		_, err := o.Flush(t.Context())
+		for _, want := range append(tc.want, "is not adopted") {
+			if !errors.Is(err, pipeline.ErrUnwritable) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, without %q", name, err, want)
+			}
+		}
+		if err := conn.Exec(t.Context(), "RENAME TABLE "+full+" TO `"+c.Database+"`.`"+c.Table+"_was`"); err != nil {
+			t.Fatal(err)
+		}
+		own(t, c, m, 2, false)
+		same(t, name, shows(t, c), []string{"id=1 v=a"})
+	}
+}
