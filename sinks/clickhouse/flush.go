@@ -358,13 +358,11 @@ func (t *Table) insert(ctx context.Context, st *step, b *block) error {
 		}
 	}
 	into := fmt.Sprintf("INSERT INTO %s (%s)", s.name(t.target), strings.Join(names, ", "))
-	send := func() error {
-		return t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error { return fills[i](col) })
+	err := t.sink.conn.Insert(ctx, t.comment(), into, func(i int, col driver.Interface) error { return fills[i](col) })
+	if server.Code(err) == tooManyParts {
+		return t.outlast(ctx, s.name(t.target), err)
 	}
-	if t.shape.Mode != Mirror {
-		return send() // a view that reads the table may be what has too many parts: it is looked up what landed
-	}
-	return t.patiently(ctx, send)
+	return err
 }
 
 // technical is a technical column in the bytes of the Native format.

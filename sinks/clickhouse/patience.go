@@ -2,10 +2,12 @@ package clickhouse
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/millrace/millrace/internal/pause"
+	"github.com/millrace/millrace/sinks/clickhouse/ddl"
 	"github.com/millrace/millrace/sinks/clickhouse/server"
 )
 
@@ -19,11 +21,24 @@ const (
 	lastWait  = 15 * time.Second
 )
 
-// patiently sends rows or marks until the server's merges have caught up. It is no failure: what
-// comes meanwhile waits in the broker, and the table says why. What is sent may be sent twice.
-func (t *Table) patiently(ctx context.Context, send func() error) error {
+// outlast waits, where the server has refused a block because of too many parts, until it takes
+// inserts into the table again, and says then what was refused: the block is given up while it
+// is sent, and the next claim reads its rows again. What comes meanwhile waits in the broker.
+func (t *Table) outlast(ctx context.Context, table ddl.Name, refused error) error {
+	t.held(refused.Error())
+	defer t.held("")
+	none := fmt.Sprintf("INSERT INTO %s SELECT * FROM %[1]s WHERE 0", table)
+	if err := t.patiently(ctx, func() error { return t.exec(ctx, none) }); err != nil {
+		return err
+	}
+	return refused
+}
+
+// patiently does what the server is to do until its merges have caught up. It is no failure, and
+// the table says why it waits. What is done may be done twice.
+func (t *Table) patiently(ctx context.Context, do func() error) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		err := send()
+		err := do()
 		if server.Code(err) != tooManyParts {
 			if wait > firstWait {
 				t.held("")
