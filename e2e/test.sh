@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test. Packages run four at a time, those that take longest first: much of each is
+# Every test. Packages run five at a time, those that take longest first: much of each is
 # waiting. Those that start JVMs run one by one behind them, since RocketMQ's tools give up
 # after three seconds; what they leave of the machine builds what comes last: each fuzz target
 # runs for five seconds (its seeds have run as tests), and each seeded bug is looked for,
@@ -17,7 +17,7 @@ status=0
 module=github.com/millrace/millrace
 jvm=$(grep -rlE --include='*_test.go' 'NeedRocketMQ|FetchRocketMQ' . | xargs -n1 dirname | sort -u | sed "s#^\.#$module#")
 # The tail of a run is not to be one long package alone.
-long=$(printf "$module/%s\n" sinks/parquet e2e/demo e2e/faults connectors/mysql sinks/clickhouse pipeline/runner e2e/cases e2e/selfcheck e2e/badinput)
+long=$(printf "$module/%s\n" sinks/clickhouse sinks/parquet connectors/mysql e2e/faults e2e/selfcheck e2e/demo connectors/mysql/readback pipeline/runner e2e/columns)
 packages=$(go list ./...) || exit 1
 others=$(echo "$packages" | grep -vxF "$jvm")
 missing=$(echo "$long" | grep -vxF "$others")
@@ -28,7 +28,7 @@ stage() {
   took+="$(printf '%4d s  %s' $((SECONDS - began)) "$1")"$'\n'
 }
 took=
-stage 'packages' go test -vet=off -timeout 40m -p 4 $long $(echo "$others" | grep -vxF "$long")
+stage 'packages' go test -vet=off -timeout 40m -p 5 $long $(echo "$others" | grep -vxF "$long")
 # beside command: runs it in a group of its own, which an interrupt reaches through the trap.
 beside() { set -m; "$@" & group=$!; set +m; }
 joined() { wait "$group"; local code=$?; group=; return $code; }

@@ -80,6 +80,7 @@ func harmed() []string {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	d := testenv.ClickHouse(t)
 	var made atomic.Int64
 	for name, shape := range shapes {

@@ -247,6 +247,7 @@ func (d *delivery) physical() {
 // Statements of an owner's life are cut off before they have done anything, or behind it, when
 // nobody hears of it: each one of a claim, and of the stream some that the seed chooses.
 func TestEveryStatementCanBeTheLast(t *testing.T) {
+	t.Parallel()
 	server := testenv.ClickHouseWithFaults(t, chserver.Options{})
 	seed := seedOf(t)
 	stream := uint64(3)
@@ -308,6 +309,7 @@ func cut(t *testing.T, server *testenv.ClickHouseServer, seed uint64, mode strin
 // The server is killed at inserts of an owner's life: before them, when their rows have come
 // and when they have landed. It starts again, and rows of the last minutes are sent again.
 func TestTheServerIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, mode := range harmed() {
 		t.Run(mode, func(t *testing.T) { theServerIsKilled(t, shapes[mode]) })
 	}
@@ -361,6 +363,7 @@ func theServerIsKilled(t *testing.T, shape func(*Config)) {
 // from the end or out of the middle. Everything comes again, and the marks never say more
 // than is there.
 func TestThePowerGoes(t *testing.T) {
+	t.Parallel()
 	for _, mode := range harmed() {
 		t.Run(mode, func(t *testing.T) { thePowerGoes(t, shapes[mode]) })
 	}

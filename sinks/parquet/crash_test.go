@@ -74,6 +74,7 @@ func smallWorld(t testing.TB, seed uint64, keyless bool) *world {
 }
 
 func TestEveryCrashRecovers(t *testing.T) {
+	t.Parallel()
 	for _, keyless := range []bool{false, true} {
 		for _, seed := range seeds(t, 2) {
 			t.Run(fmt.Sprintf("keyless=%v/seed=%d", keyless, seed), func(t *testing.T) { crashEverywhere(t, seed, keyless) })
@@ -172,6 +173,7 @@ func recovers(t *testing.T, w *world, found *vfs.Mem, acked []int) error {
 // on by itself after the same rows are given again, or is opened under a new generation;
 // in the end nothing is lost or doubled.
 func TestEveryFailedStepIsSurvived(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []error{syscall.ENOSPC, syscall.EIO} {
 		for n := int64(1); ; n++ {
 			if !failedStep(t, fault, n) {

@@ -313,6 +313,7 @@ var unread = map[string]string{
 // that their own statistics, page indexes and partitions serve. The tests ask one version of
 // Spark, `make readers` asks all.
 func TestEveryReader(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cfg := testConfig(dir)
 	cfg.Current.Interval = current.Interval(time.Hour) // one merge at the end, and none between

@@ -71,6 +71,7 @@ func scene(w *world, sink *Sink, acked func([]int)) error {
 // something: before it is sent, or after it was done and before the answer came, or so that it
 // arrives when the next owner is at work.
 func TestEveryCrashInABucketRecovers(t *testing.T) {
+	t.Parallel()
 	server := testenv.NewS3(t)
 	seed := uint64(1)
 	total := int64(0)
