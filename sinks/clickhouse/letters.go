@@ -220,20 +220,7 @@ func (t *Table) someLetters(ctx context.Context, seqs []event.Seq, done *pipelin
 	if err != nil {
 		return err
 	}
-	for _, l := range list {
-		var why *letters.Refusal
-		switch err := do(ctx, l); {
-		case err == nil:
-			done.Gone++
-		case errors.As(err, &why):
-			if done.Stay++; done.Why == "" {
-				done.Why = err.Error()
-			}
-		default:
-			return err
-		}
-	}
-	return nil
+	return letters.Work(ctx, list, do, done)
 }
 
 // replay writes a letter's row into the batch.

@@ -214,18 +214,8 @@ func (t *Table) WorkLetters(ctx context.Context, seqs []event.Seq, do func(conte
 	if err != nil {
 		return done, err
 	}
-	for _, l := range chosen {
-		var why *letters.Refusal
-		switch err := do(ctx, l); {
-		case err == nil:
-			done.Gone++
-		case errors.As(err, &why):
-			if done.Stay++; done.Why == "" {
-				done.Why = err.Error()
-			}
-		default:
-			return done, t.undone(err)
-		}
+	if err := letters.Work(ctx, chosen, do, &done); err != nil {
+		return done, t.undone(err)
 	}
 	if err := flush(ctx); err != nil {
 		return pipeline.LettersDone{}, err
