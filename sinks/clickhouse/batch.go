@@ -55,6 +55,8 @@ type block struct {
 	txs   []byte   // of a changelog
 	below []uint64 // of a changelog
 	bytes int64
+	// given says that its values were given up to the driver.
+	given bool
 	// told are the numbers of its rows that say what was deleted below a number.
 	told []uint64
 }

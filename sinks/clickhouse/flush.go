@@ -324,7 +324,10 @@ func (t *Table) compare(ctx context.Context, s *store) (missing []*targetColumn,
 // insert sends one block. Each column's values are given up when the driver has them: a block
 // is in memory once, and is not sent again by this claim.
 func (t *Table) insert(ctx context.Context, st *step, b *block) error {
-	t.room = roomOf(b)
+	if b.given { // it would be a block without rows, and the marks would cover them
+		return errors.New("a block is sent twice: its values are gone")
+	}
+	t.room, b.given = roomOf(b), true
 	s := st.at(b.store)
 	var names []string
 	var fills []func(driver.Interface) error
