@@ -276,7 +276,7 @@ func TestEveryStatementCanBeTheLast(t *testing.T) {
 }
 
 // claimStatements is how many statements a first claim takes, its first flush included.
-const claimStatements = 24
+const claimStatements = 26
 
 // cut delivers a table with the n-th statement cut off; false when there is none.
 func cut(t *testing.T, server *testenv.ClickHouseServer, seed uint64, mode string, table, n int, at chserver.Point) bool {
