@@ -19,7 +19,7 @@ import (
 // reader of the target sees grows older and says so, the states say why, and readiness says
 // no unless somebody asked for it.
 func TestLagGrowsWhileAnythingStands(t *testing.T) {
-	var away atomic.Bool
+	var away, purged atomic.Bool
 	for _, c := range []struct {
 		name  string
 		take  func(*rig)
@@ -27,6 +27,7 @@ func TestLagGrowsWhileAnythingStands(t *testing.T) {
 		ready string // of what readiness says; a remark begins with "ready; "
 	}{
 		{"the source", func(*rig) { away.Store(true) }, func(*rig) { away.Store(false) }, "pipeline orders is retrying: "},
+		{"the log", func(*rig) { purged.Store(true) }, func(r *rig) { purged.Store(false); r.do("", httpapi.Resume) }, "pipeline orders is paused: "},
 		{"the broker", func(r *rig) { r.cluster.Down() }, func(r *rig) { r.cluster.Up() }, " is retrying"},
 		{"the room in the target", func(r *rig) {
 			r.setFault(func(string, event.TableName) error { return fmt.Errorf("no space: %w", pipeline.ErrUnwritable) })
@@ -38,10 +39,14 @@ func TestLagGrowsWhileAnythingStands(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			away.Store(false)
+			purged.Store(false)
 			r := newRig(t)
 			r.setSource(pipelinetest.SourceConfig{FailNext: func(int) error {
-				if away.Load() {
+				switch {
+				case away.Load():
 					return errors.New("the server is away")
+				case purged.Load():
+					return fmt.Errorf("it was purged: %w", pipeline.ErrHistory)
 				}
 				return nil
 			}})
