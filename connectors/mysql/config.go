@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,8 +85,10 @@ func (c *Config) Validate() error {
 	if c.Address == "" {
 		bad("address: is empty; give host:port")
 	} else if !strings.HasPrefix(c.Address, "/") {
-		if _, _, err := net.SplitHostPort(c.Address); err != nil {
+		if _, port, err := net.SplitHostPort(c.Address); err != nil {
 			bad("address: %q is not host:port", c.Address)
+		} else if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			bad("address: %q is no port of %q; ports are 1 to 65535", port, c.Address)
 		}
 	}
 	if c.User == "" {

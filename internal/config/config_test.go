@@ -72,7 +72,6 @@ f.yaml:6:7: fast: must be true or false, not "perhaps"
 f.yaml:7:7: tags: must be a list, not "one"
 f.yaml:9:3: store.flushDiskTyp: unknown key; did you mean "flushDiskType"?
 f.yaml:10:3: store.flushDiskTyp: the key stands twice; remove one of them
-f.yaml:10:3: store.flushDiskTyp: unknown key; did you mean "flushDiskType"?
 f.yaml:12:13: limits.a.rate: must be a number, not "x"`)
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -230,4 +229,42 @@ func FuzzParse(f *testing.F) {
 		var s server
 		d.Decode(d.Root, "", &s)
 	})
+}
+
+// TestAKeyThatStandsTwiceMakesNoOtherMistakes: what stands beside it is read.
+func TestAKeyThatStandsTwiceMakesNoOtherMistakes(t *testing.T) {
+	d, err := Parse("f.yaml", []byte("port: 80\nport: 81\nwait: 5s\nfast: true\n"), env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s server
+	d.Decode(d.Root, "", &s)
+	if got, want := d.Issues.Err().Error(), "f.yaml:2:1: port: the key stands twice; remove one of them"; got != want || !s.Fast {
+		t.Errorf("got %q, want %q; read %+v", got, want, s)
+	}
+}
+
+// TestASecondDocumentIsAMistake: YAML's readers stop in front of it.
+func TestASecondDocumentIsAMistake(t *testing.T) {
+	for text, want := range map[string]string{
+		"port: 80\n---\nport: 81\n":     "f.yaml:3:1: a second document begins here",
+		"---\nport: 80\n":               "",
+		"port: 80\n---\n":               "",
+		"port: 80\n...\n":               "",
+		"port: 80\n---\n# no more\n":    "",
+		"port: 80\n---\nport: [80\n":    "f.yaml:",
+		"# of the port\n---\nport: 80\n": "",
+	} {
+		got := ""
+		d, err := Parse("f.yaml", []byte(text), env())
+		if err == nil {
+			err = d.Issues.Err()
+		}
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
 }

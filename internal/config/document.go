@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -57,7 +59,28 @@ func Parse(file string, data []byte, env Env) (*Document, error) {
 		return nil, Issues{At(file, doc.Root, "", "the file must be a mapping of keys to values", "")}
 	}
 	doc.walk(doc.Root, "", env)
+	doc.single(data)
 	return doc, nil
+}
+
+// single finds a second document, which YAML's readers pass over in silence.
+func (d *Document) single(data []byte) {
+	all := yaml.NewDecoder(bytes.NewReader(data))
+	for range 2 {
+		var n yaml.Node
+		err := all.Decode(&n)
+		switch {
+		case errors.Is(err, io.EOF):
+			return
+		case err != nil:
+			d.Issues = append(d.Issues, yamlIssue(d.File, err))
+			return
+		}
+		if len(n.Content) > 0 && d.Root.Line != n.Content[0].Line && n.Content[0].Tag != "!!null" {
+			d.Issues = append(d.Issues, At(d.File, n.Content[0], "", "a second document begins here, and a file is read to its first one's end",
+				"put it into a file of its own, or take the line --- away"))
+		}
+	}
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
@@ -88,14 +111,18 @@ func (d *Document) walk(n *yaml.Node, path string, env Env) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		seen := make(map[string]bool, len(n.Content)/2)
+		var once []*yaml.Node // a mapping with a key twice can't be decoded, which would make mistakes of all others
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i]
+			d.walk(n.Content[i+1], join(path, key.Value), env)
 			if seen[key.Value] {
 				d.Issues = append(d.Issues, At(d.File, key, join(path, key.Value), "the key stands twice", "remove one of them"))
+				continue
 			}
 			seen[key.Value] = true
-			d.walk(n.Content[i+1], join(path, key.Value), env)
+			once = append(once, key, n.Content[i+1])
 		}
+		n.Content = once
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
 			d.walk(item, fmt.Sprintf("%s[%d]", path, i), env)
