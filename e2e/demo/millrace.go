@@ -100,6 +100,9 @@ func (m *millrace) verify(ctx context.Context, file string) (string, bool, error
 	cmd := exec.CommandContext(ctx, m.binary, "pipeline", "verify", "--daemon", fmt.Sprintf("127.0.0.1:%d", m.http), file)
 	cmd.Env = append(cmd.Environ(), m.env...)
 	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil { // it was killed
+		return string(out), false, ctx.Err()
+	}
 	var status *exec.ExitError
 	if errors.As(err, &status) && status.ExitCode() == 1 {
 		return string(out), false, nil
