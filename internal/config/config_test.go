@@ -247,12 +247,12 @@ func TestAKeyThatStandsTwiceMakesNoOtherMistakes(t *testing.T) {
 // TestASecondDocumentIsAMistake: YAML's readers stop in front of it.
 func TestASecondDocumentIsAMistake(t *testing.T) {
 	for text, want := range map[string]string{
-		"port: 80\n---\nport: 81\n":     "f.yaml:3:1: a second document begins here",
-		"---\nport: 80\n":               "",
-		"port: 80\n---\n":               "",
-		"port: 80\n...\n":               "",
-		"port: 80\n---\n# no more\n":    "",
-		"port: 80\n---\nport: [80\n":    "f.yaml:",
+		"port: 80\n---\nport: 81\n":      "f.yaml:3:1: a second document begins here",
+		"---\nport: 80\n":                "",
+		"port: 80\n---\n":                "",
+		"port: 80\n...\n":                "",
+		"port: 80\n---\n# no more\n":     "",
+		"port: 80\n---\nport: [80\n":     "f.yaml:",
 		"# of the port\n---\nport: 80\n": "",
 	} {
 		got := ""
