@@ -73,7 +73,9 @@ func (s *store) holds(schema *event.Schema, o column.Options) bool {
 }
 
 // beside begins another store at the BEGIN of a snapshot of a table that readers see as a
-// whole, where none is being filled.
+// whole, where none is being filled. The first queue that brings the BEGIN decides: rows that
+// it brought before another one does are in the store of that moment, and the view must not
+// go to a later one, which lacks them.
 func (t *Table) beside(st *step, schema *event.Schema, begin event.Seq) error {
 	next := st.led.Next()
 	shown := st.shown()

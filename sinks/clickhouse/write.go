@@ -69,7 +69,7 @@ func (t *Table) encode(ctx context.Context, st *step, s *event.Slice, take ledge
 		return nil // all of it is gone, whichever queue brings it (K7)
 	}
 	if schema != nil {
-		if s.Kind == event.KindBegin && t.shape.Mode != Changelog {
+		if take.Opens && t.shape.Mode != Changelog {
 			if err := t.beside(st, schema, s.Mark.Seq); err != nil {
 				return t.refused(err, "the snapshot numbered %d", s.Lo)
 			}

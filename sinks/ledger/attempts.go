@@ -29,16 +29,17 @@ func creates(m *event.Mark) bool {
 	return m.Due == "" && m.Old == (event.SchemaID{}) && m.Schema != (event.SchemaID{})
 }
 
-// attempt takes in a BEGIN.
-func (b *Batch) attempt(m *event.Mark, schema *event.Schema) {
+// attempt takes in a BEGIN, and says whether it opens the attempt: no queue has brought it yet.
+func (b *Batch) attempt(m *event.Mark, schema *event.Schema) (opens bool) {
 	t := b.next
 	b.changed = true
 	if m.Seq > t.Floor && !slices.Contains(t.Open, m.Seq) {
 		b.hold()
-		t.Open = append(t.Open, m.Seq)
+		t.Open, opens = append(t.Open, m.Seq), true
 		slices.Sort(t.Open)
 	}
 	b.define(schema, m.Seq)
+	return opens
 }
 
 // truncate raises the floor of the whole table when the first queue brings it (K7).

@@ -29,6 +29,8 @@ type Step struct {
 	Rows []event.Row // to be written, all above the mark
 	// Delete is a deletion below a number that is to be recorded with the rows, nil for none.
 	Delete *Deletion
+	// Opens says of a BEGIN that no queue has brought it before.
+	Opens bool
 }
 
 // Deletion is a row of kind x: with Below 0 it deletes nothing and says that from its number
@@ -97,7 +99,7 @@ func (b *Batch) Take(id pipeline.QueueID, s *event.Slice, schema *event.Schema, 
 	case event.KindDDL:
 		step.Delete = b.alter(s.Mark, schema)
 	case event.KindBegin:
-		b.attempt(s.Mark, schema)
+		step.Opens = b.attempt(s.Mark, schema)
 	case event.KindTruncate:
 		step.Delete = b.truncate(s.Mark, step.Q)
 	case event.KindEnd:
