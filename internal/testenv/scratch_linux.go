@@ -3,6 +3,7 @@ package testenv
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,8 +45,27 @@ func removeLeft() {
 	}
 }
 
-// freeMemory is what the kernel says can be had without swapping.
-func freeMemory() uint64 {
+// freeMemory is what can be had without swapping: the machine's, or of a container what its
+// limit leaves, which what is in the file system counts against.
+func freeMemory() uint64 { return min(machineMemory(), groupMemory("/sys/fs/cgroup")) }
+
+// groupMemory is what a control group (version 2) may still take; without a limit it is all there is.
+func groupMemory(dir string) uint64 {
+	var of [2]uint64
+	for i, name := range []string{"memory.max", "memory.current"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return math.MaxUint64
+		}
+		if of[i], err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err != nil {
+			return math.MaxUint64 // "max"
+		}
+	}
+	return of[0] - min(of[0], of[1])
+}
+
+// machineMemory is what the kernel says of the machine.
+func machineMemory() uint64 {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
 		return 0

@@ -278,6 +278,9 @@ func (p *Publisher) addCommit(ctx context.Context, it *event.Item) error {
 	switch age := time.Since(g.begun); {
 	case g.urgent() && age >= g.wait, age >= p.cfg.PositionInterval:
 		return p.closeGroup(ctx)
+	case g.urgent() && !g.timed:
+		g.timed = true
+		p.wake()
 	}
 	return nil
 }

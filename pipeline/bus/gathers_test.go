@@ -1,8 +1,11 @@
 package bus
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/pipeline/event"
 )
 
 // TestGroupsOfOldRowsGatherLonger asks how long a group gathers, and adds transactions to one
@@ -36,5 +39,35 @@ func TestGroupsOfOldRowsGatherLonger(t *testing.T) {
 			b.p.mu.Unlock()
 		}
 		b.close()
+	}
+}
+
+// TestAGroupOfOldRowsIsLookedAtAgain: nothing may come behind its last transaction, which was
+// still open when an interval was over, or came when the group had only a position to tell.
+func TestAGroupOfOldRowsIsLookedAtAgain(t *testing.T) {
+	const interval = time.Minute
+	cfg := PublisherConfig{GroupInterval: interval, PositionInterval: time.Hour}
+	b := openBench(t, newTwin(), cfg)
+	defer b.close()
+	table := benchTable("t", 1)
+	b.add(b.tx("g1", table, "a")[0])
+	b.p.mu.Lock()
+	b.p.cur.begun = b.p.cur.begun.Add(-interval)
+	again, err := b.p.flushDueLocked(t.Context())
+	b.p.mu.Unlock()
+	if want := (gatherIntervals - 1) * interval; again <= want-interval || again > want || err != nil {
+		t.Errorf("inside a transaction it is looked at again in %s, want %s: %v", again, want, err)
+	}
+
+	still := openBench(t, newTwin(), cfg)
+	still.close() // nobody looks, so what is to be looked at stays there
+	still.p.life, still.p.fail = context.WithCancelCause(t.Context())
+	still.add(event.Item{Kind: event.KindCommit, Seq: still.seq(), Tx: &event.Tx{ID: "g1"}, Commit: still.at()})
+	for len(still.p.opened) > 0 {
+		<-still.p.opened
+	}
+	still.add(still.tx("g2", table, "a")...)
+	if len(still.p.opened) != 1 {
+		t.Error("rows behind a position wait for as long as that")
 	}
 }

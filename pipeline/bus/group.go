@@ -19,6 +19,7 @@ type group struct {
 	rec    *checkpoint.Group
 	begun  time.Time
 	wait   time.Duration // how long it gathers
+	timed  bool          // flushLoop was told that it has become urgent: it may have waited for a position's time
 	bytes  int
 	queues []*queueState // touched
 	// sealed says that only the commit of its transaction may still be added.
@@ -54,15 +55,20 @@ func (p *Publisher) group(kind checkpoint.GroupKind) *group {
 			begun: time.Now(), wait: p.cfg.GroupInterval, acked: make(chan struct{}),
 			rec: &checkpoint.Group{Kind: kind, From: p.pos, To: p.pos},
 		}
-		select {
-		case p.opened <- struct{}{}:
-		default:
-		}
+		p.wake()
 	}
 	if p.cur.rec.Kind == checkpoint.KindRows && len(p.cur.queues) == 0 {
 		p.cur.rec.Kind = kind
 	}
 	return p.cur
+}
+
+// wake has flushLoop look at the group after an interval.
+func (p *Publisher) wake() {
+	select {
+	case p.opened <- struct{}{}:
+	default:
+	}
 }
 
 // kindOf closes what can't share a group with an item of this kind.

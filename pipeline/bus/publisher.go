@@ -275,15 +275,18 @@ func (p *Publisher) flushLoop(ctx context.Context) error {
 
 // flushDueLocked closes the group if it is due; otherwise it says when to look again.
 func (p *Publisher) flushDueLocked(ctx context.Context) (again time.Duration, err error) {
-	if p.cur == nil || p.tx.open || p.cur.sealed {
-		return 0, nil // Add ends it with the transaction
+	if p.cur == nil {
+		return 0, nil
 	}
 	wait := p.cur.wait
 	if !p.cur.urgent() {
 		wait = p.cfg.PositionInterval
 	}
 	if left := wait - time.Since(p.cur.begun); left > 0 {
-		return left, nil
+		return left, nil // a transaction that is open may end before that, and nothing come behind it
+	}
+	if p.tx.open || p.cur.sealed {
+		return 0, nil // Add ends it with the transaction
 	}
 	return 0, p.closeGroup(ctx)
 }
