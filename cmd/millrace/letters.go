@@ -86,7 +86,7 @@ func newLettersVerb(verb, short string) *cobra.Command {
 		for _, s := range *seqs {
 			which.Seqs = append(which.Seqs, event.Seq(s))
 		}
-		ctx, cancel := context.WithTimeout(c.Context(), 10*time.Minute)
+		ctx, cancel := context.WithTimeout(c.Context(), httpapi.LettersTime)
 		defer cancel()
 		done, err := httpapi.NewClient(*daemon).WorkLetters(ctx, args[0], verb, *which)
 		if err != nil {

@@ -26,10 +26,12 @@ func (r Remark) Error() string { return string(r) }
 
 const drain = 5 * time.Second
 
-// Serve answers on l until ctx ends, then drains what is under way and closes l.
+// Serve answers on l until ctx ends, then drains what is under way and closes l. What a page of
+// another site has a browser send is refused, unless it only reads: nobody is authenticated, and
+// whoever reads such a page may reach addresses that its author does not.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: ownSite(h), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: 60 * time.Second, IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -49,6 +51,16 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+// ownSite refuses what a browser says comes from another site.
+func ownSite(h http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Fail(w, http.StatusForbidden, fmt.Sprintf("a browser sent %s %s for a page of another site (%s), which is refused; "+
+			"send it from this one, or without a browser", r.Method, r.URL.Path, r.Header.Get("Origin")))
+	}))
+	return guard.Handler(h)
 }
 
 // Ground adds /metrics, /healthz (the process answers) and /readyz (every check passes).

@@ -60,6 +60,38 @@ func TestFailIsAProblem(t *testing.T) {
 	}
 }
 
+// TestAnotherSitesPageChangesNothing: a browser says of what it sends where the page is from; whoever
+// says nothing is none.
+func TestAnotherSitesPageChangesNothing(t *testing.T) {
+	did := 0
+	h := ownSite(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { did++ }))
+	for _, c := range []struct {
+		method, header, value string
+		status                int
+	}{
+		{http.MethodPost, "Sec-Fetch-Site", "cross-site", http.StatusForbidden},
+		{http.MethodPost, "Sec-Fetch-Site", "same-site", http.StatusForbidden},
+		{http.MethodPost, "Origin", "https://example.net", http.StatusForbidden},
+		{http.MethodDelete, "Origin", "null", http.StatusForbidden},
+		{http.MethodPost, "Sec-Fetch-Site", "same-origin", http.StatusOK},
+		{http.MethodPost, "Origin", "http://127.0.0.1:8380", http.StatusOK},
+		{http.MethodPost, "User-Agent", "curl", http.StatusOK},
+		{http.MethodGet, "Sec-Fetch-Site", "cross-site", http.StatusOK},
+	} {
+		before := did
+		r := httptest.NewRequestWithContext(t.Context(), c.method, "http://127.0.0.1:8380/v1/pipelines/orders/letters/drop", nil)
+		r.Header.Set(c.header, c.value)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.status || (did > before) != (c.status == http.StatusOK) {
+			t.Errorf("%s with %s: %s: %d, handled %t", c.method, c.header, c.value, w.Code, did > before)
+		}
+		if w.Code == http.StatusForbidden && w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: no problem: %s", c.value, w.Body)
+		}
+	}
+}
+
 // TestServeDrains ends the server while a request is under way: it is answered, and the
 // address is free afterwards.
 func TestServeDrains(t *testing.T) {

@@ -65,7 +65,10 @@ func TestLetters(t *testing.T) {
 	if !slices.Equal(f.done, want) {
 		t.Errorf("the daemon was asked %q", f.done)
 	}
-	for path, want := range map[string]int{"letters/burn": 404, "letters/drop?seq=x": 400, "letters/replay?limit=0": 400} {
+	for path, want := range map[string]int{
+		"letters/burn": 404, "letters/drop?seq=x": 400, "letters/replay?limit=0": 400, "letters/drop?tabel=shop.orders": 400,
+		"letters/drop?table=": 400, "letters/drop?table=a.b&table=a.c": 400, "letters/drop?table=a.b;seq=7": 400, "letters": 405,
+	} {
 		answer, err := http.Post(s.URL+"/v1/pipelines/orders/"+path, "", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -74,6 +77,31 @@ func TestLetters(t *testing.T) {
 		if answer.StatusCode != want {
 			t.Errorf("%s: %s", path, answer.Status)
 		}
+	}
+	if len(f.done) != len(want) {
+		t.Errorf("what was refused was done: %q", f.done[len(want):])
+	}
+}
+
+// deadline is an answer that notes until when it may be written.
+type deadline struct {
+	*httptest.ResponseRecorder
+	at time.Time
+}
+
+func (d *deadline) SetWriteDeadline(at time.Time) error {
+	d.at = at
+	return nil
+}
+
+// A replay of many letters takes longer than the server gives other answers.
+func TestAnAnswerAboutLettersHasTime(t *testing.T) {
+	mux := http.NewServeMux()
+	Handle(mux, &fake{})
+	w, before := &deadline{ResponseRecorder: httptest.NewRecorder()}, time.Now()
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/pipelines/orders/letters/replay", nil))
+	if w.Code != http.StatusOK || w.at.Before(before.Add(LettersTime)) {
+		t.Errorf("%d, until %s", w.Code, w.at)
 	}
 }
 

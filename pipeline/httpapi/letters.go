@@ -2,10 +2,13 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/millrace/millrace/internal/httpserve"
 	"github.com/millrace/millrace/pipeline"
@@ -31,6 +34,9 @@ const DefaultLetters = 100
 
 // maxListed bounds an answer.
 const maxListed = 10_000
+
+// LettersTime is how long what is asked of letters may take: longer than other answers do.
+const LettersTime = 10 * time.Minute
 
 // Letters is what is put aside of one target table.
 type Letters struct {
@@ -67,8 +73,17 @@ func (c *LetterChoice) query() string {
 	return "?" + q.Encode()
 }
 
-// choice reads the parameters of a request.
+// choice reads the parameters of a request. One that is misspelt would choose all letters, and
+// they can be given up for good.
 func choice(q url.Values) (LetterChoice, error) {
+	for key, values := range q {
+		if !slices.Contains([]string{"sink", "table", "limit", "seq"}, key) {
+			return LetterChoice{}, fmt.Errorf("the parameter %q is unknown; there are sink, table, seq and limit", key)
+		}
+		if key != "seq" && (len(values) > 1 || values[0] == "") {
+			return LetterChoice{}, fmt.Errorf("%s must be there once and say something, or not be there: without it all are meant", key)
+		}
+	}
 	c := LetterChoice{Sink: q.Get("sink"), Table: q.Get("table"), Limit: DefaultLetters}
 	if text := q.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -91,11 +106,14 @@ func choice(q url.Values) (LetterChoice, error) {
 func handleLetters(mux *http.ServeMux, d Daemon) {
 	answer := func(do func(r *http.Request, c LetterChoice) (any, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			c, err := choice(r.URL.Query())
-			if err != nil {
+			q, err := url.ParseQuery(r.URL.RawQuery)
+			c, bad := choice(q)
+			if err = errors.Join(err, bad); err != nil {
 				httpserve.Fail(w, http.StatusBadRequest, err.Error())
 				return
 			}
+			// A connection without deadlines has none to be put off.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(LettersTime))
 			out, err := do(r, c)
 			if err != nil {
 				fail(w, err)

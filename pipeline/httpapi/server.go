@@ -170,10 +170,14 @@ func Handle(mux *http.ServeMux, d Daemon) {
 func refuse(mux *http.ServeMux) {
 	for pattern, allow := range map[string]string{
 		"/v1/pipelines": "GET, HEAD", "/v1/pipelines/{name}": "GET, HEAD, DELETE",
-		"/v1/pipelines/{name}/{verb}":         "POST",
+		"/v1/pipelines/{name}/{verb}": "POST", "POST /v1/pipelines/{name}/letters": "GET, HEAD",
 		"/v1/pipelines/{name}/letters/{verb}": "POST", "/v1/pipelines/{name}/tables/{table}/{verb}": "POST",
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			allow := allow
+			if r.PathValue("verb") == "letters" {
+				allow = "GET, HEAD"
+			}
 			w.Header().Set("Allow", allow)
 			httpserve.Fail(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, allow, r.Method))
 		})

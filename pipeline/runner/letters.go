@@ -124,6 +124,14 @@ func chosenSinks(p *spec.Pipeline, which *httpapi.LetterChoice) ([]spec.Sink, er
 	return p.Sinks[i : i+1], nil
 }
 
+// tableOf is why a table that is meant is none of a pipeline's.
+func tableOf(p *spec.Pipeline, which *httpapi.LetterChoice, found bool) error {
+	if which.Table == "" || found {
+		return nil
+	}
+	return fmt.Errorf("the table %q of pipeline %s is %w to its targets", which.Table, p.Name, httpapi.ErrUnknown)
+}
+
 // Letters lists what is put aside, as the targets say: see httpapi.Daemon.
 func (r *Runner) Letters(ctx context.Context, name string, which httpapi.LetterChoice) ([]httpapi.Letters, error) {
 	p, _, err := r.specOf("letters", name)
@@ -134,38 +142,39 @@ func (r *Runner) Letters(ctx context.Context, name string, which httpapi.LetterC
 	if err != nil {
 		return nil, err
 	}
-	out := []httpapi.Letters{}
+	out, found := []httpapi.Letters{}, false
 	for _, s := range sinks {
-		list, err := r.lettersIn(ctx, p, s, &which)
+		list, has, err := r.lettersIn(ctx, p, s, &which)
 		if err != nil {
 			return nil, fmt.Errorf("what is put aside in sink %s: %w", s.Name, err)
 		}
-		out = append(out, list...)
+		out, found = append(out, list...), found || has
 	}
-	return out, nil
+	return out, tableOf(p, &which, found)
 }
 
+// lettersIn are those in a sink; found says that it has a table that is meant.
 func (r *Runner) lettersIn(ctx context.Context, p *spec.Pipeline, s spec.Sink, which *httpapi.LetterChoice) (
-	out []httpapi.Letters, err error) {
+	out []httpapi.Letters, found bool, err error) {
 	if r.deps.TargetReader == nil {
-		return nil, errors.New("there is no reader of its tables")
+		return nil, false, errors.New("there is no reader of its tables")
 	}
 	reader, err := r.deps.TargetReader(p, s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
 	target, ok := reader.(pipeline.LetterReader)
-	if !ok {
-		return nil, nil // it puts nothing aside
-	}
 	tables, err := reader.Tables(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for _, t := range tables {
 		if which.Table != "" && which.Table != t.String() {
 			continue
+		}
+		if found = true; !ok {
+			continue // it puts nothing aside
 		}
 		one := httpapi.Letters{Sink: s.Name, Table: t.String(), Letters: []pipeline.Letter{}}
 		err := target.Letters(ctx, t, func(l pipeline.Letter) error {
@@ -179,13 +188,13 @@ func (r *Runner) lettersIn(ctx context.Context, p *spec.Pipeline, s spec.Sink, w
 			return nil
 		})
 		if err != nil && !errors.Is(err, pipeline.ErrNoTable) {
-			return nil, err
+			return nil, false, err
 		}
 		if one.Rows > 0 {
 			out = append(out, one)
 		}
 	}
-	return out, nil
+	return out, found, nil
 }
 
 // WorkLetters has the owners of target tables replay or drop letters: see httpapi.Daemon.
@@ -201,12 +210,13 @@ func (r *Runner) WorkLetters(ctx context.Context, name, verb string, which httpa
 	if err != nil {
 		return nil, err
 	}
-	out := []httpapi.LettersOutcome{}
+	out, found := []httpapi.LettersOutcome{}, false
 	for _, s := range sinks {
 		for _, o := range running.ownersOf(s.Name) {
 			if which.Table != "" && which.Table != o.table.Name.String() {
 				continue
 			}
+			found = true
 			if a := o.summary().PutAside; a != nil && a.Rows == 0 {
 				continue
 			}
@@ -217,7 +227,7 @@ func (r *Runner) WorkLetters(ctx context.Context, name, verb string, which httpa
 			out = append(out, one)
 		}
 	}
-	return out, nil
+	return out, tableOf(p, &which, found)
 }
 
 // ownersOf are the owners of a sink's tables, by name.

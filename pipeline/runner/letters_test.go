@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -96,5 +97,12 @@ func TestATableFlowsPastWhatItsTargetCantHold(t *testing.T) {
 	}
 	if _, err := r.daemon.WorkLetters(t.Context(), "nobody", httpapi.Replay, httpapi.LetterChoice{}); err == nil || !strings.Contains(err.Error(), "unknown") {
 		t.Errorf("another pipeline: %v", err)
+	}
+	misspelt := httpapi.LetterChoice{Table: "shop.order", Limit: 10}
+	if all, err := r.daemon.Letters(t.Context(), "orders", misspelt); !errors.Is(err, httpapi.ErrUnknown) {
+		t.Errorf("another table: %+v, %v", all, err)
+	}
+	if done, err := r.daemon.WorkLetters(t.Context(), "orders", httpapi.Replay, misspelt); !errors.Is(err, httpapi.ErrUnknown) {
+		t.Errorf("another table: %+v, %v", done, err)
 	}
 }

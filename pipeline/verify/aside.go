@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/pipeline/event"
 )
 
 // aside is what is said of a row that the target lacks because it can't hold it.
@@ -20,11 +21,17 @@ func (c *check) readAside(ctx context.Context) error {
 	if !ok || c.rows.columns == nil {
 		return nil
 	}
-	now := map[key]int64{}
+	now := map[key]unheld{}
 	err := target.Letters(ctx, c.name, func(l pipeline.Letter) error {
 		if cells, ok := c.rows.ofLetter(&l); ok {
 			k, _ := c.rows.hash(cells)
-			now[k]++
+			n := now[k]
+			if l.Op == string(rune(event.OpDelete)) {
+				n.deletions++
+			} else {
+				n.rows++
+			}
+			now[k] = n
 		}
 		return nil
 	})
@@ -32,12 +39,30 @@ func (c *check) readAside(ctx context.Context) error {
 		return fmt.Errorf("what is put aside of %s: %w", c.name, err)
 	}
 	if c.aside == nil {
-		c.aside = map[key]int64{}
+		c.aside = map[key]unheld{}
 	}
 	for k, n := range now {
-		c.aside[k] = max(c.aside[k], n)
+		was := c.aside[k]
+		c.aside[k] = unheld{rows: max(was.rows, n.rows), deletions: max(was.deletions, n.deletions)}
 	}
 	return nil
+}
+
+// unheld is what is put aside of a key, or of equal rows: versions of the row, by which the target
+// lacks it or has an older one, and deletions, by which it has one too many.
+type unheld struct{ rows, deletions int64 }
+
+// explains is how many rows of a difference are put aside.
+func (u unheld) explains(keyed bool, source, target int64) int64 {
+	switch {
+	case keyed && max(source, target) > 1: // a letter is no reason for that
+		return 0
+	case keyed && source > 0:
+		return min(u.rows, 1)
+	case source > target:
+		return min(u.rows, source-target)
+	}
+	return min(u.deletions, target-source)
 }
 
 // ofLetter is a letter's row in the order of the source's columns, of which it has those of the
@@ -63,18 +88,14 @@ func (r *rows) ofLetter(l *pipeline.Letter) (cells []pipeline.Cell, ok bool) {
 // setAside takes what is put aside out of a difference, and reports whether nothing is left
 // of it.
 func (f *found) setAside(c *check, k key, one *candidate) bool {
-	n := c.aside[k]
-	if n == 0 {
+	rows := c.aside[k].explains(c.rows.keyed, one.source.n, one.target.n)
+	if rows == 0 {
 		return false
 	}
-	rows := int64(1)
 	if !c.rows.keyed { // so many of the equal rows
-		rows = one.source.n - one.target.n
-		if rows < 0 {
-			rows = min(-rows, n)
+		if one.source.n < one.target.n {
 			one.target.n -= rows
 		} else {
-			rows = min(rows, n)
 			one.target.n += rows
 		}
 	}

@@ -123,8 +123,8 @@ type check struct {
 	cursor         Cursor        // of the source's reading
 	scan           time.Duration // how long the last reading of the whole source took to look again
 	saved          time.Time
-	// aside are the rows that the target says are put aside, and how many equal ones.
-	aside map[key]int64
+	// aside are the changes that the target says are put aside, by the key of their rows.
+	aside map[key]unheld
 }
 
 func (c *check) run(ctx context.Context) error {

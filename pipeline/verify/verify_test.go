@@ -51,7 +51,8 @@ func (s side) Read(_ context.Context, _ event.TableName, columns func([]pipeline
 	return nil
 }
 
-// lettered is a side that says what it has put aside: names of columns and values.
+// lettered is a side that says what it has put aside: names of columns and values, and the
+// operation where it is no new row.
 type lettered struct {
 	side
 	rows []map[string]string
@@ -61,6 +62,10 @@ func (l lettered) Letters(_ context.Context, _ event.TableName, letter func(pipe
 	for _, row := range l.rows {
 		var one pipeline.Letter
 		for name, v := range row {
+			if name == "op" {
+				one.Op = v
+				continue
+			}
 			cell := pipeline.LetterCell{Column: name}
 			if v != "-" {
 				cell.Value = &v
@@ -76,7 +81,8 @@ func (l lettered) Letters(_ context.Context, _ event.TableName, letter func(pipe
 
 // What a target has put aside is said to be, and hides nothing else.
 func TestWhatIsPutAsideIsNoDifference(t *testing.T) {
-	one, two := map[string]string{"id": "1"}, map[string]string{"id": "2"}
+	one, two, gone := map[string]string{"id": "1"}, map[string]string{"id": "2"}, map[string]string{"id": "2", "op": "d"}
+	pair, without := map[string]string{"v": "1", "w": "-"}, map[string]string{"v": "1", "w": "-", "op": "d"}
 	for _, c := range []struct {
 		name           string
 		source, target side
@@ -89,12 +95,17 @@ func TestWhatIsPutAsideIsNoDifference(t *testing.T) {
 		{"nothing is", "id* v\n1 a", "id v\n1 a", nil, Equal, 0, 0, ""},
 		{"a row is missing", "id* v\n1 a\n2 b", "id v\n1 a", []map[string]string{two}, PutAside, 1, 0, "put aside: id=2"},
 		{"a row is old", "id* v\n1 a\n2 b", "id v\n1 a\n2 old", []map[string]string{two}, PutAside, 1, 0, "put aside: id=2"},
-		{"a row is still there", "id* v\n1 a", "id v\n1 a\n2 b", []map[string]string{two}, PutAside, 1, 0, "put aside: id=2"},
+		{"a row is still there", "id* v\n1 a", "id v\n1 a\n2 b", []map[string]string{gone}, PutAside, 1, 0, "put aside: id=2"},
+		{"a deleted row whose version is aside", "id* v\n1 a", "id v\n1 a\n2 b", []map[string]string{two}, Differs, 0, 1, "only in the target: id=2"},
+		{"a row whose deletion is aside", "id* v\n1 a\n2 b", "id v\n1 a", []map[string]string{gone}, Differs, 0, 1, "only in the source: id=2"},
+		{"a row that is there twice", "id* v\n1 a\n2 b", "id v\n1 a\n2 b\n2 b", []map[string]string{two}, Differs, 0, 1, "twice in the target: id=2"},
 		{"it is right by now", "id* v\n1 a\n2 b", "id v\n1 a\n2 b", []map[string]string{two}, Equal, 0, 0, ""},
 		{"another row differs", "id* v\n1 a\n2 b", "id v", []map[string]string{one}, Differs, 1, 1, "only in the source: id=2|put aside: id=1"},
 		{"the key has another name", "id* v\n1 a", "id v", []map[string]string{{"key": "1"}}, Differs, 0, 1, "only in the source: id=1"},
 		{"equal rows", "v w\n1 -\n1 -\n1 -", "v w\n1 -", []map[string]string{{"v": "1", "w": "-"}}, Differs, 1, 1, "only in the source: v=1 w=NULL"},
 		{"as many equal rows", "v w\n1 -\n1 -", "v w", []map[string]string{{"v": "1", "w": "-"}, {"v": "1", "w": "-"}}, PutAside, 2, 0, ""},
+		{"one equal row too many", "v w", "v w\n1 -", []map[string]string{pair}, Differs, 0, 1, "only in the target: v=1 w=NULL"},
+		{"a deletion of an equal row", "v w", "v w\n1 -", []map[string]string{without}, PutAside, 1, 0, ""},
 	} {
 		got, err := Compare(t.Context(), c.source, lettered{c.target, c.aside}, event.TableName{DB: "d", Table: "t"})
 		if err != nil || got.State() != c.state || got.Aside != c.rows || got.Differences() != c.differences || strings.Join(got.Examples, "|") != c.examples {

@@ -38,7 +38,7 @@ func (w *rowWriter) holdOrPutAside(r *event.Row) error {
 		return err
 	}
 	w.undo()
-	if r.Op == event.OpDelete && w.t.rule(w.schema) == letters.Versions {
+	if r.Op == event.OpDelete && w.t.rule(w.schema) == letters.Versions && w.ofKey(why.Column) {
 		if done, err := w.takeBack(r); done || err != nil { // its key was never there
 			return err
 		}
@@ -62,6 +62,11 @@ func (w *rowWriter) takenBack(r *event.Row) (bool, error) {
 	return w.takeBack(r)
 }
 
+// ofKey says that a column is one of the definition's key.
+func (w *rowWriter) ofKey(column string) bool {
+	return slices.ContainsFunc(w.schema.PrimaryKey, func(i int) bool { return w.schema.Columns[i].Name == column })
+}
+
 func (w *rowWriter) takeBack(r *event.Row) (bool, error) {
 	id, err := letters.IDOf(w.schema, r)
 	if err != nil {
@@ -73,11 +78,11 @@ func (w *rowWriter) takeBack(r *event.Row) (bool, error) {
 // settle ends what is put aside of a row that the target has been given a newer change of.
 func (w *rowWriter) settle(r *event.Row) error {
 	d := w.step.letters
-	if d.Book().Empty() {
+	if w.t.rule(w.schema) != letters.Versions {
+		d.Landed(r.Seq) // it was put aside before the mark was written, and the policy is another now
 		return nil
 	}
-	if w.t.rule(w.schema) != letters.Versions {
-		d.Remove(r.Seq) // it was put aside before the mark was written, and the policy is another now
+	if d.Book().Empty() {
 		return nil
 	}
 	id, err := letters.IDOf(w.schema, r)
@@ -97,9 +102,9 @@ func (w *rowWriter) unsure(seq event.Seq) bool {
 }
 
 // needless says that a change can do without a value that its column can't hold: what was there
-// before a change, and of a deletion all but the key.
-func (w *rowWriter) needless(b *block, s *side, i int, op event.Op) bool {
-	if !w.step.letters.Open() {
+// before a change, and of a deletion all but the key, unless the row stays as it was.
+func (w *rowWriter) needless(b *block, s *side, i int, r *event.Row, op event.Op) bool {
+	if !w.step.letters.Open() || r.Op == event.OpDelete && b.keep.keeps(w.vals) {
 		return false
 	}
 	key := w.step.stores[b.store].Key

@@ -84,7 +84,8 @@ func (t *Table) open(ctx context.Context) error {
 // anew between the two, it is a later one than the generation was opened in, and the server
 // refuses the generation.
 func (t *Table) steps() []func(context.Context) error {
-	return []func(context.Context) error{t.checkOwner, t.take, t.readLife, t.closeLower, t.drainOthers, t.readBack, t.readLetters, t.findLanded, t.finish}
+	return []func(context.Context) error{t.checkOwner, t.take, t.readLife, t.closeLower, t.drainOthers, t.readBack, t.readLetters,
+		t.settleReplayed, t.findLanded, t.finish}
 }
 
 // finish is the last step.

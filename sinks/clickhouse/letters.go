@@ -72,6 +72,45 @@ func (t *Table) readLetters(ctx context.Context) error {
 		}, t.target.Plain(), uint64(least))
 }
 
+// settleReplayed is a claim's step behind that: a letter whose row is in the target is none. It was
+// replayed, and the process ended before that was written. Where rows are counted, its deletion
+// would take the letter back and leave the row; elsewhere its number tells.
+func (t *Table) settleReplayed(ctx context.Context) error {
+	if !t.claim.Keyless || t.shape.Mode == Changelog {
+		return nil
+	}
+	d := t.letters.Begin(t.letterBounds())
+	for lot := range slices.Chunk(t.letters.Known(), replayLot) {
+		for i := range t.rec.Stores {
+			if err := t.landedOf(ctx, &t.rec.Stores[i], lot, d); err != nil {
+				return err
+			}
+		}
+	}
+	err := t.writeLetters(ctx, d)
+	t.letters = d.Book()
+	return err
+}
+
+// landedOf tells a draft which of some numbers a store has.
+func (t *Table) landedOf(ctx context.Context, s *store, seqs []event.Seq, d *letters.Draft) error {
+	numbers := make([]uint64, len(seqs))
+	for i, n := range seqs {
+		numbers[i] = uint64(n)
+	}
+	err := t.sink.conn.Query(ctx, t.comment(), fmt.Sprintf("SELECT DISTINCT %s AS n FROM %s WHERE n IN ?", ddl.Ident(ddl.Seq), s.name(t.target)),
+		func(scan func(...any) error) error {
+			var n uint64
+			err := scan(&n)
+			d.Landed(event.Seq(n))
+			return err
+		}, numbers)
+	if isMissing(err) {
+		return nil
+	}
+	return err
+}
+
 // lettersFrom is the number below which there are no letters.
 func (t *Table) lettersFrom() event.Seq {
 	if t.shape.Mode == Changelog {

@@ -205,7 +205,7 @@ func (w *rowWriter) image(b *block, side *side, r *event.Row, img event.Image, o
 	}
 	for i, v := range w.vals {
 		changed, err := side.cols[i].Append(v)
-		if err != nil && w.needless(b, side, i, op) {
+		if err != nil && w.needless(b, side, i, r, op) {
 			side.cols[i].AppendNothing()
 			continue
 		}

@@ -9,11 +9,13 @@ type undo struct {
 	bytes     int64
 	cols      []column.Mark
 	raws      map[int]rawTexts
+	kept      rawTexts // when rows went
 }
 
 // note takes note of what the block holds.
 func (b *block) note(u *undo) {
 	u.rows, u.txs, u.bytes, u.cols, u.raws = b.rows(), len(b.txs), b.bytes, u.cols[:0], nil
+	u.kept = b.keep.rawTexts
 	for _, s := range []*side{b.now, b.before} {
 		if s == nil {
 			continue
@@ -34,6 +36,7 @@ func (b *block) note(u *undo) {
 func (b *block) undo(u *undo) {
 	b.seq, b.mark, b.q, b.ts = b.seq[:u.rows], b.mark[:u.rows], b.q[:u.rows], b.ts[:u.rows]
 	b.txs, b.bytes = b.txs[:u.txs], u.bytes
+	b.keep.rawTexts = u.kept
 	b.below = b.below[:min(u.rows, len(b.below))]
 	at := 0
 	for _, s := range []*side{b.now, b.before} {

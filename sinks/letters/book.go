@@ -43,8 +43,9 @@ type Book struct {
 	entries map[event.Seq]entry
 	of      map[ID][]event.Seq
 	bytes   int64
-	// taken says of deletions above the marks which letter they have taken back already.
-	taken map[event.Seq]event.Seq
+	// taken says of deletions above the marks which letter they have taken back already, takers
+	// the opposite.
+	taken, takers map[event.Seq]event.Seq
 }
 
 type entry struct {
@@ -54,7 +55,7 @@ type entry struct {
 
 // NewBook is a book without letters.
 func NewBook() *Book {
-	return &Book{entries: map[event.Seq]entry{}, of: map[ID][]event.Seq{}, taken: map[event.Seq]event.Seq{}}
+	return &Book{entries: map[event.Seq]entry{}, of: map[ID][]event.Seq{}, taken: map[event.Seq]event.Seq{}, takers: map[event.Seq]event.Seq{}}
 }
 
 // Add notes a letter that was read back.
@@ -70,7 +71,7 @@ func (b *Book) Remove(seq event.Seq) { b.remove(seq) }
 
 // Taken notes that a deletion has taken a letter back, where the target may say so before its
 // marks have passed the deletion: it may be given again, and the letter before it.
-func (b *Book) Taken(seq, by event.Seq) { b.taken[by] = seq }
+func (b *Book) Taken(seq, by event.Seq) { b.taken[by], b.takers[seq] = seq, by }
 
 func (b *Book) remove(seq event.Seq) bool {
 	e, ok := b.entries[seq]
@@ -96,8 +97,15 @@ func (b *Book) Empty() bool { return len(b.entries) == 0 }
 // Has says that a change is put aside.
 func (b *Book) Has(seq event.Seq) bool { _, ok := b.entries[seq]; return ok }
 
+// Known are the numbers of letters, and of those that a deletion above the marks took back.
+func (b *Book) Known() []event.Seq {
+	known := slices.AppendSeq(slices.Collect(maps.Keys(b.entries)), maps.Keys(b.takers))
+	slices.Sort(known)
+	return slices.Compact(known)
+}
+
 func (b *Book) clone() *Book {
-	c := &Book{entries: maps.Clone(b.entries), of: make(map[ID][]event.Seq, len(b.of)), bytes: b.bytes, taken: b.taken}
+	c := &Book{entries: maps.Clone(b.entries), of: make(map[ID][]event.Seq, len(b.of)), bytes: b.bytes, taken: b.taken, takers: b.takers}
 	for id, seqs := range b.of {
 		c.of[id] = slices.Clone(seqs)
 	}
@@ -202,6 +210,20 @@ func (d *Draft) TakeBack(id ID, seq event.Seq) bool {
 		d.gone[of] = seq
 	}
 	return of > 0
+}
+
+// Landed says that the target has the row of a change that was put aside once: it is no letter,
+// and a deletion that took it back and is given again is written like any other.
+func (d *Draft) Landed(seq event.Seq) {
+	d.Remove(seq)
+	by, ok := d.next.takers[seq]
+	if !ok {
+		return
+	}
+	d.write()
+	d.next.taken, d.next.takers = maps.Clone(d.next.taken), maps.Clone(d.next.takers)
+	delete(d.next.taken, by)
+	delete(d.next.takers, seq)
 }
 
 // Below says that what is below a number is gone.

@@ -29,6 +29,29 @@ func (d *Draft) text() string {
 	return strings.Join(parts, " ")
 }
 
+// What has landed is no letter, and the deletion that took it back before is not swallowed again.
+func TestALetterThatLandedIsNone(t *testing.T) {
+	b := NewBook()
+	b.Add(10, ID{1}, 100)
+	b.Taken(20, 30)
+	b.Taken(22, 32)
+	if got := b.Known(); !slices.Equal(got, []event.Seq{10, 20, 22}) {
+		t.Errorf("known: %v", got)
+	}
+	d := b.Begin(wide)
+	d.Landed(10)
+	d.Landed(20)
+	if d.TakeBack(ID{1}, 30) || !d.TakeBack(ID{2}, 32) {
+		t.Error("a deletion was swallowed, or one was not")
+	}
+	if _, gone := d.Changes(); len(gone) != 1 || gone[0] != (Gone{Seq: 10}) {
+		t.Errorf("gone: %v", gone)
+	}
+	if again := b.Begin(wide); !b.Has(10) || !again.TakeBack(ID{2}, 30) {
+		t.Error("the book itself was changed")
+	}
+}
+
 // Each line is what happens to a book that has 10 and 20 of rows 1 and 2, and what it has then.
 func TestWhatBecomesOfLetters(t *testing.T) {
 	for _, c := range []struct {

@@ -31,6 +31,9 @@ func (id *ID) UnmarshalText(b []byte) error {
 type Letter struct {
 	pipeline.Letter
 	ID ID `json:"id"`
+	// Alone says that each change counted by itself when this one came: what was applied to its row
+	// later has not ended it.
+	Alone bool `json:"alone,omitempty"`
 	// Q is the queue that brought it, by the ledger's number.
 	Q int `json:"q"`
 	// Slice is the change as a message of one row: docs/format/event.md.
@@ -173,6 +176,12 @@ func cellText(c *event.Column, v event.Value) string {
 		return string(event.AppendValueText(nil, &micros, v))
 	}
 	return string(event.AppendValueText(nil, c, v))
+}
+
+// ErrAlone is why a letter can't be replayed where the newest change of a row counts, as a Refusal.
+func ErrAlone(l *Letter) error {
+	return &Refusal{Cause: fmt.Errorf("letter %d can't be replayed: it is of a time when each change counted by itself, and a newer change of "+
+		"its row may have come since, which must not be undone; `millrace pipeline snapshot` has the table read anew", l.Seq)}
 }
 
 // ErrUnsure is why a letter can't be replayed, as a Refusal.

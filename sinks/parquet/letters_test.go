@@ -189,6 +189,34 @@ func TestLettersOfOtherTables(t *testing.T) {
 	}
 }
 
+// What changes/ had put aside alone may be older than what current/ shows: a replay would bring back
+// what went.
+func TestALetterOfChangesAloneIsNotReplayedIntoCurrent(t *testing.T) {
+	mem, m := vfs.NewMem(), schemas{}
+	s := notes(t, m, 0)
+	table := open(t, testSink(t, mem, testConfig("lake")), asideClaim(m, 1, false, 10))
+	write(t, table, 0, rows(s, 0, "a", create(10, 0, image(t, s, 1, bad)), create(12, 1, image(t, s, 2, "b"))))
+	write(t, table, 0, rows(s, 12, "b", update(20, 0, image(t, s, 1, bad), image(t, s, 1, "good")), remove(22, 1, image(t, s, 1, "good"))))
+	flush(t, table)
+	table.Close()
+	binary := *s
+	binary.Columns = slices.Clone(s.Columns)
+	binary.Columns[1].Type = event.TypeBinary
+	m[s.ID] = &binary // the images are the same
+	table = open(t, twinSink(t, mem), asideClaim(m, 2, false, 10))
+	must[int](t)(0, table.current.MergeNow())
+	done := must[pipeline.LettersDone](t)(table.ReplayLetters(t.Context(), nil))
+	if done.Gone != 0 || done.Stay != 1 || !strings.Contains(done.Why, "each change counted by itself") {
+		t.Errorf("into current/: %+v", done)
+	}
+	table.Close()
+	table = open(t, testSink(t, mem, testConfig("lake")), asideClaim(m, 3, false, 10))
+	if done := must[pipeline.LettersDone](t)(table.ReplayLetters(t.Context(), nil)); done.Gone != 1 || table.Total() != 4 {
+		t.Errorf("alone: %+v, changes/ has %d rows", done, table.Total())
+	}
+	must[int](t)(0, table.Close())
+}
+
 // Files with what is gone are written anew, and what no commit names goes.
 func TestFilesOfLettersArePacked(t *testing.T) {
 	mem, m := vfs.NewMem(), schemas{}

@@ -48,6 +48,7 @@ func (w *rowWriter) holdOrPutAside(ctx context.Context, r *event.Row) error {
 	if bad != nil {
 		return err // it can't be read
 	}
+	l.Alone = w.t.Alone && len(w.plan.schema.PrimaryKey) > 0
 	if full := d.Put(l, rule); full != nil {
 		return fmt.Errorf("%w (%w)", err, full)
 	}

@@ -251,6 +251,9 @@ func (t *Table) Replay(ctx context.Context, l *letters.Letter) error {
 	if l.Unsure {
 		return letters.ErrUnsure(l)
 	}
+	if l.Alone && !t.Alone {
+		return letters.ErrAlone(l)
+	}
 	s, err := l.Change()
 	if err != nil {
 		return err
