@@ -180,6 +180,9 @@ func (t *Table) take(ctx context.Context) error {
 	if highest, err = t.highestTaken(ctx); err == nil && highest > gen {
 		err = fmt.Errorf("%w: generation %d has it, this one is %d", pipeline.ErrSuperseded, highest, gen)
 	}
+	if err == nil {
+		t.sink.overlook(t.target.Plain())
+	}
 	return err
 }
 

@@ -71,12 +71,13 @@ func (t *Table) observe(start time.Time, out pipeline.Flushed) {
 
 // forget drops the figures of a table.
 func (m *metrics) forget(of prometheus.Labels) {
-	for _, v := range []*prometheus.CounterVec{m.rows, m.bytes, m.blocks, m.values, m.removed, m.sweeping} {
+	for _, v := range []*prometheus.CounterVec{m.rows, m.bytes, m.blocks, m.values, m.removed, m.sweeping, m.heldBack, m.found} {
 		v.DeletePartialMatch(of)
 	}
 	m.flush.DeletePartialMatch(of)
 	m.lag.DeletePartialMatch(of)
 	m.deleted.DeletePartialMatch(of)
+	m.unsettled.DeletePartialMatch(of)
 }
 
 // Forget implements pipeline.Forgetter.

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,7 +17,7 @@ func TestAForgottenTableHasNoFigures(t *testing.T) {
 	m := s.metrics
 	for _, table := range []string{"shop.a", "shop.b"} {
 		l := []string{"p", "olap", table}
-		for _, c := range []*prometheus.CounterVec{m.rows, m.bytes, m.blocks, m.removed, m.sweeping} {
+		for _, c := range []*prometheus.CounterVec{m.rows, m.bytes, m.blocks, m.removed, m.sweeping, m.heldBack, m.found} {
 			c.WithLabelValues(l...).Inc()
 		}
 		m.values.WithLabelValues(append(l, "price", "clamped")...).Inc()
@@ -24,11 +25,12 @@ func TestAForgottenTableHasNoFigures(t *testing.T) {
 		m.flush.WithLabelValues(l...).Observe(1)
 		m.lag.WithLabelValues(l...).Set(1)
 		m.deleted.WithLabelValues(l...).Set(1)
+		m.unsettled.WithLabelValues(l...).Set(1)
 	}
 	s.Forget("p", "olap", event.TableName{DB: "shop", Table: "a"})
 	families, err := reg.Gather()
-	if err != nil || len(families) != 9 {
-		t.Fatalf("%d families, %v", len(families), err)
+	if want := reflect.TypeOf(*m).NumField(); err != nil || len(families) != want {
+		t.Fatalf("%d families and not %d, %v", len(families), want, err)
 	}
 	for _, f := range families {
 		for _, one := range f.GetMetric() {

@@ -55,9 +55,12 @@ func (t *Table) yield(ctx context.Context, highest uint64) error {
 		return nil
 	}
 	owner, claimed, now, err := t.claimOf(ctx, highest)
-	if err != nil || owner.Origin == "" || owner.Origin == t.claim.Origin {
-		t.sink.overlook(t.target.Plain())
+	if err != nil {
 		return err
+	}
+	if owner.Origin == "" || owner.Origin == t.claim.Origin {
+		t.sink.overlook(t.target.Plain())
+		return nil
 	}
 	beat, host, err := t.sink.lastBeat(ctx, t.claim.Pipeline, owner.Origin)
 	if err != nil {
@@ -71,8 +74,7 @@ func (t *Table) yield(ctx context.Context, highest uint64) error {
 	sign := fmt.Sprint(highest, claimed.UnixMicro(), beat.UnixMicro())
 	unchanged := t.sink.unchanged(t.target.Plain(), sign)
 	if ago >= rivalSilence || unchanged >= rivalSilence {
-		t.sink.overlook(t.target.Plain())
-		return nil
+		return nil // it is overlooked when it is passed: the generation may be too low, and then another one is tried
 	}
 	if host != "" {
 		host = " on host " + host

@@ -132,6 +132,9 @@ func TestARivalIsSilentByEitherClock(t *testing.T) {
 	at(-time.Hour)
 	b.refused("our clock went back")
 	at(-time.Hour + rivalSilence)
+	if _, err := b.claim(3); !errors.Is(err, pipeline.ErrSuperseded) {
+		t.Errorf("silent, and a generation below: %v", err)
+	}
 	b.wins(20)
 }
 

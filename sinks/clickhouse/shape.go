@@ -178,6 +178,11 @@ func (t *Table) checkShape() error {
 		return nil
 	}
 	if was := cmp.Or(t.rec.Mode, Mirror); was == Mirror && t.shape.Mode == Signed {
+		if n := t.PutAside().Rows; n > 0 { // a later change of such a row would take off what no sum has
+			return fmt.Errorf("%w: %d changes of %s are put aside, which its sums would lack; with mode: mirror replay them "+
+				"(millrace pipeline letters replay), or have the table read anew (millrace pipeline snapshot), then say mode: signed",
+				pipeline.ErrUnwritable, n, t.target.Plain())
+		}
 		t.rec.Mode = Signed // a mirror is all that its sums need
 	} else if was != t.shape.Mode {
 		return fmt.Errorf("%w: %s was begun as mode %s, and the sink says %s; name another target with database and table of "+
