@@ -21,10 +21,11 @@ import (
 	"github.com/millrace/millrace/pipeline/verify"
 )
 
-// seedOf is what the run's choices come from; MILLRACE_SEED gives it.
+// seedOf is what the run's choices come from; MILLRACE_SEED gives another. A run of every test has
+// one for ever: a fault that another seed finds is looked for with that seed, and is no chance.
 func seedOf(t testing.TB) uint64 {
 	t.Helper()
-	seed := rand.Uint64N(1_000_000)
+	seed := uint64(7)
 	if text := os.Getenv("MILLRACE_SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -377,7 +378,9 @@ func thePowerGoes(t *testing.T, shape func(*Config)) {
 		shape(&c)
 		c.Table = fmt.Sprintf("r%d", round)
 		table := []int{0, 2}[round%2]
-		whole := round >= 5 // a server that syncs: it loses the end at most, by other hands
+		// A server that syncs: it loses the end at most, by other hands. Of a table in partitions that may
+		// be a part of an insert whose last row stays, which nothing shows but a rewind.
+		whole := round >= 5 && c.shape(pipelinetest.Everything(1).Names()[table]).PartitionBy == ""
 		if whole {
 			c.Rewind = 0
 		}
