@@ -296,8 +296,7 @@ func (o *olap) highestRate(ctx context.Context, r *olapResult) error {
 		if one.Changes, err = o.freshness(ctx, rateTable(rate), rate, length); err != nil {
 			return fmt.Errorf("freshness: %w", err)
 		}
-		one.Writer = one.Changes.PerSecond < 0.95*float64(rate)
-		one.Held = !one.Writer && one.Changes.P99 <= fresh.Seconds()
+		one.judge()
 		if r.Rates = append(r.Rates, one); !one.Held {
 			return nil
 		}

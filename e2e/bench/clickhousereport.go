@@ -81,15 +81,8 @@ func (r *olapResult) report(w *strings.Builder) {
 			"| rows/s wanted | written | p50 s | p99 s | |\n|---|---|---|---|---|\n")
 	}
 	for _, s := range r.Rates {
-		verdict := "held"
-		switch {
-		case s.Writer:
-			verdict = "the writer and the database were too slow"
-		case !s.Held:
-			verdict = "not held"
-		}
 		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %s |\n", count(float64(s.Wanted)), count(s.Changes.PerSecond),
-			s.Changes.P50, s.Changes.P99, verdict)
+			s.Changes.P50, s.Changes.P99, s.verdict())
 	}
 	fmt.Fprintf(w, "\n```yaml\n%s```\n\n", fmt.Sprintf(olapFile, "127.0.0.1:3306", "shop.*", "127.0.0.1:9000"))
 }

@@ -97,14 +97,7 @@ func rateRows(w *strings.Builder, all []rateSample) {
 	fmt.Fprintf(w, "\nThe highest rate with a p99 of `changes/` within %s: %s.\n\n| rows/s wanted | written | changes/ p50 s | p99 s | "+
 		"current/ p99 s | |\n|---|---|---|---|---|---|\n", fresh, highest)
 	for _, s := range all {
-		verdict := "held"
-		switch {
-		case s.Writer:
-			verdict = "the writer and the database were too slow"
-		case !s.Held:
-			verdict = "not held"
-		}
 		fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.2f | %s |\n", count(float64(s.Wanted)), count(s.Changes.PerSecond), s.Changes.P50,
-			s.Changes.P99, s.Current.P99, verdict)
+			s.Changes.P99, s.Current.P99, s.verdict())
 	}
 }

@@ -23,6 +23,22 @@ type rateSample struct {
 	Writer bool `json:"writer_too_slow,omitempty"`
 }
 
+// judge says whether the rate was reached and held.
+func (s *rateSample) judge() {
+	s.Writer = s.Changes.PerSecond < 0.95*float64(s.Wanted)
+	s.Held = !s.Writer && s.Changes.P99 <= fresh.Seconds()
+}
+
+func (s *rateSample) verdict() string {
+	switch {
+	case s.Writer:
+		return "the writer and the database were too slow"
+	case !s.Held:
+		return "not held"
+	}
+	return "held"
+}
+
 func rateTable(rate int) string { return fmt.Sprintf("shop.rate%d", rate) }
 
 // highestRate looks for the highest rate at which changes/ is fresh. Every rate that was
@@ -37,8 +53,7 @@ func (b *bench) highestRate(ctx context.Context, s *source, d *daemon) (all []ra
 		if one.Changes, one.Current, err = b.freshness(ctx, s, d, rateTable(rate), rate, length); err != nil {
 			return all, err
 		}
-		one.Writer = one.Changes.PerSecond < 0.95*float64(rate)
-		one.Held = !one.Writer && one.Changes.P99 <= fresh.Seconds()
+		one.judge()
 		all = append(all, one)
 		if !one.Held {
 			break

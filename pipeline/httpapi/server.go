@@ -168,16 +168,16 @@ func Handle(mux *http.ServeMux, d Daemon) {
 
 // refuse answers what is left below /v1/ with problems, like every other error.
 func refuse(mux *http.ServeMux) {
-	for pattern, allow := range map[string]string{
-		"/v1/pipelines": "GET, HEAD", "/v1/pipelines/{name}": "GET, HEAD, DELETE",
-		"/v1/pipelines/{name}/{verb}": "POST", "POST /v1/pipelines/{name}/letters": "GET, HEAD",
+	takes := map[string]string{
+		"/v1/pipelines": "GET, HEAD", "/v1/pipelines/{name}": "GET, HEAD, DELETE", "/v1/pipelines/{name}/{verb}": "POST",
 		"/v1/pipelines/{name}/letters/{verb}": "POST", "/v1/pipelines/{name}/tables/{table}/{verb}": "POST",
-	} {
+	}
+	// The path of letters has the form of a verb's, which takes POST.
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		takes[method+" /v1/pipelines/{name}/letters"] = "GET, HEAD"
+	}
+	for pattern, allow := range takes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			allow := allow
-			if r.PathValue("verb") == "letters" {
-				allow = "GET, HEAD"
-			}
 			w.Header().Set("Allow", allow)
 			httpserve.Fail(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, allow, r.Method))
 		})

@@ -200,6 +200,11 @@ func (o *owner) held(reason string) {
 	if reason != "" {
 		state = pipeline.StateBehind
 	}
+	o.flows(state, reason)
+}
+
+// flows shows how a target that flows does, and why; the reason is its last error, too.
+func (o *owner) flows(state pipeline.State, reason string) {
 	o.set(func(s *pipeline.SinkSummary) {
 		if s.State.Flows() {
 			s.State, s.Reason = state, reason
@@ -398,14 +403,7 @@ func (o *owner) noticeTrouble(target pipeline.SinkTable) {
 	if trouble != "" && time.Since(o.troubled) >= troubleTime {
 		state = pipeline.StateBehind
 	}
-	o.set(func(s *pipeline.SinkSummary) {
-		if s.State.Flows() {
-			s.State, s.Reason = state, trouble
-		}
-		if trouble != "" {
-			s.LastErr = trouble
-		}
-	})
+	o.flows(state, trouble)
 }
 
 // troubleTime is how long something must fail beside the stream before the table is said to

@@ -122,8 +122,7 @@ func (w *rowWriter) needless(b *block, s *side, i int, r *event.Row, op event.Op
 		return false
 	}
 	key := w.step.stores[b.store].Key
-	return s == b.before || op == event.OpDelete && b.layout == ddl.Versions && !slices.Contains(key, b.schema.Columns[i].ID) &&
-		!b.keep.keeps(w.vals)
+	return s == b.before || op == event.OpDelete && b.layout == ddl.Versions && !slices.Contains(key, b.schema.Columns[i].ID)
 }
 
 // note takes note of what the blocks hold before a row.

@@ -149,29 +149,6 @@ func TestAKeyThatCantBeHeld(t *testing.T) {
 	same(t, "the target", shows(t, c), []string{"id=2 born=2000-05-06"})
 }
 
-// A row that stays though it is deleted needs all of its values: one that can't be held makes a letter of
-// the deletion, and nothing is made up in its place.
-func TestADeletionThatKeepsItsRowNeedsItsValues(t *testing.T) {
-	d := testenv.ClickHouse(t)
-	c, m := strict(t, d), schemas{}
-	c.Table, c.Deletes = "orders", deleting(t, "soft")
-	s := born(m, 0)
-	row := func(id, year int) event.Image { return image(t, s, id, birth(year)) }
-	o := ownAside(t, c, m, 1, 10).write(0, rows(s, 0, create(10, row(1, 1999)), create(12, row(2, 2000)))).flush()
-	o.write(0, rows(s, 12, update(20, row(1, 1999), row(1, 1400)), remove(22, row(1, 1400)), remove(24, row(2, 2000)))).flush()
-	const at = "'2026-08-21 12:00:00.000000'"
-	same(t, "the view", seen(t, d, c), []string{"(1,'1999-05-06',NULL)", "(2,'2000-05-06'," + at + ")"})
-	if got := listed(t, c); !slices.Equal(got, []string{"22 d id=1: born"}) {
-		t.Errorf("put aside: %q", got)
-	}
-	c.OutOfRange = column.Clamp
-	o = ownAside(t, c, m, 2, 10)
-	if done, err := o.ReplayLetters(t.Context(), nil); err != nil || done.Gone != 1 {
-		t.Errorf("replayed: %+v, %v", done, err)
-	}
-	same(t, "the view", seen(t, d, c), []string{"(1,'1900-01-01'," + at + ")", "(2,'2000-05-06'," + at + ")"})
-}
-
 // Without room, or without the wish, the table stands before the change as it always did.
 func TestAtTheBoundTheTableStands(t *testing.T) {
 	c, m := strict(t, testenv.ClickHouse(t)), schemas{}

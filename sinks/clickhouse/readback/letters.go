@@ -17,13 +17,9 @@ const unknownTable = 60
 
 // Letters implements pipeline.LetterReader.
 func (r *Reader) Letters(ctx context.Context, table event.TableName, letter func(pipeline.Letter) error) error {
-	places, err := r.places(ctx)
+	p, err := r.placeOf(ctx, table)
 	if err != nil {
 		return err
-	}
-	p, ok := places[table]
-	if !ok {
-		return fmt.Errorf("find %s in the ledger %s.ledger: %w", table, r.o.Control, pipeline.ErrNoTable)
 	}
 	rows, err := r.conn.Query(ctx, "SELECT letter FROM "+name(r.o.Control, "letters")+
 		" FINAL WHERE target = ? AND gone = 0 AND seq >= ? ORDER BY seq",

@@ -162,16 +162,25 @@ func (r *Reader) Tables(ctx context.Context) ([]event.TableName, error) {
 	return names, err
 }
 
-// Read implements pipeline.Reader.
-func (r *Reader) Read(ctx context.Context, table event.TableName,
-	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+// placeOf is where a table is; pipeline.ErrNoTable where the ledger does not have it.
+func (r *Reader) placeOf(ctx context.Context, table event.TableName) (place, error) {
 	places, err := r.places(ctx)
 	if err != nil {
-		return err
+		return place{}, err
 	}
 	p, ok := places[table]
 	if !ok {
-		return fmt.Errorf("find %s in the ledger %s.ledger: %w", table, r.o.Control, pipeline.ErrNoTable)
+		return place{}, fmt.Errorf("find %s in the ledger %s.ledger: %w", table, r.o.Control, pipeline.ErrNoTable)
+	}
+	return p, nil
+}
+
+// Read implements pipeline.Reader.
+func (r *Reader) Read(ctx context.Context, table event.TableName,
+	columns func([]pipeline.ReadColumn) error, row func([]pipeline.Cell) error) error {
+	p, err := r.placeOf(ctx, table)
+	if err != nil {
+		return err
 	}
 	// The view that has the texts of what columns can't hold, if there is one.
 	more := place{database: p.database, view: p.view + "__raw", log: p.log, kept: p.kept, sums: p.sums}
